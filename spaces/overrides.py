@@ -1,0 +1,210 @@
+"""Changes to a space from the command line (``--set``) or a YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from spaces.space import Parameter, Space, SpaceError, Value, fix, nearest
+
+FIELDS = ("low", "high", "log", "choices")
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read ``NAME=VALUE`` and ``NAME.low=VALUE`` (also high, log, choices=a,b).
+
+    Returns:
+        For each name the fields to change; a fixed value is the field ``value``.
+
+    Raises:
+        SpaceError: an assignment without ``=``, or an unknown field.
+    """
+    changes: dict[str, dict[str, Any]] = {}
+    errors = []
+    for text in assignments:
+        target, equals, value = text.partition("=")
+        name, dot, attribute = target.strip().partition(".")
+        if not equals or not name:
+            errors.append(f"--set {text!r}: expected PARAM=VALUE or PARAM.low=VALUE")
+        elif not dot:
+            changes.setdefault(name, {})["value"] = _scalar(value)
+        elif attribute not in FIELDS:
+            errors.append(
+                f"--set {text!r}: unknown field {attribute!r}.{nearest(attribute, FIELDS)} "
+                f"Allowed: {', '.join(FIELDS)}"
+            )
+        elif attribute == "choices":
+            changes.setdefault(name, {})["choices"] = [_scalar(v) for v in value.split(",") if v.strip()]
+        else:
+            changes.setdefault(name, {})[attribute] = _scalar(value)
+    if errors:
+        raise SpaceError(errors)
+    return changes
+
+
+def apply_overrides(
+    space: Space, settings: Mapping[str, Value], changes: Mapping[str, Any]
+) -> tuple[Space, dict[str, Value]]:
+    """Return the space and the fixed settings after ``changes``.
+
+    Args:
+        space: the declared space.
+        settings: values every trial shares (batch size, widths ...); ``NAME=VALUE`` changes one,
+            ``NAME.choices=a,b`` moves it into the space.
+        changes: by name, either a value or a mapping of ``value``, ``low``, ``high``, ``log``, ``choices``.
+
+    Raises:
+        SpaceError: every wrong change, a line each.
+    """
+    errors: list[str] = []
+    changed: dict[str, Parameter] = {}
+    new_settings = dict(settings)
+    known = (*space.names, *settings)
+    for name, change in changes.items():
+        fields = dict(change) if isinstance(change, Mapping) else {"value": change}
+        unknown = [f for f in fields if f not in (*FIELDS, "value")]
+        if name not in known:
+            errors.append(f"unknown parameter {name!r}.{nearest(name, known)} Known: {', '.join(known)}")
+        elif unknown:
+            errors.append(
+                f"{name}: unknown field {unknown[0]!r}.{nearest(unknown[0], FIELDS)} Allowed: {', '.join(FIELDS)}"
+            )
+        elif "value" in fields and len(fields) > 1:
+            errors.append(f"{name}: a fixed value and a range exclude each other")
+        elif name in space:
+            parameter = _change(space[name], fields, errors)
+            if parameter is not None:
+                changed[name] = parameter
+        elif set(fields) == {"value"}:
+            new_settings[name] = fields["value"]
+        elif set(fields) == {"choices"} and fields["choices"]:
+            baseline = settings[name] if settings[name] in fields["choices"] else fields["choices"][0]
+            changed[name] = Parameter(name, CategoricalDistribution(fields["choices"]), baseline)
+            del new_settings[name]
+        else:
+            errors.append(f"{name} is a fixed setting: use {name}=VALUE or {name}.choices=a,b")
+    if errors:
+        raise SpaceError(errors)
+    return space.replaced(changed), new_settings
+
+
+def read_overrides(text: str, *, source: str) -> dict[str, Any]:
+    """Read a YAML mapping of parameter to value or to ``{low, high, log, choices}``.
+
+    Raises:
+        SpaceError: not YAML, or not a mapping.
+    """
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise SpaceError(f"{source}{where}: not valid YAML: {problem}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict) or not all(isinstance(k, str) for k in data):
+        raise SpaceError(f"{source}: expected a mapping of parameter names, got {type(data).__name__}")
+    return data
+
+
+def _change(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Parameter | None:
+    if "value" in fields:
+        return _fixed(p, fields["value"], errors)
+    if isinstance(p.distribution, CategoricalDistribution):
+        return _changed_choices(p, fields, errors)
+    return _changed_range(p, fields, errors)
+
+
+def _fixed(p: Parameter, value: Any, errors: list[str]) -> Parameter | None:
+    d = p.distribution
+    if isinstance(d, CategoricalDistribution) and not p.contains(value):
+        errors.append(f"{p.name}={value!r}: allowed: {p.range_text()}")
+        return None
+    if not isinstance(d, CategoricalDistribution) and not _is_number(value):
+        errors.append(f"{p.name}={value!r}: expected a number")
+        return None
+    if isinstance(d, IntDistribution) and not float(value).is_integer():
+        errors.append(f"{p.name}={value!r}: expected a whole number")
+        return None
+    if isinstance(d, FloatDistribution):
+        value = float(value)
+    return fix(p, value)
+
+
+def _changed_choices(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Parameter | None:
+    assert isinstance(p.distribution, CategoricalDistribution)
+    if set(fields) != {"choices"}:
+        errors.append(f"{p.name} is a category: use {p.name}.choices=a,b or {p.name}=VALUE")
+        return None
+    choices = fields["choices"]
+    if not isinstance(choices, list) or not choices:
+        errors.append(f"{p.name}.choices: empty; allowed: {p.range_text()}")
+        return None
+    outside = [c for c in choices if not p.contains(c)]
+    if outside:
+        errors.append(f"{p.name}.choices: {outside[0]!r} is unknown; allowed: {p.range_text()}")
+        return None
+    return dataclasses.replace(p, distribution=CategoricalDistribution(choices))
+
+
+def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Parameter | None:
+    d = p.distribution
+    assert isinstance(d, FloatDistribution | IntDistribution)
+    if "choices" in fields:
+        choices = fields["choices"]
+        if not isinstance(choices, list) or not choices:
+            errors.append(f"{p.name}.choices: empty; give at least one number")
+            return None
+        wrong = [c for c in choices if not _is_number(c)]
+        if wrong or len(fields) > 1:
+            errors.append(f"{p.name}.choices: expected numbers only, got {wrong or sorted(fields)}")
+            return None
+        cast = int if isinstance(d, IntDistribution) else float
+        return dataclasses.replace(p, distribution=CategoricalDistribution([cast(c) for c in choices]))
+    low, high, log = fields.get("low", d.low), fields.get("high", d.high), fields.get("log", d.log)
+    before = len(errors)
+    for label, bound in (("low", low), ("high", high)):
+        if not _is_number(bound):
+            errors.append(f"{p.name}.{label}={bound!r}: expected a number")
+        elif isinstance(d, IntDistribution) and not float(bound).is_integer():
+            errors.append(f"{p.name}.{label}={bound!r}: expected a whole number")
+    if not isinstance(log, bool):
+        errors.append(f"{p.name}.log={log!r}: expected true or false")
+    if len(errors) > before:
+        return None
+    if low >= high:
+        errors.append(f"{p.name}: low {low:g} must be below high {high:g}; to fix it use {p.name}={low:g}")
+        return None
+    if log and low <= 0:
+        errors.append(f"{p.name}: a log range needs low > 0, got {low:g}")
+        return None
+    if isinstance(d, IntDistribution):
+        distribution = IntDistribution(int(low), int(high), log=log)
+        return dataclasses.replace(p, distribution=distribution)
+    return dataclasses.replace(p, distribution=FloatDistribution(float(low), float(high), log=log))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _scalar(text: str) -> Any:
+    """Read a value as YAML does, and ``1e-4`` as the number a Python user means."""
+    text = text.strip()
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            # YAML's `none` is a plain word here: it names the constant schedule.
+            return value
+    return text if value is None or isinstance(value, dict) else value

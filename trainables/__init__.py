@@ -1,0 +1,1 @@
+"""What runs inside a trial. Knows tensors; nothing of search."""

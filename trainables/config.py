@@ -1,0 +1,137 @@
+"""The validated configuration of one trial of an MLP: what dicts of parameters become at the border."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from trainables.errors import ConfigError
+
+ACTIVATIONS = ("relu", "tanh", "gelu", "silu")
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("none", "step", "cosine", "plateau")
+
+
+@dataclass(frozen=True, slots=True)
+class MlpConfig:
+    """One trial's configuration.
+
+    Attributes:
+        max_epochs: the horizon of the trial, also of the cosine schedule.
+        hidden: widths of the hidden layers, input side first.
+        dropout: rate after each hidden layer, 0 <= dropout < 1.
+        weight_decay: as torch's optimiser applies it (AdamW: decoupled; SGD: added to the gradient).
+        l1_penalty: factor of the sum of absolute weights (not biases, not batch norm) in the loss.
+        schedule: ``none``, ``step`` (StepLR), ``cosine`` (CosineAnnealingLR over max_epochs) or
+            ``plateau`` (ReduceLROnPlateau on the validation loss).
+        cosine_floor: last rate divided by first rate.
+        patience: epochs without an improvement of the validation loss of at least ``min_delta``
+            after which the trial ends itself; 0 switches early stopping off.
+    """
+
+    max_epochs: int
+    hidden: tuple[int, ...] = (64, 32)
+    activation: str = "relu"
+    dropout: float = 0.0
+    batch_norm: bool = False
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    l1_penalty: float = 0.0
+    batch_size: int = 64
+    schedule: str = "none"
+    step_size: int = 5
+    step_gamma: float = 0.5
+    cosine_floor: float = 0.01
+    plateau_factor: float = 0.5
+    plateau_patience: int = 2
+    patience: int = 0
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        errors = [
+            *_whole(self, "max_epochs", "batch_size", "step_size", low=1),
+            *_whole(self, "plateau_patience", "patience", low=0),
+            *_one_of("activation", self.activation, ACTIVATIONS),
+            *_one_of("optimizer", self.optimizer, OPTIMIZERS),
+            *_one_of("schedule", self.schedule, SCHEDULES),
+            *_between(self, "dropout", 0, 1, include_high=False),
+            *_between(self, "momentum", 0, 1, include_high=False),
+            *_between(self, "step_gamma", 0, 1),
+            *_between(self, "plateau_factor", 0, 1, include_high=False),
+            *_between(self, "cosine_floor", 0, 1),
+            *_between(self, "learning_rate", 0, math.inf),
+            *_between(self, "weight_decay", 0, math.inf),
+            *_between(self, "l1_penalty", 0, math.inf),
+            *_between(self, "min_delta", 0, math.inf),
+        ]
+        if not all(isinstance(h, int) and h >= 1 for h in self.hidden):
+            errors.append(f"hidden must be widths >= 1, got {self.hidden!r}")
+        if not isinstance(self.batch_norm, bool):
+            errors.append(f"batch_norm must be true or false, got {self.batch_norm!r}")
+        if errors:
+            raise ConfigError(errors)
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], *, max_epochs: int) -> MlpConfig:
+        """Build the configuration from a trial's active parameters and the study's settings.
+
+        ``l1: off | on`` switches ``l1_penalty``; ``hidden`` is written ``64-32``.
+
+        Raises:
+            ConfigError: unknown names and every value out of its range.
+        """
+        known = {f.name for f in fields(cls)}
+        values = dict(params)
+        if values.pop("l1", "on") == "off":
+            values["l1_penalty"] = 0.0
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ConfigError([f"unknown setting {n!r}; known: {', '.join(sorted(known))}" for n in unknown])
+        if "hidden" in values:
+            values["hidden"] = parse_widths(values["hidden"])
+        return cls(max_epochs=max_epochs, **values)
+
+
+def parse_widths(text: object) -> tuple[int, ...]:
+    """Read ``128-64`` (or one number, or a sequence) as widths.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if isinstance(text, tuple | list):
+        parts = [str(p) for p in text]
+    else:
+        parts = str(text).split("-")
+    if not all(p.strip().isdecimal() for p in parts):
+        raise ConfigError(f"hidden must be widths such as 128-64, got {text!r}")
+    return tuple(int(p) for p in parts)
+
+
+def _whole(config: object, *names: str, low: int) -> list[str]:
+    values = [(n, getattr(config, n)) for n in names]
+    return [
+        f"{n} must be a whole number >= {low}, got {v!r}"
+        for n, v in values
+        if isinstance(v, bool) or not isinstance(v, int) or v < low
+    ]
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> list[str]:
+    return [] if value in allowed else [f"{name} must be one of {', '.join(allowed)}, got {value!r}"]
+
+
+def _between(config: object, name: str, low: float, high: float, *, include_high: bool = True) -> list[str]:
+    value = getattr(config, name)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if number and low <= value and (value <= high if include_high else value < high):
+        return []
+    limit = (
+        f"{low:g} <= {name}"
+        if math.isinf(high)
+        else f"{low:g} <= {name} {'<=' if include_high else '<'} {high:g}"
+    )
+    return [f"{name} must satisfy {limit}, got {value!r}"]

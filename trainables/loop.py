@@ -1,0 +1,192 @@
+"""The plain PyTorch training loop. Everything faster is checked against it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from trainables.config import MlpConfig
+from trainables.data import Splits
+from trainables.early_stopping import EarlyStopping
+from trainables.models import Mlp, dropout_streams, penalised_weights
+from trainables.report import EpochReport, all_finite, stop_reason
+from trainables.schedules import build_schedule
+from trainables.seeding import generator
+
+EVALUATION_BATCH = 8192
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """A data set as tensors on one device; batches are index slices.
+
+    Attributes:
+        x_train: [N, D] float32.
+        y_train: [N] int64 class numbers.
+        x_val, y_val: likewise.
+        classes: C.
+    """
+
+    x_train: torch.Tensor
+    y_train: torch.Tensor
+    x_val: torch.Tensor
+    y_val: torch.Tensor
+    classes: int
+
+    @classmethod
+    def of(cls, splits: Splits, device: torch.device) -> DeviceData:
+        """Copy the arrays of ``splits`` to ``device``."""
+        arrays = (splits.train.x, splits.train.y, splits.val.x, splits.val.y)
+        return cls(*(torch.tensor(a, device=device) for a in arrays), classes=splits.classes)
+
+    @property
+    def features(self) -> int:
+        """D, after flattening."""
+        return self.x_train[0].numel()
+
+
+def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:
+    """Return (start, stop) of each batch of ``n`` examples.
+
+    A last batch of one example, which batch norm cannot use, is merged into the one before.
+    """
+    starts = list(range(0, n, batch_size))
+    if len(starts) > 1 and n - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], n], strict=True))
+
+
+class TrainingRun:
+    """One trial in training.
+
+    Args:
+        config: the trial's configuration.
+        data: the examples, on ``device``.
+        seed: the trial's seed; weights, shuffling and dropout derive their streams from it.
+        device: where the model trains.
+    """
+
+    def __init__(self, config: MlpConfig, data: DeviceData, *, seed: int, device: torch.device) -> None:
+        self.config = config
+        self.data = data
+        self.epoch = 0
+        self.model = Mlp(config, data.features, data.classes, seed=seed, device=device)
+        self.optimizer = build_optimizer(self.model, config)
+        self.schedule = build_schedule(self.optimizer, config)
+        self.early_stopping = EarlyStopping(config.patience, config.min_delta)
+        self.shuffle = generator(seed, "shuffle")
+
+    def step(self) -> EpochReport:
+        """Train one epoch, validate, move the schedule, count the patience."""
+        started = time.perf_counter()
+        rate = self.optimizer.param_groups[0]["lr"]
+        train_loss = self.train_epoch()
+        val_loss, val_accuracy = self.evaluate()
+        finite = all_finite(train_loss, val_loss)
+        if finite:
+            self.schedule.step(val_loss)
+        self.early_stopping.update(val_loss)
+        self.epoch += 1
+        return EpochReport(
+            epoch=self.epoch,
+            metrics={
+                "train_loss": train_loss,
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
+                "lr": rate,
+            },
+            seconds=time.perf_counter() - started,
+            stop=stop_reason(
+                epoch=self.epoch,
+                max_epochs=self.config.max_epochs,
+                finite=finite,
+                out_of_patience=self.early_stopping.exhausted,
+            ),
+        )
+
+    def train_epoch(self) -> float:
+        """Pass once over the training examples in a fresh order; return the mean loss, without penalty."""
+        x, y = self.data.x_train, self.data.y_train
+        order = torch.randperm(len(x), generator=self.shuffle).to(x.device)
+        total = torch.zeros((), device=x.device)
+        self.model.train()
+        for start, stop in batch_bounds(len(x), self.config.batch_size):
+            batch = order[start:stop]
+            loss = F.cross_entropy(self.model(x[batch]), y[batch])
+            penalty = self.config.l1_penalty * l1_norm(self.model) if self.config.l1_penalty else 0.0
+            self.optimizer.zero_grad()
+            (loss + penalty).backward()
+            self.optimizer.step()
+            total += loss.detach() * len(batch)
+        return total.item() / len(x)
+
+    @torch.no_grad()
+    def evaluate(self) -> tuple[float, float]:
+        """Return the mean validation loss and the accuracy."""
+        x, y = self.data.x_val, self.data.y_val
+        self.model.eval()
+        loss = torch.zeros((), device=x.device)
+        correct = torch.zeros((), device=x.device)
+        for start in range(0, len(x), EVALUATION_BATCH):
+            batch = slice(start, start + EVALUATION_BATCH)
+            logits = self.model(x[batch])
+            loss += F.cross_entropy(logits, y[batch], reduction="sum")
+            correct += (logits.argmax(1) == y[batch]).sum()
+        return loss.item() / len(x), correct.item() / len(x)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything a bitwise resume needs."""
+        return {
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "early_stopping": self.early_stopping.state_dict(),
+            "shuffle": self.shuffle.get_state(),
+            "dropout": [stream.get_state() for stream in dropout_streams(self.model)],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where ``state_dict`` was taken."""
+        self.epoch = state["epoch"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.early_stopping.load_state_dict(state["early_stopping"])
+        self.shuffle.set_state(state["shuffle"])
+        for stream, saved in zip(dropout_streams(self.model), state["dropout"], strict=True):
+            stream.set_state(saved)
+
+
+def fit(run: TrainingRun) -> Iterator[EpochReport]:
+    """Yield the reports of ``run`` until it ends itself."""
+    while True:
+        report = run.step()
+        yield report
+        if report.stop is not None:
+            return
+
+
+def l1_norm(model: nn.Module) -> torch.Tensor:
+    """Return the sum of the absolute weights of the linear layers."""
+    return torch.stack([w.abs().sum() for w in penalised_weights(model)]).sum()
+
+
+def build_optimizer(model: nn.Module, config: MlpConfig) -> torch.optim.Optimizer:
+    """Return AdamW or SGD with momentum over all parameters."""
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+    )

@@ -1,0 +1,42 @@
+"""What a trial says after each epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MAX_EPOCHS = "max_epochs"
+PATIENCE = "patience"
+DIVERGED = "diverged"
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """The metrics after one epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        metrics: by name; ``train_loss``, ``val_loss``, ``lr`` always, others as the task has them.
+        seconds: wall time of the epoch, training and validation.
+        stop: why the trial ends itself here (``max_epochs``, ``patience``, ``diverged``), or None.
+    """
+
+    epoch: int
+    metrics: Mapping[str, float]
+    seconds: float
+    stop: str | None = None
+
+
+def stop_reason(*, epoch: int, max_epochs: int, finite: bool, out_of_patience: bool) -> str | None:
+    """Return why a trial ends itself after ``epoch``, or None; divergence first, then the horizon."""
+    if not finite:
+        return DIVERGED
+    if epoch >= max_epochs:
+        return MAX_EPOCHS
+    return PATIENCE if out_of_patience else None
+
+
+def all_finite(*losses: float) -> bool:
+    """Say whether no loss is NaN or infinite."""
+    return all(math.isfinite(loss) for loss in losses)
