@@ -35,8 +35,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
             changes.setdefault(name, {})["value"] = _scalar(value)
         elif attribute not in FIELDS:
             errors.append(
-                f"--set {text!r}: unknown field {attribute!r}.{nearest(attribute, FIELDS)} "
-                f"Allowed: {', '.join(FIELDS)}"
+                f"--set {text!r}: unknown field {attribute!r}.{nearest(attribute, FIELDS)} Allowed: {', '.join(FIELDS)}"
             )
         elif attribute == "choices":
             changes.setdefault(name, {})["choices"] = [_scalar(v) for v in value.split(",") if v.strip()]

@@ -35,8 +35,6 @@ SPACE = Space(
             when=when("schedule", "plateau"),
             help="factor of a drop",
         ),
-        int_(
-            "plateau_patience", 1, 5, baseline=2, when=when("schedule", "plateau"), help="epochs without gain"
-        ),
+        int_("plateau_patience", 1, 5, baseline=2, when=when("schedule", "plateau"), help="epochs without gain"),
     )
 )

@@ -129,9 +129,7 @@ class Space:
             if p.when is not None:
                 parent = seen.get(p.when.parent)
                 if parent is None:
-                    errors.append(
-                        f"space: {p.name!r} depends on {p.when.parent!r}, which must be declared before it"
-                    )
+                    errors.append(f"space: {p.name!r} depends on {p.when.parent!r}, which must be declared before it")
                 elif not isinstance(parent.distribution, CategoricalDistribution):
                     errors.append(f"space: {p.name!r} depends on {p.when.parent!r}, which is no category")
             seen[p.name] = p
@@ -208,8 +206,7 @@ class Space:
     def table(self) -> list[tuple[str, str, str, str, str]]:
         """Return one row a parameter: name, range, baseline, condition, help."""
         return [
-            (p.name, p.range_text(), _show(p.baseline), str(p.when) if p.when else "", p.help)
-            for p in self.parameters
+            (p.name, p.range_text(), _show(p.baseline), str(p.when) if p.when else "", p.help) for p in self.parameters
         ]
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -288,7 +285,8 @@ def _count(parameters: Sequence[Parameter], point: dict[str, Value]) -> float:
         rest = parameters[i + 1 :]
         if isinstance(d, CategoricalDistribution):
             if any(q.when is not None and q.when.parent == p.name for q in rest):
-                return total * sum(_count(rest, {**point, p.name: c}) for c in d.choices)  # type: ignore[dict-item]
+                choices: list[Any] = list(d.choices)
+                return total * math.fsum(_count(rest, {**point, p.name: c}) for c in choices)
             total *= len(d.choices)
         elif isinstance(d, IntDistribution):
             total *= (d.high - d.low) // d.step + 1
@@ -329,13 +327,9 @@ def _parameter_from_dict(name: str, data: Mapping[str, Any]) -> Parameter:
     if data["type"] == "category":
         distribution = CategoricalDistribution(data["choices"])
     elif data["type"] == "int":
-        distribution = IntDistribution(
-            data["low"], data["high"], log=data.get("log", False), step=data.get("step", 1)
-        )
+        distribution = IntDistribution(data["low"], data["high"], log=data.get("log", False), step=data.get("step", 1))
     else:
-        distribution = FloatDistribution(
-            data["low"], data["high"], log=data.get("log", False), step=data.get("step")
-        )
+        distribution = FloatDistribution(data["low"], data["high"], log=data.get("log", False), step=data.get("step"))
     return Parameter(name, distribution, data["baseline"], condition, data.get("help", ""))
 
 

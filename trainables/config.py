@@ -68,10 +68,13 @@ class MlpConfig:
             *_between(self, "l1_penalty", 0, math.inf),
             *_between(self, "min_delta", 0, math.inf),
         ]
-        if not all(isinstance(h, int) and h >= 1 for h in self.hidden):
+        if any(h < 1 for h in self.hidden):
             errors.append(f"hidden must be widths >= 1, got {self.hidden!r}")
-        if not isinstance(self.batch_norm, bool):
-            errors.append(f"batch_norm must be true or false, got {self.batch_norm!r}")
+        errors += [
+            f"{f.name} must be true or false, got {getattr(self, f.name)!r}"
+            for f in fields(self)
+            if f.type == "bool" and not isinstance(getattr(self, f.name), bool)
+        ]
         if errors:
             raise ConfigError(errors)
 
@@ -129,9 +132,5 @@ def _between(config: object, name: str, low: float, high: float, *, include_high
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if number and low <= value and (value <= high if include_high else value < high):
         return []
-    limit = (
-        f"{low:g} <= {name}"
-        if math.isinf(high)
-        else f"{low:g} <= {name} {'<=' if include_high else '<'} {high:g}"
-    )
+    limit = f"{low:g} <= {name}" if math.isinf(high) else f"{low:g} <= {name} {'<=' if include_high else '<'} {high:g}"
     return [f"{name} must satisfy {limit}, got {value!r}"]

@@ -42,8 +42,11 @@ class DeviceData:
     @classmethod
     def of(cls, splits: Splits, device: torch.device) -> DeviceData:
         """Copy the arrays of ``splits`` to ``device``."""
-        arrays = (splits.train.x, splits.train.y, splits.val.x, splits.val.y)
-        return cls(*(torch.tensor(a, device=device) for a in arrays), classes=splits.classes)
+        train, val = splits.train, splits.val
+        x_train, y_train, x_val, y_val = (
+            torch.tensor(array, device=device) for array in (train.x, train.y, val.x, val.y)
+        )
+        return cls(x_train, y_train, x_val, y_val, classes=splits.classes)
 
     @property
     def features(self) -> int:
@@ -121,7 +124,7 @@ class TrainingRun:
             loss = F.cross_entropy(self.model(x[batch]), y[batch])
             penalty = self.config.l1_penalty * l1_norm(self.model) if self.config.l1_penalty else 0.0
             self.optimizer.zero_grad()
-            (loss + penalty).backward()
+            (loss + penalty).backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             total += loss.detach() * len(batch)
         return total.item() / len(x)
@@ -181,9 +184,7 @@ def l1_norm(model: nn.Module) -> torch.Tensor:
 def build_optimizer(model: nn.Module, config: MlpConfig) -> torch.optim.Optimizer:
     """Return AdamW or SGD with momentum over all parameters."""
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        return torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     return torch.optim.SGD(
         model.parameters(),
         lr=config.learning_rate,

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from trainables.config import MlpConfig
-from trainables.seeding import BitStream, derive, generator, keep_scale, threshold
+from trainables.derive import derive
+from trainables.seeding import BitStream, generator, keep_scale, threshold
 
 ACTIVATION_LAYERS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -52,9 +53,7 @@ class Mlp(nn.Module):
             same weights on every device.
     """
 
-    def __init__(
-        self, config: MlpConfig, features: int, outputs: int, *, seed: int, device: torch.device
-    ) -> None:
+    def __init__(self, config: MlpConfig, features: int, outputs: int, *, seed: int, device: torch.device) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         width = features

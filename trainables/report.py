@@ -5,6 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+EPOCH = "epoch"
+SECONDS = "epoch_seconds"
+STOP = "stop"
+METRICS = "metrics"
+"""The names of a report's own fields where it travels as a flat mapping."""
 
 MAX_EPOCHS = "max_epochs"
 PATIENCE = "patience"
@@ -40,3 +47,17 @@ def stop_reason(*, epoch: int, max_epochs: int, finite: bool, out_of_patience: b
 def all_finite(*losses: float) -> bool:
     """Say whether no loss is NaN or infinite."""
     return all(math.isfinite(loss) for loss in losses)
+
+
+def to_result(report: EpochReport) -> dict[str, Any]:
+    """Return the report as the flat mapping that schedulers and samplers read, the metrics by name.
+
+    ``metrics`` holds the trial's own metrics once more, apart from what an executor adds beside them.
+    """
+    own = dict(report.metrics)
+    return {**own, METRICS: own, EPOCH: report.epoch, SECONDS: report.seconds, STOP: report.stop}
+
+
+def from_result(result: Mapping[str, Any]) -> EpochReport:
+    """Return the report that ``to_result`` made a mapping of."""
+    return EpochReport(result[EPOCH], dict(result[METRICS]), result[SECONDS], result[STOP])

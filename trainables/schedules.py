@@ -84,6 +84,4 @@ def build_schedule(optimizer: Optimizer, config: MlpConfig) -> Schedule:
     if config.schedule == "cosine":
         floor = config.learning_rate * config.cosine_floor
         return Timed(CosineAnnealingLR(optimizer, T_max=config.max_epochs, eta_min=floor))
-    return Plateau(
-        ReduceLROnPlateau(optimizer, factor=config.plateau_factor, patience=config.plateau_patience)
-    )
+    return Plateau(ReduceLROnPlateau(optimizer, factor=config.plateau_factor, patience=config.plateau_patience))

@@ -6,21 +6,16 @@ numbers as they were, and a trial's curve depends on its own seed alone.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Any
 
 import numpy as np
 import torch
 
+from trainables.derive import derive
+
 STEPS = 1 << 16
 """Dropout rates are resolved to 1/65536, so that 16 random bits decide one unit."""
-
-
-def derive(seed: int, *names: str | int) -> int:
-    """Return a seed below 2**63 that depends on ``seed`` and the names, and on nothing else."""
-    text = "/".join(str(n) for n in (seed, *names))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def generator(seed: int, *names: str | int) -> torch.Generator:
@@ -50,9 +45,7 @@ class BitStream:
             raw = torch.from_numpy(np.atleast_1d(self._cpu.random_raw(words)).view(np.int16))
         else:
             low, high = torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max
-            raw = torch.randint(low, high, (words,), generator=self._gpu, device=self.device).view(
-                torch.int16
-            )
+            raw = torch.randint(low, high, (words,), generator=self._gpu, device=self.device).view(torch.int16)
         return raw[:n]
 
     def get_state(self) -> torch.Tensor:
@@ -66,7 +59,7 @@ class BitStream:
         """Restore what ``get_state`` returned."""
         if self._cpu is not None:
             words = state.numpy().view(np.uint64)
-            whole: dict[str, Any] = self._cpu.state
+            whole: Any = self._cpu.state
             whole["state"]["state"] = words.copy()
             self._cpu.state = whole
         else:

@@ -1,0 +1,1 @@
+"""Lanewise: distributed hyperparameter search for PyTorch. Declares, asks, decides, records, explains."""

@@ -1,0 +1,119 @@
+"""``python -m search VERB NAME`` (installed as ``lanewise VERB NAME``)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.engine import LEDGER_FILE, Paths, Result
+from search.entry import guarded
+from search.errors import UsageError
+from search.ledger import Ledger, StudyRow, sqlite_url
+from search.present import make_console, print_answer, print_studies, say
+from search.report.answer import answer
+from search.run import run, to_json
+from search.studies import registered
+from search.study import Study
+from spaces import nearest
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a recorded study; `list` shows all.")]
+Home = Annotated[Path, typer.Option(help="Folder of all studies.")]
+HOME = Path("lanewise-home")
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Hyperparameter search for PyTorch.",
+)
+app.command(name="run")(run)
+
+
+@app.command(name="list")
+def list_(home: Home = HOME) -> None:
+    """List the studies that can be run, and those that were."""
+    recorded = []
+    for folder in sorted(home.iterdir()) if home.is_dir() else []:
+        if (folder / LEDGER_FILE).is_file():
+            with Ledger(sqlite_url(folder / LEDGER_FILE)) as ledger:
+                for row in ledger.studies():
+                    recorded.append((row, Counter(t.state.value for t in ledger.trials(row.id))))
+    print_studies(make_console(), registered(), recorded)
+
+
+@app.command()
+def show(
+    name: Name,
+    home: Home = HOME,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """Show what a recorded study found."""
+    paths = Paths(home, name)
+    with open_ledger(paths) as ledger:
+        row = ledger.study(name)
+        study = Study.model_validate(row.declaration)
+        found = answer(study, ledger.trials_frame(row.id), ledger.epochs_frame(row.id))
+        result = Result(found, _ending(ledger, row), None, _seconds(ledger, row), 0)
+    if json_:
+        print(json.dumps(to_json(study, result, paths)))
+    else:
+        print_answer(make_console(), study, result, paths)
+
+
+@app.command()
+def sync(
+    name: Name,
+    home: Home = HOME,
+    tracking: Annotated[str | None, typer.Option(help="MLflow URI. [default: the study's own]")] = None,
+) -> None:
+    """Send to MLflow whatever it does not have of a study yet."""
+    paths = Paths(home, name)
+    with open_ledger(paths) as ledger:
+        row = ledger.study(name)
+        uri = tracking or Study.model_validate(row.declaration).tracking.uri or paths.mlflow_uri
+        from search.tracker_process import check_server
+
+        check_server(uri)
+        from search import tracking as mlflow_side
+
+        artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
+        tracker = mlflow_side.Tracker(ledger, row, uri, artifacts=artifacts)
+        mlflow_side.sync(tracker, grace_s=mlflow_side.DRAIN_GRACE_S)
+    say(
+        make_console(),
+        f"{name}: MLflow at {uri} is up to date; {tracker.progress} epochs and endings were sent",
+    )
+
+
+def open_ledger(paths: Paths) -> Ledger:
+    """Open the ledger of a recorded study.
+
+    Raises:
+        UsageError: no study of that name in the home; the nearest is suggested.
+    """
+    if not paths.ledger.is_file():
+        names = [p.parent.name for p in paths.home.glob(f"*/{LEDGER_FILE}")] if paths.home.is_dir() else []
+        raise UsageError(
+            f"no study {paths.name!r} in {paths.home.absolute()}.{nearest(paths.name, names)} "
+            "`python -m search list` shows all"
+        )
+    return Ledger(sqlite_url(paths.ledger))
+
+
+def _ending(ledger: Ledger, row: StudyRow) -> str:
+    sessions = ledger.sessions(row.id)
+    return str(sessions[-1]["ending"] or "running") if sessions else "not started"
+
+
+def _seconds(ledger: Ledger, row: StudyRow) -> float:
+    return float(sum((s["ended_at"] or s["seen_at"]) - s["started_at"] for s in ledger.sessions(row.id)))
+
+
+def main() -> int:
+    """Entry point of ``python -m search`` and ``lanewise``."""
+    return guarded(app, prog="python -m search")

@@ -1,0 +1,69 @@
+"""How a running search is asked to stop: by the clock, by a signal, or by its own driver."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from search.outcome import StopReason
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class Control:
+    """Says whether a search should go on, and why not.
+
+    Args:
+        time_s: wall seconds from now until the budget is used up; None for no limit.
+    """
+
+    def __init__(self, time_s: float | None = None) -> None:
+        self._deadline = None if time_s is None else time.monotonic() + time_s
+        self._signal: signal.Signals | None = None
+        self._woken = threading.Event()
+
+    @property
+    def stopping(self) -> StopReason | None:
+        """Why the search should end now, or None."""
+        if self._signal is not None:
+            return StopReason.USER
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            return StopReason.BUDGET
+        return None
+
+    @property
+    def exit_code(self) -> int:
+        """The process's exit code after a signal; 0 without one."""
+        return 0 if self._signal is None else EXIT_CODES[self._signal]
+
+    def request(self, received: signal.Signals) -> None:
+        """Ask for a clean stop."""
+        self._signal = received
+        self._woken.set()
+
+    @contextmanager
+    def signals(self, *, on_second: Callable[[], None]) -> Iterator[None]:
+        """While inside: SIGINT or SIGTERM once asks for a clean stop, twice stops at once.
+
+        Args:
+            on_second: ends child processes; called before the process exits.
+        """
+
+        def handle(number: int, _: FrameType | None) -> None:
+            received = signal.Signals(number)
+            if self._signal is not None:
+                on_second()
+                os._exit(EXIT_CODES[received])
+            self.request(received)
+
+        before = {number: signal.signal(number, handle) for number in EXIT_CODES}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

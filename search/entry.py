@@ -1,0 +1,34 @@
+"""The outermost frame of every command: user errors become lines and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from search.errors import UserError
+
+
+def guarded(app: typer.Typer, *, prog: str) -> int:
+    """Run ``app`` and return the process's exit code.
+
+    Errors that a user can mend print a line each on standard error, without a traceback; anything else
+    is a defect of ours and keeps its traceback.
+    """
+    try:
+        code = app(prog_name=prog, standalone_mode=False)
+    except UserError as error:
+        for line in error.errors:
+            print(f"error: {line}", file=sys.stderr)
+        return error.exit_code
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if show is None or not hasattr(error, "exit_code"):
+            raise
+        show()  # a usage error of the command-line library: wrong option, wrong type
+        return int(error.exit_code)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,1 @@
+"""Where and how trials run, behind one small protocol."""

@@ -1,0 +1,43 @@
+"""What every executor is given, and the one thing it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from search.control import Control
+from search.recorder import Recorder
+from search.sampler import OptunaSampler
+from search.scheduler import RecordingScheduler
+from search.study import Study
+
+if TYPE_CHECKING:
+    from trainables.data import Splits
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search about to run.
+
+    Attributes:
+        folder: of the study; executors keep their own files below it.
+    """
+
+    study: Study
+    splits: Splits
+    sampler: OptunaSampler
+    scheduler: RecordingScheduler
+    recorder: Recorder
+    control: Control
+    folder: Path
+
+
+class Executor(Protocol):
+    """Runs trials until the sampler has no more, or the control says stop."""
+
+    def run(self, search: Search) -> None:
+        """Ask, train, report, decide, record.
+
+        Every trial that started has ended in the recorder when this returns.
+        """

@@ -1,0 +1,508 @@
+"""The ledger: every fact of a study in one small database, appended in batches, read as pandas frames.
+
+Everything else (the Optuna study, the rungs, MLflow, the leaderboard) is rebuilt from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from search import schema
+from search.errors import RunError
+from search.outcome import Outcome, TrialState
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sqlalchemy.engine import Connection, Engine
+
+FLUSH_EVERY_S = 0.25
+"""Longest time that a reported epoch waits in memory for its transaction."""
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of the SQLite ledger at ``path``."""
+    return f"sqlite:///{path.absolute()}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """One trial as the ledger holds it.
+
+    Attributes:
+        params: active parameters.
+        sampler_attrs: Optuna's own notes on the trial, which some samplers continue from.
+        repeats: earlier trial numbers whose configuration the sampler proposed again just before.
+    """
+
+    number: int
+    params: dict[str, Any]
+    config_hash: str
+    seed: int
+    sampler_attrs: dict[str, Any]
+    repeats: list[int]
+    state: TrialState
+    stop_reason: str | None
+    message: str | None
+    traceback: str | None
+    started_at: float
+    ended_at: float | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """One epoch of one trial as the ledger holds it; ``id`` orders all of a study's epochs."""
+
+    id: int
+    number: int
+    epoch: int
+    seconds: float
+    at: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """One study as the ledger holds it: its declaration and facts are plain data."""
+
+    id: int
+    name: str
+    declaration: dict[str, Any]
+    fingerprint: str
+    facts: dict[str, Any]
+    created_at: float
+
+
+class Ledger:
+    """The database behind one URL. Reads are methods here; a search writes through ``LedgerWriter``.
+
+    Args:
+        url: of SQLAlchemy; SQLite runs in WAL, so that readers never wait for the writer.
+        create: make the tables where they are absent.
+
+    Raises:
+        RunError: no database there, not a database, or one of another schema version.
+    """
+
+    def __init__(self, url: str, *, create: bool = False) -> None:
+        self.url = url
+        shown = sa.make_url(url)
+        self._where = shown.database or "" if shown.drivername.startswith("sqlite") else str(shown)
+        if shown.drivername.startswith("sqlite") and not create and not Path(self._where).is_file():
+            raise RunError(f"no ledger at {self._where}")
+        self.engine: Engine = sa.create_engine(url)
+        if shown.drivername.startswith("sqlite"):
+            event.listen(self.engine, "connect", _configure_sqlite)
+        try:
+            if create:
+                schema.metadata.create_all(self.engine)
+                self._write_version()
+            found = self._version()
+        except (DatabaseError, sqlite3.DatabaseError) as error:
+            self.engine.dispose()
+            cause = str(getattr(error, "orig", error)).splitlines()[0]
+            raise RunError(f"ledger {self._where} cannot be opened: {cause}") from None
+        if found != schema.VERSION:
+            self.engine.dispose()
+            age = "newer" if found > schema.VERSION else "older"
+            raise RunError(
+                f"ledger {self._where} has schema version {found}, {age} than the {schema.VERSION} of this "
+                "Lanewise; open it with the version that wrote it"
+            )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def create_study(
+        self, name: str, declaration: Mapping[str, Any], *, fingerprint: str, facts: Mapping[str, Any]
+    ) -> int:
+        """Record a new study and return its id."""
+        row = {
+            "name": name,
+            "declaration": json.dumps(declaration),
+            "fingerprint": fingerprint,
+            "facts": json.dumps(facts),
+            "created_at": time.time(),
+        }
+        with self.engine.begin() as connection:
+            return _inserted_id(connection.execute(sa.insert(schema.studies).values(row)))
+
+    def studies(self) -> list[StudyRow]:
+        """Return every study, oldest first."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(schema.studies).order_by(schema.studies.c.id)).mappings()
+            return [
+                StudyRow(
+                    r["id"],
+                    r["name"],
+                    json.loads(r["declaration"]),
+                    r["fingerprint"],
+                    json.loads(r["facts"]),
+                    r["created_at"],
+                )
+                for r in rows
+            ]
+
+    def study(self, name: str) -> StudyRow:
+        """Return the study called ``name``.
+
+        Raises:
+            RunError: there is none.
+        """
+        for row in self.studies():
+            if row.name == name:
+                return row
+        raise RunError(f"no study {name!r} in ledger {self._where}")
+
+    def start_session(self, study_id: int) -> int:
+        """Record that this process drives the study from now on, and return the session's id."""
+        now = time.time()
+        row = {
+            "study_id": study_id,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": now,
+            "seen_at": now,
+        }
+        with self.engine.begin() as connection:
+            return _inserted_id(connection.execute(sa.insert(schema.sessions).values(row)))
+
+    def end_session(self, session_id: int, ending: str) -> None:
+        """Record how the session ended: ``done``, ``interrupted``, ``failed``."""
+        table = schema.sessions
+        with self.engine.begin() as connection:
+            connection.execute(
+                sa.update(table)
+                .where(table.c.id == session_id)
+                .values(ended_at=time.time(), seen_at=time.time(), ending=ending)
+            )
+
+    def sessions(self, study_id: int) -> list[dict[str, Any]]:
+        """Return the sessions of a study, oldest first."""
+        table = schema.sessions
+        query = sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id)
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def trials(self, study_id: int, *, after_revision: int = -1) -> list[TrialRow]:
+        """Return the trials by number; with ``after_revision`` only those changed since."""
+        table = schema.trials
+        query = (
+            sa.select(table)
+            .where(table.c.study_id == study_id, table.c.revision > after_revision)
+            .order_by(table.c.number)
+        )
+        with self.engine.connect() as connection:
+            return [_trial_row(r) for r in connection.execute(query).mappings()]
+
+    def epochs(self, study_id: int, *, after_id: int = 0, limit: int | None = None) -> list[EpochRow]:
+        """Return the epochs of all trials in the order they were reported."""
+        table = schema.epochs
+        query = (
+            sa.select(table)
+            .where(table.c.study_id == study_id, table.c.id > after_id)
+            .order_by(table.c.id)
+            .limit(limit)
+        )
+        with self.engine.connect() as connection:
+            return [
+                EpochRow(r.id, r.number, r.epoch, r.seconds, r.at, json.loads(r.metrics))
+                for r in connection.execute(query)
+            ]
+
+    def trials_frame(self, study_id: int) -> pd.DataFrame:
+        """Return one row a trial: number, state, reason, seed, hash, times, params.
+
+        ``params`` is a dict of the active ones; ``params_<name>`` holds one each, NaN where inactive.
+        """
+        import pandas as pd
+
+        rows = [
+            {
+                "number": t.number,
+                "state": t.state.value,
+                "stop_reason": t.stop_reason,
+                "seed": t.seed,
+                "config_hash": t.config_hash,
+                "started_at": t.started_at,
+                "ended_at": t.ended_at,
+                "message": t.message,
+                "params": t.params,
+                **{f"params_{n}": v for n, v in t.params.items()},
+            }
+            for t in self.trials(study_id)
+        ]
+        return pd.DataFrame(rows, columns=None if rows else ["number", "state", "stop_reason", "message"])
+
+    def epochs_frame(self, study_id: int) -> pd.DataFrame:
+        """Return one row an epoch: number, epoch, seconds, at, and a column for each metric."""
+        import pandas as pd
+
+        rows = [
+            {"number": e.number, "epoch": e.epoch, "seconds": e.seconds, "at": e.at, **e.metrics}
+            for e in self.epochs(study_id)
+        ]
+        return pd.DataFrame(rows, columns=None if rows else ["number", "epoch", "seconds", "at"])
+
+    def decisions_frame(self, study_id: int) -> pd.DataFrame:
+        """Return one row a decision of the scheduler: number, epoch, action, value, cutoff, reason."""
+        return self._frame(schema.decisions, study_id)
+
+    def events_frame(self, study_id: int) -> pd.DataFrame:
+        """Return one row an event: at, level, kind, message."""
+        return self._frame(schema.events, study_id)
+
+    def _frame(self, table: sa.Table, study_id: int) -> pd.DataFrame:
+        import pandas as pd
+
+        query = sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id)
+        with self.engine.connect() as connection:
+            rows = [dict(r) for r in connection.execute(query).mappings()]
+        columns = [c.name for c in table.columns if c.name not in ("id", "study_id")]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _write_version(self) -> None:
+        with self.engine.begin() as connection:
+            if connection.execute(sa.select(schema.meta)).first() is None:
+                row = {"key": "schema_version", "value": str(schema.VERSION)}
+                connection.execute(sa.insert(schema.meta).values(row))
+
+    def _version(self) -> int:
+        query = sa.select(schema.meta.c.value).where(schema.meta.c.key == "schema_version")
+        with self.engine.connect() as connection:
+            value = connection.execute(query).scalar_one_or_none()
+        if value is None or not value.isdecimal():
+            raise RunError(f"{self._where} is a database, but no Lanewise ledger")
+        return int(value)
+
+
+@dataclass
+class _Pending:
+    """What the next transaction will write."""
+
+    new_trials: list[dict[str, Any]] = field(default_factory=list)
+    ended: list[dict[str, Any]] = field(default_factory=list)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.new_trials or self.ended or self.epochs or self.decisions or self.events)
+
+
+class LedgerWriter:
+    """Collects a study's facts and writes them a transaction a batch.
+
+    What one batch holds becomes visible together or not at all, so a ledger never shows a decision
+    without the epoch it was taken on. One writer a study.
+
+    Raises:
+        RunError: from ``flush``, where the database cannot be written (a full disk, say).
+    """
+
+    def __init__(self, ledger: Ledger, study_id: int) -> None:
+        self.ledger = ledger
+        self.study_id = study_id
+        self._pending = _Pending()
+        self._oldest = 0.0
+        table = schema.trials
+        query = sa.select(sa.func.max(table.c.revision)).where(table.c.study_id == study_id)
+        with ledger.engine.connect() as connection:
+            self._revision: int = (connection.execute(query).scalar() or 0) + 1
+
+    def trial_started(
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        *,
+        config_hash: str,
+        seed: int,
+        sampler_attrs: Mapping[str, Any],
+        repeats: Sequence[int],
+    ) -> None:
+        """Record a new trial."""
+        self._mark()
+        self._pending.new_trials.append(
+            {
+                "study_id": self.study_id,
+                "number": number,
+                "params": json.dumps(dict(params)),
+                "config_hash": config_hash,
+                "seed": seed,
+                "sampler_attrs": json.dumps(dict(sampler_attrs)),
+                "repeats": json.dumps(list(repeats)),
+                "state": TrialState.RUNNING.value,
+                "started_at": time.time(),
+                "revision": self._revision,
+            }
+        )
+
+    def epoch(self, number: int, epoch: int, *, seconds: float, metrics: Mapping[str, float]) -> None:
+        """Record an epoch's metrics."""
+        self._mark()
+        self._pending.epochs.append(
+            {
+                "study_id": self.study_id,
+                "number": number,
+                "epoch": epoch,
+                "seconds": seconds,
+                "at": time.time(),
+                "metrics": json.dumps(dict(metrics)),
+            }
+        )
+
+    def decision(
+        self,
+        number: int,
+        epoch: int,
+        *,
+        action: str,
+        reason: str,
+        value: float | None = None,
+        cutoff: float | None = None,
+    ) -> None:
+        """Record a decision of the scheduler."""
+        self._mark()
+        self._pending.decisions.append(
+            {
+                "study_id": self.study_id,
+                "number": number,
+                "epoch": epoch,
+                "action": action,
+                "reason": reason,
+                "value": value,
+                "cutoff": cutoff,
+                "at": time.time(),
+            }
+        )
+
+    def trial_ended(self, number: int, outcome: Outcome) -> None:
+        """Record how a trial ended."""
+        self._mark()
+        self._pending.ended.append(
+            {
+                "b_study": self.study_id,
+                "b_number": number,
+                "state": outcome.state.value,
+                "stop_reason": outcome.label,
+                "message": outcome.message or None,
+                "traceback": outcome.traceback or None,
+                "ended_at": time.time(),
+                "revision": self._revision,
+            }
+        )
+
+    def event(self, kind: str, message: str, *, level: str = "info") -> None:
+        """Record something worth knowing later."""
+        self._mark()
+        self._pending.events.append(
+            {
+                "study_id": self.study_id,
+                "at": time.time(),
+                "level": level,
+                "kind": kind,
+                "message": message,
+            }
+        )
+
+    def flush_if_due(self) -> None:
+        """Write the batch when its oldest fact has waited ``FLUSH_EVERY_S``."""
+        if self._pending and time.monotonic() - self._oldest >= FLUSH_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write everything collected so far in one transaction."""
+        if not self._pending:
+            return
+        batch = self._pending
+        try:
+            with self.ledger.engine.begin() as connection:
+                _write(connection, batch)
+        except OperationalError as error:
+            raise RunError(
+                f"the ledger {self.ledger.url} cannot be written: {error.orig}; "
+                "everything recorded before stays, and resume continues from there"
+            ) from None
+        self._pending = _Pending()
+        self._revision += 1
+
+    def _mark(self) -> None:
+        if not self._pending:
+            self._oldest = time.monotonic()
+
+
+def _write(connection: Connection, batch: _Pending) -> None:
+    table = schema.trials
+    if batch.new_trials:
+        connection.execute(sa.insert(table), batch.new_trials)
+    for rows, into in (
+        (batch.epochs, schema.epochs),
+        (batch.decisions, schema.decisions),
+        (batch.events, schema.events),
+    ):
+        if rows:
+            connection.execute(sa.insert(into), rows)
+    if batch.ended:
+        update = (
+            sa.update(table)
+            .where(table.c.study_id == sa.bindparam("b_study"), table.c.number == sa.bindparam("b_number"))
+            .values(
+                {
+                    name: sa.bindparam(name)
+                    for name in ("state", "stop_reason", "message", "traceback", "ended_at", "revision")
+                }
+            )
+        )
+        connection.execute(update, batch.ended)
+
+
+def _inserted_id(result: sa.CursorResult[Any]) -> int:
+    key = result.inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def _trial_row(row: Any) -> TrialRow:
+    return TrialRow(
+        number=row["number"],
+        params=json.loads(row["params"]),
+        config_hash=row["config_hash"],
+        seed=row["seed"],
+        sampler_attrs=json.loads(row["sampler_attrs"]),
+        repeats=json.loads(row["repeats"]),
+        state=TrialState(row["state"]),
+        stop_reason=row["stop_reason"],
+        message=row["message"],
+        traceback=row["traceback"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        revision=row["revision"],
+    )
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # FULL: a transaction that was reported as written survives a power cut.
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA busy_timeout=10000")
+    cursor.close()

@@ -1,0 +1,204 @@
+"""From command-line options to a validated study: every error at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from search.errors import UsageError
+from search.resources import preflight
+from search.studies import find
+from search.study import Objective, Study, validated
+from spaces import SpaceError, apply_overrides, parse_assignments, read_overrides
+from trainables.data import Splits, load_splits
+from trainables.errors import DataError
+
+T = TypeVar("T")
+
+OFFLINE = "offline"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user typed; None where nothing was, so that the study's own value stays."""
+
+    kind: str
+    name: str | None = None
+    home: Path = Path("lanewise-home")
+    trials: int | None = None
+    max_epochs: int | None = None
+    time_budget: str | None = None
+    seed: int | None = None
+    dataset: str | None = None
+    data_dir: Path | None = None
+    download: bool = False
+    train_examples: int | None = None
+    set_: Sequence[str] = ()
+    space: Path | None = None
+    objective: str | None = None
+    sampler: str | None = None
+    scheduler: str | None = None
+    grace: int | None = None
+    reduction_factor: int | None = None
+    executor: str | None = None
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+    workers: int | None = None
+    address: str | None = None
+    tracking: str | None = None
+    checkpoint_every: float | None = None
+
+
+def resolve(options: Options) -> Study:
+    """Return the study that ``options`` declare, checked against this machine and the home folder.
+
+    Raises:
+        UsageError: everything that is wrong, a line each.
+    """
+    declared = find(options.kind)
+    errors: list[str] = []
+    space, settings = _collect(lambda: _overridden(declared, options), errors) or (
+        declared.space,
+        declared.settings,
+    )
+    objective = _collect(lambda: _objective(options), errors) or declared.objective
+    time_s = _collect(lambda: _time_budget(options), errors)
+    changes: dict[str, Any] = {
+        "name": options.name or _fresh_name(options.kind, options.home),
+        "data": dataclasses.asdict(_data(declared, options)),
+        "space": space,
+        "settings": settings,
+        "objective": objective.model_dump(),
+        "budget": _given(declared.budget, trials=options.trials, max_epochs=options.max_epochs, time_s=time_s),
+        "sampler": options.sampler or declared.sampler,
+        "scheduler": _given(
+            declared.scheduler,
+            name=options.scheduler,
+            grace=options.grace,
+            reduction_factor=options.reduction_factor,
+        ),
+        "executor": options.executor or declared.executor,
+        "resources": _given(
+            declared.resources,
+            cpus_per_trial=options.cpus_per_trial,
+            gpus_per_trial=options.gpus_per_trial,
+            workers=options.workers,
+            address=options.address,
+        ),
+        "tracking": _tracking(options),
+        "seed": declared.seed if options.seed is None else options.seed,
+        "checkpoint_every_s": declared.checkpoint_every_s
+        if options.checkpoint_every is None
+        else options.checkpoint_every,
+    }
+    study = _collect(lambda: validated(lambda: Study.model_validate({**declared.model_dump(), **changes})), errors)
+    errors += _name_errors(options)
+    if study is not None:
+        errors += preflight(study, options.home)
+    if errors or study is None:
+        raise UsageError(errors)
+    return study
+
+
+def load_data(study: Study) -> Splits:
+    """Return the study's examples.
+
+    Raises:
+        UsageError: they are absent or unfit; the message names the path and the flag that helps.
+    """
+    try:
+        return load_splits(study.data)
+    except DataError as error:
+        raise UsageError(str(error)) from None
+
+
+def parse_duration(text: str) -> float:
+    """Read ``90``, ``90s``, ``10m``, ``1h30m`` as seconds.
+
+    Raises:
+        UsageError: anything else, or nothing.
+    """
+    match = DURATION.fullmatch(text.strip().lower())
+    if not text.strip() or match is None:
+        raise UsageError(f"--time-budget {text!r}: expected a duration such as 90s, 10m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _overridden(declared: Study, options: Options) -> tuple[Any, dict[str, Any]]:
+    changes: dict[str, Any] = {}
+    if options.space is not None:
+        try:
+            text = options.space.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--space {options.space}: cannot be read ({error})") from None
+        changes = read_overrides(text, source=f"--space {options.space}")
+    try:
+        return apply_overrides(declared.space, declared.settings, {**changes, **parse_assignments(options.set_)})
+    except SpaceError as error:
+        raise UsageError(error.errors) from None
+
+
+def _objective(options: Options) -> Objective | None:
+    return None if options.objective is None else Objective.parse(options.objective)
+
+
+def _time_budget(options: Options) -> float | None:
+    return None if options.time_budget is None else parse_duration(options.time_budget)
+
+
+def _data(declared: Study, options: Options) -> Any:
+    given: dict[str, Any] = {
+        "name": options.dataset,
+        "data_dir": None if options.data_dir is None else str(options.data_dir.absolute()),
+        "download": options.download or None,
+        "train_examples": options.train_examples,
+    }
+    return dataclasses.replace(declared.data, **{k: v for k, v in given.items() if v is not None})
+
+
+def _tracking(options: Options) -> dict[str, Any]:
+    if options.tracking == OFFLINE:
+        return {"uri": None, "enabled": False}
+    return {"uri": options.tracking, "enabled": True}
+
+
+def _given(part: Any, **values: Any) -> dict[str, Any]:
+    """Return ``part`` as a dict, with the values that were given."""
+    return {**part.model_dump(), **{k: v for k, v in values.items() if v is not None}}
+
+
+def _name_errors(options: Options) -> list[str]:
+    name = options.name
+    if name is None:
+        return []
+    if not NAME.fullmatch(name):
+        return [f"--name {name!r}: use letters, digits, '.', '_' and '-' only"]
+    if (options.home / name).exists():
+        return [
+            f"--name {name}: a study of this name exists in {options.home.absolute()}; "
+            "choose another, or leave --name out"
+        ]
+    return []
+
+
+def _fresh_name(kind: str, home: Path) -> str:
+    """Return a name that no study in ``home`` has: the kind, the time, and some letters if need be."""
+    name = f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return name if not (home / name).exists() else f"{name}-{secrets.token_hex(3)}"
+
+
+def _collect(build: Callable[[], T], errors: list[str]) -> T | None:
+    try:
+        return build()
+    except UsageError as error:
+        errors += error.errors
+        return None

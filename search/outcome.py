@@ -1,0 +1,102 @@
+"""How a trial ended: one enum, and its one mapping to Optuna and MLflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class TrialState(StrEnum):
+    """Where a trial stands."""
+
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    INTERRUPTED = "INTERRUPTED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the trial will not go on by itself (a resume may still continue it)."""
+        return self is not TrialState.RUNNING
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a resume continues the trial."""
+        return self in (TrialState.RUNNING, TrialState.INTERRUPTED, TrialState.CANCELLED)
+
+
+class StopReason(StrEnum):
+    """Why a trial ended."""
+
+    MAX_EPOCHS = "max_epochs"
+    PATIENCE = "patience"
+    RUNG = "rung"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
+    ERROR = "error"
+    BUDGET = "budget"
+    USER = "user"
+    DIED = "died"
+
+
+STATES: dict[StopReason, TrialState] = {
+    StopReason.MAX_EPOCHS: TrialState.COMPLETE,
+    StopReason.PATIENCE: TrialState.COMPLETE,
+    StopReason.RUNG: TrialState.PRUNED,
+    StopReason.DIVERGED: TrialState.PRUNED,
+    StopReason.OUT_OF_MEMORY: TrialState.FAILED,
+    StopReason.ERROR: TrialState.FAILED,
+    StopReason.BUDGET: TrialState.CANCELLED,
+    StopReason.USER: TrialState.CANCELLED,
+    StopReason.DIED: TrialState.INTERRUPTED,
+}
+"""The state that each reason leaves a trial in."""
+
+MLFLOW_STATUS: dict[TrialState, str] = {
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.PRUNED: "KILLED",
+    TrialState.FAILED: "FAILED",
+    TrialState.CANCELLED: "KILLED",
+    TrialState.INTERRUPTED: "RUNNING",
+}
+"""The status of a trial's MLflow run."""
+
+OPTUNA_STATE: dict[TrialState, str] = {
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETE: "COMPLETE",
+    TrialState.PRUNED: "PRUNED",
+    TrialState.FAILED: "FAIL",
+    TrialState.CANCELLED: "FAIL",
+    TrialState.INTERRUPTED: "RUNNING",
+}
+"""The name of the Optuna ``TrialState``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a trial.
+
+    Attributes:
+        reason: why.
+        rung: the epoch at which the scheduler pruned it, for ``StopReason.RUNG``.
+        message: of the exception, for failures; one line.
+        traceback: likewise, in full.
+    """
+
+    reason: StopReason
+    rung: int | None = None
+    message: str = ""
+    traceback: str = ""
+
+    @property
+    def state(self) -> TrialState:
+        """The state it leaves the trial in."""
+        return STATES[self.reason]
+
+    @property
+    def label(self) -> str:
+        """The reason as recorded and shown: ``patience``, ``rung_9``."""
+        return f"rung_{self.rung}" if self.reason is StopReason.RUNG else self.reason.value

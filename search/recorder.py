@@ -1,0 +1,143 @@
+"""The one place where what happens in a search becomes facts: in the ledger, and in the live counts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from search.ledger import LedgerWriter
+from search.outcome import Outcome, TrialState
+from search.sampler import Proposal
+from search.scheduler import Decision
+from search.study import Study
+from trainables.report import SECONDS, EpochReport
+
+
+@dataclass
+class Progress:
+    """Where a search stands; read by the live view, written by the recorder alone.
+
+    Attributes:
+        states: number of trials in each state.
+        epochs: trained so far, all trials together.
+        best_value: of the objective over all epochs of all trials.
+        best_trial: its number.
+        baseline_value: the best of trial 0; NaN until it reported.
+        training_since: when the first trial started (monotonic seconds); None before.
+    """
+
+    trials: int
+    max_epochs: int
+    time_s: float | None
+    started: float = field(default_factory=time.monotonic)
+    states: Counter[TrialState] = field(default_factory=Counter)
+    epochs: int = 0
+    best_value: float = math.nan
+    best_trial: int | None = None
+    baseline_value: float = math.nan
+    training_since: float | None = None
+
+    @property
+    def ended(self) -> int:
+        """Number of trials that ended."""
+        return sum(n for state, n in self.states.items() if state.ended)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Wall seconds since the search began."""
+        return time.monotonic() - self.started
+
+    @property
+    def training_s(self) -> float:
+        """Wall seconds since the first trial started."""
+        return 0.0 if self.training_since is None else time.monotonic() - self.training_since
+
+    def seconds_left(self) -> float | None:
+        """Return an estimate from the pace so far and the time budget; None before any trial ended."""
+        left = [] if self.time_s is None else [max(0.0, self.time_s - self.elapsed_s)]
+        if self.ended:
+            left.append(self.training_s / self.ended * (self.trials - self.ended))
+        return min(left) if left else None
+
+
+class Recorder:
+    """Writes facts to the ledger and keeps the live counts. Called by executors, on one thread.
+
+    Args:
+        watch: is shown the live counts at every tick.
+    """
+
+    def __init__(self, study: Study, writer: LedgerWriter, *, watch: Callable[[Progress], None] | None = None) -> None:
+        self._objective = study.objective
+        self._writer = writer
+        self._watch = watch
+        self._running: set[int] = set()
+        self.progress = Progress(study.budget.trials, study.budget.max_epochs, study.budget.time_s)
+
+    @property
+    def running(self) -> frozenset[int]:
+        """The numbers of the trials that started and have not ended."""
+        return frozenset(self._running)
+
+    def started(self, proposal: Proposal) -> None:
+        """Record that a trial begins."""
+        self._writer.trial_started(
+            proposal.number,
+            proposal.params,
+            config_hash=proposal.config_hash,
+            seed=proposal.seed,
+            sampler_attrs=proposal.sampler_attrs,
+            repeats=proposal.repeats,
+        )
+        self._running.add(proposal.number)
+        if self.progress.training_since is None:
+            self.progress.training_since = time.monotonic()
+        self.progress.states[TrialState.RUNNING] += 1
+
+    def reported(self, number: int, report: EpochReport, decision: Decision | None) -> None:
+        """Record an epoch and, where the scheduler compared the trial, its decision."""
+        self._writer.epoch(number, report.epoch, seconds=report.seconds, metrics=report.metrics)
+        if decision is not None:
+            self._writer.decision(
+                number,
+                decision.epoch,
+                action=decision.action,
+                reason=decision.reason,
+                value=decision.value,
+                cutoff=decision.cutoff,
+            )
+        self._count(number, {**report.metrics, SECONDS: report.seconds})
+
+    def ended(self, number: int, outcome: Outcome) -> None:
+        """Record how a trial ended."""
+        self._writer.trial_ended(number, outcome)
+        self._running.discard(number)
+        self.progress.states[TrialState.RUNNING] -= 1
+        self.progress.states[outcome.state] += 1
+
+    def event(self, kind: str, message: str, *, level: str = "info") -> None:
+        """Record something worth knowing later."""
+        self._writer.event(kind, message, level=level)
+
+    def tick(self) -> None:
+        """Write the batch if it is due, and show the live counts; called by executors all the time."""
+        self._writer.flush_if_due()
+        if self._watch is not None:
+            self._watch(self.progress)
+
+    def flush(self) -> None:
+        """Write the batch now."""
+        self._writer.flush()
+
+    def _count(self, number: int, metrics: Mapping[str, float]) -> None:
+        progress, value = self.progress, float(metrics[self._objective.metric])
+        progress.epochs += 1
+        if not math.isfinite(value):
+            return
+        if self._objective.better(value, progress.best_value):
+            progress.best_value, progress.best_trial = value, number
+        if number == 0 and self._objective.better(value, progress.baseline_value):
+            progress.baseline_value = value

@@ -1,0 +1,1 @@
+"""Pure functions from ledger frames to tables and text."""

@@ -1,0 +1,110 @@
+"""The answer of a search: what the terminal prints at its end, and what ``--json`` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from search.outcome import TrialState
+from search.report.leaderboard import leaderboard
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from search.study import Study
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trial of the leaderboard.
+
+    Attributes:
+        value: the best value of the objective over the trial's epochs.
+        epoch: where that was.
+        params: active ones.
+    """
+
+    trial: int
+    value: float
+    epoch: int
+    epochs: int
+    state: str
+    stop_reason: str | None
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a search found.
+
+    Attributes:
+        states: number of trials by state.
+        best: None if no trial reported a finite value.
+        baseline: trial 0, likewise.
+        top: the best five, best first.
+        epochs_trained: all trials together.
+        epochs_saved: those that pruned trials did not train.
+        failures: the messages of failed trials, with their counts.
+    """
+
+    study: str
+    kind: str
+    metric: str
+    mode: str
+    trials: int
+    states: dict[str, int]
+    best: Entry | None
+    baseline: Entry | None
+    top: tuple[Entry, ...]
+    epochs_trained: int
+    epochs_saved: int
+    failures: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as plain data."""
+        return asdict(self)
+
+
+def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer:
+    """Return what the trials and epochs of ``study`` say."""
+    board = leaderboard(trials, epochs, study.objective)
+    entries = [_entry(row) for row in board.to_dict("records")]
+    failed = trials[trials["state"] == TrialState.FAILED.value] if len(trials) else trials
+    return Answer(
+        study=study.name,
+        kind=study.kind,
+        metric=study.objective.metric,
+        mode=study.objective.mode,
+        trials=len(trials),
+        states={str(k): int(v) for k, v in trials["state"].value_counts().items()} if len(trials) else {},
+        best=entries[0] if entries else None,
+        baseline=next((e for e in entries if e.trial == 0), None),
+        top=tuple(entries[:SHOWN]),
+        epochs_trained=len(epochs),
+        epochs_saved=epochs_saved(study, trials, epochs),
+        failures={str(k): int(v) for k, v in failed["message"].value_counts().items()} if len(failed) else {},
+    )
+
+
+def epochs_saved(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> int:
+    """Return how many epochs the trials that the scheduler stopped did not train."""
+    if trials.empty:
+        return 0
+    stopped = trials[trials["stop_reason"].fillna("").str.startswith("rung")]["number"]
+    trained = epochs[epochs["number"].isin(stopped)]
+    return len(stopped) * study.budget.max_epochs - len(trained)
+
+
+def _entry(row: Mapping[Any, Any]) -> Entry:
+    return Entry(
+        trial=int(row["number"]),
+        value=float(row["value"]),
+        epoch=int(row["epoch"]),
+        epochs=int(row["epochs"]),
+        state=str(row["state"]),
+        stop_reason=row["stop_reason"],
+        params=dict(row["params"]),
+    )

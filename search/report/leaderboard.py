@@ -1,0 +1,44 @@
+"""Trials ranked by the best value of the objective over their epochs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from search.study import Objective
+
+
+def leaderboard(trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
+    """Rank the trials that reported a finite value.
+
+    Args:
+        trials: of ``Ledger.trials_frame``.
+        epochs: of ``Ledger.epochs_frame``.
+        objective: the metric and its direction.
+
+    Returns:
+        Best first: ``rank``, ``number``, ``value`` (the best over its epochs), ``epoch`` (where that
+        was), ``epochs`` (trained), ``state``, ``stop_reason``, a ``params_<name>`` column each, and
+        ``params``, the active ones as a dict.
+    """
+    import numpy as np
+    import pandas as pd
+
+    shown = [c for c in trials.columns if c.startswith("params_")]
+    columns = ["rank", "number", "value", "epoch", "epochs", "state", "stop_reason", *shown, "params"]
+    if epochs.empty:
+        return pd.DataFrame(columns=columns)
+    finite = epochs[np.isfinite(epochs[objective.metric].astype(float))]
+    ascending = objective.mode == "min"
+    best = (
+        finite.sort_values([objective.metric, "epoch"], ascending=[ascending, True], kind="stable")
+        .drop_duplicates("number")
+        .rename(columns={objective.metric: "value"})[["number", "value", "epoch"]]
+    )
+    trained = epochs.groupby("number")["epoch"].max().rename("epochs").reset_index()
+    board = best.merge(trained, on="number").merge(trials, on="number")
+    board = board.sort_values(["value", "number"], ascending=[ascending, True], kind="stable")
+    board.insert(0, "rank", range(1, len(board) + 1))
+    return board[columns].reset_index(drop=True)

@@ -1,0 +1,81 @@
+"""Devices, shares of them, and the checks before a search starts."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.study import Resources, Study
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What trials can be given.
+
+    Attributes:
+        cpus: cores.
+        gpus: devices.
+    """
+
+    cpus: float
+    gpus: float
+
+    @classmethod
+    def of_this_machine(cls, *, with_gpus: bool) -> Capacity:
+        """Return the cores this process may use and, where asked for, the CUDA devices.
+
+        Counting GPUs imports torch, which takes seconds; leave it out where no GPU is asked for.
+        """
+        gpus = 0
+        if with_gpus:
+            import torch
+
+            gpus = torch.cuda.device_count()
+        return cls(len(os.sched_getaffinity(0)), gpus)
+
+    @classmethod
+    def of_ray(cls) -> Capacity:
+        """Return what the connected Ray cluster has now; an autoscaler may add to it."""
+        import ray
+
+        total = ray.cluster_resources()
+        return cls(total.get("CPU", 0), total.get("GPU", 0))
+
+    def slots(self, resources: Resources) -> int:
+        """Return how many trials run at once: as many as fit, at most ``resources.workers``, at least 1."""
+        fit = math.floor(self.cpus / resources.cpus_per_trial + 1e-9)
+        if resources.gpus_per_trial:
+            fit = min(fit, math.floor(self.gpus / resources.gpus_per_trial + 1e-9))
+        return max(1, fit if resources.workers is None else min(fit, resources.workers))
+
+
+def preflight(study: Study, home: Path) -> list[str]:
+    """Return what stands in the way of ``study`` on this machine, a line each; empty if nothing does."""
+    return [*_home_errors(home), *_capacity_errors(study.resources)]
+
+
+def _home_errors(home: Path) -> list[str]:
+    existing = next(p for p in (home.absolute(), *home.absolute().parents) if p.exists())
+    if not existing.is_dir():
+        return [f"--home {home}: {existing} is no folder"]
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return [f"--home {home} cannot be written: no permission in {existing}"]
+    return []
+
+
+def _capacity_errors(resources: Resources) -> list[str]:
+    if resources.address is not None:
+        return []  # the cluster is asked once it is joined
+    capacity = Capacity.of_this_machine(with_gpus=resources.gpus_per_trial > 0)
+    errors = []
+    if resources.cpus_per_trial > capacity.cpus:
+        errors.append(f"--cpus-per-trial {resources.cpus_per_trial:g} is more than the {capacity.cpus:g} cores here")
+    if resources.gpus_per_trial > capacity.gpus:
+        found = f"{capacity.gpus:g} found" if capacity.gpus else "no GPU found"
+        errors.append(
+            f"--gpus-per-trial {resources.gpus_per_trial:g}: {found} on this machine; "
+            "use 0 for CPU, or --address to join a cluster that has one"
+        )
+    return errors

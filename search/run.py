@@ -1,0 +1,127 @@
+"""``python -m search.run STUDY``: the main job."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.engine import Paths, Result, conduct
+from search.entry import guarded
+from search.options import Options, load_data, resolve
+from search.present import make_console, print_answer, print_plan
+from search.progress import make_view
+from search.study import Study
+from search.tracker_process import check_server
+
+Kind = Annotated[str, typer.Argument(metavar="STUDY", help="Which question; `python -m search list` shows all.")]
+
+
+def run(
+    kind: Kind,
+    name: Annotated[str | None, typer.Option(help="Of this run. [default: the study and the time]")] = None,
+    home: Annotated[Path, typer.Option(help="Folder of all studies.")] = Path("lanewise-home"),
+    trials: Annotated[int | None, typer.Option(help="How many configurations to try.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(help="Of one trial.")] = None,
+    time_budget: Annotated[str | None, typer.Option(help="End after this long: 90s, 10m, 1h30m.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="digits, mnist or fashion_mnist.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where torchvision's data sets lie.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Let torchvision download the data.")] = False,
+    train_examples: Annotated[int | None, typer.Option(help="Train on only this many examples.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PARAM=VALUE", help="Also PARAM.low=, PARAM.high=, PARAM.choices=a,b."),
+    ] = None,
+    space: Annotated[Path | None, typer.Option(help="YAML file of the same changes.")] = None,
+    objective: Annotated[str | None, typer.Option(help="METRIC or METRIC:min|max. [default: val_loss]")] = None,
+    sampler: Annotated[str | None, typer.Option(help="tpe, random, gp, cmaes or qmc.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="asha, median or none.")] = None,
+    grace: Annotated[int | None, typer.Option(help="Epochs every trial gets: the first rung.")] = None,
+    reduction_factor: Annotated[int | None, typer.Option(help="One trial in this many passes a rung.")] = None,
+    executor: Annotated[str | None, typer.Option(help="auto or tune.")] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(help="Cores of a trial.")] = None,
+    gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs of a trial; a fraction shares one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Most trials at once. [default: as many as fit]")] = None,
+    address: Annotated[str | None, typer.Option(help="Join this Ray cluster (`auto` finds it).")] = None,
+    tracking: Annotated[
+        str | None, typer.Option(help="MLflow URI, or `offline`. [default: sqlite in the home]")
+    ] = None,
+    checkpoint_every: Annotated[float | None, typer.Option(help="Seconds between checkpoints.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved study; start nothing.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> int:
+    """Search STUDY and print the answer."""
+    study = resolve(
+        Options(
+            kind=kind,
+            name=name,
+            home=home,
+            trials=trials,
+            max_epochs=max_epochs,
+            time_budget=time_budget,
+            seed=seed,
+            dataset=dataset,
+            data_dir=data_dir,
+            download=download,
+            train_examples=train_examples,
+            set_=set_ or (),
+            space=space,
+            objective=objective,
+            sampler=sampler,
+            scheduler=scheduler,
+            grace=grace,
+            reduction_factor=reduction_factor,
+            executor=executor,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
+            workers=workers,
+            address=address,
+            tracking=tracking,
+            checkpoint_every=checkpoint_every,
+        )
+    )
+    paths, splits = Paths(home, study.name), load_data(study)
+    console = make_console()
+    if dry_run:
+        if json_:
+            print(json.dumps({"study": study.model_dump(mode="json"), "fingerprint": splits.fingerprint}))
+        else:
+            print_plan(console, study, splits, paths)
+        return 0
+    if study.tracking.enabled:
+        check_server(study.tracking.uri or paths.mlflow_uri)
+    view = make_view(console, metric=study.objective.metric, silent=json_)
+    view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
+    result = conduct(study, home, splits, view=view)
+    if json_:
+        print(json.dumps(to_json(study, result, paths)))
+    else:
+        print_answer(console, study, result, paths)
+    return result.exit_code
+
+
+def to_json(study: Study, result: Result, paths: Paths) -> dict[str, object]:
+    """Return the one object that ``--json`` prints."""
+    return {
+        **result.answer.to_dict(),
+        "ending": result.ending,
+        "wall_s": result.wall_s,
+        "ledger": str(paths.ledger),
+        "tracking_uri": (study.tracking.uri or paths.mlflow_uri) if study.tracking.enabled else None,
+        "untracked": result.untracked,
+    }
+
+
+def main() -> int:
+    """Entry point of ``python -m search.run``."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name="run")(run)
+    return guarded(app, prog="python -m search.run")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The tables of the ledger."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+VERSION = 1
+"""Of the schema. A ledger of another version is refused with a message that says which is newer."""
+
+metadata = MetaData()
+
+# SQLite only counts up by itself on INTEGER primary keys; PostgreSQL needs 64 bits.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+meta = Table("lanewise_meta", metadata, Column("key", String(64), primary_key=True), Column("value", Text))
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("declaration", Text, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("ending", String(64)),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("study_id", ForeignKey("studies.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("params", Text, nullable=False),
+    Column("config_hash", String(16), nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("sampler_attrs", Text, nullable=False),
+    Column("repeats", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("stop_reason", String(32)),
+    Column("message", Text),
+    Column("traceback", Text),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("revision", BigInteger, nullable=False),
+    Index("trials_by_revision", "study_id", "revision"),
+)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("metrics", Text, nullable=False),
+    UniqueConstraint("study_id", "number", "epoch"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("value", Float),
+    Column("cutoff", Float),
+    Column("reason", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("level", String(8), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("message", Text, nullable=False),
+)

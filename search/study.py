@@ -1,0 +1,254 @@
+"""A study: one declared question, validated whole, frozen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from search.errors import UsageError
+from spaces import Space, Value, nearest
+from trainables.data.datasets import DATASETS, DataSpec
+from trainables.errors import ConfigError
+from trainables.registry import find_trainable
+
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc")
+SCHEDULERS = ("asha", "median", "none")
+EXECUTORS = ("auto", "tune", "lanes")
+DIRECTIONS = {"val_accuracy": "max"}
+"""The direction of a metric whose name alone was given; every other metric is minimised."""
+
+
+class Frozen(BaseModel):
+    """Immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Objective(Frozen):
+    """What is optimised.
+
+    Attributes:
+        metric: a name that the trainable reports.
+        mode: ``min`` or ``max``; stated here once, and no sign is flipped anywhere else.
+    """
+
+    metric: str = "val_loss"
+    mode: Literal["min", "max"] = "min"
+
+    @classmethod
+    def parse(cls, text: str) -> Objective:
+        """Read ``val_accuracy`` or ``val_accuracy:max``.
+
+        Raises:
+            UsageError: a mode that is neither min nor max.
+        """
+        metric, _, mode = text.partition(":")
+        mode = mode or DIRECTIONS.get(metric, "min")
+        if mode not in ("min", "max"):
+            raise UsageError(f"--objective {text}: the part after the colon must be min or max, got {mode!r}")
+        return cls(metric=metric, mode=mode)
+
+    def better(self, a: float, b: float) -> bool:
+        """Say whether ``a`` is strictly better than ``b``; NaN is better than nothing."""
+        if math.isnan(a) or math.isnan(b):
+            return math.isnan(b) and not math.isnan(a)
+        return a < b if self.mode == "min" else a > b
+
+    @property
+    def worst(self) -> float:
+        """The value that everything is better than."""
+        return math.inf if self.mode == "min" else -math.inf
+
+
+class Budget(Frozen):
+    """When a search ends: whichever comes first.
+
+    Attributes:
+        trials: number of trials, the baseline included.
+        max_epochs: of one trial.
+        time_s: wall seconds of the search; None for no limit.
+    """
+
+    trials: int = Field(64, ge=1)
+    max_epochs: int = Field(30, ge=1)
+    time_s: float | None = Field(None, gt=0)
+
+
+class SchedulerSpec(Frozen):
+    """How weak trials are stopped early.
+
+    Attributes:
+        name: ``asha`` (Li et al. 2018, arXiv:1810.05934), ``median`` or ``none``.
+        grace: epochs that every trial gets; the first rung.
+        reduction_factor: of ASHA (eta): about one trial in this many passes a rung.
+    """
+
+    name: Literal["asha", "median", "none"] = "asha"
+    grace: int = Field(3, ge=1)
+    reduction_factor: int = Field(3, ge=2)
+
+
+class Resources(Frozen):
+    """What a trial gets, and how many trials run at once.
+
+    Attributes:
+        cpus_per_trial: CPU cores, as Ray counts them.
+        gpus_per_trial: 0, a fraction up to 1, or a whole number.
+        workers: most trials at once (tune) or worker processes (lanes); None for as many as fit.
+        address: of a running Ray cluster to join; None for this machine.
+    """
+
+    cpus_per_trial: float = Field(1.0, gt=0)
+    gpus_per_trial: float = Field(0.0, ge=0)
+    workers: int | None = Field(None, ge=1)
+    address: str | None = None
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _fraction_or_whole(cls, value: float) -> float:
+        if value > 1 and not value.is_integer():
+            raise ValueError("must be a fraction up to 1 or a whole number of GPUs")
+        return value
+
+
+class Tracking(Frozen):
+    """Where MLflow runs go.
+
+    Attributes:
+        uri: an MLflow tracking URI; None for ``sqlite:///<home>/mlflow.db``.
+        enabled: False keeps everything in the ledger; ``search sync`` can send it later.
+    """
+
+    uri: str | None = None
+    enabled: bool = True
+
+
+def _space(value: object) -> Space:
+    return value if isinstance(value, Space) else Space.from_dict(value)  # type: ignore[arg-type]
+
+
+class Study(Frozen):
+    """One declared question.
+
+    Attributes:
+        kind: the registered study it came from (``regularization``).
+        name: of this run of it, unique within a home.
+        question: in one sentence, for the report.
+        trainable: a key of ``trainables.registry.TRAINABLES`` or ``package.module:attribute``.
+        space: what is searched.
+        settings: what every trial shares: widths, batch size, patience ...
+        checkpoint_every_s: seconds between the checkpoints of a running trial.
+    """
+
+    kind: str
+    name: str = ""
+    question: str = ""
+    trainable: str = "mlp"
+    data: DataSpec = DataSpec()
+    space: Annotated[Space, BeforeValidator(_space), PlainSerializer(Space.to_dict)]
+    settings: dict[str, Value] = {}
+    objective: Objective = Objective()
+    budget: Budget = Budget()
+    sampler: Literal["tpe", "random", "gp", "cmaes", "qmc"] = "tpe"
+    scheduler: SchedulerSpec = SchedulerSpec()
+    executor: Literal["auto", "tune", "lanes"] = "auto"
+    resources: Resources = Resources()
+    tracking: Tracking = Tracking()
+    seed: int = Field(0, ge=0, lt=2**32)
+    checkpoint_every_s: float = Field(30.0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        errors = [*self._scheduler_errors(), *self._data_errors(), *self._trainable_errors()]
+        if errors:
+            raise UsageError(errors)
+        return self
+
+    def _scheduler_errors(self) -> list[str]:
+        if self.scheduler.name != "none" and self.scheduler.grace > self.budget.max_epochs:
+            return [
+                f"--grace {self.scheduler.grace} is above --max-epochs {self.budget.max_epochs}; "
+                "a trial must be able to reach its first rung"
+            ]
+        return []
+
+    def _data_errors(self) -> list[str]:
+        if self.data.name not in DATASETS:
+            return [
+                f"--dataset {self.data.name!r} is unknown.{nearest(self.data.name, DATASETS)} "
+                f"Known: {', '.join(DATASETS)}"
+            ]
+        return []
+
+    def _trainable_errors(self) -> list[str]:
+        try:
+            trainable = find_trainable(self.trainable)
+        except ConfigError as error:
+            return list(error.errors)
+        known = (*trainable.metrics, "epoch_seconds")
+        errors = []
+        if self.objective.metric not in known:
+            errors.append(
+                f"--objective {self.objective.metric!r} is not reported."
+                f"{nearest(self.objective.metric, known)} Reported: {', '.join(known)}"
+            )
+        try:
+            trainable.configure(self.params_of(self.space.baseline), max_epochs=self.budget.max_epochs)
+        except ConfigError as error:
+            errors += error.errors
+        return errors
+
+    def params_of(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """Return a trial's active parameters together with the settings that every trial shares."""
+        return {**self.settings, **params}
+
+
+def validated(build: Callable[[], Study]) -> Study:
+    """Run ``build`` and turn what pydantic found wrong into usage errors, a line each.
+
+    Raises:
+        UsageError: every invalid field at once.
+    """
+    try:
+        return build()
+    except ValidationError as error:
+        raise UsageError([_line(dict(e)) for e in error.errors()]) from None
+
+
+FLAGS = {
+    "budget.trials": "--trials",
+    "budget.max_epochs": "--max-epochs",
+    "budget.time_s": "--time-budget",
+    "scheduler.name": "--scheduler",
+    "scheduler.grace": "--grace",
+    "scheduler.reduction_factor": "--reduction-factor",
+    "resources.cpus_per_trial": "--cpus-per-trial",
+    "resources.gpus_per_trial": "--gpus-per-trial",
+    "resources.workers": "--workers",
+    "sampler": "--sampler",
+    "executor": "--executor",
+    "seed": "--seed",
+    "checkpoint_every_s": "--checkpoint-every",
+}
+"""The option that sets a field, so that a message names what the user typed."""
+
+
+def _line(error: Mapping[str, Any]) -> str:
+    """Write one pydantic error as: the option, the rule, the value."""
+    where = ".".join(str(part) for part in error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    message = message.replace("Input should be", "must be").replace("greater than or equal to", ">=")
+    message = message.replace("greater than", ">").replace("less than", "<")
+    return f"{FLAGS.get(where, where)} {message}, got {error['input']!r}"

@@ -1,0 +1,103 @@
+"""The tracker as a process beside the search: a slow or absent MLflow then costs a trial nothing.
+
+A thread would share the interpreter: each of its Python steps holds the lock that the training loop
+needs between two tensor operations (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+
+from search.errors import RunError
+
+FINISH = "finish"
+"""The line that tells the tracker that the ledger is complete."""
+
+UID = "lanewise.study_uid"
+"""The tag, and the fact in the ledger, that tells two studies of the same name apart."""
+
+PREFLIGHT_S = 5.0
+
+
+class TrackerProcess:
+    """A child process that follows the ledger and feeds MLflow; a context manager.
+
+    Args:
+        ledger_url, study, uri, artifacts: see ``search.tracking.Tracker``.
+        log: file that takes what the tracker has to say.
+    """
+
+    def __init__(self, ledger_url: str, study: str, uri: str, *, artifacts: Path | None, log: Path) -> None:
+        command = [sys.executable, "-m", "search.tracking"]
+        command += ["--ledger", ledger_url, "--study", study, "--uri", uri]
+        if artifacts is not None:
+            command += ["--artifacts", str(artifacts)]
+        with log.open("ab") as sink:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=sink,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for the search; the tracker ends with its input
+            )
+
+    def finish(self) -> str | None:
+        """Wait until everything is sent; return None, or in one line why it is not."""
+        if self._process.poll() is None:
+            try:
+                output, _ = self._process.communicate(f"{FINISH}\n")
+            except BrokenPipeError:
+                output = ""
+        else:
+            output = self._process.stdout.read() if self._process.stdout else ""
+        if self._process.returncode == 0:
+            return None
+        try:
+            return str(json.loads(output)["error"])
+        except (ValueError, KeyError):
+            return f"the tracking process ended with code {self._process.returncode}"
+
+    def kill(self) -> None:
+        """End the tracker now; what is not sent stays in the ledger."""
+        self._process.kill()
+        self._process.wait()
+
+    def __enter__(self) -> TrackerProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def check_server(uri: str) -> None:
+    """Ask an MLflow server for its health.
+
+    Raises:
+        RunError: it does not answer within 5 seconds.
+    """
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PREFLIGHT_S):
+            return
+    except urllib.error.HTTPError:
+        return  # it answers; a proxy may keep /health to itself
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise RunError(
+            f"the MLflow server at {uri} does not answer ({reason}); start it, or search with "
+            "--tracking offline and send the runs later with: python -m search sync NAME"
+        ) from None

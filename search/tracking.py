@@ -1,0 +1,355 @@
+"""MLflow, fed from the ledger: batched, idempotent, never in the way.
+
+Runs as a process of its own beside the search (see ``tracker_process``) or in the foreground
+(``search sync``). It only reads the ledger, so whatever happens here cannot reach a trial. What has
+been sent is asked of the server itself, by tags, whenever it starts and after every error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import select
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # we retry, after asking what arrived
+
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from search.errors import RunError
+from search.ledger import EpochRow, Ledger, StudyRow, TrialRow
+from search.outcome import MLFLOW_STATUS, TrialState
+from search.report.leaderboard import leaderboard
+from search.study import Study
+from search.tracker_process import FINISH, UID
+from trainables.report import SECONDS
+
+POLL_S = 0.5
+METRICS_PER_BATCH = 1000
+"""MLflow's own limit of one ``log_batch``."""
+EPOCHS_PER_READ = 20_000
+RETRY_S = (0.5, 1.0, 2.0, 5.0)
+ORPHAN_GRACE_S = 5.0
+"""How long the tracker goes on after the search's process died without a word."""
+DRAIN_GRACE_S = 10.0
+"""How long, at the end of a search, the tracker tries on without anything getting through."""
+PARENT_STATUS = {"done": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+
+log = logging.getLogger("lanewise.tracking")
+
+
+@dataclass
+class _Child:
+    """A trial's MLflow run, as far as the server has it."""
+
+    run_id: str
+    sent_epoch: int = 0
+    status: str = "RUNNING"
+
+
+@dataclass
+class _Server:
+    """What the server holds of one study."""
+
+    experiment_id: str
+    parent: str
+    children: dict[int, _Child] = field(default_factory=dict)
+
+
+class Tracker:
+    """Brings MLflow up to date with one study of a ledger.
+
+    Args:
+        ledger: read, never written.
+        row: the study.
+        uri: MLflow tracking URI.
+        artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
+    """
+
+    def __init__(self, ledger: Ledger, row: StudyRow, uri: str, *, artifacts: Path | None) -> None:
+        self._ledger = ledger
+        self._row = row
+        self._study = Study.model_validate(row.declaration)
+        self._uid: str = row.facts[UID]
+        self._client = MlflowClient(uri)
+        self._artifacts = artifacts
+        self._server: _Server | None = None
+        self._last_epoch_id = 0
+        self._revision = -1
+        self._trials: dict[int, TrialRow] = {}
+        self._unsent: dict[int, list[EpochRow]] = defaultdict(list)
+        self.progress = 0
+
+    def forget(self) -> None:
+        """Start over from what the server says it has; called after an error."""
+        self._server = None
+        self._last_epoch_id, self._revision = 0, -1
+        self._trials.clear()
+        self._unsent.clear()
+
+    def update(self) -> bool:
+        """Send what is new; return whether the server now has everything the ledger has.
+
+        Raises:
+            MlflowException, OSError: the server refused or cannot be reached.
+        """
+        server = self._server or self._reconcile()
+        self._server = server
+        changed = self._ledger.trials(self._row.id, after_revision=self._revision)
+        epochs = self._ledger.epochs(self._row.id, after_id=self._last_epoch_id, limit=EPOCHS_PER_READ)
+        for trial in changed:
+            self._trials[trial.number] = trial
+            self._revision = max(self._revision, trial.revision)
+        for row in epochs:
+            self._unsent[row.number].append(row)
+            self._last_epoch_id = row.id
+        touched = sorted({t.number for t in changed} | set(self._unsent))
+        for number in touched:
+            if number in self._trials:
+                self._send_trial(server, self._trials[number], self._unsent.pop(number, []))
+        if len(epochs) == EPOCHS_PER_READ:
+            return False
+        # An epoch is written with or after its trial's start, and before or with its end: whatever was
+        # read of the trials before the epochs is complete once no further epoch came.
+        return not self._unsent
+
+    def finish_parent(self) -> None:
+        """Log the leaderboard and close the parent run as the search ended; call after ``update``."""
+        server = self._server or self._reconcile()
+        sessions = self._ledger.sessions(self._row.id)
+        ending = sessions[-1]["ending"] if sessions else None
+        board = leaderboard(
+            self._ledger.trials_frame(self._row.id),
+            self._ledger.epochs_frame(self._row.id),
+            self._study.objective,
+        )
+        self._client.log_text(server.parent, board.drop(columns="params").to_csv(index=False), "leaderboard.csv")
+        if len(board):
+            name = self._study.objective.metric
+            now = int(time.time() * 1000)
+            values = {f"best_{name}": board.iloc[0]["value"]}
+            baseline = board[board["number"] == 0]
+            if len(baseline):
+                values[f"baseline_{name}"] = baseline.iloc[0]["value"]
+            self._client.log_batch(
+                server.parent,
+                metrics=[Metric(key, float(v), now, 0) for key, v in values.items()],
+                tags=[RunTag("lanewise.best_trial", str(int(board.iloc[0]["number"])))],
+            )
+        if ending is not None:
+            self._client.set_tag(server.parent, "lanewise.state", ending)
+            self._client.set_terminated(server.parent, PARENT_STATUS[ending])
+
+    def _reconcile(self) -> _Server:
+        """Ask the server what it has of this study, by tags; create what is missing of the frame."""
+        experiment_id = self._experiment()
+        children: dict[int, _Child] = {}
+        parent: str | None = None
+        for run in self._runs(experiment_id):
+            number = run.data.tags.get("lanewise.trial")
+            if number is None:
+                parent = run.info.run_id
+            else:
+                child = _Child(run.info.run_id, status=run.info.status)
+                child.sent_epoch = self._sent_epoch(child.run_id)
+                children[int(number)] = child
+        return _Server(experiment_id, parent or self._create_parent(experiment_id), children)
+
+    def _experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self._study.kind)
+        if found is not None:
+            return str(found.experiment_id)
+        location = self._artifacts.absolute().as_uri() if self._artifacts else None
+        return str(self._client.create_experiment(self._study.kind, artifact_location=location))
+
+    def _runs(self, experiment_id: str) -> Iterable[Any]:
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [experiment_id],
+                filter_string=f"tags.`{UID}` = '{self._uid}'",
+                run_view_type=ViewType.ALL,
+                max_results=1000,
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _sent_epoch(self, run_id: str) -> int:
+        history = self._client.get_metric_history(run_id, SECONDS)
+        return max((metric.step for metric in history), default=0)
+
+    def _create_parent(self, experiment_id: str) -> str:
+        row, study = self._row, self._study
+        run = self._client.create_run(
+            experiment_id,
+            start_time=int(row.created_at * 1000),
+            run_name=row.name,
+            tags={
+                "lanewise.study": row.name,
+                UID: self._uid,
+                "lanewise.seed": str(study.seed),
+                "lanewise.data_fingerprint": row.fingerprint,
+                "mlflow.note.content": study.question,
+                **{f"lanewise.version.{name}": v for name, v in row.facts["versions"].items()},
+            },
+        )
+        run_id = str(run.info.run_id)
+        params = {
+            "study": study.kind,
+            "trainable": study.trainable,
+            "dataset": study.data.name,
+            "objective": f"{study.objective.metric} {study.objective.mode}",
+            "trials": study.budget.trials,
+            "max_epochs": study.budget.max_epochs,
+            "sampler": study.sampler,
+            "scheduler": study.scheduler.name,
+            **study.settings,
+        }
+        self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
+        self._client.log_dict(run_id, row.declaration, "study.json")
+        return run_id
+
+    def _send_trial(self, server: _Server, trial: TrialRow, epochs: list[EpochRow]) -> None:
+        child = server.children.get(trial.number)
+        if child is None:
+            child = server.children[trial.number] = self._create_child(server, trial)
+        new = [e for e in epochs if e.epoch > child.sent_epoch]
+        metrics = [
+            Metric(name, value, int(e.at * 1000), e.epoch)
+            for e in new
+            for name, value in {**e.metrics, SECONDS: e.seconds}.items()
+        ]
+        for start in range(0, len(metrics), METRICS_PER_BATCH):
+            self._client.log_batch(child.run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
+        if new:
+            child.sent_epoch = new[-1].epoch
+        self.progress += len(new)
+        status = MLFLOW_STATUS[trial.state]
+        if status != child.status:
+            self._set_status(child, trial, status)
+            self.progress += 1
+
+    def _create_child(self, server: _Server, trial: TrialRow) -> _Child:
+        run = self._client.create_run(
+            server.experiment_id,
+            start_time=int(trial.started_at * 1000),
+            run_name=f"trial {trial.number}",
+            tags={
+                "mlflow.parentRunId": server.parent,
+                "lanewise.study": self._row.name,
+                UID: self._uid,
+                "lanewise.trial": str(trial.number),
+                "lanewise.state": trial.state.value,
+                "lanewise.stop_reason": trial.stop_reason or "",
+                "lanewise.config_hash": trial.config_hash,
+                "lanewise.seed": str(trial.seed),
+            },
+        )
+        run_id = str(run.info.run_id)
+        params = {**self._study.settings, **trial.params}
+        self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
+        return _Child(run_id)
+
+    def _set_status(self, child: _Child, trial: TrialRow, status: str) -> None:
+        tags = {"lanewise.state": trial.state.value, "lanewise.stop_reason": trial.stop_reason or ""}
+        if trial.message:
+            tags["lanewise.message"] = trial.message
+        self._client.log_batch(child.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+        if trial.traceback:
+            self._client.log_text(child.run_id, trial.traceback, "traceback.txt")
+        if trial.state is TrialState.RUNNING:
+            self._client.update_run(child.run_id, status=status)
+        else:
+            ended = int(trial.ended_at * 1000) if trial.ended_at else None
+            self._client.set_terminated(child.run_id, status, end_time=ended)
+        child.status = status
+
+
+def sync(tracker: Tracker, *, grace_s: float) -> None:
+    """Send everything that is missing, and close the parent run.
+
+    Raises:
+        RunError: nothing got through for ``grace_s`` seconds.
+    """
+    last, seen, failures = time.monotonic(), tracker.progress, 0
+    while True:
+        try:
+            done = tracker.update()
+            if done:
+                tracker.finish_parent()
+                return
+            failures = 0
+        except (MlflowException, OSError) as error:
+            tracker.forget()
+            log.warning("MLflow: %s", error)
+            if tracker.progress != seen:
+                last, seen = time.monotonic(), tracker.progress
+            if time.monotonic() - last > grace_s:
+                raise RunError(f"MLflow did not take it: {str(error).splitlines()[0]}") from None
+            time.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+            failures += 1
+
+
+def follow(tracker: Tracker) -> None:
+    """Send what the ledger gains until standard input says that the search ended.
+
+    A line ``finish`` means: everything is in the ledger, send the rest. An end of file without it
+    means that the search's process died: what can be sent in a few seconds is sent.
+    """
+    failures = 0
+    while True:
+        pause = POLL_S
+        try:
+            tracker.update()
+            failures = 0
+        except (MlflowException, OSError) as error:
+            tracker.forget()
+            log.warning("MLflow: %s", error)
+            pause = RETRY_S[min(failures, len(RETRY_S) - 1)]
+            failures += 1
+        if select.select([sys.stdin], [], [], pause)[0]:
+            finished = sys.stdin.readline().strip() == FINISH
+            sync(tracker, grace_s=DRAIN_GRACE_S if finished else ORPHAN_GRACE_S)
+            return
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the tracker as the child process of a search; started by ``tracker_process`` alone."""
+    parser = argparse.ArgumentParser(prog="python -m search.tracking")
+    parser.add_argument("--ledger", required=True)
+    parser.add_argument("--study", required=True)
+    parser.add_argument("--uri", required=True)
+    parser.add_argument("--artifacts")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
+    ledger = Ledger(options.ledger)
+    artifacts = Path(options.artifacts) if options.artifacts else None
+    tracker = Tracker(ledger, ledger.study(options.study), options.uri, artifacts=artifacts)
+    try:
+        follow(tracker)
+    except RunError as error:
+        log.error("%s", error)
+        print(json.dumps({"error": str(error)}), flush=True)
+        return 1
+    finally:
+        ledger.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

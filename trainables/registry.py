@@ -1,0 +1,95 @@
+"""The trainables by name, and what an executor may ask of one."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from trainables.config import MlpConfig
+from trainables.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.data import Splits
+    from trainables.report import EpochReport
+
+
+class Run(Protocol):
+    """One trial in training, an epoch at a time."""
+
+    def step(self) -> EpochReport:
+        """Train and validate one epoch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything a bitwise resume needs."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where ``state_dict`` was taken."""
+
+
+class Trainable(Protocol):
+    """Turns params and splits into a stream of epoch reports.
+
+    Attributes:
+        stacks: whether many of its trials can train as one stack of tensors (lanes).
+        metrics: the names that every report holds.
+    """
+
+    stacks: bool
+    metrics: tuple[str, ...]
+
+    def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> Any:
+        """Return the validated configuration of a trial; raises ``ConfigError``."""
+
+    def prepare(self, splits: Splits, device: torch.device) -> Any:
+        """Return the examples on ``device``; done once a worker."""
+
+    def start(self, config: Any, data: Any, *, seed: int, device: torch.device) -> Run:
+        """Return a trial at epoch 0."""
+
+
+class MlpTrainable:
+    """The multilayer perceptron of ``trainables/loop.py``."""
+
+    stacks = True
+    metrics: tuple[str, ...] = ("train_loss", "val_loss", "val_accuracy", "lr")
+
+    def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> MlpConfig:
+        """Return the validated configuration of a trial."""
+        return MlpConfig.from_params(params, max_epochs=max_epochs)
+
+    def prepare(self, splits: Splits, device: torch.device) -> Any:
+        """Return the examples as tensors on ``device``."""
+        from trainables.loop import DeviceData
+
+        return DeviceData.of(splits, device)
+
+    def start(self, config: MlpConfig, data: Any, *, seed: int, device: torch.device) -> Run:
+        """Return a trial at epoch 0."""
+        from trainables.loop import TrainingRun
+
+        return TrainingRun(config, data, seed=seed, device=device)
+
+
+TRAINABLES: dict[str, Callable[[], Trainable]] = {"mlp": MlpTrainable}
+"""The trainables that a study may name; ``package.module:attribute`` names any other."""
+
+
+def find_trainable(name: str) -> Trainable:
+    """Return the trainable called ``name``, or the one that ``package.module:attribute`` names.
+
+    Raises:
+        ConfigError: no such name, module or attribute.
+    """
+    if name in TRAINABLES:
+        return TRAINABLES[name]()
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        raise ConfigError(f"unknown trainable {name!r}; known: {', '.join(TRAINABLES)}, or package.module:attribute")
+    try:
+        found: Callable[[], Trainable] = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"trainable {name!r} cannot be imported: {error}") from None
+    return found()
