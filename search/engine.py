@@ -153,8 +153,8 @@ def _search(
             message = f"the space has no more points after {recorder.progress.ended} trials"
             recorder.event("space_exhausted", message)
             view.say(message)
-        if not recorder.progress.ended:
-            raise RunError("no trial was started")
+        if not recorder.progress.ended and control.stopping is None:
+            raise RunError(f"no trial was started; see {paths.folder}")
     finally:
         recorder.flush()
 

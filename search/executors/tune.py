@@ -164,7 +164,8 @@ def ray_session(resources: Resources) -> Iterator[None]:
     if resources.address is not None:
         options["address"] = resources.address
     else:
-        options |= {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
+        # "local": never a cluster that happens to run on this machine.
+        options |= {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
     already = ray.is_initialized()
     if not already:
         try:
