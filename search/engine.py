@@ -102,16 +102,15 @@ def conduct(study: Study, home: Path, splits: Splits, *, view: View) -> Result:
         tracker = _start_tracker(study, paths, stack)
         stack.enter_context(view)
         stack.enter_context(control.signals(on_second=lambda: None if tracker is None else tracker.kill()))
-        ending = FAILED
+        ending, untracked = FAILED, None
         try:
             _search(study, splits, ledger, study_id, control, paths, view)
             ending = INTERRUPTED if control.exit_code else DONE
         finally:
             ledger.end_session(session, ending)
-        untracked = None
-        if tracker is not None:
-            view.say("sending the last of the runs to MLflow ...")
-            untracked = tracker.finish()
+            if tracker is not None:
+                view.say("sending the last of the runs to MLflow ...")
+                untracked = tracker.finish()
         return Result(
             answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id)),
             ending,

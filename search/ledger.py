@@ -214,15 +214,10 @@ class Ledger:
         with self.engine.connect() as connection:
             return [_trial_row(r) for r in connection.execute(query).mappings()]
 
-    def epochs(self, study_id: int, *, after_id: int = 0, limit: int | None = None) -> list[EpochRow]:
+    def epochs(self, study_id: int, *, after_id: int = 0) -> list[EpochRow]:
         """Return the epochs of all trials in the order they were reported."""
         table = schema.epochs
-        query = (
-            sa.select(table)
-            .where(table.c.study_id == study_id, table.c.id > after_id)
-            .order_by(table.c.id)
-            .limit(limit)
-        )
+        query = sa.select(table).where(table.c.study_id == study_id, table.c.id > after_id).order_by(table.c.id)
         with self.engine.connect() as connection:
             return [
                 EpochRow(r.id, r.number, r.epoch, r.seconds, r.at, json.loads(r.metrics))

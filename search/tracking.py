@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # we retry, after asking what arrived
 
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from search.errors import RunError
 from search.ledger import EpochRow, Ledger, StudyRow, TrialRow
@@ -39,7 +41,6 @@ from trainables.report import SECONDS
 POLL_S = 0.5
 METRICS_PER_BATCH = 1000
 """MLflow's own limit of one ``log_batch``."""
-EPOCHS_PER_READ = 20_000
 RETRY_S = (0.5, 1.0, 2.0, 5.0)
 ORPHAN_GRACE_S = 5.0
 """How long the tracker goes on after the search's process died without a word."""
@@ -47,15 +48,22 @@ DRAIN_GRACE_S = 10.0
 """How long, at the end of a search, the tracker tries on without anything getting through."""
 PARENT_STATUS = {"done": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
+UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)
+"""What MLflow's client raises where a server or a database does not do what it should."""
+
 log = logging.getLogger("lanewise.tracking")
 
 
 @dataclass
 class _Child:
-    """A trial's MLflow run, as far as the server has it."""
+    """A trial's MLflow run, as far as the server has it.
+
+    Attributes:
+        sent_epoch: the last that arrived; None while the server was not asked.
+    """
 
     run_id: str
-    sent_epoch: int = 0
+    sent_epoch: int | None = 0
     status: str = "RUNNING"
 
 
@@ -83,7 +91,7 @@ class Tracker:
         self._row = row
         self._study = Study.model_validate(row.declaration)
         self._uid: str = row.facts[UID]
-        self._client = MlflowClient(uri)
+        self._uri = uri
         self._artifacts = artifacts
         self._server: _Server | None = None
         self._last_epoch_id = 0
@@ -91,6 +99,10 @@ class Tracker:
         self._trials: dict[int, TrialRow] = {}
         self._unsent: dict[int, list[EpochRow]] = defaultdict(list)
         self.progress = 0
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return MlflowClient(self._uri)
 
     def forget(self) -> None:
         """Start over from what the server says it has; called after an error."""
@@ -103,12 +115,12 @@ class Tracker:
         """Send what is new; return whether the server now has everything the ledger has.
 
         Raises:
-            MlflowException, OSError: the server refused or cannot be reached.
+            One of ``UNREACHABLE``: the server refused or cannot be reached.
         """
         server = self._server or self._reconcile()
         self._server = server
         changed = self._ledger.trials(self._row.id, after_revision=self._revision)
-        epochs = self._ledger.epochs(self._row.id, after_id=self._last_epoch_id, limit=EPOCHS_PER_READ)
+        epochs = self._ledger.epochs(self._row.id, after_id=self._last_epoch_id)
         for trial in changed:
             self._trials[trial.number] = trial
             self._revision = max(self._revision, trial.revision)
@@ -119,10 +131,8 @@ class Tracker:
         for number in touched:
             if number in self._trials:
                 self._send_trial(server, self._trials[number], self._unsent.pop(number, []))
-        if len(epochs) == EPOCHS_PER_READ:
-            return False
-        # An epoch is written with or after its trial's start, and before or with its end: whatever was
-        # read of the trials before the epochs is complete once no further epoch came.
+        # A trial's end is written with or after its last epoch, and was read before the epochs were:
+        # a run that is closed here has all of them.
         return not self._unsent
 
     def finish_parent(self) -> None:
@@ -139,13 +149,14 @@ class Tracker:
         if len(board):
             name = self._study.objective.metric
             now = int(time.time() * 1000)
+            known = self._client.get_run(server.parent).data.metrics
             values = {f"best_{name}": board.iloc[0]["value"]}
             baseline = board[board["number"] == 0]
             if len(baseline):
                 values[f"baseline_{name}"] = baseline.iloc[0]["value"]
             self._client.log_batch(
                 server.parent,
-                metrics=[Metric(key, float(v), now, 0) for key, v in values.items()],
+                metrics=[Metric(key, float(v), now, 0) for key, v in values.items() if known.get(key) != v],
                 tags=[RunTag("lanewise.best_trial", str(int(board.iloc[0]["number"])))],
             )
         if ending is not None:
@@ -162,9 +173,7 @@ class Tracker:
             if number is None:
                 parent = run.info.run_id
             else:
-                child = _Child(run.info.run_id, status=run.info.status)
-                child.sent_epoch = self._sent_epoch(child.run_id)
-                children[int(number)] = child
+                children[int(number)] = _Child(run.info.run_id, sent_epoch=None, status=run.info.status)
         return _Server(experiment_id, parent or self._create_parent(experiment_id), children)
 
     def _experiment(self) -> str:
@@ -172,7 +181,8 @@ class Tracker:
         if found is not None:
             return str(found.experiment_id)
         location = self._artifacts.absolute().as_uri() if self._artifacts else None
-        return str(self._client.create_experiment(self._study.kind, artifact_location=location))
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # its pages open on training runs
+        return str(self._client.create_experiment(self._study.kind, artifact_location=location, tags=tags))
 
     def _runs(self, experiment_id: str) -> Iterable[Any]:
         token = None
@@ -205,6 +215,8 @@ class Tracker:
                 "lanewise.seed": str(study.seed),
                 "lanewise.data_fingerprint": row.fingerprint,
                 "mlflow.note.content": study.question,
+                "mlflow.source.name": f"search.run {study.kind}",
+                "mlflow.source.type": "LOCAL",
                 **{f"lanewise.version.{name}": v for name, v in row.facts["versions"].items()},
             },
         )
@@ -222,13 +234,26 @@ class Tracker:
         }
         self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
         self._client.log_dict(run_id, row.declaration, "study.json")
+        dataset = Dataset(
+            name=study.data.name,
+            digest=row.fingerprint[:36],  # the longest that MLflow's databases hold; the tag has it whole
+            source_type="local",
+            source=json.dumps({"data_dir": study.data.data_dir}),
+        )
+        self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[])])
         return run_id
 
     def _send_trial(self, server: _Server, trial: TrialRow, epochs: list[EpochRow]) -> None:
         child = server.children.get(trial.number)
         if child is None:
             child = server.children[trial.number] = self._create_child(server, trial)
-        new = [e for e in epochs if e.epoch > child.sent_epoch]
+        status = MLFLOW_STATUS[trial.state]
+        if child.sent_epoch is None:
+            if status == child.status and trial.state is not TrialState.RUNNING:
+                return  # a run is closed after its last epoch arrived
+            child.sent_epoch = self._sent_epoch(child.run_id)
+        sent = child.sent_epoch
+        new = [e for e in epochs if e.epoch > sent]
         metrics = [
             Metric(name, value, int(e.at * 1000), e.epoch)
             for e in new
@@ -239,7 +264,6 @@ class Tracker:
         if new:
             child.sent_epoch = new[-1].epoch
         self.progress += len(new)
-        status = MLFLOW_STATUS[trial.state]
         if status != child.status:
             self._set_status(child, trial, status)
             self.progress += 1
@@ -294,7 +318,7 @@ def sync(tracker: Tracker, *, grace_s: float) -> None:
                 tracker.finish_parent()
                 return
             failures = 0
-        except (MlflowException, OSError) as error:
+        except UNREACHABLE as error:
             tracker.forget()
             log.warning("MLflow: %s", error)
             if tracker.progress != seen:
@@ -317,7 +341,7 @@ def follow(tracker: Tracker) -> None:
         try:
             tracker.update()
             failures = 0
-        except (MlflowException, OSError) as error:
+        except UNREACHABLE as error:
             tracker.forget()
             log.warning("MLflow: %s", error)
             pause = RETRY_S[min(failures, len(RETRY_S) - 1)]

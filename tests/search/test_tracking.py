@@ -1,0 +1,235 @@
+"""MLflow as its own client sees it, after the tracker fed it from a ledger."""
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import psutil
+import pytest
+from mlflow.tracking import MlflowClient
+
+from search.errors import RunError
+from search.ledger import Ledger, LedgerWriter, sqlite_url
+from search.outcome import Outcome, StopReason
+from search.studies import find
+from search.tracker_process import UID, TrackerProcess, check_server
+from search.tracking import DRAIN_GRACE_S, Tracker, sync
+
+METRICS = ("train_loss", "val_loss", "val_accuracy", "lr", "epoch_seconds")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(sqlite_url(tmp_path / "ledger.db"), create=True) as opened:
+        yield opened
+
+
+def record_study(ledger, name="s"):
+    study = find("regularization").model_copy(update={"name": name})
+    facts = {UID: f"uid-{name}", "versions": {"python": "3"}}
+    study_id = ledger.create_study(name, study.model_dump(mode="json"), fingerprint="f" * 64, facts=facts)
+    return study_id, LedgerWriter(ledger, study_id), ledger.start_session(study_id)
+
+
+def record_trial(writer, number, losses, outcome):
+    params = {"learning_rate": 0.1 / (number + 1), "batch_norm": bool(number % 2)}
+    writer.trial_started(number, params, config_hash=f"{number:016x}", seed=number, sampler_attrs={}, repeats=[])
+    for epoch, loss in enumerate(losses, 1):
+        metrics = {"train_loss": loss, "val_loss": loss, "val_accuracy": 0.5, "lr": 0.1}
+        writer.epoch(number, epoch, seconds=0.01, metrics=metrics)
+    if outcome is not None:
+        writer.trial_ended(number, outcome)
+
+
+def four_endings(writer):
+    record_trial(writer, 0, [1.0, 0.8, 0.9], Outcome(StopReason.MAX_EPOCHS))
+    record_trial(writer, 1, [1.0, 0.7, 0.6], Outcome(StopReason.RUNG, rung=3))
+    record_trial(writer, 2, [math.nan], Outcome(StopReason.DIVERGED))
+    record_trial(writer, 3, [1.0], Outcome(StopReason.ERROR, message="ValueError: no", traceback="trace\nback"))
+    writer.flush()
+
+
+def make_tracker(ledger, tmp_path, name="s"):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    return Tracker(ledger, ledger.study(name), uri, artifacts=tmp_path / "artifacts"), MlflowClient(uri)
+
+
+def children_and_parent(client, name="s"):
+    experiment = client.get_experiment_by_name("regularization")
+    runs = client.search_runs([experiment.experiment_id], f"tags.`lanewise.study` = '{name}'", max_results=1000)
+    parents = [r for r in runs if "lanewise.trial" not in r.data.tags]
+    children = {int(r.data.tags["lanewise.trial"]): r for r in runs if "lanewise.trial" in r.data.tags}
+    assert len(children) == len(runs) - len(parents), "a trial has one run"
+    (parent,) = parents
+    return children, parent
+
+
+def points(client, run):
+    return {name: [m.step for m in client.get_metric_history(run.info.run_id, name)] for name in METRICS}
+
+
+def test_states_tags_and_points_are_those_of_the_ledger(ledger, tmp_path):
+    study_id, writer, session = record_study(ledger)
+    four_endings(writer)
+    ledger.end_session(session, "done")
+    tracker, client = make_tracker(ledger, tmp_path)
+    sync(tracker, grace_s=DRAIN_GRACE_S)
+    children, parent = children_and_parent(client)
+    assert {n: r.info.status for n, r in children.items()} == {0: "FINISHED", 1: "KILLED", 2: "KILLED", 3: "FAILED"}
+    reasons = {n: r.data.tags["lanewise.stop_reason"] for n, r in children.items()}
+    assert reasons == {0: "max_epochs", 1: "rung_3", 2: "diverged", 3: "error"}
+    for number, run in children.items():
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["lanewise.config_hash"] == f"{number:016x}"
+        assert run.data.tags["lanewise.seed"] == str(number)
+        trained = [e.epoch for e in ledger.epochs(study_id) if e.number == number]
+        assert points(client, run) == dict.fromkeys(METRICS, trained)
+    assert children[1].data.params["batch_norm"] == "True"
+    assert children[1].data.params["hidden"] == "64-32", "settings are there too"
+    assert math.isnan(client.get_metric_history(children[2].info.run_id, "val_loss")[0].value)
+    assert children[3].data.tags["lanewise.message"] == "ValueError: no"
+    assert [f.path for f in client.list_artifacts(children[3].info.run_id)] == ["traceback.txt"]
+
+
+def test_the_parent_says_what_was_found(ledger, tmp_path):
+    _, writer, session = record_study(ledger)
+    four_endings(writer)
+    ledger.end_session(session, "done")
+    tracker, client = make_tracker(ledger, tmp_path)
+    sync(tracker, grace_s=DRAIN_GRACE_S)
+    _, parent = children_and_parent(client)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["lanewise.data_fingerprint"] == "f" * 64
+    assert parent.data.tags["lanewise.best_trial"] == "1"
+    assert parent.data.metrics == {"best_val_loss": 0.6, "baseline_val_loss": 0.8}
+    assert [d.dataset.name for d in parent.inputs.dataset_inputs] == ["digits"]
+    artifacts = {f.path for f in client.list_artifacts(parent.info.run_id)}
+    assert artifacts == {"leaderboard.csv", "study.json"}
+    board = (tmp_path / "artifacts" / parent.info.run_id / "artifacts" / "leaderboard.csv").read_text()
+    assert board.splitlines()[1].startswith("1,1,0.6,3,3,PRUNED,rung_3,")
+
+
+def test_sending_twice_adds_nothing(ledger, tmp_path):
+    _, writer, session = record_study(ledger)
+    four_endings(writer)
+    ledger.end_session(session, "done")
+    first, client = make_tracker(ledger, tmp_path)
+    sync(first, grace_s=DRAIN_GRACE_S)
+    before = {n: points(client, r) for n, r in children_and_parent(client)[0].items()}
+    again, _ = make_tracker(ledger, tmp_path)
+    sync(again, grace_s=DRAIN_GRACE_S)
+    assert again.progress == 0
+    children, parent = children_and_parent(client)
+    assert {n: points(client, r) for n, r in children.items()} == before
+    assert [m.value for m in client.get_metric_history(parent.info.run_id, "best_val_loss")] == [0.6]
+
+
+def test_a_tracker_that_died_in_the_middle_is_continued(ledger, tmp_path):
+    _, writer, session = record_study(ledger)
+    record_trial(writer, 0, [1.0, 0.9], None)
+    writer.flush()
+    first, client = make_tracker(ledger, tmp_path)
+    first.update()
+    assert children_and_parent(client)[0][0].info.status == "RUNNING"
+    writer.epoch(0, 3, seconds=0.01, metrics={"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5, "lr": 0.1})
+    writer.trial_ended(0, Outcome(StopReason.PATIENCE))
+    record_trial(writer, 1, [1.0], Outcome(StopReason.USER))
+    writer.flush()
+    ledger.end_session(session, "interrupted")
+    second, _ = make_tracker(ledger, tmp_path)
+    sync(second, grace_s=DRAIN_GRACE_S)
+    children, parent = children_and_parent(client)
+    assert points(client, children[0]) == dict.fromkeys(METRICS, [1, 2, 3])
+    assert (children[0].info.status, children[1].info.status) == ("FINISHED", "KILLED")
+    assert parent.info.status == "KILLED"
+
+
+def test_two_studies_of_one_name_on_one_server_stay_apart(tmp_path):
+    for home in ("a", "b"):
+        (tmp_path / home).mkdir()
+        with Ledger(sqlite_url(tmp_path / home / "ledger.db"), create=True) as ledger:
+            study = find("regularization").model_copy(update={"name": "s"})
+            facts = {UID: home, "versions": {}}
+            study_id = ledger.create_study("s", study.model_dump(mode="json"), fingerprint="f", facts=facts)
+            writer = LedgerWriter(ledger, study_id)
+            record_trial(writer, 0, [1.0], Outcome(StopReason.MAX_EPOCHS))
+            writer.flush()
+            tracker, client = make_tracker(ledger, tmp_path)
+            sync(tracker, grace_s=DRAIN_GRACE_S)
+    experiment = client.get_experiment_by_name("regularization")
+    runs = client.search_runs([experiment.experiment_id])
+    assert Counter(r.data.tags[UID] for r in runs) == {"a": 2, "b": 2}
+
+
+def test_the_process_beside_the_search_sends_the_rest_on_finish(ledger, tmp_path):
+    _, writer, session = record_study(ledger)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    process = TrackerProcess(ledger.url, "s", uri, artifacts=tmp_path / "artifacts", log=tmp_path / "log")
+    with process as tracker:
+        four_endings(writer)
+        ledger.end_session(session, "done")
+        assert tracker.finish() is None
+    children, parent = children_and_parent(MlflowClient(uri))
+    assert len(children) == 4
+    assert parent.info.status == "FINISHED"
+
+
+def test_the_process_says_what_did_not_arrive(ledger, tmp_path):
+    _, writer, session = record_study(ledger)
+    four_endings(writer)
+    ledger.end_session(session, "done")
+    not_a_database = tmp_path / "mlflow.db"
+    not_a_database.write_bytes(b"something else" * 500)
+    uri = f"sqlite:///{not_a_database}"
+    with TrackerProcess(ledger.url, "s", uri, artifacts=tmp_path / "a", log=tmp_path / "log") as tracker:
+        reason = tracker.finish()
+    assert reason is not None
+    assert "MLflow did not take it" in reason
+    assert "not a database" in reason
+
+
+DRIVER = """
+import sys, time
+from pathlib import Path
+from search.tracker_process import TrackerProcess
+url, folder = sys.argv[1], Path(sys.argv[2])
+tracker = TrackerProcess(url, "s", f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder, log=folder / "log")
+print(tracker._process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_process_ends_soon_after_a_killed_driver(ledger, tmp_path):
+    _, writer, _ = record_study(ledger)
+    four_endings(writer)
+    command = [sys.executable, "-c", DRIVER, ledger.url, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        child = psutil.Process(int(driver.stdout.readline()))
+        time.sleep(0.5)
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    # 10 s is the promise of the design; the wait returns as soon as the process is gone.
+    _, alive = psutil.wait_procs([child], timeout=10)
+    assert alive == []
+
+
+def test_a_server_that_does_not_answer_is_named(unused_port):
+    uri = f"http://127.0.0.1:{unused_port}"
+    with pytest.raises(RunError, match=r"does not answer.*--tracking offline.*search sync NAME"):
+        check_server(uri)
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_local_stores_need_no_server():
+    check_server(f"sqlite:///{os.devnull}")
