@@ -142,7 +142,9 @@ def _overridden(declared: Study, options: Options) -> tuple[Any, dict[str, Any]]
             raise UsageError(f"--space {options.space}: cannot be read ({error})") from None
         changes = read_overrides(text, source=f"--space {options.space}")
     try:
-        return apply_overrides(declared.space, declared.settings, {**changes, **parse_assignments(options.set_)})
+        dataset = options.dataset or declared.data.name
+        settings = {**declared.settings, **declared.presets.get(dataset, {})}
+        return apply_overrides(declared.space, settings, {**changes, **parse_assignments(options.set_)})
     except SpaceError as error:
         raise UsageError(error.errors) from None
 

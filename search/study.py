@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import (
     BaseModel,
@@ -13,15 +13,17 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from search.errors import UsageError
 from spaces import Space, Value, nearest
 from trainables.data.datasets import DATASETS, DataSpec
 from trainables.errors import ConfigError
 from trainables.registry import find_trainable
+from trainables.report import SECONDS
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc")
 SCHEDULERS = ("asha", "median", "none")
@@ -123,6 +125,20 @@ class Resources(Frozen):
         return value
 
 
+class LanesSpec(Frozen):
+    """How the lanes executor trains.
+
+    Attributes:
+        lanes: of one worker; None measures which number is fastest here.
+        mode: ``stacked`` tensors, ``looped`` models, or ``auto``: whichever was measured faster.
+        precision: of the matrix products; ``auto`` takes bf16 where the device is made for it.
+    """
+
+    lanes: int | None = Field(None, ge=1)
+    mode: Literal["auto", "stacked", "looped"] = "auto"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+
+
 class Tracking(Frozen):
     """Where MLflow runs go.
 
@@ -149,6 +165,7 @@ class Study(Frozen):
         trainable: a key of ``trainables.registry.TRAINABLES`` or ``package.module:attribute``.
         space: what is searched.
         settings: what every trial shares: widths, batch size, patience ...
+        presets: settings that fit a data set better, by its name; used when it is chosen.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
     """
 
@@ -159,60 +176,83 @@ class Study(Frozen):
     data: DataSpec = DataSpec()
     space: Annotated[Space, BeforeValidator(_space), PlainSerializer(Space.to_dict)]
     settings: dict[str, Value] = {}
+    presets: dict[str, dict[str, Value]] = {}
     objective: Objective = Objective()
     budget: Budget = Budget()
     sampler: Literal["tpe", "random", "gp", "cmaes", "qmc"] = "tpe"
     scheduler: SchedulerSpec = SchedulerSpec()
     executor: Literal["auto", "tune", "lanes"] = "auto"
     resources: Resources = Resources()
+    lanes: LanesSpec = LanesSpec()
     tracking: Tracking = Tracking()
     seed: int = Field(0, ge=0, lt=2**32)
     checkpoint_every_s: float = Field(30.0, ge=0)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Study:
-        errors = [*self._scheduler_errors(), *self._data_errors(), *self._trainable_errors()]
-        if errors:
-            raise UsageError(errors)
-        return self
+    # Each check sits on the last of the fields it looks at, so that one wrong field hides no other error.
 
-    def _scheduler_errors(self) -> list[str]:
-        if self.scheduler.name != "none" and self.scheduler.grace > self.budget.max_epochs:
-            return [
-                f"--grace {self.scheduler.grace} is above --max-epochs {self.budget.max_epochs}; "
+    @field_validator("data")
+    @classmethod
+    def _data_exists(cls, data: DataSpec) -> DataSpec:
+        if data.name not in DATASETS:
+            _refuse(f"--dataset {data.name!r} is unknown.{nearest(data.name, DATASETS)} Known: {', '.join(DATASETS)}")
+        return data
+
+    @field_validator("objective")
+    @classmethod
+    def _objective_is_reported(cls, objective: Objective, info: ValidationInfo) -> Objective:
+        if "trainable" in info.data:
+            known = (*find_trainable(info.data["trainable"]).metrics, SECONDS)
+            if objective.metric not in known:
+                _refuse(
+                    f"--objective {objective.metric!r} is not reported.{nearest(objective.metric, known)} "
+                    f"Reported: {', '.join(known)}"
+                )
+        return objective
+
+    @field_validator("trainable")
+    @classmethod
+    def _trainable_exists(cls, name: str) -> str:
+        try:
+            find_trainable(name)
+        except ConfigError as error:
+            _refuse(*error.errors)
+        return name
+
+    @field_validator("budget")
+    @classmethod
+    def _baseline_is_valid(cls, budget: Budget, info: ValidationInfo) -> Budget:
+        if {"trainable", "space", "settings"} <= info.data.keys():
+            trainable = find_trainable(info.data["trainable"])
+            point = {**info.data["settings"], **info.data["space"].baseline}
+            try:
+                trainable.configure(point, max_epochs=budget.max_epochs)
+            except ConfigError as error:
+                _refuse(*error.errors)
+        return budget
+
+    @field_validator("scheduler")
+    @classmethod
+    def _grace_is_within_the_budget(cls, scheduler: SchedulerSpec, info: ValidationInfo) -> SchedulerSpec:
+        budget = info.data.get("budget")
+        if budget is not None and scheduler.name != "none" and scheduler.grace > budget.max_epochs:
+            _refuse(
+                f"--grace {scheduler.grace} is above --max-epochs {budget.max_epochs}; "
                 "a trial must be able to reach its first rung"
-            ]
-        return []
-
-    def _data_errors(self) -> list[str]:
-        if self.data.name not in DATASETS:
-            return [
-                f"--dataset {self.data.name!r} is unknown.{nearest(self.data.name, DATASETS)} "
-                f"Known: {', '.join(DATASETS)}"
-            ]
-        return []
-
-    def _trainable_errors(self) -> list[str]:
-        try:
-            trainable = find_trainable(self.trainable)
-        except ConfigError as error:
-            return list(error.errors)
-        known = (*trainable.metrics, "epoch_seconds")
-        errors = []
-        if self.objective.metric not in known:
-            errors.append(
-                f"--objective {self.objective.metric!r} is not reported."
-                f"{nearest(self.objective.metric, known)} Reported: {', '.join(known)}"
             )
-        try:
-            trainable.configure(self.params_of(self.space.baseline), max_epochs=self.budget.max_epochs)
-        except ConfigError as error:
-            errors += error.errors
-        return errors
+        return scheduler
 
     def params_of(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """Return a trial's active parameters together with the settings that every trial shares."""
         return {**self.settings, **params}
+
+
+def _refuse(*lines: str) -> NoReturn:
+    """Fail a check with messages that already say everything."""
+    raise PydanticCustomError(COMPLETE_MESSAGE, "{lines}", {"lines": "\n".join(lines)})
+
+
+COMPLETE_MESSAGE = "lanewise"
+"""The type of the errors that ``_refuse`` raises."""
 
 
 def validated(build: Callable[[], Study]) -> Study:
@@ -224,7 +264,7 @@ def validated(build: Callable[[], Study]) -> Study:
     try:
         return build()
     except ValidationError as error:
-        raise UsageError([_line(dict(e)) for e in error.errors()]) from None
+        raise UsageError([line for e in error.errors() for line in _lines(dict(e))]) from None
 
 
 FLAGS = {
@@ -237,6 +277,8 @@ FLAGS = {
     "resources.cpus_per_trial": "--cpus-per-trial",
     "resources.gpus_per_trial": "--gpus-per-trial",
     "resources.workers": "--workers",
+    "lanes.lanes": "--lanes",
+    "lanes.precision": "--precision",
     "sampler": "--sampler",
     "executor": "--executor",
     "seed": "--seed",
@@ -245,10 +287,12 @@ FLAGS = {
 """The option that sets a field, so that a message names what the user typed."""
 
 
-def _line(error: Mapping[str, Any]) -> str:
+def _lines(error: Mapping[str, Any]) -> list[str]:
     """Write one pydantic error as: the option, the rule, the value."""
+    if error["type"] == COMPLETE_MESSAGE:
+        return str(error["msg"]).splitlines()
     where = ".".join(str(part) for part in error["loc"])
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message.replace("Input should be", "must be").replace("greater than or equal to", ">=")
     message = message.replace("greater than", ">").replace("less than", "<")
-    return f"{FLAGS.get(where, where)} {message}, got {error['input']!r}"
+    return [f"{FLAGS.get(where, where)} {message}, got {error['input']!r}"]

@@ -19,4 +19,5 @@ STUDY = Study(
         "patience": 0,
         "min_delta": 0.0,
     },
+    presets={"mnist": {"hidden": "128-64"}, "fashion_mnist": {"hidden": "128-64"}},
 )
