@@ -9,11 +9,14 @@ from typing import Annotated
 
 import typer
 
-from search.engine import LEDGER_FILE, Paths, Result
+from search.engine import Result, resume
 from search.entry import guarded
 from search.errors import UsageError
 from search.ledger import Ledger, StudyRow, sqlite_url
+from search.options import load_data
+from search.paths import LEDGER_FILE, Paths
 from search.present import make_console, print_answer, print_studies, say
+from search.progress import make_view
 from search.report.answer import answer
 from search.run import run, to_json
 from search.studies import registered
@@ -58,11 +61,30 @@ def show(
         row = ledger.study(name)
         study = Study.model_validate(row.declaration)
         found = answer(study, ledger.trials_frame(row.id), ledger.epochs_frame(row.id))
-        result = Result(found, _ending(ledger, row), None, _seconds(ledger, row), 0)
+        result = Result(found, _ending(ledger, row), None, _seconds(ledger, row), _seconds(ledger, row), 0)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
     else:
         print_answer(make_console(), study, result, paths)
+
+
+@app.command(name="resume")
+def resume_(
+    name: Name,
+    home: Home = HOME,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> int:
+    """Continue a study where its ledger ends."""
+    paths = Paths(home, name)
+    open_ledger(paths).close()
+    console = make_console()
+    view = make_view(console, metric=_metric(paths), silent=json_)
+    study, result = resume(paths, view=view, load=load_data)
+    if json_:
+        print(json.dumps(to_json(study, result, paths)))
+    else:
+        print_answer(console, study, result, paths)
+    return result.exit_code
 
 
 @app.command()
@@ -103,6 +125,11 @@ def open_ledger(paths: Paths) -> Ledger:
             "`python -m search list` shows all"
         )
     return Ledger(sqlite_url(paths.ledger))
+
+
+def _metric(paths: Paths) -> str:
+    with open_ledger(paths) as ledger:
+        return Study.model_validate(ledger.study(paths.name).declaration).objective.metric
 
 
 def _ending(ledger: Ledger, row: StudyRow) -> str:

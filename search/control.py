@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+import psutil
 
 from search.outcome import StopReason
 
@@ -25,12 +26,12 @@ class Control:
     def __init__(self, time_s: float | None = None) -> None:
         self._deadline = None if time_s is None else time.monotonic() + time_s
         self._signal: signal.Signals | None = None
-        self._woken = threading.Event()
+        self.aborted: str | None = None
 
     @property
     def stopping(self) -> StopReason | None:
         """Why the search should end now, or None."""
-        if self._signal is not None:
+        if self._signal is not None or self.aborted is not None:
             return StopReason.USER
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return StopReason.BUDGET
@@ -44,7 +45,10 @@ class Control:
     def request(self, received: signal.Signals) -> None:
         """Ask for a clean stop."""
         self._signal = received
-        self._woken.set()
+
+    def abort(self, why: str) -> None:
+        """Ask for a clean stop because the search itself has gone wrong."""
+        self.aborted = self.aborted or why
 
     @contextmanager
     def signals(self, *, on_second: Callable[[], None]) -> Iterator[None]:
@@ -67,3 +71,10 @@ class Control:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def kill_children() -> None:
+    """Kill every process that this one started, and theirs: Ray's own helpers outlive a driver for a while."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()

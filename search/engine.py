@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.control import Control
+from search.control import Control, kill_children
 from search.errors import RunError
-from search.ledger import Ledger, LedgerWriter, sqlite_url
+from search.executors.choice import choose_executor
+from search.ledger import EpochRow, Ledger, LedgerWriter, TrialRow, sqlite_url
+from search.lock import driver_lock
+from search.paths import Paths
 from search.progress import View
 from search.recorder import Recorder
 from search.report.answer import Answer, answer
@@ -23,46 +28,7 @@ if TYPE_CHECKING:
     from search.executors.base import Executor
     from trainables.data import Splits
 
-LEDGER_FILE = "ledger.db"
 DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where everything of one study lies.
-
-    Attributes:
-        home: holds all studies and, by default, MLflow's database.
-        name: of the study.
-    """
-
-    home: Path
-    name: str
-
-    @property
-    def folder(self) -> Path:
-        """The study's own folder."""
-        return self.home.absolute() / self.name
-
-    @property
-    def ledger(self) -> Path:
-        """The database of its facts."""
-        return self.folder / LEDGER_FILE
-
-    @property
-    def tracking_log(self) -> Path:
-        """What the tracker had to say."""
-        return self.folder / "tracking.log"
-
-    @property
-    def mlflow_uri(self) -> str:
-        """Where MLflow runs go unless the user names another place."""
-        return f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
-
-    @property
-    def mlflow_artifacts(self) -> Path:
-        """The artifacts of that default."""
-        return self.home.absolute() / "mlflow-artifacts"
 
 
 @dataclass(frozen=True)
@@ -73,6 +39,7 @@ class Result:
         ending: ``done`` or ``interrupted``.
         untracked: why MLflow does not have everything, or None.
         wall_s: seconds of the search, imports left out.
+        search_s: of these, from the first trial's start until MLflow had the last of it.
         exit_code: for the process.
     """
 
@@ -80,44 +47,82 @@ class Result:
     ending: str
     untracked: str | None
     wall_s: float
+    search_s: float
     exit_code: int
 
 
 def conduct(study: Study, home: Path, splits: Splits, *, view: View) -> Result:
-    """Search, and return the answer. The study's folder must not exist yet.
+    """Search from the start, and return the answer. The study's folder must not exist yet.
 
     Raises:
         RunError: the search could not go on; what was recorded stays.
     """
-    started = time.monotonic()
     paths = Paths(home, study.name)
     paths.folder.mkdir(parents=True)
     facts = {UID: uuid.uuid4().hex, "versions": versions()}
-    control = Control(study.budget.time_s)
     with ExitStack() as stack:
+        stack.enter_context(driver_lock(paths.lock, study.name))
         ledger = stack.enter_context(Ledger(sqlite_url(paths.ledger), create=True))
         declaration = study.model_dump(mode="json")
-        study_id = ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
-        session = ledger.start_session(study_id)
-        tracker = _start_tracker(study, paths, stack)
-        stack.enter_context(view)
-        stack.enter_context(control.signals(on_second=lambda: None if tracker is None else tracker.kill()))
-        ending, untracked = FAILED, None
-        try:
-            _search(study, splits, ledger, study_id, control, paths, view)
-            ending = INTERRUPTED if control.exit_code else DONE
-        finally:
-            ledger.end_session(session, ending)
-            if tracker is not None:
-                view.say("sending the last of the runs to MLflow ...")
-                untracked = tracker.finish()
-        return Result(
-            answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id)),
-            ending,
-            untracked,
-            time.monotonic() - started,
-            control.exit_code,
-        )
+        ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
+        return _drive(study, ledger, splits, paths, view, stack)
+
+
+def resume(paths: Paths, *, view: View, load: Callable[[Study], Splits]) -> tuple[Study, Result]:
+    """Continue a recorded study where its ledger ends, and return it with the answer.
+
+    Args:
+        paths: of the study.
+        view: shows the search.
+        load: returns the examples of a study.
+
+    Raises:
+        RunError: another process drives it, its ledger is damaged, or its data are not what they were.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(driver_lock(paths.lock, paths.name))
+        ledger = stack.enter_context(Ledger(sqlite_url(paths.ledger)))
+        ledger.check_whole()
+        row = ledger.study(paths.name)
+        study = Study.model_validate(row.declaration)
+        splits = load(study)
+        if splits.fingerprint != row.fingerprint:
+            raise RunError(
+                f"the data of {paths.name} are not what they were: fingerprint {splits.fingerprint[:16]} now, "
+                f"{row.fingerprint[:16]} when the study began; a resume would mix two data sets"
+            )
+        return study, _drive(study, ledger, splits, paths, view, stack)
+
+
+def _drive(study: Study, ledger: Ledger, splits: Splits, paths: Paths, view: View, stack: ExitStack) -> Result:
+    """Run one session of a study whose lock is held and whose declaration is in the ledger."""
+    started = time.monotonic()
+    study_id = ledger.study(study.name).id
+    ledger.end_lost_sessions(study_id)
+    used_s = ledger.seconds_used(study_id)
+    control = Control(None if study.budget.time_s is None else study.budget.time_s - used_s)
+    session = ledger.start_session(study_id)
+    tracker = _start_tracker(study, paths, stack)
+    stack.enter_context(view)
+    stack.enter_context(control.signals(on_second=kill_children))
+    recorder = Recorder(study, LedgerWriter(ledger, study_id, session=session), watch=view.update)
+    ending, untracked = FAILED, None
+    try:
+        _search(study, splits, ledger, recorder, control, paths, view)
+        ending = INTERRUPTED if control.exit_code else DONE
+    finally:
+        ledger.end_session(session, ending)
+        if tracker is not None:
+            view.say("sending the last of the runs to MLflow ...")
+            untracked = tracker.finish()
+    return Result(
+        answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id)),
+        ending,
+        untracked,
+        time.monotonic() - started,
+        recorder.progress.training_s,
+        control.exit_code,
+    )
 
 
 def _start_tracker(study: Study, paths: Paths, stack: ExitStack) -> TrackerProcess | None:
@@ -135,31 +140,59 @@ def _start_tracker(study: Study, paths: Paths, stack: ExitStack) -> TrackerProce
 
 
 def _search(
-    study: Study, splits: Splits, ledger: Ledger, study_id: int, control: Control, paths: Paths, view: View
+    study: Study, splits: Splits, ledger: Ledger, recorder: Recorder, control: Control, paths: Paths, view: View
 ) -> None:
     # Ray's classes are imported here, so that what needs no search starts without them.
     from search.executors.base import Search
     from search.sampler import OptunaSampler
     from search.scheduler import build_scheduler
 
-    recorder = Recorder(study, LedgerWriter(ledger, study_id), watch=view.update)
     scheduler = build_scheduler(study)
     sampler = OptunaSampler(study, scheduler)
+    study_id = ledger.study(study.name).id
+    if trials := ledger.trials(study_id):
+        epochs = ledger.epochs(study_id)
+        scheduler.replay(epochs, trials)
+        sampler.replay(trials, _values(epochs, study.objective.metric))
+        recorder.replay(trials, epochs)
+        view.say(resumed_text(trials, epochs))
     search = Search(study, splits, sampler, scheduler, recorder, control, paths.folder)
     try:
-        choose_executor(study).run(search)
+        _executor(study, view).run(search)
         if sampler.exhausted:
             message = f"the space has no more points after {recorder.progress.ended} trials"
             recorder.event("space_exhausted", message)
             view.say(message)
+        if control.aborted is not None:
+            recorder.event("aborted", control.aborted, level="error")
+            raise RunError(f"the search was ended: {control.aborted}; what was recorded: {paths.ledger}")
         if not recorder.progress.ended and control.stopping is None:
             raise RunError(f"no trial was started; see {paths.folder}")
     finally:
         recorder.flush()
 
 
-def choose_executor(study: Study) -> Executor:
-    """Return the executor that the study names; ``auto`` is ``tune``."""
+def _executor(study: Study, view: View) -> Executor:
+    """Return the executor that the study names or that fits it, and say which."""
+    choice = choose_executor(study)
+    view.say(f"executor {choice.executor}: {choice.reason}")
+    if choice.executor == "lanes":
+        from search.executors.lanes import LanesExecutor
+
+        return LanesExecutor()
     from search.executors.tune import TuneExecutor
 
-    return TuneExecutor()
+    return TuneExecutor(view.say)
+
+
+def resumed_text(trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> str:
+    """Return in one line what a resume found in the ledger."""
+    open_trials = sum(t.state.resumable for t in trials)
+    return f"the ledger has {len(trials)} trials and {len(epochs)} epochs; {open_trials} trials go on"
+
+
+def _values(epochs: Sequence[EpochRow], metric: str) -> dict[int, dict[int, float]]:
+    values: dict[int, dict[int, float]] = defaultdict(dict)
+    for row in epochs:
+        values[row.number][row.epoch] = float(row.metrics[metric])
+    return values

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import time
@@ -43,7 +44,8 @@ class TrialRow:
     Attributes:
         params: active parameters.
         sampler_attrs: Optuna's own notes on the trial, which some samplers continue from.
-        repeats: earlier trial numbers whose configuration the sampler proposed again just before.
+        repeats: earlier trials whose configuration the sampler proposed again just before, each with the
+            value that Optuna was told again for it.
     """
 
     number: int
@@ -51,7 +53,7 @@ class TrialRow:
     config_hash: str
     seed: int
     sampler_attrs: dict[str, Any]
-    repeats: list[int]
+    repeats: list[tuple[int, float | None]]
     state: TrialState
     stop_reason: str | None
     message: str | None
@@ -120,6 +122,30 @@ class Ledger:
             raise RunError(
                 f"ledger {self._where} has schema version {found}, {age} than the {schema.VERSION} of this "
                 "Lanewise; open it with the version that wrote it"
+            )
+
+    def check_whole(self) -> None:
+        """Ask the database to check itself.
+
+        Raises:
+            RunError: it is damaged; a copy is kept beside it before anything else touches it.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return
+        try:
+            with self.engine.connect() as connection:
+                found = connection.exec_driver_sql("PRAGMA quick_check").scalar()
+                page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+            if found == "ok" and Path(self._where).stat().st_size % page:
+                found = "its last page is cut off"  # SQLite reads zeros there and does not notice
+        except DatabaseError as error:
+            found = str(error.orig)
+        if found != "ok":
+            copy = Path(f"{self._where}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+            shutil.copyfile(self._where, copy)
+            raise RunError(
+                f"ledger {self._where} is damaged ({str(found).splitlines()[0]}); nothing was started or changed, "
+                f"a copy is in {copy}; sqlite3's .recover may save it"
             )
 
     def close(self) -> None:
@@ -195,6 +221,18 @@ class Ledger:
                 .where(table.c.id == session_id)
                 .values(ended_at=time.time(), seen_at=time.time(), ending=ending)
             )
+
+    def end_lost_sessions(self, study_id: int) -> int:
+        """Record that sessions without an ending died when they were last seen; return how many."""
+        table = schema.sessions
+        lost = sa.update(table).where(table.c.study_id == study_id, table.c.ended_at.is_(None))
+        with self.engine.begin() as connection:
+            return connection.execute(lost.values(ended_at=table.c.seen_at, ending="died")).rowcount
+
+    def seconds_used(self, study_id: int) -> float:
+        """Return the wall seconds of all sessions that ended."""
+        ended = (s for s in self.sessions(study_id) if s["ended_at"] is not None)
+        return float(sum(s["ended_at"] - s["started_at"] for s in ended))
 
     def sessions(self, study_id: int) -> list[dict[str, Any]]:
         """Return the sessions of a study, oldest first."""
@@ -295,28 +333,30 @@ class _Pending:
     """What the next transaction will write."""
 
     new_trials: list[dict[str, Any]] = field(default_factory=list)
-    ended: list[dict[str, Any]] = field(default_factory=list)
+    changed: list[dict[str, Any]] = field(default_factory=list)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.new_trials or self.ended or self.epochs or self.decisions or self.events)
+        return bool(self.new_trials or self.changed or self.epochs or self.decisions or self.events)
 
 
 class LedgerWriter:
     """Collects a study's facts and writes them a transaction a batch.
 
     What one batch holds becomes visible together or not at all, so a ledger never shows a decision
-    without the epoch it was taken on. One writer a study.
+    without the epoch it was taken on. One writer a study; each batch also says when the session was
+    last seen alive.
 
     Raises:
         RunError: from ``flush``, where the database cannot be written (a full disk, say).
     """
 
-    def __init__(self, ledger: Ledger, study_id: int) -> None:
+    def __init__(self, ledger: Ledger, study_id: int, *, session: int | None = None) -> None:
         self.ledger = ledger
         self.study_id = study_id
+        self._session = session
         self._pending = _Pending()
         self._oldest = 0.0
         table = schema.trials
@@ -332,7 +372,7 @@ class LedgerWriter:
         config_hash: str,
         seed: int,
         sampler_attrs: Mapping[str, Any],
-        repeats: Sequence[int],
+        repeats: Sequence[tuple[int, float | None]],
     ) -> None:
         """Record a new trial."""
         self._mark()
@@ -350,6 +390,11 @@ class LedgerWriter:
                 "revision": self._revision,
             }
         )
+
+    def trial_resumed(self, number: int) -> None:
+        """Record that a trial which did not end goes on."""
+        self._mark()
+        self._pending.changed.append(self._change(number, TrialState.RUNNING, None))
 
     def epoch(self, number: int, epoch: int, *, seconds: float, metrics: Mapping[str, float]) -> None:
         """Record an epoch's metrics."""
@@ -393,18 +438,19 @@ class LedgerWriter:
     def trial_ended(self, number: int, outcome: Outcome) -> None:
         """Record how a trial ended."""
         self._mark()
-        self._pending.ended.append(
-            {
-                "b_study": self.study_id,
-                "b_number": number,
-                "state": outcome.state.value,
-                "stop_reason": outcome.label,
-                "message": outcome.message or None,
-                "traceback": outcome.traceback or None,
-                "ended_at": time.time(),
-                "revision": self._revision,
-            }
-        )
+        self._pending.changed.append(self._change(number, outcome.state, outcome))
+
+    def _change(self, number: int, state: TrialState, outcome: Outcome | None) -> dict[str, Any]:
+        return {
+            "b_study": self.study_id,
+            "b_number": number,
+            "state": state.value,
+            "stop_reason": outcome.label if outcome else None,
+            "message": (outcome.message or None) if outcome else None,
+            "traceback": (outcome.traceback or None) if outcome else None,
+            "ended_at": time.time() if outcome else None,
+            "revision": self._revision,
+        }
 
     def event(self, kind: str, message: str, *, level: str = "info") -> None:
         """Record something worth knowing later."""
@@ -432,6 +478,10 @@ class LedgerWriter:
         try:
             with self.ledger.engine.begin() as connection:
                 _write(connection, batch)
+                if self._session is not None:
+                    sessions = schema.sessions
+                    seen = sa.update(sessions).where(sessions.c.id == self._session).values(seen_at=time.time())
+                    connection.execute(seen)
         except OperationalError as error:
             raise RunError(
                 f"the ledger {self.ledger.url} cannot be written: {error.orig}; "
@@ -456,7 +506,7 @@ def _write(connection: Connection, batch: _Pending) -> None:
     ):
         if rows:
             connection.execute(sa.insert(into), rows)
-    if batch.ended:
+    if batch.changed:
         update = (
             sa.update(table)
             .where(table.c.study_id == sa.bindparam("b_study"), table.c.number == sa.bindparam("b_number"))
@@ -467,7 +517,7 @@ def _write(connection: Connection, batch: _Pending) -> None:
                 }
             )
         )
-        connection.execute(update, batch.ended)
+        connection.execute(update, batch.changed)
 
 
 def _inserted_id(result: sa.CursorResult[Any]) -> int:
@@ -483,7 +533,7 @@ def _trial_row(row: Any) -> TrialRow:
         config_hash=row["config_hash"],
         seed=row["seed"],
         sampler_attrs=json.loads(row["sampler_attrs"]),
-        repeats=json.loads(row["repeats"]),
+        repeats=[(number, value) for number, value in json.loads(row["repeats"])],
         state=TrialState(row["state"]),
         stop_reason=row["stop_reason"],
         message=row["message"],

@@ -8,14 +8,16 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from search.errors import UsageError
-from search.resources import preflight
+from search.executors.choice import choose_executor
+from search.resources import home_errors, preflight
 from search.studies import find
 from search.study import Objective, Study, validated
-from spaces import SpaceError, apply_overrides, parse_assignments, read_overrides
+from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
 from trainables.data import Splits, load_splits
 from trainables.errors import DataError
 
@@ -51,10 +53,17 @@ class Options:
     executor: str | None = None
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
+    cpus_per_worker: float | None = None
+    gpus_per_worker: float | None = None
+    lanes: str | None = None
+    precision: str | None = None
     workers: int | None = None
     address: str | None = None
     tracking: str | None = None
     checkpoint_every: float | None = None
+    max_failures: int | None = None
+    abort_after_failures: int | None = None
+    trial_timeout: float | None = None
 
 
 def resolve(options: Options) -> Study:
@@ -65,10 +74,7 @@ def resolve(options: Options) -> Study:
     """
     declared = find(options.kind)
     errors: list[str] = []
-    space, settings = _collect(lambda: _overridden(declared, options), errors) or (
-        declared.space,
-        declared.settings,
-    )
+    space, settings = _overridden(declared, options, errors)
     objective = _collect(lambda: _objective(options), errors) or declared.objective
     time_s = _collect(lambda: _time_budget(options), errors)
     changes: dict[str, Any] = {
@@ -90,8 +96,19 @@ def resolve(options: Options) -> Study:
             declared.resources,
             cpus_per_trial=options.cpus_per_trial,
             gpus_per_trial=options.gpus_per_trial,
+            cpus_per_worker=options.cpus_per_worker,
+            gpus_per_worker=options.gpus_per_worker,
             workers=options.workers,
             address=options.address,
+        ),
+        "lanes": _given(
+            declared.lanes, precision=options.precision, lanes=None if options.lanes == "auto" else options.lanes
+        ),
+        "faults": _given(
+            declared.faults,
+            max_failures=options.max_failures,
+            abort_after=options.abort_after_failures,
+            trial_timeout_s=options.trial_timeout,
         ),
         "tracking": _tracking(options),
         "seed": declared.seed if options.seed is None else options.seed,
@@ -101,7 +118,11 @@ def resolve(options: Options) -> Study:
     }
     study = _collect(lambda: validated(lambda: Study.model_validate({**declared.model_dump(), **changes})), errors)
     errors += _name_errors(options)
-    if study is not None:
+    if study is None:
+        errors += home_errors(options.home)
+    else:
+        chosen = study
+        _collect(lambda: choose_executor(chosen), errors)
         errors += preflight(study, options.home)
     if errors or study is None:
         raise UsageError(errors)
@@ -133,20 +154,22 @@ def parse_duration(text: str) -> float:
     return hours * 3600 + minutes * 60 + seconds
 
 
-def _overridden(declared: Study, options: Options) -> tuple[Any, dict[str, Any]]:
-    changes: dict[str, Any] = {}
-    if options.space is not None:
-        try:
-            text = options.space.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--space {options.space}: cannot be read ({error})") from None
-        changes = read_overrides(text, source=f"--space {options.space}")
+def _overridden(declared: Study, options: Options, errors: list[str]) -> tuple[Space, dict[str, Value]]:
+    in_file = _collect(partial(_changes_in, options.space), errors) or {}
+    readable = [text for text in options.set_ if _collect(partial(parse_assignments, [text]), errors)]
+    changes = merge_changes(in_file, parse_assignments(readable))
+    settings = {**declared.settings, **declared.presets.get(options.dataset or declared.data.name, {})}
+    return _collect(partial(apply_overrides, declared.space, settings, changes), errors) or (declared.space, settings)
+
+
+def _changes_in(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
     try:
-        dataset = options.dataset or declared.data.name
-        settings = {**declared.settings, **declared.presets.get(dataset, {})}
-        return apply_overrides(declared.space, settings, {**changes, **parse_assignments(options.set_)})
-    except SpaceError as error:
-        raise UsageError(error.errors) from None
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--space {file}: cannot be read ({error})") from None
+    return read_overrides(text, source=f"--space {file}")
 
 
 def _objective(options: Options) -> Objective | None:
@@ -201,6 +224,6 @@ def _fresh_name(kind: str, home: Path) -> str:
 def _collect(build: Callable[[], T], errors: list[str]) -> T | None:
     try:
         return build()
-    except UsageError as error:
+    except (UsageError, SpaceError) as error:
         errors += error.errors
         return None

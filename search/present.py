@@ -12,8 +12,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from search.engine import Paths, Result
+from search.engine import Result
 from search.ledger import StudyRow
+from search.paths import Paths
 from search.report.answer import Answer, Entry
 from search.resources import Capacity
 from search.study import Study

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from search.ledger import LedgerWriter
+from search.ledger import EpochRow, LedgerWriter, TrialRow
 from search.outcome import Outcome, TrialState
 from search.sampler import Proposal
 from search.scheduler import Decision
@@ -82,16 +82,25 @@ class Recorder:
         """The numbers of the trials that started and have not ended."""
         return frozenset(self._running)
 
+    def replay(self, trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> None:
+        """Take up the counts of earlier sessions."""
+        self.progress.states.update(row.state for row in trials if not row.state.resumable)
+        for row in epochs:
+            self._count(row.number, {**row.metrics, SECONDS: row.seconds})
+
     def started(self, proposal: Proposal) -> None:
-        """Record that a trial begins."""
-        self._writer.trial_started(
-            proposal.number,
-            proposal.params,
-            config_hash=proposal.config_hash,
-            seed=proposal.seed,
-            sampler_attrs=proposal.sampler_attrs,
-            repeats=proposal.repeats,
-        )
+        """Record that a trial begins, or goes on."""
+        if proposal.resumed:
+            self._writer.trial_resumed(proposal.number)
+        else:
+            self._writer.trial_started(
+                proposal.number,
+                proposal.params,
+                config_hash=proposal.config_hash,
+                seed=proposal.seed,
+                sampler_attrs=proposal.sampler_attrs,
+                repeats=proposal.repeats,
+            )
         self._running.add(proposal.number)
         if self.progress.training_since is None:
             self.progress.training_since = time.monotonic()

@@ -43,20 +43,26 @@ class Capacity:
         total = ray.cluster_resources()
         return cls(total.get("CPU", 0), total.get("GPU", 0))
 
-    def slots(self, resources: Resources) -> int:
-        """Return how many trials run at once: as many as fit, at most ``resources.workers``, at least 1."""
+    def fit(self, resources: Resources) -> int:
+        """Return how many trials have room at once."""
         fit = math.floor(self.cpus / resources.cpus_per_trial + 1e-9)
         if resources.gpus_per_trial:
             fit = min(fit, math.floor(self.gpus / resources.gpus_per_trial + 1e-9))
+        return fit
+
+    def slots(self, resources: Resources) -> int:
+        """Return how many trials run at once: as many as fit, at most ``resources.workers``, at least 1."""
+        fit = self.fit(resources)
         return max(1, fit if resources.workers is None else min(fit, resources.workers))
 
 
 def preflight(study: Study, home: Path) -> list[str]:
     """Return what stands in the way of ``study`` on this machine, a line each; empty if nothing does."""
-    return [*_home_errors(home), *_capacity_errors(study.resources)]
+    return [*home_errors(home), *_capacity_errors(study.resources)]
 
 
-def _home_errors(home: Path) -> list[str]:
+def home_errors(home: Path) -> list[str]:
+    """Return what is wrong with the folder of all studies; it need not exist yet."""
     existing = next(p for p in (home.absolute(), *home.absolute().parents) if p.exists())
     if not existing.is_dir():
         return [f"--home {home}: {existing} is no folder"]
@@ -67,6 +73,11 @@ def _home_errors(home: Path) -> list[str]:
 
 def _capacity_errors(resources: Resources) -> list[str]:
     if resources.address is not None:
+        if resources.address.startswith("ray://"):
+            return [
+                f"--address {resources.address}: a search cannot drive a cluster through Ray Client; submit it as "
+                "a job: ray job submit --address http://HOST:8265 -- python -m search.run STUDY --address auto"
+            ]
         return []  # the cluster is asked once it is joined
     capacity = Capacity.of_this_machine(with_gpus=resources.gpus_per_trial > 0)
     errors = []

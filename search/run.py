@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from search.engine import Paths, Result, conduct
+from search.engine import Result, conduct
 from search.entry import guarded
 from search.options import Options, load_data, resolve
+from search.paths import Paths
 from search.present import make_console, print_answer, print_plan
 from search.progress import make_view
 from search.study import Study
@@ -42,15 +43,32 @@ def run(
     scheduler: Annotated[str | None, typer.Option(help="asha, median or none.")] = None,
     grace: Annotated[int | None, typer.Option(help="Epochs every trial gets: the first rung.")] = None,
     reduction_factor: Annotated[int | None, typer.Option(help="One trial in this many passes a rung.")] = None,
-    executor: Annotated[str | None, typer.Option(help="auto or tune.")] = None,
+    executor: Annotated[str | None, typer.Option(help="auto, lanes or tune.")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(help="Cores of a trial.")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs of a trial; a fraction shares one.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Most trials at once. [default: as many as fit]")] = None,
+    lanes: Annotated[
+        str | None, typer.Option(help="Trials that one worker trains at once, or `auto` to measure.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="Of lanes: fp32, bf16 or auto. [default: fp32]")] = None,
+    cpus_per_worker: Annotated[float | None, typer.Option(help="Cores of a lanes worker on Ray.")] = None,
+    gpus_per_worker: Annotated[float | None, typer.Option(help="GPUs of a lanes worker.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="tune: most trials at once; lanes: worker processes, on Ray if above 1.")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Join this Ray cluster (`auto` finds it).")] = None,
     tracking: Annotated[
         str | None, typer.Option(help="MLflow URI, or `offline`. [default: sqlite in the home]")
     ] = None,
     checkpoint_every: Annotated[float | None, typer.Option(help="Seconds between checkpoints.")] = None,
+    max_failures: Annotated[
+        int | None, typer.Option(help="How often a trial whose process died is started again. [default: 3]")
+    ] = None,
+    abort_after_failures: Annotated[
+        int | None, typer.Option(help="End the search after so many failed trials.")
+    ] = None,
+    trial_timeout: Annotated[
+        float | None, typer.Option(help="End a trial that reports nothing for so many seconds.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved study; start nothing.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
@@ -78,10 +96,17 @@ def run(
             executor=executor,
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
+            lanes=lanes,
+            precision=precision,
+            cpus_per_worker=cpus_per_worker,
+            gpus_per_worker=gpus_per_worker,
             workers=workers,
             address=address,
             tracking=tracking,
             checkpoint_every=checkpoint_every,
+            max_failures=max_failures,
+            abort_after_failures=abort_after_failures,
+            trial_timeout=trial_timeout,
         )
     )
     paths, splits = Paths(home, study.name), load_data(study)
@@ -110,6 +135,7 @@ def to_json(study: Study, result: Result, paths: Paths) -> dict[str, object]:
         **result.answer.to_dict(),
         "ending": result.ending,
         "wall_s": result.wall_s,
+        "search_s": result.search_s,
         "ledger": str(paths.ledger),
         "tracking_uri": (study.tracking.uri or paths.mlflow_uri) if study.tracking.enabled else None,
         "untracked": result.untracked,

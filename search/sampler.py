@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
-from optuna.samplers._lazy_random_state import LazyRandomState
 from ray.tune.search import Searcher
 
+from search.ledger import TrialRow
 from search.outcome import OPTUNA_STATE, TrialState
 from search.scheduler import RecordingScheduler
 from search.study import Study
@@ -29,6 +30,10 @@ ATTEMPTS = 20
 ENUMERABLE = 100_000
 """Finite spaces up to this size are searched for an unseen point when the sampler keeps repeating."""
 
+Repeat: TypeAlias = tuple[int, float | None]
+"""An earlier trial whose configuration was proposed again, and the value that Optuna was told again for
+it (None: told as failed)."""
+
 
 @dataclass
 class Proposal:
@@ -37,8 +42,10 @@ class Proposal:
     Attributes:
         number: of the trial within its study.
         params: active parameters.
-        repeats: trial numbers whose configuration was proposed again just before this one.
+        repeats: what was proposed, and refused, just before this one.
         values: the objective by epoch, finite ones only.
+        epochs: how many were recorded in earlier sessions; 0 for a new trial.
+        resumed: whether it began in an earlier session.
     """
 
     number: int
@@ -46,20 +53,27 @@ class Proposal:
     config_hash: str
     seed: int
     optuna_trial: optuna.Trial
-    repeats: list[int]
+    repeats: list[Repeat]
     values: dict[int, float] = field(default_factory=dict)
+    epochs: int = 0
+    resumed: bool = False
 
     @property
     def sampler_attrs(self) -> dict[str, Any]:
-        """Optuna's own notes on the trial; some samplers continue from them."""
-        return dict(self.optuna_trial.storage.get_trial_system_attrs(self.optuna_trial._trial_id))
+        """Optuna's own notes on the trial and on its study; some samplers continue from them."""
+        trial = self.optuna_trial
+        return {
+            "trial": dict(trial.storage.get_trial_system_attrs(trial._trial_id)),
+            "study": dict(trial.storage.get_study_system_attrs(trial.study._study_id)),
+        }
 
 
 class OptunaSampler(Searcher):  # type: ignore[misc]
     """Proposes params from history.
 
-    Trial 0 is the space's baseline. Before each proposal the sampler's generators are seeded from
-    (study seed, trial number), so a proposal depends on the history and the seed alone.
+    Trial 0 is the space's baseline. Each proposal is made by an Optuna sampler of its own, seeded from
+    (study seed, trial number): it depends on the history and the seed alone, so that a resumed search
+    proposes what an uninterrupted one would have.
 
     Args:
         study: the declaration.
@@ -71,21 +85,29 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = study
         self._space: Space = study.space
+        # 1 where the baseline is a point more than the space has
+        self._outside = int(study.space.clamp(study.space.baseline) != study.space.baseline)
         self._scheduler = scheduler
-        self._optuna_sampler = build_optuna_sampler(study.sampler, study.seed)
         directions = optuna.study.StudyDirection
         direction = directions.MINIMIZE if study.objective.mode == "min" else directions.MAXIMIZE
-        self._optuna = optuna.create_study(direction=direction, sampler=self._optuna_sampler)
+        self._optuna = optuna.create_study(direction=direction)
         self._numbers: dict[str, int] = {}
         self._results: dict[int, float | None] = {}
         self._proposals: dict[str, Proposal] = {}
+        self._unfinished: deque[Proposal] = deque()
         self._next = 0
         self.exhausted = False
+        self.closed = False
 
     @property
     def finished(self) -> bool:
-        """Whether no further trial will be proposed."""
-        return self.exhausted or self._next >= self._study.budget.trials
+        """Whether no further trial will be proposed: none is left, or the search is being stopped."""
+        return self.closed or not self._unfinished and (self.exhausted or self._next >= self._study.budget.trials)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next trial to be proposed."""
+        return self._unfinished[0].number if self._unfinished else self._next
 
     def proposal(self, trial_id: str) -> Proposal:
         """Return what was proposed for ``trial_id``."""
@@ -95,13 +117,11 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
         """Return the config of the next trial, or ``Searcher.FINISHED``."""
         if self.finished:
             return str(Searcher.FINISHED)
-        proposal = self._propose()
+        proposal = self._unfinished.popleft() if self._unfinished else self._propose()
         if proposal is None:
             self.exhausted = True
             return str(Searcher.FINISHED)
         self._proposals[trial_id] = proposal
-        self._numbers[proposal.config_hash] = proposal.number
-        self._next += 1
         return {
             "number": proposal.number,
             "trainable": self._study.trainable,
@@ -109,7 +129,8 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
             "seed": proposal.seed,
             "max_epochs": self._study.budget.max_epochs,
             "checkpoint_every_s": self._study.checkpoint_every_s,
-            "resume_from": None,
+            "epochs_before": proposal.epochs,
+            "resumed": proposal.resumed,
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -123,9 +144,34 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
         proposal = self._proposals[trial_id]
         state = TrialState.FAILED
         if result and not error:
-            self.on_trial_result(trial_id, result)
-            state = self._scheduler.outcome(trial_id, result.get(STOP)).state
+            if EPOCH in result:
+                self.on_trial_result(trial_id, result)
+            state = self._scheduler.outcome(proposal.number, result.get(STOP)).state
         self._tell(proposal, state)
+
+    def replay(self, trials: Sequence[TrialRow], values: Mapping[int, Mapping[int, float]]) -> None:
+        """Take up the history of earlier sessions; trials that did not end are proposed first.
+
+        Args:
+            trials: of the ledger, all of them, by number.
+            values: the objective by trial and epoch, as recorded.
+        """
+        for row in trials:
+            for earlier, value in row.repeats:
+                state = TrialState.FAILED if value is None else TrialState.COMPLETE
+                self._add(trials[earlier].params, state, value=value)
+            recorded = values.get(row.number, {})
+            finite = {epoch: value for epoch, value in recorded.items() if math.isfinite(value)}
+            state = TrialState.RUNNING if row.state.resumable else row.state
+            best = self._best(finite)
+            trial = self._add(row.params, state, value=best, intermediate=finite, attrs=row.sampler_attrs)
+            self._numbers[row.config_hash] = row.number
+            self._results[row.number] = best if state is TrialState.COMPLETE else None
+            self._next = row.number + 1
+            if state is TrialState.RUNNING:
+                proposal = Proposal(row.number, row.params, row.config_hash, row.seed, trial, row.repeats, finite)
+                proposal.epochs, proposal.resumed = max(recorded, default=0), True
+                self._unfinished.append(proposal)
 
     def save(self, checkpoint_path: str) -> None:
         """Write nothing: the ledger is what a search resumes from."""
@@ -135,34 +181,30 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
 
     def _propose(self) -> Proposal | None:
         """Ask Optuna until it names a configuration that was not trained; None when there is none left."""
-        number, repeats = self._next, list[int]()
-        if len(self._numbers) >= self._space.cardinality():
+        if len(self._numbers) - self._outside >= self._space.cardinality():
             return None
+        number = self._next
+        repeats: list[Repeat] = []
         for attempt in range(ATTEMPTS):
-            reseed(self._optuna_sampler, self._study.seed, number, attempt)
+            seed = derive(self._study.seed, "sampler", number, attempt) % 2**32
+            self._optuna.sampler = build_optuna_sampler(self._study.sampler, seed, study_seed=self._study.seed)
             trial, params = self._ask(number)
-            config_hash = self._space.config_hash(params)
-            earlier = self._numbers.get(config_hash)
+            earlier = self._numbers.get(self._space.config_hash(params))
             if earlier is None:
-                return self._proposal(number, trial, params, repeats)
-            repeats.append(earlier)
-            self._tell_again(trial, earlier)
+                return self._accept(trial, params, repeats)
+            repeats.append((earlier, self._tell_again(trial, earlier)))
         unseen = self._unseen(number)
         if unseen is None:
             return None
         self._optuna.enqueue_trial(dict(self._space.clamp(unseen)))
         trial, params = self._ask(number)
-        return self._proposal(number, trial, params, repeats)
+        return self._accept(trial, params, repeats)
 
-    def _proposal(self, number: int, trial: optuna.Trial, params: dict[str, Value], repeats: list[int]) -> Proposal:
-        return Proposal(
-            number=number,
-            params=params,
-            config_hash=hash_params(params),
-            seed=trial_seed(self._study.seed, number),
-            optuna_trial=trial,
-            repeats=repeats,
-        )
+    def _accept(self, trial: optuna.Trial, params: dict[str, Value], repeats: list[Repeat]) -> Proposal:
+        number, config_hash = self._next, hash_params(params)
+        self._numbers[config_hash] = number
+        self._next += 1
+        return Proposal(number, params, config_hash, trial_seed(self._study.seed, number), trial, repeats)
 
     def _ask(self, number: int) -> tuple[optuna.Trial, dict[str, Value]]:
         """Return an Optuna trial and its active params; number 0 is the baseline as declared.
@@ -181,21 +223,51 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
             trial.report(value, epoch)
         best = self._best(values)
         self._results[proposal.number] = best if state is TrialState.COMPLETE else None
-        optuna_state = optuna.trial.TrialState[OPTUNA_STATE[state]]
         if state is TrialState.COMPLETE and best is not None:
             self._optuna.tell(trial, best)
+        elif state is TrialState.COMPLETE:  # the losses were finite, another objective never was
+            self._optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
-            self._optuna.tell(trial, state=optuna_state)
+            self._optuna.tell(trial, state=optuna.trial.TrialState[OPTUNA_STATE[state]])
 
-    def _tell_again(self, trial: optuna.Trial, earlier: int) -> None:
-        """Tell a repeated configuration the result it had; a failed or running one as failed."""
+    def _tell_again(self, trial: optuna.Trial, earlier: int) -> float | None:
+        """Tell a repeated configuration the result it had; a pruned, failed or running one as failed."""
         value = self._results.get(earlier)
         if value is None:
             self._optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
             self._optuna.tell(trial, value)
+        return value
 
-    def _best(self, values: dict[int, float]) -> float | None:
+    def _add(
+        self,
+        params: Mapping[str, Any],
+        state: TrialState,
+        *,
+        value: float | None,
+        intermediate: Mapping[int, float] | None = None,
+        attrs: Mapping[str, Any] | None = None,
+    ) -> optuna.Trial:
+        """Add a trial of an earlier session to the Optuna study; return it, to be told if it is running."""
+        inside = self._space.clamp(params)
+        notes = attrs or {}
+        self._optuna.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState[OPTUNA_STATE[state]],
+                value=value if state is TrialState.COMPLETE else None,
+                params=inside,
+                distributions={name: self._space[name].distribution for name in inside},
+                intermediate_values={} if state is TrialState.RUNNING else dict(intermediate or {}),
+                system_attrs=dict(notes.get("trial", {})),
+            )
+        )
+        storage, study_id = self._optuna._storage, self._optuna._study_id
+        for name, note in notes.get("study", {}).items():
+            storage.set_study_system_attr(study_id, name, note)
+        last = storage.get_n_trials(study_id) - 1
+        return optuna.Trial(self._optuna, storage.get_trial_id_from_study_id_trial_number(study_id, last))
+
+    def _best(self, values: Mapping[int, float]) -> float | None:
         if not values:
             return None
         return min(values.values()) if self._study.objective.mode == "min" else max(values.values())
@@ -214,30 +286,33 @@ def trial_seed(study_seed: int, number: int) -> int:
     return derive(study_seed, "trial", number)
 
 
-def build_optuna_sampler(name: str, seed: int) -> BaseSampler:
-    """Return the Optuna sampler called ``name``."""
+def build_optuna_sampler(name: str, seed: int, *, study_seed: int) -> BaseSampler:
+    """Return the Optuna sampler called ``name``.
+
+    Args:
+        name: ``tpe``, ``random``, ``gp``, ``cmaes`` or ``qmc``.
+        seed: of one proposal.
+        study_seed: of the one sequence that qmc walks through.
+    """
+    samplers = optuna.samplers
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if name == "tpe":
             # Groups: parameters that exist together are modelled together, the conditional ones apart.
-            return optuna.samplers.TPESampler(multivariate=True, group=True, seed=seed)
+            return samplers.TPESampler(multivariate=True, group=True, seed=seed)
         if name == "random":
-            return optuna.samplers.RandomSampler(seed=seed)
+            return samplers.RandomSampler(seed=seed)
         if name == "gp":
-            return optuna.samplers.GPSampler(seed=seed)
+            return samplers.GPSampler(seed=seed)
         if name == "cmaes":
-            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-        return optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False, warn_asynchronous_seeding=False)
-
-
-def reseed(sampler: BaseSampler, *entropy: int) -> None:
-    """Seed every generator of ``sampler``, and of the samplers inside it, from ``entropy``."""
-    seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-    for value in vars(sampler).values():
-        if isinstance(value, LazyRandomState):
-            value.rng.seed(seed)
-        elif isinstance(value, BaseSampler):
-            reseed(value, *entropy, 1)
+            return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        return samplers.QMCSampler(
+            scramble=True,  # else the seed has no say in the sequence
+            seed=study_seed,
+            independent_sampler=samplers.RandomSampler(seed=seed),  # for conditional parameters
+            warn_independent_sampling=False,
+            warn_asynchronous_seeding=False,
+        )
 
 
 def suggest_params(space: Space, trial: optuna.Trial) -> dict[str, Value]:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
+from search.ledger import EpochRow, TrialRow
 from search.outcome import Outcome, StopReason
 from search.study import Objective, Study
-from trainables.report import DIVERGED, EPOCH
+from trainables.report import DIVERGED, EPOCH, MAX_EPOCHS, PATIENCE
 from trainables.report import STOP as REPORTED_STOP
 
 CONTINUE = TrialScheduler.CONTINUE
 STOP = TrialScheduler.STOP
+ENDS_BY_ITSELF = (MAX_EPOCHS, PATIENCE, DIVERGED)
+WITHOUT_VALUE = (DIVERGED, StopReason.ERROR, StopReason.OUT_OF_MEMORY)
 
 
-class TrialHandle(Protocol):
-    """What a scheduler needs of a trial: Ray's own ``Trial``, or a lane's stand-in."""
+@dataclass(frozen=True, slots=True)
+class TrialKey:
+    """What the wrapped scheduler sees of a trial: an id that is the same in every session and executor.
+
+    Ray's schedulers keep trials, or their ids, as keys and ask nothing else of them.
+    """
 
     trial_id: str
+
+    @classmethod
+    def of(cls, number: int) -> TrialKey:
+        """Return the key of trial ``number``."""
+        return cls(f"{number:05d}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,8 @@ class Decision:
 class RecordingScheduler(TrialScheduler):  # type: ignore[misc]
     """A Ray Tune scheduler, unchanged in what it decides, whose decisions can be read.
 
-    A trial that ended by NaN or infinity is removed from the scheduler, so that no rung holds it.
+    A trial that ended by NaN or infinity is removed from the scheduler, so that no rung holds it. Trials
+    are Ray's own, or anything else with a ``config`` that holds their ``number``.
     """
 
     _supports_buffered_results = False
@@ -54,45 +69,82 @@ class RecordingScheduler(TrialScheduler):  # type: ignore[misc]
         self._inner = inner
         self._objective = objective
         self._metric = objective.metric
-        self._pruned: dict[str, int] = {}
-        self._decisions: dict[str, Decision] = {}
+        self._pruned: dict[int, int] = {}
+        self._decisions: dict[int, Decision] = {}
+        self._replayed: dict[int, int] = {}
 
-    def take_decision(self, trial_id: str) -> Decision | None:
-        """Return the decision that the trial's last result led to, once."""
-        return self._decisions.pop(trial_id, None)
+    def take_decision(self, number: int) -> Decision | None:
+        """Return the decision that the last result of trial ``number`` led to, once."""
+        return self._decisions.pop(number, None)
 
-    def outcome(self, trial_id: str, stop: str | None) -> Outcome:
-        """Return how a trial ended that did not fail.
+    def outcome(self, number: int, stop: str | None) -> Outcome:
+        """Return how a trial ended: by itself, pruned here, or else stopped from outside.
 
         Args:
-            trial_id: of the trial.
+            number: of the trial.
             stop: the reason that its last report gave for ending itself, if it did.
         """
         if stop is not None:
             return Outcome(StopReason(stop))
-        return Outcome(StopReason.RUNG, rung=self._pruned[trial_id])
+        if number in self._pruned:
+            return Outcome(StopReason.RUNG, rung=self._pruned[number])
+        return Outcome(StopReason.USER)
+
+    def replay(self, epochs: Iterable[EpochRow], trials: Sequence[TrialRow]) -> None:
+        """Take up the history of earlier sessions: every result in the order in which it came.
+
+        A trial that did not end goes on: its results up to the last recorded epoch are then not decided
+        on again.
+
+        Args:
+            epochs: of the ledger, in order.
+            trials: likewise, all of them, by number.
+        """
+        rows = list(epochs)
+        last = {row.number: row.epoch for row in rows}
+        for row in rows:
+            trial = trials[row.number]
+            if row.number not in self._replayed:
+                self._inner.on_trial_add(None, TrialKey.of(row.number))
+            self._replayed[row.number] = row.epoch
+            result = {**row.metrics, EPOCH: row.epoch}
+            if row.epoch == last[row.number] and trial.stop_reason in ENDS_BY_ITSELF:
+                self._complete(row.number, {**result, REPORTED_STOP: trial.stop_reason})
+            elif self._decide(row.number, result) == STOP:
+                self._complete(row.number, result)
+        self._decisions.clear()
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Ray's hook; the objective is already known, so only an empty one is accepted."""
         return metric is None and mode is None
 
-    def on_trial_add(self, tune_controller: Any, trial: TrialHandle) -> None:
-        """Ray's hook: a trial joins."""
-        self._inner.on_trial_add(tune_controller, trial)
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Ray's hook: a trial joins, or comes back after its actor or its driver was lost."""
+        number = trial.config["number"]
+        if number not in self._replayed:
+            self._replayed[number] = 0
+            self._inner.on_trial_add(None, TrialKey.of(number))
 
-    def on_trial_error(self, tune_controller: Any, trial: TrialHandle) -> None:
-        """Ray's hook: a trial failed."""
-        self._inner.on_trial_error(tune_controller, trial)
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Ray's hook: a trial failed; it keeps what it recorded at the rungs, as in Ray."""
+        self._inner.on_trial_error(None, TrialKey.of(trial.config["number"]))
 
-    def on_trial_result(self, tune_controller: Any, trial: TrialHandle, result: dict[str, Any]) -> str:
-        """Decide, and remember on what."""
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Decide, and remember on what; an epoch that was decided on before goes on."""
+        number = trial.config["number"]
+        if int(result[EPOCH]) <= self._replayed[number]:
+            return str(CONTINUE)
+        self._replayed[number] = int(result[EPOCH])
+        return self._decide(number, result)
+
+    def _decide(self, number: int, result: dict[str, Any]) -> str:
         epoch, value = int(result[EPOCH]), float(result[self._objective.metric])
-        rung, cutoff = self._rung(trial.trial_id, epoch)
-        action: str = self._inner.on_trial_result(tune_controller, trial, result)
+        rung, cutoff = self._rung(TrialKey.of(number).trial_id, epoch)
+        action: str = self._inner.on_trial_result(None, TrialKey.of(number), result)
         if action == STOP:
-            self._pruned[trial.trial_id] = rung or epoch
+            self._pruned[number] = rung or epoch
         if rung is not None or action == STOP:
-            self._decisions[trial.trial_id] = Decision(
+            self._decisions[number] = Decision(
                 epoch=rung or epoch,
                 action="stop" if action == STOP else "continue",
                 value=value,
@@ -101,16 +153,19 @@ class RecordingScheduler(TrialScheduler):  # type: ignore[misc]
             )
         return action
 
-    def on_trial_complete(self, tune_controller: Any, trial: TrialHandle, result: dict[str, Any]) -> None:
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Ray's hook: a trial ended."""
-        if result.get(REPORTED_STOP) == DIVERGED:
-            self._inner.on_trial_remove(tune_controller, trial)
-        else:
-            self._inner.on_trial_complete(tune_controller, trial, result)
+        self._complete(trial.config["number"], result)
 
-    def on_trial_remove(self, tune_controller: Any, trial: TrialHandle) -> None:
+    def _complete(self, number: int, result: dict[str, Any]) -> None:
+        if result.get(REPORTED_STOP) in WITHOUT_VALUE:
+            self._inner.on_trial_remove(None, TrialKey.of(number))
+        else:
+            self._inner.on_trial_complete(None, TrialKey.of(number), result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Ray's hook: a trial was taken away before it ended."""
-        self._inner.on_trial_remove(tune_controller, trial)
+        self._inner.on_trial_remove(None, TrialKey.of(trial.config["number"]))
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """Ray's hook: which pending trial is next."""
@@ -120,13 +175,13 @@ class RecordingScheduler(TrialScheduler):  # type: ignore[misc]
         """Ray's hook: one line on the state."""
         return str(self._inner.debug_string())
 
-    def rungs(self) -> dict[int, dict[str, float]]:
-        """Return, for ASHA, the values recorded at each rung by trial id, in the objective's units."""
+    def rungs(self) -> dict[int, dict[int, float]]:
+        """Return, for ASHA, the values recorded at each rung by trial number, in the objective's units."""
         if not isinstance(self._inner, AsyncHyperBandScheduler):
             return {}
         sign = self._inner._metric_op
         (bracket,) = self._inner._brackets
-        return {int(epoch): {t: sign * v for t, v in values.items()} for epoch, values in bracket._rungs}
+        return {int(epoch): {int(t): sign * v for t, v in values.items()} for epoch, values in bracket._rungs}
 
     def _rung(self, trial_id: str, epoch: int) -> tuple[int | None, float | None]:
         """Return the rung at which ASHA will compare the trial now, and its cutoff."""
@@ -163,7 +218,11 @@ def build_scheduler(study: Study) -> RecordingScheduler:
         )
     elif spec.name == "median":
         inner = MedianStoppingRule(
-            time_attr=EPOCH, metric=objective.metric, mode=objective.mode, grace_period=spec.grace
+            time_attr=EPOCH,
+            metric=objective.metric,
+            mode=objective.mode,
+            grace_period=spec.grace,
+            min_time_slice=math.inf,  # never pauses one trial to let another go first
         )
     else:
         inner = FIFOScheduler()

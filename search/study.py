@@ -108,16 +108,19 @@ class Resources(Frozen):
     Attributes:
         cpus_per_trial: CPU cores, as Ray counts them.
         gpus_per_trial: 0, a fraction up to 1, or a whole number.
-        workers: most trials at once (tune) or worker processes (lanes); None for as many as fit.
+        cpus_per_worker, gpus_per_worker: likewise, of a worker that holds many lanes.
+        workers: most trials at once (tune; None: as many as fit) or worker processes (lanes; None: one).
         address: of a running Ray cluster to join; None for this machine.
     """
 
     cpus_per_trial: float = Field(1.0, gt=0)
     gpus_per_trial: float = Field(0.0, ge=0)
+    cpus_per_worker: float = Field(1.0, gt=0)
+    gpus_per_worker: float = Field(0.0, ge=0)
     workers: int | None = Field(None, ge=1)
     address: str | None = None
 
-    @field_validator("gpus_per_trial")
+    @field_validator("gpus_per_trial", "gpus_per_worker")
     @classmethod
     def _fraction_or_whole(cls, value: float) -> float:
         if value > 1 and not value.is_integer():
@@ -137,6 +140,21 @@ class LanesSpec(Frozen):
     lanes: int | None = Field(None, ge=1)
     mode: Literal["auto", "stacked", "looped"] = "auto"
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
+
+
+class Faults(Frozen):
+    """What is done about trials and workers that fail.
+
+    Attributes:
+        max_failures: how often a trial is started again, from its last checkpoint, after its actor or
+            node died. A trial that raises is not started again: it would raise again.
+        abort_after: failed trials after which the search ends; None never ends it.
+        trial_timeout_s: seconds without a report after which a trial is ended; None waits for ever.
+    """
+
+    max_failures: int = Field(3, ge=0)
+    abort_after: int | None = Field(None, ge=1)
+    trial_timeout_s: float | None = Field(None, gt=0)
 
 
 class Tracking(Frozen):
@@ -169,6 +187,8 @@ class Study(Frozen):
         checkpoint_every_s: seconds between the checkpoints of a running trial.
     """
 
+    model_config = ConfigDict(validate_default=True)
+
     kind: str
     name: str = ""
     question: str = ""
@@ -184,6 +204,7 @@ class Study(Frozen):
     executor: Literal["auto", "tune", "lanes"] = "auto"
     resources: Resources = Resources()
     lanes: LanesSpec = LanesSpec()
+    faults: Faults = Faults()
     tracking: Tracking = Tracking()
     seed: int = Field(0, ge=0, lt=2**32)
     checkpoint_every_s: float = Field(30.0, ge=0)
@@ -218,18 +239,6 @@ class Study(Frozen):
             _refuse(*error.errors)
         return name
 
-    @field_validator("budget")
-    @classmethod
-    def _baseline_is_valid(cls, budget: Budget, info: ValidationInfo) -> Budget:
-        if {"trainable", "space", "settings"} <= info.data.keys():
-            trainable = find_trainable(info.data["trainable"])
-            point = {**info.data["settings"], **info.data["space"].baseline}
-            try:
-                trainable.configure(point, max_epochs=budget.max_epochs)
-            except ConfigError as error:
-                _refuse(*error.errors)
-        return budget
-
     @field_validator("scheduler")
     @classmethod
     def _grace_is_within_the_budget(cls, scheduler: SchedulerSpec, info: ValidationInfo) -> SchedulerSpec:
@@ -240,6 +249,22 @@ class Study(Frozen):
                 "a trial must be able to reach its first rung"
             )
         return scheduler
+
+    @field_validator("checkpoint_every_s")  # the last field: nothing else is looked at after it
+    @classmethod
+    def _points_are_valid(cls, seconds: float, info: ValidationInfo) -> float:
+        if {"trainable", "space", "settings"} <= info.data.keys():
+            trainable, space = find_trainable(info.data["trainable"]), info.data["space"]
+            max_epochs = info.data["budget"].max_epochs if "budget" in info.data else 1
+            lines: list[str] = []
+            for point in (space.baseline, *space.corners()):
+                try:
+                    trainable.configure({**info.data["settings"], **point}, max_epochs=max_epochs)
+                except ConfigError as error:
+                    lines += error.errors
+            if lines:
+                _refuse(*dict.fromkeys(lines))
+        return seconds
 
     def params_of(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """Return a trial's active parameters together with the settings that every trial shares."""
@@ -276,8 +301,13 @@ FLAGS = {
     "scheduler.reduction_factor": "--reduction-factor",
     "resources.cpus_per_trial": "--cpus-per-trial",
     "resources.gpus_per_trial": "--gpus-per-trial",
+    "resources.cpus_per_worker": "--cpus-per-worker",
+    "resources.gpus_per_worker": "--gpus-per-worker",
     "resources.workers": "--workers",
     "lanes.lanes": "--lanes",
+    "faults.max_failures": "--max-failures",
+    "faults.abort_after": "--abort-after-failures",
+    "faults.trial_timeout_s": "--trial-timeout",
     "lanes.precision": "--precision",
     "sampler": "--sampler",
     "executor": "--executor",

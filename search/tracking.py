@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import select
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -20,6 +21,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":
+    # `ray job stop`, like a machine that shuts down, signals every process; this one ends with its input.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")

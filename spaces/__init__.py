@@ -1,6 +1,6 @@
 """Search spaces, one file per question. Knows Optuna distributions, nothing else."""
 
-from spaces.overrides import apply_overrides, parse_assignments, read_overrides
+from spaces.overrides import apply_overrides, merge_changes, parse_assignments, read_overrides
 from spaces.space import (
     Condition,
     Parameter,
@@ -28,6 +28,7 @@ __all__ = [
     "float_",
     "hash_params",
     "int_",
+    "merge_changes",
     "nearest",
     "parse_assignments",
     "read_overrides",

@@ -46,6 +46,17 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
     return changes
 
 
+def merge_changes(first: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``first`` with ``later`` on top: an end of a range joins the other end, anything else replaces."""
+    merged = dict(first)
+    for name, change in later.items():
+        both = (merged.get(name), change)
+        if all(isinstance(c, Mapping) and set(c) <= {"low", "high", "log"} for c in both):
+            change = {**merged[name], **change}
+        merged[name] = change
+    return merged
+
+
 def apply_overrides(
     space: Space, settings: Mapping[str, Value], changes: Mapping[str, Any]
 ) -> tuple[Space, dict[str, Value]]:
@@ -81,7 +92,7 @@ def apply_overrides(
                 changed[name] = parameter
         elif set(fields) == {"value"}:
             new_settings[name] = fields["value"]
-        elif set(fields) == {"choices"} and fields["choices"]:
+        elif set(fields) == {"choices"} and isinstance(fields["choices"], list) and fields["choices"]:
             baseline = settings[name] if settings[name] in fields["choices"] else fields["choices"][0]
             changed[name] = Parameter(name, CategoricalDistribution(fields["choices"]), baseline)
             del new_settings[name]
@@ -107,8 +118,11 @@ def read_overrides(text: str, *, source: str) -> dict[str, Any]:
         raise SpaceError(f"{source}{where}: not valid YAML: {problem}") from None
     if data is None:
         return {}
-    if not isinstance(data, dict) or not all(isinstance(k, str) for k in data):
+    if not isinstance(data, dict):
         raise SpaceError(f"{source}: expected a mapping of parameter names, got {type(data).__name__}")
+    wrong = [k for k in data if not isinstance(k, str)]
+    if wrong:
+        raise SpaceError([f"{source}: expected a parameter name, got {k!r}" for k in wrong])
     return data
 
 
@@ -121,7 +135,7 @@ def _change(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Param
 
 
 def _fixed(p: Parameter, value: Any, errors: list[str]) -> Parameter | None:
-    d = p.distribution
+    d, value = p.distribution, _as_word(p, value)
     if isinstance(d, CategoricalDistribution) and not p.contains(value):
         errors.append(f"{p.name}={value!r}: allowed: {p.range_text()}")
         return None
@@ -131,8 +145,8 @@ def _fixed(p: Parameter, value: Any, errors: list[str]) -> Parameter | None:
     if isinstance(d, IntDistribution) and not float(value).is_integer():
         errors.append(f"{p.name}={value!r}: expected a whole number")
         return None
-    if isinstance(d, FloatDistribution):
-        value = float(value)
+    if not isinstance(d, CategoricalDistribution):
+        value = int(value) if isinstance(d, IntDistribution) else float(value)
     return fix(p, value)
 
 
@@ -145,6 +159,7 @@ def _changed_choices(p: Parameter, fields: Mapping[str, Any], errors: list[str])
     if not isinstance(choices, list) or not choices:
         errors.append(f"{p.name}.choices: empty; allowed: {p.range_text()}")
         return None
+    choices = [_as_word(p, c) for c in choices]
     outside = [c for c in choices if not p.contains(c)]
     if outside:
         errors.append(f"{p.name}.choices: {outside[0]!r} is unknown; allowed: {p.range_text()}")
@@ -163,6 +178,10 @@ def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -
         wrong = [c for c in choices if not _is_number(c)]
         if wrong or len(fields) > 1:
             errors.append(f"{p.name}.choices: expected numbers only, got {wrong or sorted(fields)}")
+            return None
+        broken = [c for c in choices if isinstance(d, IntDistribution) and not float(c).is_integer()]
+        if broken:
+            errors.append(f"{p.name}.choices: expected whole numbers only, got {broken}")
             return None
         cast = int if isinstance(d, IntDistribution) else float
         return dataclasses.replace(p, distribution=CategoricalDistribution([cast(c) for c in choices]))
@@ -191,6 +210,12 @@ def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _as_word(p: Parameter, value: Any) -> Any:
+    """Return the choice ``on`` or ``off`` where YAML read that word as true or false."""
+    word = "on" if value is True else "off"
+    return word if isinstance(value, bool) and not p.contains(value) and p.contains(word) else value
 
 
 def _scalar(text: str) -> Any:

@@ -199,6 +199,29 @@ class Space:
         """Return 16 hexadecimal digits that name the active parameters of ``point``."""
         return hash_params(self.active(point))
 
+    def corners(self) -> Iterator[dict[str, Value]]:
+        """Yield points that take each parameter to its ends, or to each of its choices.
+
+        All else is at the baseline, but for what the parameter's own condition needs.
+        """
+        declared = {p.name: p.baseline for p in self.parameters}
+        for p in self.parameters:
+            d, parents = p.distribution, self._met(p)
+            if parents is not None:
+                assert isinstance(d, CategoricalDistribution | FloatDistribution | IntDistribution)
+                ends: Sequence[Any] = d.choices if isinstance(d, CategoricalDistribution) else (d.low, d.high)
+                for value in ends:
+                    yield self.active({**declared, **parents, p.name: value})
+
+    def _met(self, p: Parameter) -> dict[str, Value] | None:
+        """Return values that make ``p`` active; None if no point of the space does."""
+        if p.when is None:
+            return {}
+        parent = self[p.when.parent]
+        above = self._met(parent)
+        value = next((v for v in p.when.values if parent.contains(v) or _same(v, parent.baseline)), None)
+        return None if above is None or value is None else {**above, parent.name: value}
+
     def cardinality(self) -> float:
         """Return the number of distinct points (``inf`` with any continuous parameter)."""
         return _count(self.parameters, {})

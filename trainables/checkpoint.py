@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def save(state: dict[str, Any], path: Path) -> str:
             file.flush()
             os.fsync(file.fileno())
         digest = _sha256(temporary)
-        _write_text(_hash_path(path), digest)
+        _write_text(hash_path(path), digest)
         temporary.replace(path)
     except RuntimeError as error:  # torch wraps a failed write
         temporary.unlink(missing_ok=True)
@@ -55,15 +55,15 @@ def load(path: Path) -> dict[str, Any]:
         CheckpointError: absent, no hash beside it, a hash that differs, or another format.
     """
     try:
-        expected = _hash_path(path).read_text().strip()
+        expected = hash_path(path).read_text().strip()
         data = path.read_bytes()
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from None
     if hashlib.sha256(data).hexdigest() != expected:
         raise CheckpointError(f"checkpoint {path} is damaged: its sha256 is not the one beside it")
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    try:  # the bytes that were verified, not the file once more
+        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's reader raises whatever foreign bytes lead it to, IndexError included
         raise CheckpointError(f"checkpoint {path} cannot be unpickled safely: {error}") from None
     found = state.pop("format", None) if isinstance(state, dict) else None
     if found != FORMAT:
@@ -71,7 +71,8 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def _hash_path(path: Path) -> Path:
+def hash_path(path: Path) -> Path:
+    """Return where the sha256 of the checkpoint at ``path`` lies."""
     return path.with_name(path.name + ".sha256")
 
 

@@ -92,11 +92,21 @@ class MlpConfig:
         if values.pop("l1", "on") == "off":
             values["l1_penalty"] = 0.0
         unknown = sorted(set(values) - known)
-        if unknown:
-            raise ConfigError([f"unknown setting {n!r}; known: {', '.join(sorted(known))}" for n in unknown])
-        if "hidden" in values:
-            values["hidden"] = parse_widths(values["hidden"])
-        return cls(max_epochs=max_epochs, **values)
+        errors = [f"unknown setting {n!r}; known: {', '.join(sorted(known))}" for n in unknown]
+        values = {n: v for n, v in values.items() if n in known}
+        try:
+            if "hidden" in values:
+                values["hidden"] = parse_widths(values["hidden"])
+        except ConfigError as error:
+            errors += error.errors
+            del values["hidden"]
+        try:
+            config = cls(max_epochs=max_epochs, **values)
+        except ConfigError as error:
+            errors += error.errors
+        if errors:
+            raise ConfigError(errors)
+        return config
 
 
 def parse_widths(text: object) -> tuple[int, ...]:

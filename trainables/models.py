@@ -44,6 +44,8 @@ class Dropout(nn.Module):
 class Mlp(nn.Module):
     """Multilayer perceptron: for each hidden layer Linear, BatchNorm1d (if on), activation, Dropout.
 
+    A linear layer before batch norm has no bias.
+
     Args:
         config: widths, activation, dropout, batch norm.
         features: D, the number of inputs after flattening.
@@ -58,7 +60,8 @@ class Mlp(nn.Module):
         layers: list[nn.Module] = []
         width = features
         for i, hidden in enumerate(config.hidden):
-            layers.append(nn.Linear(width, hidden))
+            # batch norm subtracts a bias again; its gradient would be rounding noise, which AdamW scales up
+            layers.append(nn.Linear(width, hidden, bias=not config.batch_norm))
             if config.batch_norm:
                 layers.append(nn.BatchNorm1d(hidden))
             layers.append(ACTIVATION_LAYERS[config.activation]())
@@ -84,7 +87,8 @@ def initialise(model: nn.Module, rng: torch.Generator) -> None:
             if isinstance(layer, nn.Linear):
                 bound = 1 / math.sqrt(layer.in_features)
                 layer.weight.uniform_(-bound, bound, generator=rng)
-                layer.bias.uniform_(-bound, bound, generator=rng)
+                if layer.bias is not None:
+                    layer.bias.uniform_(-bound, bound, generator=rng)
 
 
 def penalised_weights(model: nn.Module) -> list[torch.Tensor]:

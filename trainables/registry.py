@@ -34,10 +34,12 @@ class Trainable(Protocol):
 
     Attributes:
         stacks: whether many of its trials can train as one stack of tensors (lanes).
+        loops: whether its trials can train in turn in one process.
         metrics: the names that every report holds.
     """
 
     stacks: bool
+    loops: bool
     metrics: tuple[str, ...]
 
     def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> Any:
@@ -54,6 +56,7 @@ class MlpTrainable:
     """The multilayer perceptron of ``trainables/loop.py``."""
 
     stacks = True
+    loops = True
     metrics: tuple[str, ...] = ("train_loss", "val_loss", "val_accuracy", "lr")
 
     def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> MlpConfig:

@@ -7,6 +7,7 @@ numbers as they were, and a trial's curve depends on its own seed alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,14 +30,17 @@ class BitStream:
     A draw of n values consumes ceil(n / 4) words of 64 bits, so drawing a whole epoch at once equals
     drawing it batch by batch wherever the batches' sizes are multiples of 4 values.
 
-    On CPU the words come from NumPy's SFC64 (a third of the cost of torch's Mersenne Twister); on a
-    GPU from torch's generator of that device. Values therefore differ between device kinds.
+    On CPU the words come from NumPy's SFC64 (a third of the cost of torch's Mersenne Twister); on a GPU
+    from SplitMix64 (Steele, Lea, Flood, 2014), whose i-th word is a function of seed and i: torch's GPU
+    generator deals its numbers by launch, so that one large draw differs from several small ones.
+    Values therefore differ between device kinds.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.device = device
+        self._seed = seed
+        self._drawn = 0
         self._cpu = np.random.SFC64(seed) if device.type == "cpu" else None
-        self._gpu = None if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
 
     def draw(self, n: int) -> torch.Tensor:
         """Return ``n`` values, int16 over its whole range  # [n]."""
@@ -44,16 +48,14 @@ class BitStream:
         if self._cpu is not None:
             raw = torch.from_numpy(np.atleast_1d(self._cpu.random_raw(words)).view(np.int16))
         else:
-            low, high = torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max
-            raw = torch.randint(low, high, (words,), generator=self._gpu, device=self.device).view(torch.int16)
+            raw = draw_each([self], n)[0]
         return raw[:n]
 
     def get_state(self) -> torch.Tensor:
-        """Return the state as a tensor of bytes or words, fit for a checkpoint."""
+        """Return the state as a tensor of words, fit for a checkpoint."""
         if self._cpu is not None:
             return torch.from_numpy(self._cpu.state["state"]["state"].view(np.int64).copy())
-        assert self._gpu is not None
-        return self._gpu.get_state()
+        return torch.tensor([self._drawn])
 
     def set_state(self, state: torch.Tensor) -> None:
         """Restore what ``get_state`` returned."""
@@ -63,8 +65,42 @@ class BitStream:
             whole["state"]["state"] = words.copy()
             self._cpu.state = whole
         else:
-            assert self._gpu is not None
-            self._gpu.set_state(state)
+            self._drawn = int(state.item())
+
+    def skip(self, words: int) -> tuple[int, int]:
+        """Move a GPU's stream on by ``words``; return its seed and where it was."""
+        before = self._drawn
+        self._drawn += words
+        return self._seed, before
+
+
+def draw_each(streams: Sequence[BitStream], n: int) -> torch.Tensor:
+    """Draw ``n`` values from each of several streams of one GPU in a few launches  # [len(streams), n]."""
+    words = math.ceil(n / 4)
+    device = streams[0].device
+    seeds, starts = torch.tensor([stream.skip(words) for stream in streams], device=device).T.unsqueeze(2)
+    return splitmix(seeds, starts, words).view(torch.int16)[:, :n]
+
+
+def splitmix(seeds: torch.Tensor, starts: torch.Tensor, words: int) -> torch.Tensor:
+    """Return words ``starts`` to ``starts + words`` of the SplitMix64 streams of ``seeds``.
+
+    Shape: [L, 1] and [L, 1] -> [L, words], int64 throughout; its arithmetic wraps as the algorithm's does.
+    """
+    counter = starts + torch.arange(1, words + 1, device=seeds.device)
+    z = seeds + counter * _signed(0x9E3779B97F4A7C15)
+    z = (z ^ _shifted(z, 30)) * _signed(0xBF58476D1CE4E5B9)
+    z = (z ^ _shifted(z, 27)) * _signed(0x94D049BB133111EB)
+    return z ^ _shifted(z, 31)
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 64) if word >> 63 else word
+
+
+def _shifted(z: torch.Tensor, bits: int) -> torch.Tensor:
+    # torch shifts int64 with its sign; the mask takes the copies of the sign away
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def threshold(rate: float) -> int:

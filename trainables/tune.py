@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,34 +11,45 @@ import ray
 from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
+from trainables.checkpoint_store import CheckpointStore, damage_notes
 from trainables.registry import Run, find_trainable
-from trainables.report import to_result
+from trainables.report import STOP, to_result
 
 if TYPE_CHECKING:
     import torch
 
     from trainables.data import Splits
 
+NOTES = "notes"
+MESSAGE = "message"
+TRACEBACK = "traceback"
+POINTER = "checkpoint.txt"
+
 
 class TuneTrainable(tune.Trainable):  # type: ignore[misc]
     """Steps a run an epoch at a time.
 
-    The config of a trial holds ``trainable``, ``params`` (active parameters and settings), ``seed``,
-    ``max_epochs``, ``checkpoint_every_s`` and ``resume_from`` (a checkpoint file, or None). A GPU is
-    used where Ray assigned one (or a fraction) and the machine has it.
+    The config of a trial holds ``trainable``, ``number``, ``params`` (active parameters and settings),
+    ``seed``, ``max_epochs``, ``checkpoint_every_s`` and ``resumed`` (whether it began in an earlier
+    session). A GPU is used where Ray assigned one (or a fraction) and the machine has it.
+
+    A trial that raises ends itself with the reason ``error`` (``out_of_memory``): the fault is the
+    trial's own, and Ray, which would try again, is left to deal with actors and nodes that die.
     """
 
-    def setup(self, config: dict[str, Any], splits: Splits | None = None) -> None:
+    def setup(self, config: dict[str, Any], splits: Splits | None = None, checkpoints: str = "") -> None:
         """Import torch, put the data on the device and start the first trial."""
         import torch
 
         self._saved_at = 0.0
+        self._notes: list[str] = []
         assert splits is not None, "bound with tune.with_parameters"
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
         torch.set_num_threads(max(1, int(cpus)))
         self._device = assigned_device()
         self._data_by_trainable: dict[str, Any] = {}
         self._splits = splits
+        self._store = CheckpointStore(Path(checkpoints))
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -46,29 +58,48 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch and return its metrics."""
-        report = self._run.step()
-        result: dict[str, Any] = {**to_result(report), DONE: report.stop is not None}
+        """Train one epoch and return its metrics, or why there are none."""
+        if self._broken is not None:
+            return self._broken
+        try:
+            report = self._run.step()
+        except Exception as error:
+            return failed_result(error)
+        result: dict[str, Any] = {**to_result(report), DONE: report.stop is not None, NOTES: self._notes}
+        self._notes = []
         if report.stop is None and time.monotonic() - self._saved_at >= self._checkpoint_every_s:
             result[SHOULD_CHECKPOINT] = True
             self._saved_at = time.monotonic()
         return result
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write the run's state into ``checkpoint_dir``, in the format of ``trainables.checkpoint``."""
-        from trainables import checkpoint
+        """Write the run's state into the study's store; what Ray keeps is the path.
 
-        checkpoint.save(self._run.state_dict(), Path(checkpoint_dir) / checkpoint.FILE)
+        One copy in one format: a resume, the other executor and Ray's own recovery all read it.
+        """
+        path = self._store.save(self._number, self._run.state_dict())
+        (Path(checkpoint_dir) / POINTER).write_text(str(path))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
-        """Continue from what ``save_checkpoint`` wrote."""
-        from trainables import checkpoint
+        """Continue from the newest whole state in the study's store."""
+        self._continue()
 
-        self._run.load_state_dict(checkpoint.load(Path(checkpoint_dir) / checkpoint.FILE))
+    def _continue(self) -> None:
+        state, damaged = self._store.latest(self._number)
+        self._notes += damage_notes(self._number, state, damaged)
+        if state is not None:
+            self._run.load_state_dict(state)
 
     def _begin(self, config: dict[str, Any]) -> None:
-        from trainables import checkpoint
+        self._broken: dict[str, Any] | None = None
+        self._notes = []
+        try:
+            self._start(config)
+        except Exception as error:
+            self._broken = failed_result(error)
 
+    def _start(self, config: dict[str, Any]) -> None:
+        self._number: int = config["number"]
         name = config["trainable"]
         trainable = find_trainable(name)
         if name not in self._data_by_trainable:
@@ -77,10 +108,22 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         self._run: Run = trainable.start(
             validated, self._data_by_trainable[name], seed=config["seed"], device=self._device
         )
-        if config.get("resume_from"):
-            self._run.load_state_dict(checkpoint.load(Path(config["resume_from"])))
+        if config["resumed"]:
+            self._continue()
         self._checkpoint_every_s: float = config["checkpoint_every_s"]
         self._saved_at = time.monotonic()
+
+
+def failed_result(error: Exception) -> dict[str, Any]:
+    """Return the last result of a trial that raised: no metrics, and why."""
+    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    lines = str(error).strip().splitlines()
+    return {
+        DONE: True,
+        STOP: "out_of_memory" if memory else "error",
+        MESSAGE: f"{type(error).__name__}: {lines[-1] if lines else ''}",
+        TRACEBACK: "".join(traceback.format_exception(error)),
+    }
 
 
 def assigned_device() -> torch.device:

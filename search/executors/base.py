@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from search.control import Control
+from search.outcome import TrialState
 from search.recorder import Recorder
 from search.sampler import OptunaSampler
 from search.scheduler import RecordingScheduler
@@ -31,6 +32,13 @@ class Search:
     recorder: Recorder
     control: Control
     folder: Path
+
+    def abort_if_poisoned(self) -> None:
+        """Ask for an end where more trials failed than the study allows."""
+        limit = self.study.faults.abort_after
+        failed = self.recorder.progress.states[TrialState.FAILED]
+        if limit is not None and failed >= limit:
+            self.control.abort(f"{failed} trials failed (--abort-after-failures {limit})")
 
 
 class Executor(Protocol):

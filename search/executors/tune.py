@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
+import threading
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import RayTaskError
+from ray._private import ray_constants, services
+from ray.exceptions import AuthenticationError, RayTaskError
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from search.errors import RunError
 from search.executors.base import Search
 from search.outcome import Outcome, StopReason
+from search.paths import CHECKPOINTS
 from search.resources import Capacity
 from search.study import Resources
-from trainables.report import STOP, from_result
-from trainables.tune import TuneTrainable
+from trainables.report import EPOCH, STOP, from_result
+from trainables.tune import MESSAGE, NOTES, TRACEBACK, TuneTrainable
 
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files: the ledger has it all
@@ -31,22 +39,37 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a trial may name modules of the folder the search was started in
     "TUNE_WARN_THRESHOLD_S": "60",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that raised has no metrics to report
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the ledger has the traceback
 }
 
+STOP_GRACE_S = 4.0
+"""How long a stop waits for the epochs in flight; with the checkpoints this stays within 5 s."""
+
+CONNECT_S = 10.0
+"""How long a cluster may take to answer."""
+
 
 class TuneExecutor:
-    """Runs a search on Ray Tune, on this machine or on a cluster that is already up."""
+    """Runs a search on Ray Tune, on this machine or on a cluster that is already up.
+
+    Args:
+        say: prints one line for the user.
+    """
+
+    def __init__(self, say: Callable[[str], None] = lambda line: None) -> None:
+        self._say = say
 
     def run(self, search: Search) -> None:
         """See ``Executor.run``."""
         resources = search.study.resources
         with ray_session(resources):
             capacity = Capacity.of_ray()
-            slots = capacity.slots(resources)
+            if not capacity.fit(resources):
+                self._say(waiting_line(capacity, resources))
             bridge = _Bridge(search)
             tune.run(
-                tune.with_parameters(TuneTrainable, splits=search.splits),
+                tune.with_parameters(TuneTrainable, splits=search.splits, checkpoints=str(search.folder / CHECKPOINTS)),
                 name="tune",
                 storage_path=str(search.folder / "ray"),
                 search_alg=search.sampler,
@@ -55,9 +78,11 @@ class TuneExecutor:
                 stop=bridge.stopper,
                 callbacks=[bridge],
                 resources_per_trial={"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
-                max_concurrent_trials=slots,
+                # A cluster may grow: Tune then keeps one trial waiting for what is not there yet.
+                max_concurrent_trials=resources.workers if resources.address else capacity.slots(resources),
                 reuse_actors=True,
                 raise_on_failed_trial=False,
+                max_failures=search.study.faults.max_failures,
                 verbose=0,
                 trial_name_creator=lambda trial: trial.trial_id,
                 trial_dirname_creator=lambda trial: f"trial_{trial.config['number']:05d}",
@@ -71,39 +96,97 @@ class _Bridge(Callback):  # type: ignore[misc]
     def __init__(self, search: Search) -> None:
         self._search = search
         self._failure: RunError | None = None
+        self._reported: dict[int, int] = {}
+        self._heard: dict[str, float] = {}
+        self._hung: dict[int, str] = {}
+        self._stopping_since: float | None = None
         self.stopper = _ControlStopper(self)
 
     @property
     def stopping(self) -> bool:
+        """Whether running trials should end after the epoch they are in."""
         return self._failure is not None or self._search.control.stopping is not None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether they had their time for that."""
+        if not self.stopping:
+            return False
+        if self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+            self._search.sampler.closed = True
+        waited = time.monotonic() - self._stopping_since
+        return waited >= STOP_GRACE_S or not self._search.recorder.running
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         try:
             self._search.recorder.tick()
+            self._end_hung(trials)
         except RunError as error:  # raised again by ``finish``, after Tune has let go of its actors
             self._failure = error
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         proposal = self._search.sampler.proposal(trial.trial_id)
+        self._heard[trial.trial_id] = time.monotonic()
         if proposal.number not in self._search.recorder.running:
             self._search.recorder.started(proposal)
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        number = trial.config["number"]
+        text = f"trial {number}: its actor was lost ({_first_line(trial.get_error())}); it is started again"
+        self._search.recorder.event("actor_lost", text, level="warning")
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        decision = self._search.scheduler.take_decision(trial.trial_id)
-        self._search.recorder.reported(trial.config["number"], from_result(result), decision)
+        number = trial.config["number"]
+        self._heard[trial.trial_id] = time.monotonic()
+        for note in result.get(NOTES, ()):
+            self._search.recorder.event("checkpoint", note, level="warning")
+        if EPOCH not in result:
+            return  # it raised; ``on_trial_complete`` has the rest
+        if self.stopping and not result[DONE]:
+            result[SHOULD_CHECKPOINT] = True
+        decision = self._search.scheduler.take_decision(number)
+        if result[EPOCH] > self._reported.get(number, trial.config["epochs_before"]):
+            self._reported[number] = result[EPOCH]
+            self._search.recorder.reported(number, from_result(result), decision)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        stop = (trial.last_result or {}).get(STOP)
-        outcome = self._search.scheduler.outcome(trial.trial_id, stop)
+        result = trial.last_result or {}
+        outcome = self._search.scheduler.outcome(trial.config["number"], result.get(STOP))
+        if outcome.reason is StopReason.USER:
+            outcome = Outcome(self._search.control.stopping or StopReason.USER)
+        if MESSAGE in result:
+            outcome = replace(outcome, message=result[MESSAGE], traceback=result[TRACEBACK])
+        self._end(trial, outcome)
+
+    def _end(self, trial: Trial, outcome: Outcome) -> None:
+        self._heard.pop(trial.trial_id, None)
         self._search.recorder.ended(trial.config["number"], outcome)
+        self._search.abort_if_poisoned()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         number = trial.config["number"]
         if number not in self._search.recorder.running:
             self._search.recorder.started(self._search.sampler.proposal(trial.trial_id))
-        self._search.recorder.ended(number, failure(trial.get_error()))
+        if number in self._hung:
+            self._end(trial, Outcome(StopReason.ERROR, message=self._hung[number]))
+        else:
+            self._end(trial, failure(trial.get_error()))
+
+    def _end_hung(self, trials: list[Trial]) -> None:
+        """End the actors of trials that have not reported for too long; their slots are used again."""
+        limit_s = self._search.study.faults.trial_timeout_s
+        if limit_s is None:
+            return
+        late = {t for t, at in self._heard.items() if time.monotonic() - at > limit_s}
+        for trial in trials:
+            if trial.trial_id in late and trial.temporary_state.ray_actor is not None:
+                self._hung[trial.config["number"]] = f"no report in {limit_s:g} s (--trial-timeout)"
+                trial.max_failures = 0  # it is not started again
+                ray.kill(trial.temporary_state.ray_actor)
+                del self._heard[trial.trial_id]
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # see _ControlStopper
@@ -125,17 +208,30 @@ class _ControlStopper(Stopper):  # type: ignore[misc]
         self._bridge = bridge
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
+        return self._bridge.stopping
 
     def stop_all(self) -> bool:
-        return self._bridge.stopping
+        return self._bridge.given_up
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune writes its controller's state once; nothing ever reads it back
 
 
+def waiting_line(capacity: Capacity, resources: Resources) -> str:
+    """Return what to tell a user whose first trial fits nowhere in the cluster yet."""
+    return (
+        f"waiting: a trial takes {resources.cpus_per_trial:g} CPU and {resources.gpus_per_trial:g} GPU, and the "
+        f"cluster has {capacity.cpus:g} CPU and {capacity.gpus:g} GPU now; an autoscaler may add a node, "
+        "and the search starts when one is up"
+    )
+
+
+def _first_line(error: Exception | None) -> str:
+    return (str(error).strip().splitlines() or ["unknown"])[0]
+
+
 def failure(error: Exception | None) -> Outcome:
-    """Return the outcome of a trial that raised, with the message of the trial's own exception."""
+    """Return the outcome of a trial that Ray gave up, with the message of the exception behind it."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     reason = StopReason.OUT_OF_MEMORY if is_out_of_memory(cause) else StopReason.ERROR
     lines = str(cause).strip().splitlines()
@@ -164,17 +260,63 @@ def ray_session(resources: Resources) -> Iterator[None]:
     if resources.address is not None:
         options["address"] = resources.address
     else:
-        # "local": never a cluster that happens to run on this machine.
+        # "local": never a cluster that happens to run on this machine. And never one for others to join: where
+        # clusters are enabled, Ray turns 127.0.0.1 into the outer address, and listens on every interface.
+        ray_constants.ENABLE_RAY_CLUSTER = False
         options |= {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
     already = ray.is_initialized()
     if not already:
+        if resources.address is not None:
+            _check_answers(resources.address)
         try:
-            ray.init(**options)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            line = str(error).strip().splitlines()[0]
-            raise RunError(f"Ray cannot be reached at {resources.address or 'this machine'}: {line}") from None
+            with _own_sigterm():
+                ray.init(**options)
+        except (AuthenticationError, OSError, ValueError, RuntimeError) as error:
+            raise RunError(_why_not(resources.address, error)) from None
     try:
         yield
     finally:
         if not already:
-            ray.shutdown()
+            with _own_sigterm():
+                ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Knock at a cluster's door: Ray itself would try for minutes.
+
+    Raises:
+        RunError: nobody answers.
+    """
+    try:
+        host, _, port = services.canonicalize_bootstrap_address(address).rpartition(":")
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S):
+            return
+    except (OSError, ValueError) as error:
+        raise RunError(f"no Ray cluster answers at --address {address}: {error}") from None
+
+
+def _why_not(address: str | None, error: Exception) -> str:
+    line = str(error).strip().splitlines()[0]
+    if address is None:
+        return f"Ray cannot be started on this machine: {line}"
+    return (
+        f"Ray cannot join --address {address}: {line}; "
+        "where it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE"
+    )
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Put our handler of SIGTERM back.
+
+    ``ray.init`` sets one that aborts the process after three seconds, whatever is unsaved;
+    ``ray.shutdown`` leaves none.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)

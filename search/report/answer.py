@@ -105,6 +105,6 @@ def _entry(row: Mapping[Any, Any]) -> Entry:
         epoch=int(row["epoch"]),
         epochs=int(row["epochs"]),
         state=str(row["state"]),
-        stop_reason=row["stop_reason"],
+        stop_reason=row["stop_reason"] if isinstance(row["stop_reason"], str) else None,  # NaN while it runs
         params=dict(row["params"]),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trainables.report import SECONDS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -30,6 +32,7 @@ def leaderboard(trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective
     columns = ["rank", "number", "value", "epoch", "epochs", "state", "stop_reason", *shown, "params"]
     if epochs.empty:
         return pd.DataFrame(columns=columns)
+    epochs = epochs.rename(columns={"seconds": SECONDS})  # an objective like the metrics of the trial's own
     finite = epochs[np.isfinite(epochs[objective.metric].astype(float))]
     ascending = objective.mode == "min"
     best = (

@@ -108,10 +108,16 @@ def _torchvision(class_name: str) -> Callable[[DataSpec], _Parts]:
                 getattr(datasets, class_name)(spec.data_dir, train=train, download=spec.download)
                 for train in (True, False)
             ]
-        except RuntimeError as error:
+        except Exception as error:  # torchvision's readers assert, and raise whatever damaged bytes lead them to
             where = Path(spec.data_dir).absolute() / class_name / "raw"
-            hint = "the download failed" if spec.download else "--download fetches it"
-            raise DataError(f"data set {spec.name!r} is not in {where} ({error}); {hint}") from None
+            cause = str(error) or type(error).__name__
+            if spec.download:
+                raise DataError(f"data set {spec.name!r} is not in {where} ({cause}); the download failed") from None
+            if "not found" in cause:
+                raise DataError(f"data set {spec.name!r} is not in {where} ({cause}); --download fetches it") from None
+            raise DataError(
+                f"data set {spec.name!r} in {where} cannot be read ({cause}); remove it, and --download fetches it anew"
+            ) from None
         full, test = (
             Arrays((s.data.numpy() / 255.0).astype(np.float32).reshape(len(s.data), -1), s.targets.numpy())
             for s in sets
@@ -124,8 +130,12 @@ def _torchvision(class_name: str) -> Callable[[DataSpec], _Parts]:
 
 
 def _standardised(train: Arrays, val: Arrays, test: Arrays) -> _Parts:
-    """Shift and scale all parts by the training part's mean and deviation over all pixels."""
-    mean, deviation = train.x.mean(dtype=np.float64), train.x.std(dtype=np.float64)
+    """Shift each pixel by its mean over the training part; scale all by that part's deviation over all.
+
+    A pixel that never changes becomes exactly 0. Left at another value it would act as a second bias,
+    whose gradient under batch norm is rounding noise, which AdamW scales up to whole steps.
+    """
+    mean, deviation = train.x.mean(axis=0, dtype=np.float64), train.x.std(dtype=np.float64)
     return _Parts(*(Arrays(((p.x - mean) / deviation).astype(np.float32), p.y) for p in (train, val, test)))
 
 

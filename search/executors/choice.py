@@ -1,0 +1,78 @@
+"""Which executor runs a study, and how many lanes a worker holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from search.errors import UsageError
+from search.study import Study
+from trainables.registry import Trainable, find_trainable
+
+if TYPE_CHECKING:
+    import torch
+
+SHARE_AT_ONCE = 4
+"""A search seats at most one in this many of its trials at once: what is proposed before the first
+results are in is proposed blindly."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An executor by name, or a number of lanes, and why."""
+
+    executor: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class LanesChoice:
+    """How many lanes a worker holds, and why."""
+
+    lanes: int
+    reason: str
+
+
+def choose_executor(study: Study) -> Choice:
+    """Return ``lanes`` or ``tune`` for a study, and why.
+
+    Raises:
+        UsageError: lanes are asked for a trainable that needs a process of its own.
+    """
+    trainable = find_trainable(study.trainable)
+    if study.executor == "tune":
+        return Choice("tune", "as asked for")
+    if study.executor == "lanes":
+        if not trainable.loops:
+            raise UsageError(
+                f"--executor lanes: the trainable {study.trainable} neither stacks nor shares a process; "
+                "use --executor tune"
+            )
+        return Choice("lanes", "as asked for")
+    if study.resources.address is not None:
+        return Choice("tune", "a Ray cluster was named")
+    if study.resources.gpus_per_trial:
+        return Choice("tune", "a share of a GPU for each trial was asked for")
+    if trainable.stacks:
+        return Choice("lanes", f"{study.trainable} stacks, on one machine")
+    return Choice("tune", f"{study.trainable} does not stack")
+
+
+def choose_number(study: Study, trainable: Trainable, data: Any, device: torch.device) -> LanesChoice:
+    """Return the lanes of one worker: the number asked for, or the one that was measured fastest."""
+    if study.lanes.lanes is not None:
+        return LanesChoice(study.lanes.lanes, f"{study.lanes.lanes} lanes, as asked for")
+    workers = study.resources.workers or 1
+    limit = max(1, math.ceil(study.budget.trials / SHARE_AT_ONCE / workers))
+    if limit == 1 or not trainable.stacks:
+        return LanesChoice(limit, f"{limit} lanes: {study.budget.trials} trials, a quarter at once")
+    from trainables.lanes import choose_lanes
+
+    config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)
+    measured = choose_lanes(data, config, device=device, limit=limit)
+    figures = ", ".join(f"{m.lanes}: {m.ms_per_lane_epoch:.2f}" for m in measured.measurements)
+    return LanesChoice(
+        measured.lanes,
+        f"{measured.lanes} lanes; measured ms an epoch of a lane, by lanes: {figures}; {measured.reason}",
+    )

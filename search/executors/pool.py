@@ -1,0 +1,244 @@
+"""The workers behind the lanes: one in this process, or Ray actors with a share of a GPU each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from search.executors.base import Search
+from search.paths import CHECKPOINTS
+from search.study import Study
+from trainables.checkpoint_store import CheckpointStore, damage_notes
+from trainables.registry import Trainable, find_trainable
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.data import Splits
+    from trainables.lanes import LaneEvent
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A trial to be seated.
+
+    Attributes:
+        params: active parameters and settings.
+        resume: continue from the newest whole checkpoint, if there is one.
+        epochs: how many are in the ledger already. Those that the checkpoint lacks are trained again
+            before anything new is, so that all trials stand where the ledger saw them.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    seed: int
+    resume: bool = False
+    epochs: int = 0
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a worker does in one go: free lanes, fill lanes, then train one epoch of all of them.
+
+    Attributes:
+        retire: trials whose lanes become free.
+        compact: shrink to this many lanes, or None.
+        seat: trials that begin.
+    """
+
+    retire: tuple[int, ...] = ()
+    compact: int | None = None
+    seat: tuple[Seat, ...] = ()
+
+
+@dataclass(frozen=True)
+class Advance:
+    """What came of a worker's orders.
+
+    Attributes:
+        events: what each seated trial reported.
+        notes: what the ledger should know besides (a damaged checkpoint, say).
+    """
+
+    events: dict[int, LaneEvent]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker died, with its lanes."""
+
+    reason: str
+
+
+class WorkerPool(Protocol):
+    """Workers that hold lanes.
+
+    Attributes:
+        lanes: of each worker.
+        told: how the number of lanes came about, a line each.
+    """
+
+    lanes: list[int]
+    told: list[str]
+
+    def launch(self, index: int, orders: Orders) -> None:
+        """Start ``orders`` on a worker that is idle."""
+
+    def wait(self, timeout_s: float) -> tuple[int, Advance | WorkerLost] | None:
+        """Return the worker that is done first and what came of it; None if none was in time."""
+
+    def replace(self, index: int) -> None:
+        """Start a worker in the place of one that was lost."""
+
+    def save(self, numbers: Mapping[int, list[int]]) -> None:
+        """Write checkpoints of the seated trials of each worker, which must be idle."""
+
+
+class LaneHost:
+    """One worker: the data on its device, and the lanes. Lives in the driver or in a Ray actor.
+
+    Args:
+        study: the declaration.
+        splits: the examples; copied to the device once.
+        device: a torch device, or None for the GPU that Ray assigned (CPU if it assigned none).
+        checkpoints: folder of the study's checkpoints; every node must see it.
+    """
+
+    def __init__(self, study: Study, splits: Splits, *, device: str | None, checkpoints: Path) -> None:
+        import torch
+
+        from search.executors.choice import choose_number
+        from trainables.lanes import LaneWorker
+
+        where = _assigned_device() if device is None else torch.device(device)
+        self._study = study
+        self._trainable: Trainable = find_trainable(study.trainable)
+        self._store = CheckpointStore(checkpoints)
+        self._saved_at = time.monotonic()
+        self._seated: set[int] = set()
+        data = self._trainable.prepare(splits, where)
+        self._choice = choose_number(study, self._trainable, data, where)
+        self._worker = LaneWorker(
+            data,
+            device=where,
+            lanes=self._choice.lanes,
+            precision=study.lanes.precision,
+            mode=study.lanes.mode if self._trainable.stacks else "looped",
+            start=self._trainable.start,
+        )
+
+    def describe(self) -> tuple[int, str]:
+        """Return the number of lanes, and how it came about."""
+        return self._choice.lanes, self._choice.reason
+
+    def advance(self, orders: Orders) -> Advance:
+        """Carry out ``orders`` and return what every seated trial reported."""
+        notes: list[str] = []
+        for number in orders.retire:
+            self._worker.retire(number)
+            self._seated.discard(number)
+        if orders.compact is not None:
+            self._worker.compact(orders.compact)
+        behind = [seat for seat in orders.seat if seat.epochs]
+        if behind and not self._seated:
+            self._catch_up(behind, notes)
+        for seat in orders.seat:
+            if seat.number not in self._seated:
+                self._seat(seat, notes)
+        events = self._worker.advance()
+        if time.monotonic() - self._saved_at >= self._study.checkpoint_every_s:
+            self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
+        return Advance(events, tuple(notes))
+
+    def save(self, numbers: Iterable[int]) -> None:
+        """Write a checkpoint of each of the seated trials ``numbers``."""
+        for number in numbers:
+            self._store.save(number, self._worker.state_dict(number))
+        self._saved_at = time.monotonic()
+
+    def _seat(self, seat: Seat, notes: list[str], state: dict[str, Any] | None = None) -> int:
+        """Seat a trial and return the epochs it has."""
+        if state is None and seat.resume:
+            state, damaged = self._store.latest(seat.number)
+            notes += damage_notes(seat.number, state, damaged)
+        config = self._trainable.configure(seat.params, max_epochs=self._study.budget.max_epochs)
+        self._worker.seat(seat.number, config, seed=seat.seed, state=state)
+        self._seated.add(seat.number)
+        return int(state["epoch"]) if state else 0
+
+    def _catch_up(self, seats: Sequence[Seat], notes: list[str]) -> None:
+        """Bring trials of an earlier session to the epoch that the ledger has of each.
+
+        A trial that is there leaves its lane until all are, so that none runs ahead of the others.
+        """
+        behind = {seat.number: seat.epochs - self._seat(seat, notes) for seat in seats}
+        states: dict[int, dict[str, Any]] = {}
+        while len(states) < len(seats):
+            for number in [n for n, epochs in behind.items() if epochs <= 0 and n not in states]:
+                states[number] = self._worker.state_dict(number)
+                self._worker.retire(number)
+            if len(states) < len(seats):
+                self._worker.advance()
+            behind = {number: epochs - 1 for number, epochs in behind.items()}
+        for seat in seats:
+            self._seat(seat, notes, states[seat.number])
+
+
+class LocalPool:
+    """One worker in this process: no Ray is started, no other process, no copy of the data."""
+
+    def __init__(self, study: Study, splits: Splits, checkpoints: Path) -> None:
+        import torch
+
+        on_gpu = study.resources.gpus_per_worker > 0 and torch.cuda.is_available()
+        self._host = LaneHost(study, splits, device="cuda" if on_gpu else "cpu", checkpoints=checkpoints)
+        lanes, reason = self._host.describe()
+        self.lanes, self.told = [lanes], [reason]
+        self._orders: Orders | None = None
+
+    def launch(self, index: int, orders: Orders) -> None:
+        """Keep the orders for ``wait``, which carries them out."""
+        self._orders = orders
+
+    def wait(self, timeout_s: float) -> tuple[int, Advance | WorkerLost] | None:
+        """Train the epoch."""
+        assert self._orders is not None, "launch first"
+        orders, self._orders = self._orders, None
+        return 0, self._host.advance(orders)
+
+    def replace(self, index: int) -> None:
+        """Never called: this worker dies with the driver."""
+        raise AssertionError("the driver's own worker cannot be lost")
+
+    def save(self, numbers: Mapping[int, list[int]]) -> None:
+        """Write checkpoints of the seated trials."""
+        self._host.save(numbers.get(0, []))
+
+
+@contextmanager
+def open_pool(search: Search) -> Iterator[WorkerPool]:
+    """Yield the workers that the study asks for; Ray is started only where it is needed."""
+    study, checkpoints = search.study, search.folder / CHECKPOINTS
+    if study.resources.address is None and study.resources.workers in (None, 1):
+        yield LocalPool(study, search.splits, checkpoints)
+        return
+    from search.executors.ray_pool import RayPool
+    from search.executors.tune import ray_session
+
+    with ray_session(study.resources):
+        pool = RayPool(study, search.splits, checkpoints)
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+
+def _assigned_device() -> torch.device:
+    from trainables.tune import assigned_device
+
+    return assigned_device()

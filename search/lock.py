@@ -1,0 +1,43 @@
+"""One driver a study: the second is refused with the first's host, process and time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from search.errors import RunError
+
+
+@contextmanager
+def driver_lock(path: Path, study: str) -> Iterator[None]:
+    """Hold the study's lock. The system lets go of it when the process ends, however it ends.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise RunError(f"study {study!r} is being searched by {_holder(file.read())}; wait for it to end") from None
+        file.truncate(0)
+        holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
+        file.write(json.dumps(holder))
+        file.flush()
+        yield
+
+
+def _holder(text: str) -> str:
+    try:
+        found = json.loads(text)
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["since"]))
+        return f"process {found['pid']} on {found['host']} since {since}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

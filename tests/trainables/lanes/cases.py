@@ -1,0 +1,125 @@
+"""What the tests of the lanes share: small data, the loop's curves, and a queue that keeps lanes full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import product
+
+import torch
+
+from trainables.config import MlpConfig
+from trainables.data import DataSpec, load_splits
+from trainables.lanes import LaneWorker
+from trainables.loop import DeviceData, TrainingRun, fit
+from trainables.report import EpochReport
+
+CPU = torch.device("cpu")
+Curves = dict[int, list[EpochReport]]
+
+
+@cache
+def digits(train: int = 257, val: int = 100) -> DeviceData:
+    """257 training examples: four batches of 64, and one example left over, which is merged.
+
+    Centred anew, as whole data sets are: a pixel that no example of these changes must be 0.
+    """
+    data = DeviceData.of(load_splits(DataSpec("digits")), CPU)
+    x, x_val = data.x_train[:train].double(), data.x_val[:val].double()
+    mean = x.mean(0)
+    return DeviceData((x - mean).float(), data.y_train[:train], (x_val - mean).float(), data.y_val[:val], data.classes)
+
+
+def random_data(n: int, features: int, classes: int, *, seed: int = 0) -> DeviceData:
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.randn(n + 17, features, generator=rng)
+    y = torch.randint(classes, (n + 17,), generator=rng)
+    return DeviceData(x[:n], y[:n], x[n:], y[n:], classes)
+
+
+def as_double(data: DeviceData) -> DeviceData:
+    return DeviceData(data.x_train.double(), data.y_train, data.x_val.double(), data.y_val, data.classes)
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Models, buffers and drawn weights are float64 while inside, in the loop and in the lanes."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def grid(optimizer: str, *, max_epochs: int = 10) -> list[MlpConfig]:
+    """Every schedule x batch norm x dropout; decay and L1 penalty in some."""
+    choices = product(("none", "step", "cosine", "plateau"), (False, True), (0.0, 0.3))
+    return [
+        MlpConfig(
+            max_epochs=max_epochs,
+            hidden=(24, 16),
+            dropout=dropout,
+            batch_norm=batch_norm,
+            optimizer=optimizer,
+            learning_rate=1e-3 if optimizer == "adamw" else 0.02,
+            weight_decay=(0.0, 1e-2)[i % 2],
+            l1_penalty=(0.0, 1e-4, 0.0)[i % 3],
+            schedule=schedule,
+            step_size=3,
+            plateau_patience=0,
+        )
+        for i, (schedule, batch_norm, dropout) in enumerate(choices)
+    ]
+
+
+def loop_curve(config: MlpConfig, data: DeviceData, *, seed: int) -> list[EpochReport]:
+    return list(fit(TrainingRun(config, data, seed=seed, device=CPU)))
+
+
+def lane_curves(
+    worker: LaneWorker,
+    trials: Sequence[tuple[int, MlpConfig]],
+    *,
+    retire_early: Sequence[int] = (),
+    early_epoch: int = 3,
+) -> Curves:
+    """Train ``trials`` (seed and configuration; the seed is the ticket) through the worker's lanes.
+
+    A lane is refilled as soon as its trial ends; ``retire_early`` are taken out after ``early_epoch``.
+    """
+    queue = list(trials)
+    curves: Curves = {}
+    while queue or worker.free < worker.lanes:
+        while queue and worker.free:
+            seed, config = queue.pop(0)
+            worker.seat(seed, config, seed=seed)
+            curves[seed] = []
+        for ticket, event in worker.advance().items():
+            if event.error is not None:
+                raise event.error
+            assert event.report is not None
+            curves[ticket].append(event.report)
+            early = ticket in retire_early and event.report.epoch == early_epoch
+            if event.report.stop is not None or early:
+                worker.retire(ticket)
+    worker.close()
+    return curves
+
+
+def stacked(data: DeviceData, lanes: int, *, threads: int = 1) -> LaneWorker:
+    return LaneWorker(data, device=CPU, lanes=lanes, mode="stacked", threads=threads)
+
+
+def numbers(reports: Sequence[EpochReport]) -> list[tuple[float, ...]]:
+    """Every metric of a curve, for comparison bit for bit."""
+    return [tuple(report.metrics.values()) for report in reports]
+
+
+def widest(found: Sequence[EpochReport], expected: Sequence[EpochReport]) -> float:
+    """Return the largest relative difference of a loss along two curves."""
+    return max(
+        abs(a.metrics[name] - b.metrics[name]) / abs(b.metrics[name])
+        for a, b in zip(found, expected, strict=True)
+        for name in ("train_loss", "val_loss")
+    )

@@ -1,0 +1,77 @@
+"""The checkpoints of a study's trials on disk: which are kept, and which is whole."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trainables.errors import CheckpointError
+
+
+class CheckpointStore:
+    """The checkpoints of one study's trials: ``<folder>/trial_00012/epoch_000007.pt``.
+
+    The last two of each trial are kept, so that a damaged one leaves something to continue from.
+
+    Args:
+        folder: on a cluster, one that every node sees.
+    """
+
+    KEPT = 2
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, number: int, state: dict[str, Any]) -> Path:
+        """Write the state of trial ``number`` after ``state["epoch"]`` epochs, and remove older ones.
+
+        Raises:
+            OSError: see ``checkpoint.save``.
+        """
+        from trainables import checkpoint  # imports torch, which a driver may not need
+
+        path = self._trial(number) / f"epoch_{state['epoch']:06d}.pt"
+        checkpoint.save(state, path)
+        for old in self._files(number)[: -self.KEPT]:
+            old.unlink(missing_ok=True)
+            checkpoint.hash_path(old).unlink(missing_ok=True)
+        return path
+
+    def latest(self, number: int) -> tuple[dict[str, Any] | None, list[CheckpointError]]:
+        """Return the newest whole state of trial ``number``, and what was wrong with newer ones.
+
+        The state is None where the trial has no whole checkpoint; it then starts from epoch 0.
+        """
+        from trainables import checkpoint
+
+        damaged: list[CheckpointError] = []
+        for path in reversed(self._files(number)):
+            try:
+                return checkpoint.load(path), damaged
+            except CheckpointError as error:
+                damaged.append(error)
+        return None, damaged
+
+    def remove(self, number: int) -> None:
+        """Remove every checkpoint of trial ``number``."""
+        shutil.rmtree(self._trial(number), ignore_errors=True)
+
+    def size_bytes(self) -> int:
+        """Return what all checkpoints take on disk."""
+        return sum(path.stat().st_size for path in self.folder.glob("trial_*/*"))
+
+    def _trial(self, number: int) -> Path:
+        return self.folder / f"trial_{number:05d}"
+
+    def _files(self, number: int) -> list[Path]:
+        return sorted(self._trial(number).glob("epoch_*.pt"))
+
+
+def damage_notes(number: int, state: dict[str, Any] | None, damaged: Sequence[CheckpointError]) -> list[str]:
+    """Return what the ledger should know of the damaged checkpoints of trial ``number``, a line each."""
+    if not damaged:
+        return []
+    goes_on = f"trial {number} goes on from epoch {state['epoch'] if state else 0}"
+    return [*(f"trial {number}: {error}" for error in damaged), goes_on]

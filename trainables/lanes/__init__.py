@@ -1,0 +1,16 @@
+"""Many trials trained at once on one device, a lane each."""
+
+from trainables.lanes.event import LaneEvent
+from trainables.lanes.grouping import can_stack, group_key
+from trainables.lanes.measure import LanesChoice, Measurement, choose_lanes
+from trainables.lanes.worker import LaneWorker
+
+__all__ = [
+    "LaneEvent",
+    "LaneWorker",
+    "LanesChoice",
+    "Measurement",
+    "can_stack",
+    "choose_lanes",
+    "group_key",
+]

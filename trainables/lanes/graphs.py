@@ -1,0 +1,55 @@
+"""Training steps as CUDA graphs: a step is some sixty small kernels, and launching them costs more than they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from trainables.lanes.feed import Batch
+from trainables.lanes.network import Features
+
+WARM_UP_STEPS = 3
+"""Before a capture, as the PyTorch manual asks: libraries set up their workspaces in the first calls."""
+
+
+class StepGraphs:
+    """Runs a step through a graph for each batch size and set of features, captured when first needed.
+
+    A seat or a retirement overwrites the tensors that the graphs read; nothing is captured again.
+
+    Args:
+        step: what trains one batch; works in place on tensors that stay.
+        changed: those that it changes, to be put back after the warm-up.
+    """
+
+    def __init__(self, step: Callable[[Batch, Features], None], changed: Sequence[torch.Tensor]) -> None:
+        self._step = step
+        self._changed = changed
+        self._captured: dict[tuple[int, Features], tuple[Batch, torch.cuda.CUDAGraph]] = {}
+
+    def __call__(self, batch: Batch, features: Features) -> None:
+        """Train ``batch``."""
+        key = (batch.size, features)
+        if key not in self._captured:
+            self._captured[key] = self._capture(batch, features)
+        static, graph = self._captured[key]
+        for mine, theirs in zip(static.tensors, batch.tensors, strict=True):
+            mine.copy_(theirs)
+        graph.replay()
+
+    def _capture(self, batch: Batch, features: Features) -> tuple[Batch, torch.cuda.CUDAGraph]:
+        static = batch.clone()
+        before = [tensor.clone() for tensor in self._changed]
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_STEPS):
+                self._step(static, features)
+        torch.cuda.current_stream().wait_stream(side)
+        for tensor, value in zip(self._changed, before, strict=True):
+            tensor.copy_(value)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step(static, features)
+        return static, graph

@@ -1,0 +1,163 @@
+"""How fast lanes are, measured: stacked or looped for a group, and how many lanes are worth having."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from trainables.config import MlpConfig
+from trainables.lanes.looped import LoopedLanes
+from trainables.lanes.stacked import StackedLanes
+from trainables.loop import DeviceData
+
+SAMPLE_BATCHES = 16
+"""Measurements train on this many batches; an epoch's time is in proportion."""
+MARGIN = 0.05
+"""A number of lanes is worth it if an epoch of a lane becomes cheaper by this share."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What an epoch of a lane cost.
+
+    Attributes:
+        lanes: how many trained.
+        ms_per_lane_epoch: wall time of an epoch of all lanes, divided by their number; scaled from the
+            sample to all training and validation examples.
+        memory_bytes: of the stacks' tensors.
+    """
+
+    lanes: int
+    ms_per_lane_epoch: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class LanesChoice:
+    """How many lanes to use, and the measurements that say so.
+
+    Attributes:
+        lanes: the smallest number within ``MARGIN`` of the fastest that was measured.
+        measurements: in the order of growing lanes.
+        reason: why no larger number was tried.
+    """
+
+    lanes: int
+    measurements: tuple[Measurement, ...]
+    reason: str
+
+
+def choose_lanes(
+    data: DeviceData,
+    config: MlpConfig,
+    *,
+    device: torch.device,
+    limit: int,
+    memory_bytes: int | None = None,
+    precision: str = "fp32",
+) -> LanesChoice:
+    """Measure 1, 2, 4, ... lanes until more of them no longer pay.
+
+    Args:
+        data: the examples, on ``device``.
+        config: of a typical trial.
+        device: where the lanes will train.
+        limit: most lanes.
+        memory_bytes: what the stacks may take; by default half of what is free.
+        precision: of the matrix products.
+
+    Raises:
+        ValueError: ``limit`` is below 1.
+    """
+    if limit < 1:
+        raise ValueError(f"limit must be >= 1, got {limit}")
+    allowed = free_memory(device) // 2 if memory_bytes is None else memory_bytes
+    small, share = sample(data, config.batch_size)
+    found: list[Measurement] = []
+    lanes, reason = 1, f"the limit is {limit}"
+    while lanes <= limit:
+        found.append(_measure_stacked(small, config, lanes, share, device=device, precision=precision))
+        if found[-1].memory_bytes > allowed and len(found) > 1:
+            found.pop()
+            reason = f"{lanes} lanes would take more than {allowed >> 20} MiB"
+            break
+        if not _still_paying(found):
+            reason = "more lanes no longer made an epoch of a lane cheaper"
+            break
+        lanes *= 2
+    best = min(m.ms_per_lane_epoch for m in found)
+    chosen = next(m.lanes for m in found if m.ms_per_lane_epoch <= best * (1 + MARGIN))
+    return LanesChoice(chosen, tuple(found), reason)
+
+
+def faster_mode(stacked: StackedLanes, looped: LoopedLanes, config: Any, *, lanes: int) -> str:
+    """Measure both ways for trials of ``config``; return ``stacked`` or ``looped``.
+
+    Args:
+        stacked: empty, over a sample of the data.
+        looped: empty, over the same.
+        config: of the trials.
+        lanes: how many would be stacked.
+    """
+    together = seconds_per_lane_epoch(stacked, [config] * lanes)
+    return "stacked" if together <= seconds_per_lane_epoch(looped, [config]) else "looped"
+
+
+def seconds_per_lane_epoch(lanes: StackedLanes | LoopedLanes, configs: Sequence[Any], *, epochs: int = 2) -> float:
+    """Seat trials, train a first epoch that is not counted, and return the faster of the next.
+
+    Raises:
+        BaseException: what a trial raised.
+    """
+    for ticket, config in enumerate(configs):
+        lanes.seat(ticket, config, seed=ticket)
+    times = []
+    for _ in range(1 + epochs):
+        started = time.perf_counter()
+        events = lanes.advance()
+        times.append(time.perf_counter() - started)
+        for event in events.values():
+            if event.error is not None:
+                raise event.error
+    for ticket in range(len(configs)):
+        lanes.retire(ticket)
+    return min(times[1:]) / len(configs)
+
+
+def sample(data: DeviceData, batch_size: int) -> tuple[DeviceData, float]:
+    """Return the first batches of ``data`` and a like part of the rest, and how many times they are in it."""
+    n = len(data.x_train)
+    rows = min(n, SAMPLE_BATCHES * batch_size)
+    val = max(1, len(data.x_val) * rows // n)
+    part = DeviceData(data.x_train[:rows], data.y_train[:rows], data.x_val[:val], data.y_val[:val], data.classes)
+    return part, n / rows
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that are free on the device, or in the machine."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _measure_stacked(
+    data: DeviceData, config: MlpConfig, lanes: int, share: float, *, device: torch.device, precision: str
+) -> Measurement:
+    stacked = StackedLanes(data, device=device, precision=precision)
+    seconds = seconds_per_lane_epoch(stacked, [config] * lanes)
+    memory = stacked.memory_bytes
+    stacked.close()
+    return Measurement(lanes, seconds * share * 1e3, memory)
+
+
+def _still_paying(found: Sequence[Measurement]) -> bool:
+    """Say whether one of the last two sizes was cheaper than all before by the margin."""
+    if len(found) < 3:
+        return True
+    before = min(m.ms_per_lane_epoch for m in found[:-2])
+    return min(m.ms_per_lane_epoch for m in found[-2:]) < before * (1 - MARGIN)

@@ -1,0 +1,249 @@
+"""The stacked MLP: forward and backward written out, without autograd, into buffers that stay.
+
+Autograd would record and allocate for every operation of every batch; here an epoch allocates nothing of
+size, and each operation runs over all lanes of the stack.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from trainables.lanes.activations import Activation
+from trainables.lanes.bank import Bank
+from trainables.lanes.batch_norm import LaneBatchNorm
+from trainables.lanes.layout import Layout
+from trainables.lanes.products import Products
+from trainables.seeding import keep_scale, threshold
+
+PADDING = 64
+"""Numbers: a multiple of a cache line, and of what torch's vector code takes at a time on any CPU."""
+
+_log_softmax = torch._log_softmax
+_softmax = torch._softmax
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What at least one trial of the stack needs; the rest is left out of the step.
+
+    Attributes:
+        dropout: some lane drops units.
+        batch_norm: some lane has batch norm.
+        no_norm: some lane has none.
+        l1: some lane has an L1 penalty.
+    """
+
+    dropout: bool = False
+    batch_norm: bool = False
+    no_norm: bool = False
+    l1: bool = False
+
+
+class Knobs:
+    """The settings that differ from lane to lane, as tensors that an operation can broadcast."""
+
+    def __init__(self, lanes: int, device: torch.device) -> None:
+        self.threshold = torch.zeros(lanes, 1, 1, dtype=torch.int16, device=device)
+        self.keep_scale = torch.ones(lanes, 1, 1, device=device)
+        self.norm_off = torch.ones(lanes, 1, 1, dtype=torch.bool, device=device)
+        self.l1 = torch.zeros(lanes, 1, device=device)
+        self.clear(range(lanes))
+
+    def set_lane(self, lane: int, *, dropout: float, batch_norm: bool, l1: float) -> None:
+        """Take a trial's settings."""
+        self.threshold[lane] = threshold(dropout)
+        self.keep_scale[lane] = keep_scale(dropout)
+        self.norm_off[lane] = not batch_norm
+        self.l1[lane] = l1
+
+    def clear(self, lanes: Sequence[int]) -> None:
+        """Set lanes to nothing dropped, normalised or penalised."""
+        for lane in lanes:
+            self.set_lane(lane, dropout=0.0, batch_norm=False, l1=0.0)
+
+
+class _Padded:
+    """Zeros [L, *shape] whose lanes start ``PADDING`` numbers apart, or a multiple of that.
+
+    A library may round differently where a matrix starts off a cache line, or in the last few numbers of
+    a tensor. Lanes that all start alike make that the same for each, however many there are.
+
+    Attributes:
+        tensor: [L, *shape].
+        flat: the same and what lies between, in one piece.
+    """
+
+    def __init__(self, like: torch.Tensor, lanes: int, *shape: int) -> None:
+        used = math.prod(shape)
+        self.flat = like.new_zeros(lanes, math.ceil(used / PADDING) * PADDING)
+        self.tensor = self.flat[:, :used].view(lanes, *shape)
+
+
+class _HiddenBuffers:
+    """What one hidden layer keeps between forward and backward of a batch; each [L, B, H].
+
+    The activation reads and writes the flat tensors: torch may use another library for those in one piece.
+    """
+
+    def __init__(self, like: torch.Tensor, *shape: int, keeps_input: bool) -> None:
+        before, grad = _Padded(like, *shape), _Padded(like, *shape)
+        after = _Padded(like, *shape) if keeps_input else before
+        self.flat_input, self.flat_output, self.flat_grad = before.flat, after.flat, grad.flat
+        self.input, self.output, self.grad = before.tensor, after.tensor, grad.tensor
+        self.product, self.keep, self.dropped = (_Padded(like, *shape).tensor for _ in range(3))
+
+
+class Scratch:
+    """The buffers for batches of one size."""
+
+    def __init__(self, lanes: int, batch: int, layout: Layout, like: torch.Tensor, *, keeps_input: bool) -> None:
+        features, *hidden, classes = layout.widths
+        self.batch = batch
+        self.x = _Padded(like, lanes, batch, features).tensor
+        self._x_rows = like.new_empty(0, features)
+        if self.x.is_contiguous():
+            self._x_rows = self.x.view(lanes * batch, features)
+        self.hidden = [_HiddenBuffers(like, lanes, batch, h, keeps_input=keeps_input) for h in hidden]
+        self.logits = like.new_empty(lanes, classes, batch)
+        self.log_p = like.new_empty(lanes, classes, batch)
+        self.p = like.new_empty(lanes, classes, batch)
+        self.grad = _Padded(like, lanes, classes, batch).tensor
+        self.picked = like.new_empty(lanes, 1, batch)
+        self.minus_one = like.new_full((lanes, 1, batch), -1.0)
+
+    def load(self, x: torch.Tensor, rows: torch.Tensor) -> None:
+        """Gather the examples of a batch  # [N, D], [L * B] -> ``self.x``."""
+        torch.index_select(x, 0, rows, out=self._x_rows)
+        if not self.x.is_contiguous():
+            self.x.copy_(self._x_rows.view(self.x.shape))
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """All buffers of size."""
+        own = [self.x, self.logits, self.log_p, self.p, self.grad]
+        return own + [t for h in self.hidden for t in (h.product, h.input, h.keep, h.dropped, h.grad)]
+
+
+class Network:
+    """Trains and evaluates the MLPs of a stack.
+
+    Args:
+        layout: of a lane's numbers.
+        bank: the stack's numbers.
+        activation: of the hidden layers.
+        products: the matrix products.
+    """
+
+    def __init__(self, layout: Layout, bank: Bank, activation: Activation, products: Products) -> None:
+        lanes, device = bank.params.shape[0], bank.params.device
+        self.layout = layout
+        self.params = bank.params
+        self.grads = torch.zeros_like(bank.params)
+        self.knobs = Knobs(lanes, device)
+        self.loss_sum = torch.zeros(lanes, device=device)
+        self._activation = activation
+        self._products = products
+        weights = [slot.of(bank.params) for slot in layout.weights]
+        self._weights = weights  # [L, H, D] each
+        self._weights_t = [w.transpose(1, 2) for w in weights]
+        self._weight_grads = [slot.of(self.grads) for slot in layout.weights]
+        biases = [slot.of(bank.params) for slot in layout.biases]
+        self._biases = [b.unsqueeze(1) for b in biases[:-1]]  # [L, 1, H]
+        self._last_bias = biases[-1].unsqueeze(2)  # [L, C, 1]
+        bias_grads = [slot.of(self.grads) for slot in layout.biases]
+        self._bias_grads = bias_grads  # [L, H]
+        self._norms = [LaneBatchNorm(layout, i, bank, self.grads) for i in range(len(layout.widths) - 2)]
+        self._penalised = bank.params[:, : layout.penalised]
+        self._penalised_grads = self.grads[:, : layout.penalised]
+        self._signs = torch.empty_like(self._penalised)
+        self._loss = torch.zeros(lanes, device=device)
+        self._norm_on = torch.zeros(lanes, 1, dtype=torch.bool, device=device)
+
+    def begin_epoch(self) -> None:
+        """Forget the losses, and the gradients of what the epoch will leave alone."""
+        self.loss_sum.zero_()
+        self.grads.zero_()
+        torch.logical_not(self.knobs.norm_off.squeeze(2), out=self._norm_on)
+
+    def scratch(self, batch: int) -> Scratch:
+        """Return buffers for batches of ``batch`` examples."""
+        return Scratch(len(self.params), batch, self.layout, self.params, keeps_input=self._activation.keeps_input)
+
+    def gradients(self, s: Scratch, labels: torch.Tensor, bits: Sequence[torch.Tensor], features: Features) -> None:
+        """Write the gradients of one batch and add its losses, without penalty, to ``loss_sum``.
+
+        Args:
+            s: its ``x`` holds the examples  # [L, B, D].
+            labels: [L, 1, B] int64.
+            bits: random int16 numbers for each hidden layer  # [L, B, H]; empty without dropout.
+            features: what the step needs.
+        """
+        self._forward(s, bits, features)
+        _log_softmax(s.logits, 1, False, out=s.log_p)
+        torch.gather(s.log_p, 1, labels, out=s.picked)
+        torch.sum(s.picked, (1, 2), out=self._loss)
+        self.loss_sum.sub_(self._loss)
+        # d loss / d logits = (softmax - onehot) / B, as [L, C, B]
+        _softmax(s.logits, 1, False, out=s.p)
+        torch.mul(s.p.scatter_add_(1, labels, s.minus_one), 1 / s.batch, out=s.grad)
+        self._backward(s, features)
+        if features.l1:
+            torch.sign(self._penalised, out=self._signs)
+            self._penalised_grads.addcmul_(self._signs, self.knobs.l1)
+
+    def _forward(self, s: Scratch, bits: Sequence[torch.Tensor], features: Features) -> None:
+        off = self.knobs.norm_off if features.no_norm else None
+        a = s.x
+        for i, h in enumerate(s.hidden):
+            first = h.product if features.batch_norm else h.input
+            self._products.affine(self._biases[i], a, self._weights_t[i], first)
+            if features.batch_norm:
+                self._norms[i].forward(h.product, h.input, squares=h.grad, off=off)
+            self._activation.forward(h.flat_input, h.flat_output)
+            a = h.output
+            if features.dropout:
+                torch.ge(bits[i], self.knobs.threshold, out=h.keep)
+                h.keep.mul_(self.knobs.keep_scale)
+                torch.mul(h.output, h.keep, out=h.dropped)
+                a = h.dropped
+        self._products.affine(self._last_bias, self._weights[-1], a.transpose(1, 2), s.logits)
+
+    def _backward(self, s: Scratch, features: Features) -> None:
+        off = self.knobs.norm_off if features.no_norm else None
+        inputs = [s.x, *(h.dropped if features.dropout else h.output for h in s.hidden)]
+        self._products.product(s.grad, inputs[-1], self._weight_grads[-1])
+        torch.sum(s.grad, 2, out=self._bias_grads[-1])
+        upper = s.grad.transpose(1, 2)  # [L, B, C]
+        for i in range(len(s.hidden) - 1, -1, -1):
+            h = s.hidden[i]
+            self._products.product(upper, self._weights[i + 1], h.grad)
+            if features.dropout:
+                h.grad.mul_(h.keep)
+            self._activation.backward(h.flat_grad, h.flat_input, h.flat_output, h.flat_grad)
+            if features.batch_norm:
+                self._norms[i].backward(h.grad, h.product, products=h.dropped, off=off)
+            self._products.product(h.grad.transpose(1, 2), inputs[i], self._weight_grads[i])
+            if features.no_norm:
+                torch.sum(h.grad, 1, out=self._bias_grads[i])
+                if features.batch_norm:  # a layer before batch norm has no bias
+                    self._bias_grads[i].masked_fill_(self._norm_on, 0)
+            upper = h.grad
+
+    def logits(self, s: Scratch, x: torch.Tensor, features: Features) -> torch.Tensor:
+        """Return the logits in evaluation mode  # [B, D], the same for all lanes -> [L, C, B]."""
+        off = self.knobs.norm_off if features.no_norm else None
+        a = x.expand(len(self.params), *x.shape)
+        for i, h in enumerate(s.hidden):
+            first = h.product if features.batch_norm else h.input
+            self._products.affine(self._biases[i], a, self._weights_t[i], first)
+            if features.batch_norm:
+                scale, shift = self._norms[i].evaluation(off)
+                torch.addcmul(shift, first, scale, out=h.input)
+            self._activation.forward(h.flat_input, h.flat_output)
+            a = h.output
+        self._products.affine(self._last_bias, self._weights[-1], a.transpose(1, 2), s.logits)
+        return s.logits

@@ -1,0 +1,70 @@
+"""The stack's matrix products, in the precision that was asked for."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+PRECISIONS = ("fp32", "bf16")
+
+
+class Products(Protocol):
+    """Batched products: lane l of the result is the product of lanes l."""
+
+    def affine(self, bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+        """Write ``bias + a @ b``  # [L, 1 or M, N], [L, M, K], [L, K, N] -> [L, M, N]."""
+
+    def product(self, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+        """Write ``a @ b``  # [L, M, K], [L, K, N] -> [L, M, N]."""
+
+
+class Fp32Products:
+    """Single precision throughout."""
+
+    def affine(self, bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+        """Write ``bias + a @ b``."""
+        torch.baddbmm(bias, a, b, out=out)
+
+    def product(self, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+        """Write ``a @ b``."""
+        torch.bmm(a, b, out=out)
+
+
+class Bf16Products:
+    """Factors rounded to bfloat16, results kept in single precision; weights and moments never rounded.
+
+    What torch's autocast does to linear layers, except that everything between them is single precision.
+    """
+
+    def affine(self, bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+        """Write ``bias + a @ b``."""
+        torch.add(torch.bmm(a.bfloat16(), b.bfloat16()), bias, out=out)
+
+    def product(self, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+        """Write ``a @ b``."""
+        out.copy_(torch.bmm(a.bfloat16(), b.bfloat16()))
+
+
+def products_for(precision: str, device: torch.device) -> Products:
+    """Return the products for ``precision``.
+
+    Raises:
+        ValueError: an unknown precision, or one that the device lacks.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision == "fp32":
+        return Fp32Products()
+    if not has_bf16(device):
+        raise ValueError(f"precision bf16 is not offered by this {device.type} device; use fp32")
+    return Bf16Products()
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Say whether the device multiplies bfloat16 in hardware; an emulated product is slower than fp32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported())
+    return False

@@ -1,0 +1,153 @@
+"""A stack: lanes of one group that train together, each with its own trial or none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+
+from trainables.lanes.activations import ACTIVATIONS
+from trainables.lanes.bank import Bank
+from trainables.lanes.feed import Batch, Feed
+from trainables.lanes.graphs import StepGraphs
+from trainables.lanes.grouping import GroupKey
+from trainables.lanes.layout import Layout
+from trainables.lanes.network import Features, Network, Scratch
+from trainables.lanes.products import Products
+from trainables.lanes.trial import LaneTrial
+from trainables.lanes.updates import build_update
+from trainables.loop import DeviceData
+from trainables.report import EpochReport
+
+VALIDATION_ROWS = 512
+"""Validation examples at a time: few enough for their activations to stay in a cache."""
+
+
+class Stack:
+    """Lanes that train together.
+
+    Args:
+        key: what the trials have in common.
+        layout: of a lane's numbers.
+        data: the examples, on ``device``.
+        lanes: how many.
+        products: the matrix products.
+        device: where it all lies.
+    """
+
+    def __init__(
+        self,
+        key: GroupKey,
+        layout: Layout,
+        data: DeviceData,
+        *,
+        lanes: int,
+        products: Products,
+        device: torch.device,
+    ) -> None:
+        self.key = key
+        self.trials: list[LaneTrial | None] = [None] * lanes
+        self._data = data
+        self._x_train, self._x_val = data.x_train.flatten(1), data.x_val.flatten(1)
+        self._bank = Bank.empty(layout, lanes, optimizer=key.optimizer, device=device)
+        self._network = Network(layout, self._bank, ACTIVATIONS[key.activation], products)
+        self._update = build_update(layout, self._bank, self._network.grads, optimizer=key.optimizer)
+        self._feed = Feed(data, lanes=lanes, batch_size=key.batch_size, hidden=key.hidden)
+        self._scratch: dict[int, Scratch] = {}
+        self._step: Callable[[Batch, Features], None] = self._train
+        if device.type == "cuda":
+            changed = (*self._bank.tensors, self._network.loss_sum, *self._update.counters)
+            self._step = StepGraphs(self._train, changed)
+
+    @property
+    def seated(self) -> list[LaneTrial]:
+        """The trials in its lanes."""
+        return [t for t in self.trials if t is not None]
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its tensors take."""
+        tensors = [*self._bank.tensors, self._network.grads, *self._feed.tensors]
+        for scratch in self._scratch.values():
+            tensors += scratch.tensors
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+    def seat(self, trial: LaneTrial) -> None:
+        """Put ``trial`` into the first free lane; its numbers move there."""
+        lane = self.trials.index(None)
+        row = self._bank.lane(lane)
+        row.copy_(trial.bank)
+        trial.bank = row
+        self.trials[lane] = trial
+        config = trial.config
+        self._network.knobs.set_lane(lane, dropout=config.dropout, batch_norm=config.batch_norm, l1=config.l1_penalty)
+
+    def retire(self, trial: LaneTrial) -> None:
+        """Free the trial's lane; zeros stay behind, which no operation is slow on."""
+        lane = self.trials.index(trial)
+        self.trials[lane] = None
+        self._bank.lane(lane).zero_()
+        self._network.knobs.clear([lane])
+
+    def advance(self) -> list[tuple[LaneTrial, EpochReport]]:
+        """Train and validate every seated trial for one epoch."""
+        started = time.perf_counter()
+        features = self._features()
+        self._update.prepare(self.trials)
+        self._network.begin_epoch()
+        for batch in self._feed.epoch(self.trials):
+            self._step(batch, features)
+        val_loss, correct = self._validate(features)
+        sums = torch.stack([self._network.loss_sum, val_loss, correct]).tolist()
+        seated = self.seated
+        seconds = (time.perf_counter() - started) / len(seated)
+        reports = []
+        for lane, trial in enumerate(self.trials):
+            if trial is None:
+                continue
+            report = trial.finish_epoch(
+                train_loss=sums[0][lane] / len(self._x_train),
+                val_loss=sums[1][lane] / len(self._x_val),
+                val_accuracy=sums[2][lane] / len(self._x_val),
+                seconds=seconds,
+            )
+            reports.append((trial, report))
+        return reports
+
+    def _train(self, batch: Batch, features: Features) -> None:
+        scratch = self._buffers(batch.size)
+        scratch.load(self._x_train, batch.rows)
+        self._network.gradients(scratch, batch.labels, batch.bits, features)
+        self._update.step()
+
+    def _validate(self, features: Features) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the sums of losses and of correct answers over the validation examples  # [L], [L]."""
+        loss, correct = (torch.zeros_like(self._network.loss_sum) for _ in range(2))
+        for x, y in self._validation_blocks():
+            scratch = self._buffers(len(x))
+            logits = self._network.logits(scratch, x, features)  # [L, C, B]
+            torch._log_softmax(logits, 1, False, out=scratch.log_p)
+            labels = y.expand(len(self.trials), 1, len(y))
+            loss -= scratch.log_p.gather(1, labels).sum((1, 2))
+            correct += (logits.max(1).indices == y).sum(1)
+        return loss, correct
+
+    def _validation_blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for start in range(0, len(self._x_val), VALIDATION_ROWS):
+            block = slice(start, start + VALIDATION_ROWS)
+            yield self._x_val[block], self._data.y_val[block]
+
+    def _buffers(self, size: int) -> Scratch:
+        if size not in self._scratch:
+            self._scratch[size] = self._network.scratch(size)
+        return self._scratch[size]
+
+    def _features(self) -> Features:
+        configs = [t.config for t in self.seated]
+        return Features(
+            dropout=any(c.dropout > 0 for c in configs),
+            batch_norm=any(c.batch_norm for c in configs),
+            no_norm=not all(c.batch_norm for c in configs),
+            l1=any(c.l1_penalty > 0 for c in configs),
+        )

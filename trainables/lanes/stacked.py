@@ -1,0 +1,212 @@
+"""Stacked lanes: groups of trials in stacks, the stacks spread over the CPU's cores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from trainables.config import MlpConfig
+from trainables.lanes.event import LaneEvent
+from trainables.lanes.grouping import GroupKey, bytes_per_lane, stack_sizes
+from trainables.lanes.layout import Layout
+from trainables.lanes.products import Products, products_for
+from trainables.lanes.stack import Stack
+from trainables.lanes.trial import LaneTrial
+from trainables.loop import DeviceData, batch_bounds
+
+
+class Group:
+    """The trials that could share a stack, and the stacks they are in.
+
+    Args:
+        key: what they have in common.
+        data: the examples, on ``device``.
+        products: the matrix products.
+        threads: how many stacks can train at the same time.
+        device: where it all lies.
+    """
+
+    def __init__(
+        self, key: GroupKey, data: DeviceData, *, products: Products, threads: int, device: torch.device
+    ) -> None:
+        self.layout = Layout((data.features, *key.hidden, data.classes))
+        self.stacks: list[Stack] = []
+        self.waiting: list[LaneTrial] = []
+        self._key = key
+        self._data = data
+        self._products = products
+        self._threads = threads
+        self._device = device
+
+    @property
+    def trials(self) -> list[LaneTrial]:
+        """All of them, in a stack or waiting for one."""
+        return [*(t for stack in self.stacks for t in stack.seated), *self.waiting]
+
+    def place(self) -> None:
+        """Give every waiting trial a lane: a free one where there is one, else in larger stacks."""
+        for trial in [*self.waiting]:
+            free = [s for s in self.stacks if None in s.trials]
+            if not free:
+                break
+            # a stack pays for batch norm if one of its trials has it, so like sits with like
+            free.sort(key=lambda s: _has_norm(s) != trial.config.batch_norm)
+            free[0].seat(trial)
+            self.waiting.remove(trial)
+        lanes = sum(len(s.trials) for s in self.stacks)
+        if self.waiting or lanes > 2 * len(self.trials):
+            self.rebuild()
+
+    def retire(self, trial: LaneTrial) -> None:
+        """Free the trial's lane."""
+        if trial in self.waiting:
+            self.waiting.remove(trial)
+            return
+        for stack in self.stacks:
+            if trial in stack.trials:
+                stack.retire(trial)
+
+    def rebuild(self) -> None:
+        """Move all trials into stacks that have a lane for each and few to spare."""
+        trials = sorted(self.trials, key=lambda t: (t.config.batch_norm, t.config.l1_penalty > 0))
+        sizes = stack_sizes(
+            len(trials),
+            lane_bytes=bytes_per_lane(self._key, self._data.features, self._data.classes),
+            threads=self._threads,
+            device=self._device,
+        )
+        stacks = []
+        for size in sizes:
+            stack = Stack(
+                self._key,
+                self.layout,
+                self._data,
+                lanes=size,
+                products=self._products,
+                device=self._device,
+            )
+            for trial in trials[:size]:
+                stack.seat(trial)
+            del trials[:size]
+            stacks.append(stack)
+        self.stacks = stacks
+        self.waiting = []
+
+
+class StackedLanes:
+    """Trials that train in stacks.
+
+    On CPU every stack of an epoch runs on one thread with one core, so that its numbers stay in that
+    core's cache and no operation waits for another core; on a GPU one thread launches all.
+
+    Args:
+        data: the examples, on ``device``.
+        device: where the stacks train.
+        precision: of the matrix products.
+        threads: CPU threads; by default as many as torch uses.
+    """
+
+    def __init__(
+        self, data: DeviceData, *, device: torch.device, precision: str = "fp32", threads: int | None = None
+    ) -> None:
+        self._data = data
+        self._device = device
+        self._products = products_for(precision, device)
+        self._threads = 1 if device.type != "cpu" else threads or torch.get_num_threads()
+        self._pool = _start_pool(self._threads, device)
+        self._groups: dict[Hashable, Group] = {}
+        self._seats: dict[int, tuple[Group, LaneTrial]] = {}
+
+    def seat(self, ticket: int, config: MlpConfig, *, seed: int) -> LaneTrial:
+        """Take a trial; it gets its lane at the next ``advance``."""
+        key = GroupKey.of(config)
+        if key not in self._groups:
+            self._groups[key] = Group(
+                key, self._data, products=self._products, threads=self._threads, device=self._device
+            )
+        group = self._groups[key]
+        batches = len(batch_bounds(len(self._data.x_train), config.batch_size))
+        trial = LaneTrial(ticket, config, group.layout, batches=batches, seed=seed, device=self._device)
+        group.waiting.append(trial)
+        self._seats[ticket] = (group, trial)
+        return trial
+
+    def retire(self, ticket: int) -> None:
+        """Free the trial's lane."""
+        group, trial = self._seats.pop(ticket)
+        group.retire(trial)
+
+    def trial(self, ticket: int) -> LaneTrial:
+        """Return a seated trial."""
+        return self._seats[ticket][1]
+
+    def advance(self) -> dict[int, LaneEvent]:
+        """Train one epoch of every seated trial."""
+        for key, group in [*self._groups.items()]:
+            if group.trials:
+                group.place()
+            else:
+                del self._groups[key]
+        events: dict[int, LaneEvent] = {}
+        for part in self._pool.map(_advance, self._busy_stacks()):
+            events |= part
+        return events
+
+    def compact(self) -> None:
+        """Give up the lanes that no trial holds."""
+        for group in self._groups.values():
+            group.place()
+            if any(None in stack.trials for stack in group.stacks):
+                group.rebuild()
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the stacks' tensors take."""
+        return sum(stack.memory_bytes for group in self._groups.values() for stack in group.stacks)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+    def _busy_stacks(self) -> Iterator[Stack]:
+        """Yield every stack that holds a trial; all of a group, then the next."""
+        for group in self._groups.values():
+            yield from (stack for stack in group.stacks if stack.seated)
+
+
+def _advance(stack: Stack) -> dict[int, LaneEvent]:
+    """Train one epoch of a stack; what it raises is an event of each of its trials."""
+    seated = stack.seated
+    try:
+        with torch.inference_mode():
+            return {trial.ticket: LaneEvent(report) for trial, report in stack.advance()}
+    except Exception as error:
+        return {trial.ticket: LaneEvent(None, error) for trial in seated}
+
+
+def _has_norm(stack: Stack) -> bool:
+    return any(t.config.batch_norm for t in stack.seated)
+
+
+def _start_pool(threads: int, device: torch.device) -> ThreadPoolExecutor:
+    """Return threads that each use one core, without changing how many the caller's torch uses."""
+    barrier = threading.Barrier(threads)
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        torch.get_num_threads()  # a thread's first question adopts the process's number: ask while it is 1
+        # Numbers below 1e-38 (moments of units that died) would take a slow path; this thread alone
+        # rounds them to 0, which no curve can tell.
+        torch.set_flush_denormal(True)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="lanes", initializer=begin)
+    # each waits for all others, so that every thread starts here and now
+    list(pool.map(lambda _: barrier.wait(), range(threads)))
+    torch.set_num_threads(before)
+    return pool

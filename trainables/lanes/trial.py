@@ -1,0 +1,181 @@
+"""One trial while it holds a lane: its numbers, streams, schedule and patience, and its checkpoint."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from trainables.config import MlpConfig
+from trainables.derive import derive
+from trainables.early_stopping import EarlyStopping
+from trainables.lanes.bank import Bank
+from trainables.lanes.idle import idle_optimizer
+from trainables.lanes.layout import Layout, Names, names
+from trainables.report import EpochReport, all_finite, stop_reason
+from trainables.schedules import build_schedule
+from trainables.seeding import BitStream, generator
+
+MOMENTS = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
+"""What torch's optimisers call the moments, in the order of ``Bank.first`` and ``Bank.second``."""
+
+
+class LaneTrial:
+    """A trial's own state beside a stack's tensors.
+
+    The learning rate moves in torch's own schedule, over an idle optimiser: the same numbers and the same
+    state as in the plain loop, whatever torch computes.
+
+    Args:
+        ticket: the caller's number for the trial.
+        config: the trial's configuration.
+        layout: of its numbers.
+        batches: how many an epoch has.
+        seed: the trial's seed.
+        device: where dropout's streams and the numbers live.
+    """
+
+    def __init__(
+        self,
+        ticket: int,
+        config: MlpConfig,
+        layout: Layout,
+        *,
+        batches: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.ticket = ticket
+        self.config = config
+        self.layout = layout
+        self.batches = batches
+        self.epoch = 0
+        self.bank = Bank.empty(layout, optimizer=config.optimizer, device=device)
+        self.optimizer = idle_optimizer(config)
+        self.schedule = build_schedule(self.optimizer, config)
+        self.optimizer.step()  # does nothing; torch's schedules warn when none came before them
+        self.early_stopping = EarlyStopping(config.patience, config.min_delta)
+        self.shuffle = generator(seed, "shuffle")
+        self.streams = [BitStream(derive(seed, "dropout", i), device) for i in range(len(config.hidden))]
+        self._draw_weights(generator(seed, "weights"))
+
+    @property
+    def steps(self) -> int:
+        """How many updates the trial has had."""
+        return self.epoch * self.batches
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the epoch to come."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def finish_epoch(self, *, train_loss: float, val_loss: float, val_accuracy: float, seconds: float) -> EpochReport:
+        """Count the epoch, move the schedule and the patience, as ``TrainingRun.step`` does."""
+        rate = self.learning_rate
+        finite = all_finite(train_loss, val_loss)
+        if finite:
+            self.schedule.step(val_loss)
+        self.early_stopping.update(val_loss)
+        self.epoch += 1
+        return EpochReport(
+            epoch=self.epoch,
+            metrics={
+                "train_loss": train_loss,
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
+                "lr": rate,
+            },
+            seconds=seconds,
+            stop=stop_reason(
+                epoch=self.epoch,
+                max_epochs=self.config.max_epochs,
+                finite=finite,
+                out_of_patience=self.early_stopping.exhausted,
+            ),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the state, as ``TrainingRun.state_dict`` has it."""
+        settings = {k: v for k, v in self.optimizer.param_groups[0].items() if k != "params"}
+        numbers = list(range(len(self._names.parameters)))
+        return {
+            "epoch": self.epoch,
+            "model": self._model_state(),
+            "optimizer": {
+                "state": self._moments(),
+                "param_groups": [{**settings, "params": numbers}],
+            },
+            "schedule": self.schedule.state_dict(),
+            "early_stopping": self.early_stopping.state_dict(),
+            "shuffle": self.shuffle.get_state(),
+            "dropout": [stream.get_state() for stream in self.streams],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where a lane's or a loop's state was taken.
+
+        Raises:
+            KeyError: a part is missing.
+            RuntimeError: a tensor has another shape.
+        """
+        self.epoch = state["epoch"]
+        for name, slot in self._names.parameters.items():
+            slot.of(self.bank.params).copy_(state["model"][name])
+        for name, slot in self._names.statistics.items():
+            slot.of(self.bank.statistics).copy_(state["model"][name])
+        self._load_moments(state["optimizer"]["state"])
+        settings = {k: v for k, v in state["optimizer"]["param_groups"][0].items() if k != "params"}
+        self.optimizer.param_groups[0].update(settings)
+        self.schedule.load_state_dict(state["schedule"])
+        self.early_stopping.load_state_dict(state["early_stopping"])
+        self.shuffle.set_state(state["shuffle"])
+        for stream, saved in zip(self.streams, state["dropout"], strict=True):
+            stream.set_state(saved)
+
+    @property
+    def _names(self) -> Names:
+        return names(self.layout, batch_norm=self.config.batch_norm)
+
+    def _draw_weights(self, rng: torch.Generator) -> None:
+        # the order and the bounds of models.initialise; drawn on CPU, as there
+        drawn = torch.zeros(self.layout.size)
+        bound = 0.0
+        for slot in self._names.linear:
+            if len(slot.shape) == 2:
+                bound = 1 / math.sqrt(slot.shape[1])
+            slot.of(drawn).uniform_(-bound, bound, generator=rng)
+        for scale, pair in zip(self.layout.scales, self.layout.statistics, strict=True):
+            scale.of(drawn).fill_(1)
+            pair.of(self.bank.statistics)[1].fill_(1)
+        self.bank.params.copy_(drawn)
+
+    def _model_state(self) -> dict[str, torch.Tensor]:
+        found = {name: slot.of(self.bank.params).clone() for name, slot in self._names.parameters.items()}
+        for name, slot in self._names.statistics.items():
+            found[name] = slot.of(self.bank.statistics).clone()
+        for name in self._names.counters:
+            found[name] = torch.tensor(self.steps, device=self.bank.params.device)
+        return {name: found[name] for name in self._names.order}
+
+    def _moments(self) -> dict[int, dict[str, torch.Tensor]]:
+        if self.steps == 0 or (self.config.optimizer == "sgd" and self.config.momentum == 0):
+            return {}
+        kinds = MOMENTS[self.config.optimizer]
+        banks = (self.bank.first, self.bank.second)
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for number, slot in enumerate(self._names.parameters.values()):
+            entry = {"step": torch.tensor(float(self.steps))} if self.config.optimizer == "adamw" else {}
+            for kind, bank in zip(kinds, banks, strict=False):
+                entry[kind] = slot.of(bank).clone()
+            state[number] = entry
+        return state
+
+    def _load_moments(self, state: dict[int, dict[str, torch.Tensor]]) -> None:
+        kinds = MOMENTS[self.config.optimizer]
+        banks = (self.bank.first, self.bank.second)
+        for number, slot in enumerate(self._names.parameters.values()):
+            for kind, bank in zip(kinds, banks, strict=False):
+                view = slot.of(bank)
+                saved = state.get(number, {}).get(kind)
+                view.zero_() if saved is None else view.copy_(saved)

@@ -1,0 +1,187 @@
+"""The optimisers over a stack: every lane has its own rate, decay, momentum and count of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+
+from trainables.lanes.bank import Bank
+from trainables.lanes.layout import Layout
+from trainables.lanes.trial import LaneTrial
+
+BETAS = (0.9, 0.999)
+EPS = 1e-8
+
+
+class Update(Protocol):
+    """Moves the parameters of the seated lanes along their gradients."""
+
+    def prepare(self, trials: Sequence[LaneTrial | None]) -> None:
+        """Take the rates of the epoch to come; ``trials[l]`` sits in lane l."""
+
+    def step(self) -> None:
+        """Apply the gradients once."""
+
+    @property
+    def counters(self) -> tuple[torch.Tensor, ...]:
+        """What ``step`` changes beside the stack's numbers."""
+
+
+def build_update(layout: Layout, bank: Bank, grads: torch.Tensor, *, optimizer: str) -> Update:
+    """Return the optimiser that suits the device.
+
+    On CPU torch's fused kernel reads and writes every number once, a lane at a time while the lane is in
+    the cache. On a GPU a kernel per lane would cost more than it does: there a few operations run over
+    all lanes, and the rates are tensors, so that a captured graph sees each epoch's.
+    """
+    if bank.params.device.type == "cpu":
+        return FusedByLane(layout, bank, grads, optimizer=optimizer)
+    return (StackedAdamW if optimizer == "adamw" else StackedSgd)(bank, grads)
+
+
+class FusedByLane:
+    """torch's fused CPU kernels, called for each seated lane.
+
+    Args:
+        layout: of a lane's numbers; a lane without batch norm leaves its scales and shifts alone.
+        bank: the stack's numbers.
+        grads: [L, P].
+        optimizer: ``adamw`` or ``sgd``.
+    """
+
+    def __init__(self, layout: Layout, bank: Bank, grads: torch.Tensor, *, optimizer: str) -> None:
+        self._layout = layout
+        self._bank = bank
+        self._grads = grads
+        self._call_for = self._adamw if optimizer == "adamw" else self._sgd
+        self._steps = torch.zeros(len(grads), dtype=torch.float32)  # what the kernel reads, always
+        self._calls: list[Callable[[], None]] = []
+
+    def prepare(self, trials: Sequence[LaneTrial | None]) -> None:
+        """Take the rates, and views of the lanes that are seated."""
+        self._calls = [self._call_for(lane, t) for lane, t in enumerate(trials) if t is not None]
+
+    def step(self) -> None:
+        """Apply the gradients once."""
+        self._steps.add_(1)
+        for call in self._calls:
+            call()
+
+    @property
+    def counters(self) -> tuple[torch.Tensor, ...]:
+        """The steps, for bias correction."""
+        return (self._steps,)
+
+    def _adamw(self, lane: int, trial: LaneTrial) -> Callable[[], None]:
+        params, grads, first, second = self._parts(lane, trial)
+        self._steps[lane] = trial.steps
+        kernel: Any = torch._fused_adamw_
+        return partial(
+            kernel,
+            *([params], [grads], [first], [second], [], [self._steps[lane]]),
+            lr=trial.learning_rate,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=trial.config.weight_decay,
+            eps=EPS,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def _sgd(self, lane: int, trial: LaneTrial) -> Callable[[], None]:
+        params, grads, first, _ = self._parts(lane, trial)
+        kernel: Any = torch._fused_sgd_
+        return partial(
+            kernel,
+            *([params], [grads], [first] if trial.config.momentum else []),
+            weight_decay=trial.config.weight_decay,
+            momentum=trial.config.momentum,
+            lr=trial.learning_rate,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            is_first_step=False,  # the buffer starts at zero: the same numbers
+        )
+
+    def _parts(self, lane: int, trial: LaneTrial) -> list[torch.Tensor]:
+        used = self._layout.size if trial.config.batch_norm else self._layout.linear
+        row = self._bank.lane(lane)
+        return [t[:used] for t in (row.params, self._grads[lane], row.first, row.second)]
+
+
+class StackedAdamW:
+    """AdamW (Loshchilov and Hutter, 2019) as a few operations over all lanes at once  # [L, P]."""
+
+    def __init__(self, bank: Bank, grads: torch.Tensor) -> None:
+        lanes, device = len(grads), grads.device
+        self._bank = bank
+        self._grads = grads
+        # double: 1 - 0.999**t would lose half of single precision's digits at t = 1
+        self._step = torch.zeros(lanes, 1, dtype=torch.float64, device=device)
+        self._rate = torch.zeros_like(self._step)
+        self._decay = torch.ones(lanes, 1, device=device)
+        self._denominator = torch.empty_like(grads)
+
+    def prepare(self, trials: Sequence[LaneTrial | None]) -> None:
+        """Take the rates; an empty lane's is zero."""
+        rates = [0.0 if t is None else t.learning_rate for t in trials]
+        decays = [1.0 if t is None else 1 - t.learning_rate * t.config.weight_decay for t in trials]
+        steps = [0 if t is None else t.steps for t in trials]
+        _fill(self._rate, rates)
+        _fill(self._decay, decays)
+        _fill(self._step, steps)
+
+    def step(self) -> None:
+        """Apply the gradients once."""
+        params, first, second = self._bank.params, self._bank.first, self._bank.second
+        self._step.add_(1)
+        params.mul_(self._decay)
+        first.lerp_(self._grads, 1 - BETAS[0])
+        second.mul_(BETAS[1]).addcmul_(self._grads, self._grads, value=1 - BETAS[1])
+        torch.sqrt(second, out=self._denominator)
+        # rate * (m / c1) / (sqrt(v / c2) + eps) = m / (sqrt(v) * a + b), a lane's a and b small tensors
+        first_correction = (1 - BETAS[0] ** self._step) / self._rate
+        second_correction = (1 - BETAS[1] ** self._step).sqrt_()
+        self._denominator.mul_((first_correction / second_correction).float())
+        self._denominator.add_((first_correction * EPS).float())
+        params.addcdiv_(first, self._denominator, value=-1)
+
+    @property
+    def counters(self) -> tuple[torch.Tensor, ...]:
+        """The steps, for bias correction."""
+        return (self._step,)
+
+
+class StackedSgd:
+    """SGD with momentum over all lanes at once  # [L, P]."""
+
+    def __init__(self, bank: Bank, grads: torch.Tensor) -> None:
+        self._bank = bank
+        self._grads = grads
+        lanes, device = len(grads), grads.device
+        self._rate, self._decay, self._momentum = (torch.zeros(lanes, 1, device=device) for _ in range(3))
+
+    def prepare(self, trials: Sequence[LaneTrial | None]) -> None:
+        """Take the rates; an empty lane's is zero."""
+        _fill(self._rate, [0.0 if t is None else -t.learning_rate for t in trials])
+        _fill(self._decay, [0.0 if t is None else t.config.weight_decay for t in trials])
+        _fill(self._momentum, [0.0 if t is None else t.config.momentum for t in trials])
+
+    def step(self) -> None:
+        """Apply the gradients once."""
+        params, first = self._bank.params, self._bank.first
+        self._grads.addcmul_(params, self._decay)
+        first.mul_(self._momentum).add_(self._grads)
+        params.addcmul_(first, self._rate)
+
+    @property
+    def counters(self) -> tuple[torch.Tensor, ...]:
+        """None."""
+        return ()
+
+
+def _fill(column: torch.Tensor, values: Sequence[float]) -> None:
+    column.copy_(torch.tensor(values, dtype=torch.float64).unsqueeze(1))

@@ -1,0 +1,186 @@
+"""The lanes of one device, as an executor uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import torch
+
+from trainables.lanes.event import LaneEvent
+from trainables.lanes.grouping import can_stack, group_key
+from trainables.lanes.looped import LoopedLanes, Start
+from trainables.lanes.measure import faster_mode, sample
+from trainables.lanes.products import products_for
+from trainables.lanes.stacked import StackedLanes
+from trainables.loop import batch_bounds
+
+MODES = ("auto", "stacked", "looped")
+MEASURED_LANES = 16
+"""Lanes that are stacked to decide between the modes; more would not change the answer."""
+
+
+class LaneWorker:
+    """Holds one device and trains many trials at once, a lane each.
+
+    A trial's curve depends on its configuration, its seed and the data. On CPU it is the same bit for bit
+    whatever its lane, its neighbours and their number: every operation treats each lane alone. On a GPU
+    the library may choose another product kernel for another number of lanes.
+
+    Args:
+        data: the examples, on ``device``; for trainables of another kind whatever ``start`` takes.
+        device: where the trials train.
+        lanes: how many trials at once, over all groups.
+        precision: of the matrix products: ``fp32``, or ``bf16`` (weights and moments stay fp32).
+        mode: ``stacked``, ``looped``, or ``auto``: for each group whichever was measured faster.
+        start: (config, data, *, seed, device) -> run with ``step``, ``state_dict``, ``load_state_dict``;
+            used by looped lanes; the plain loop by default.
+        threads: CPU threads for stacks; by default as many as torch uses.
+
+    Attributes:
+        lanes: the capacity.
+        modes: for each group that was seated how it trains, ``stacked`` or ``looped``.
+
+    Raises:
+        ValueError: lanes below 1, an unknown mode or precision, or a precision that the device lacks.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        *,
+        device: torch.device,
+        lanes: int,
+        precision: str = "fp32",
+        mode: str = "auto",
+        start: Start | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if lanes < 1:
+            raise ValueError(f"lanes must be >= 1, got {lanes}")
+        if mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+        products_for(precision, device)
+        self.lanes = lanes
+        self.modes: dict[Hashable, str] = {}
+        self._data = data
+        self._device = device
+        self._precision = precision
+        self._mode = mode
+        self._start = start
+        self._threads = threads
+        self._looped = self._looped_lanes(data)
+        self._stacked: StackedLanes | None = None
+        self._seats: dict[int, StackedLanes | LoopedLanes] = {}
+
+    @property
+    def free(self) -> int:
+        """Lanes that hold no trial."""
+        return self.lanes - len(self._seats)
+
+    def seat(self, ticket: int, config: Any, *, seed: int, state: dict[str, Any] | None = None) -> None:
+        """Put a trial into a free lane.
+
+        Args:
+            ticket: the caller's number for the trial.
+            config: the trial's configuration.
+            seed: the trial's seed.
+            state: what ``state_dict`` of a lane or of the plain loop returned, to continue from.
+
+        Raises:
+            ValueError: no lane is free, the ticket is taken, or such a trial cannot be stacked and the
+                mode is ``stacked``.
+            Exception: what ``start`` raised, or a state that does not fit; the lane stays free.
+        """
+        if ticket in self._seats:
+            raise ValueError(f"trial {ticket} already holds a lane")
+        if self.free < 1:
+            raise ValueError(f"no lane is free for trial {ticket}: all {self.lanes} are taken")
+        kind = self._kind(config)
+        trial = kind.seat(ticket, config, seed=seed)
+        if state is not None:
+            try:
+                trial.load_state_dict(state)
+            except Exception:
+                kind.retire(ticket)
+                raise
+        self._seats[ticket] = kind
+
+    def retire(self, ticket: int) -> None:
+        """Free the trial's lane, whatever became of the trial."""
+        self._seat_of(ticket).retire(ticket)
+        del self._seats[ticket]
+
+    def advance(self) -> dict[int, LaneEvent]:
+        """Train one epoch of every seated trial, groups one after another; return an event for each.
+
+        A trial whose report has a ``stop``, or that raised, is to be retired before the next call.
+        """
+        events = self._looped.advance()
+        if self._stacked is not None:
+            events |= self._stacked.advance()
+        return events
+
+    def state_dict(self, ticket: int) -> dict[str, Any]:
+        """Return the trial's checkpoint, in the format of the plain loop."""
+        return self._seat_of(ticket).trial(ticket).state_dict()
+
+    def compact(self, lanes: int) -> None:
+        """Shrink to ``lanes`` lanes once no trial waits for one, so that empty ones cost nothing.
+
+        Raises:
+            ValueError: fewer than are seated, or than 1, or more than there are.
+        """
+        if not max(1, len(self._seats)) <= lanes <= self.lanes:
+            raise ValueError(f"lanes must be between {max(1, len(self._seats))} (seated) and {self.lanes}, got {lanes}")
+        self.lanes = lanes
+        if self._stacked is not None:
+            self._stacked.compact()
+
+    def close(self) -> None:
+        """End the threads; the worker is of no use afterwards."""
+        if self._stacked is not None:
+            self._stacked.close()
+
+    def _seat_of(self, ticket: int) -> StackedLanes | LoopedLanes:
+        if ticket not in self._seats:
+            raise KeyError(f"trial {ticket} holds no lane")
+        return self._seats[ticket]
+
+    def _kind(self, config: Any) -> StackedLanes | LoopedLanes:
+        """Return the lanes that a trial of ``config`` belongs in."""
+        key = group_key(config)
+        if key not in self.modes:
+            self.modes[key] = self._mode_for(config)
+        if self.modes[key] == "looped" or self._too_small_for_norm(config):
+            return self._looped
+        if self._stacked is None:
+            self._stacked = self._stacked_lanes(self._data)
+        return self._stacked
+
+    def _mode_for(self, config: Any) -> str:
+        if not can_stack(config):
+            if self._mode == "stacked":
+                raise ValueError(f"a {type(config).__name__} cannot be stacked; use mode looped")
+            return "looped"
+        if self._mode != "auto":
+            return self._mode
+        part, _ = sample(self._data, config.batch_size)
+        stacked = self._stacked_lanes(part)
+        try:
+            return faster_mode(stacked, self._looped_lanes(part), config, lanes=min(self.lanes, MEASURED_LANES))
+        finally:
+            stacked.close()
+
+    def _too_small_for_norm(self, config: Any) -> bool:
+        # batch norm refuses a batch of one example: the loop then says so, for this trial alone
+        if not can_stack(config):
+            return False
+        bounds = batch_bounds(len(self._data.x_train), config.batch_size)
+        return bool(config.batch_norm) and any(stop - start == 1 for start, stop in bounds)
+
+    def _stacked_lanes(self, data: Any) -> StackedLanes:
+        return StackedLanes(data, device=self._device, precision=self._precision, threads=self._threads)
+
+    def _looped_lanes(self, data: Any) -> LoopedLanes:
+        return LoopedLanes(data, device=self._device, precision=self._precision, start=self._start)
