@@ -23,6 +23,7 @@ from search.report.answer import Answer, answer
 from search.study import Study
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
+from trainables.report import SECONDS
 
 if TYPE_CHECKING:
     from search.executors.base import Executor
@@ -194,5 +195,5 @@ def resumed_text(trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> str:
 def _values(epochs: Sequence[EpochRow], metric: str) -> dict[int, dict[int, float]]:
     values: dict[int, dict[int, float]] = defaultdict(dict)
     for row in epochs:
-        values[row.number][row.epoch] = float(row.metrics[metric])
+        values[row.number][row.epoch] = float({**row.metrics, SECONDS: row.seconds}[metric])
     return values

@@ -7,13 +7,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from search.ledger import EpochRow, LedgerWriter, TrialRow
 from search.outcome import Outcome, TrialState
-from search.sampler import Proposal
-from search.scheduler import Decision
 from search.study import Study
 from trainables.report import SECONDS, EpochReport
+
+if TYPE_CHECKING:  # these import Ray, which takes a second; the live view, and so every command, needs this file
+    from search.sampler import Proposal
+    from search.scheduler import Decision
 
 
 @dataclass

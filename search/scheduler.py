@@ -12,7 +12,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 from search.ledger import EpochRow, TrialRow
 from search.outcome import Outcome, StopReason
 from search.study import Objective, Study
-from trainables.report import DIVERGED, EPOCH, MAX_EPOCHS, PATIENCE
+from trainables.report import DIVERGED, EPOCH, MAX_EPOCHS, PATIENCE, SECONDS
 from trainables.report import STOP as REPORTED_STOP
 
 CONTINUE = TrialScheduler.CONTINUE
@@ -107,7 +107,7 @@ class RecordingScheduler(TrialScheduler):  # type: ignore[misc]
             if row.number not in self._replayed:
                 self._inner.on_trial_add(None, TrialKey.of(row.number))
             self._replayed[row.number] = row.epoch
-            result = {**row.metrics, EPOCH: row.epoch}
+            result = {**row.metrics, SECONDS: row.seconds, EPOCH: row.epoch}
             if row.epoch == last[row.number] and trial.stop_reason in ENDS_BY_ITSELF:
                 self._complete(row.number, {**result, REPORTED_STOP: trial.stop_reason})
             elif self._decide(row.number, result) == STOP:

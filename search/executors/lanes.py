@@ -6,6 +6,7 @@ a result goes to the scheduler, then to the sampler; an ending to the scheduler,
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections import deque
 from collections.abc import Mapping
@@ -24,6 +25,9 @@ from trainables.report import EpochReport, to_result
 if TYPE_CHECKING:
     from trainables.lanes import LaneEvent
 
+BACK_OFF_S = 0.5
+"""Wait before a trial whose worker died is tried again; doubled each time."""
+
 WAIT_S = 0.25
 """Longest wait for a worker before the control and the live view have their turn."""
 
@@ -35,6 +39,8 @@ class Lane:
     Attributes:
         reported: the last epoch that was recorded. A trial that continues from an older checkpoint
             trains up to it again, and nothing of that is recorded or decided twice.
+        failures: how often its worker died while training it.
+        not_before: when it may be tried again (monotonic seconds).
     """
 
     trial_id: str
@@ -42,6 +48,8 @@ class Lane:
     seat: Seat
     worker: int
     reported: int = 0
+    failures: int = 0
+    not_before: float = 0.0
 
     @property
     def config(self) -> dict[str, Any]:
@@ -82,11 +90,14 @@ class _Loop:
 
     def run(self) -> None:
         control, recorder = self._search.control, self._search.recorder
-        while control.stopping is None and self._launch():
-            done = self._pool.wait(WAIT_S)
-            if done is not None:
-                self._handle(*done)
-                recorder.flush()
+        while control.stopping is None and (self._launch() or self._waiting):
+            if any(worker.busy for worker in self._workers):
+                done = self._pool.wait(WAIT_S)
+                if done is not None:
+                    self._handle(*done)
+                    recorder.flush()
+            else:
+                time.sleep(WAIT_S)  # every trial left waits for its time to be tried again
             recorder.tick()
         self._end_rest(control.stopping)
 
@@ -116,13 +127,21 @@ class _Loop:
     def _fill(self, index: int, worker: _Worker) -> list[Seat]:
         seats = []
         while len(worker.seated) < worker.lanes:
-            lane = self._waiting.popleft() if self._waiting else self._ask()
+            lane = self._due() or self._ask()
             if lane is None:
                 break
             lane.worker = index
             worker.seated.add(lane.number)
             seats.append(lane.seat)
         return seats
+
+    def _due(self) -> Lane | None:
+        """Return a queued trial whose time has come."""
+        for lane in self._waiting:
+            if time.monotonic() >= lane.not_before:
+                self._waiting.remove(lane)
+                return lane
+        return None
 
     def _compact(self, worker: _Worker) -> int | None:
         """Return fewer lanes for a worker whose queue has drained and that trains at most half of them."""
@@ -190,10 +209,28 @@ class _Loop:
         for number in numbers:
             lane = self._lanes[number]
             lane.seat = replace(lane.seat, resume=True)
+            if number == lost.at and self._give_up(lane, lost):
+                continue
             self._waiting.append(lane)
         worker.seated.clear()
         worker.retire.clear()
         self._pool.replace(index)
+
+    def _give_up(self, lane: Lane, lost: WorkerLost) -> bool:
+        """Count a fault of a trial; end the trial that hung, or that took its worker down too often."""
+        faults = self._search.study.faults
+        lane.failures += 1
+        lane.not_before = time.monotonic() + BACK_OFF_S * 2 ** (lane.failures - 1)
+        if lost.hung:
+            limit_s = faults.trial_timeout_s
+            self._failed(lane, Outcome(StopReason.ERROR, message=f"no report in {limit_s:g} s (--trial-timeout)"))
+        elif lane.failures > faults.max_failures:
+            times = f"{lane.failures} times (--max-failures {faults.max_failures})"
+            message = f"its worker process died while training it, {times}: {lost.reason}"
+            self._failed(lane, Outcome(StopReason.ERROR, message=message))
+        else:
+            return False
+        return True
 
     def _end_rest(self, reason: StopReason | None) -> None:
         """Keep what the running trials have, and record why they did not go on."""

@@ -13,13 +13,14 @@ from search.executors.base import Search
 from search.paths import CHECKPOINTS
 from search.study import Study
 from trainables.checkpoint_store import CheckpointStore, damage_notes
-from trainables.registry import Trainable, find_trainable
+from trainables.registry import Run, Trainable, find_trainable
 
 if TYPE_CHECKING:
     import torch
 
     from trainables.data import Splits
     from trainables.lanes import LaneEvent
+    from trainables.report import EpochReport
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,16 @@ class Advance:
 
 @dataclass(frozen=True)
 class WorkerLost:
-    """A worker died, with its lanes."""
+    """A worker died, with its lanes.
+
+    Attributes:
+        at: the trial that it was training, where that is known.
+        hung: whether it was ended because that trial did not report in time.
+    """
 
     reason: str
+    at: int | None = None
+    hung: bool = False
 
 
 class WorkerPool(Protocol):
@@ -107,9 +115,13 @@ class LaneHost:
         splits: the examples; copied to the device once.
         device: a torch device, or None for the GPU that Ray assigned (CPU if it assigned none).
         checkpoints: folder of the study's checkpoints; every node must see it.
+        marker: file that holds the number of the trial in training, for whoever finds this worker dead
+            or hung; None where nobody looks.
     """
 
-    def __init__(self, study: Study, splits: Splits, *, device: str | None, checkpoints: Path) -> None:
+    def __init__(
+        self, study: Study, splits: Splits, *, device: str | None, checkpoints: Path, marker: Path | None = None
+    ) -> None:
         import torch
 
         from search.executors.choice import choose_number
@@ -119,6 +131,8 @@ class LaneHost:
         self._study = study
         self._trainable: Trainable = find_trainable(study.trainable)
         self._store = CheckpointStore(checkpoints)
+        self._marker = marker
+        self._seating = -1
         self._saved_at = time.monotonic()
         self._seated: set[int] = set()
         data = self._trainable.prepare(splits, where)
@@ -129,7 +143,7 @@ class LaneHost:
             lanes=self._choice.lanes,
             precision=study.lanes.precision,
             mode=study.lanes.mode if self._trainable.stacks else "looped",
-            start=self._trainable.start,
+            start=self._start,
         )
 
     def describe(self) -> tuple[int, str]:
@@ -167,9 +181,15 @@ class LaneHost:
             state, damaged = self._store.latest(seat.number)
             notes += damage_notes(seat.number, state, damaged)
         config = self._trainable.configure(seat.params, max_epochs=self._study.budget.max_epochs)
+        self._seating = seat.number
         self._worker.seat(seat.number, config, seed=seat.seed, state=state)
         self._seated.add(seat.number)
         return int(state["epoch"]) if state else 0
+
+    def _start(self, config: Any, data: Any, *, seed: int, device: torch.device) -> Run:
+        """Start a looped trial; each of its steps says first whose it is."""
+        run = self._trainable.start(config, data, seed=seed, device=device)
+        return run if self._marker is None else _Marked(run, self._marker, self._seating)
 
     def _catch_up(self, seats: Sequence[Seat], notes: list[str]) -> None:
         """Bring trials of an earlier session to the epoch that the ledger has of each.
@@ -187,6 +207,19 @@ class LaneHost:
             behind = {number: epochs - 1 for number, epochs in behind.items()}
         for seat in seats:
             self._seat(seat, notes, states[seat.number])
+
+
+class _Marked:
+    """A run that writes its trial's number into a file before each step."""
+
+    def __init__(self, run: Run, marker: Path, number: int) -> None:
+        self._run, self._marker, self._text = run, marker, f"{number}\n"
+        self.state_dict = run.state_dict
+        self.load_state_dict = run.load_state_dict
+
+    def step(self) -> EpochReport:
+        self._marker.write_text(self._text)
+        return self._run.step()
 
 
 class LocalPool:
@@ -222,9 +255,14 @@ class LocalPool:
 
 @contextmanager
 def open_pool(search: Search) -> Iterator[WorkerPool]:
-    """Yield the workers that the study asks for; Ray is started only where it is needed."""
+    """Yield the workers that the study asks for; Ray is started only where it is needed.
+
+    Stacked trials run our own code and can neither hang nor exit, so they run in this process. Others
+    may do what they like: their worker is a process of its own.
+    """
     study, checkpoints = search.study, search.folder / CHECKPOINTS
-    if study.resources.address is None and study.resources.workers in (None, 1):
+    here = study.resources.address is None and study.resources.workers in (None, 1)
+    if here and find_trainable(study.trainable).stacks:
         yield LocalPool(study, search.splits, checkpoints)
         return
     from search.executors.ray_pool import RayPool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,32 +32,42 @@ class RayPool:
         self._actor_class = ray.remote(LaneHost).options(
             num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_restarts=0
         )
-        self._actors = [self._start() for _ in range(resources.workers or 1)]
+        workers = range(resources.workers or 1)
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        self._markers = [checkpoints / f"worker_{index}.at" for index in workers]
+        self._actors = [self._start(index) for index in workers]
         self._running: dict[Any, int] = {}
+        self._launched = [time.time() for _ in workers]
+        self._hung: dict[int, int | None] = {}
         described = self._describe()
         self.lanes = [lanes for lanes, _ in described]
         self.told = [f"worker {i}: {reason}" for i, (_, reason) in enumerate(described)]
 
     def launch(self, index: int, orders: Orders) -> None:
         """Send ``orders`` to the actor."""
+        self._launched[index] = time.time()
         self._running[self._actors[index].advance.remote(orders)] = index
 
     def wait(self, timeout_s: float) -> tuple[int, Advance | WorkerLost] | None:
         """Return the first actor that is done."""
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
         if not done:
+            self._end_hung()
             return None
         index = self._running.pop(done[0])
         try:
             return index, ray.get(done[0])
         except RayActorError as error:
-            return index, WorkerLost(str(error).strip().splitlines()[0])
+            reason = str(error).strip().splitlines()[0]
+            if index in self._hung:
+                return index, WorkerLost(reason, self._hung.pop(index), hung=True)
+            return index, WorkerLost(reason, self._at(index))
         except RayTaskError as error:
             raise RunError(f"lane worker {index} failed: {error.cause!r}") from error
 
     def replace(self, index: int) -> None:
         """Start another actor; Ray places it where there is room, at once or when a node comes up."""
-        self._actors[index] = self._start()
+        self._actors[index] = self._start(index)
 
     def save(self, numbers: Mapping[int, list[int]]) -> None:
         """Write checkpoints of the seated trials of each worker."""
@@ -67,8 +78,33 @@ class RayPool:
         for actor in self._actors:
             ray.kill(actor)
 
-    def _start(self) -> Any:
-        return self._actor_class.remote(self._study, self._splits, device=None, checkpoints=self._checkpoints)
+    def _start(self, index: int) -> Any:
+        marker = self._markers[index]
+        marker.unlink(missing_ok=True)
+        return self._actor_class.remote(
+            self._study, self._splits, device=None, checkpoints=self._checkpoints, marker=marker
+        )
+
+    def _at(self, index: int) -> int | None:
+        """Return the trial that a worker was training, by the mark it left."""
+        try:
+            return int(self._markers[index].read_text())
+        except (OSError, ValueError):
+            return None
+
+    def _end_hung(self) -> None:
+        """Kill the workers in which a trial has taken longer than the study allows."""
+        limit_s = self._study.faults.trial_timeout_s
+        if limit_s is None:
+            return
+        for index in self._running.values():
+            marker = self._markers[index]
+            if index in self._hung or not marker.exists():
+                continue  # without a mark it is still starting, or its trials are stacked and cannot hang
+            since = max(marker.stat().st_mtime, self._launched[index])
+            if time.time() - since > limit_s:
+                self._hung[index] = self._at(index)
+                ray.kill(self._actors[index])
 
     def _describe(self) -> list[tuple[int, str]]:
         try:

@@ -1,10 +1,12 @@
 """Plays a search without Ray: calls sampler and scheduler in the order in which Ray Tune's controller does."""
 
 import math
+from collections import defaultdict
 
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from search.outcome import Outcome, StopReason
 from search.sampler import OptunaSampler
 from search.scheduler import build_scheduler
 from tests.search.conftest import Handle
@@ -17,46 +19,75 @@ class Drive:
     Args:
         study: its budget and its scheduler count.
         curve: params -> values by epoch, as many as the trial would report; None where it raises.
+        writer: of the ledger that takes the facts, if any.
     """
 
-    def __init__(self, study, curve=lambda params: [1.0]):
-        self.study, self.curve = study, curve
+    def __init__(self, study, curve=lambda params: [1.0], *, writer=None):
+        self.study, self.curve, self.writer = study, curve, writer
         self.scheduler = build_scheduler(study)
         self.sampler = OptunaSampler(study, self.scheduler)
         self.configs = []
         self.ended = {}
 
+    def replay(self, ledger, study_id):
+        """Take up what an earlier search left in ``ledger``."""
+        epochs, trials = ledger.epochs(study_id), ledger.trials(study_id)
+        values = defaultdict(dict)
+        for row in epochs:
+            values[row.number][row.epoch] = row.metrics[self.study.objective.metric]
+        self.scheduler.replay(epochs, trials)
+        self.sampler.replay(trials, values)
+        return self
+
     def ask(self):
         """Return the next config, or None at the end."""
-        config = self.sampler.suggest(f"t{len(self.configs)}")
+        trial_id = f"t{len(self.configs)}"
+        config = self.sampler.suggest(trial_id)
         if config == Searcher.FINISHED:
             return None
         self.configs.append(config)
+        if self.writer is not None and not config["resumed"]:
+            asked = self.sampler.proposal(trial_id)
+            self.writer.trial_started(
+                asked.number,
+                asked.params,
+                config_hash=asked.config_hash,
+                seed=asked.seed,
+                sampler_attrs=asked.sampler_attrs,
+                repeats=asked.repeats,
+            )
         return config
 
-    def train(self, config):
-        """Report one trial from its first epoch to its end."""
-        trial, trial_id = Handle(config["number"]), f"t{self.configs.index(config)}"
+    def train(self, config, *, until=None):
+        """Report one trial to its end, or up to the epoch ``until``; one that was resumed goes on."""
+        number, trial_id = config["number"], f"t{self.configs.index(config)}"
+        trial = Handle(number)
         self.scheduler.on_trial_add(None, trial)
-        result = None
         for epoch, value in enumerate(self.curve(config["params"]), 1):
+            if epoch <= config["epochs_before"]:
+                continue
             if value is None:
                 self.scheduler.on_trial_error(None, trial)
                 self.sampler.on_trial_complete(trial_id, error=True)
-                self.ended[config["number"]] = "error"
-                return
+                return self._end(number, Outcome(StopReason.ERROR))
             result = self.result(epoch, value)
-            if result["stop"] is not None:
+            stopped = result["stop"] is not None
+            stopped = stopped or self.scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
+            if self.writer is not None:
+                self.writer.epoch(number, epoch, seconds=0.0, metrics=result["metrics"])
+            if stopped:
                 self.scheduler.on_trial_complete(None, trial, result)
                 self.sampler.on_trial_complete(trial_id, result=result)
-                self.ended[config["number"]] = result["stop"]
-                return
-            if self.scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP:
-                self.sampler.on_trial_complete(trial_id, result=result)
-                self.ended[config["number"]] = self.scheduler.outcome(config["number"], None).label
-                return
+                return self._end(number, self.scheduler.outcome(number, result["stop"]))
             self.sampler.on_trial_result(trial_id, result)
+            if epoch == until:
+                return None
         raise AssertionError("the curve is shorter than max_epochs")
+
+    def _end(self, number, outcome):
+        self.ended[number] = outcome.label
+        if self.writer is not None:
+            self.writer.trial_ended(number, outcome)
 
     def result(self, epoch, value):
         """Return what a trial reports after ``epoch``."""

@@ -69,3 +69,23 @@ def test_a_stop_can_be_requested_without_a_signal():
     control.request(signal.SIGINT)
     assert control.stopping is StopReason.USER
     assert control.exit_code == 130
+
+
+CHILDREN = """
+import subprocess, sys, time
+import psutil
+from search.control import kill_children
+grandchild = "import time; time.sleep(600)"
+child = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {grandchild!r}]); time.sleep(600)"
+process = subprocess.Popen([sys.executable, "-c", child])
+while len(family := psutil.Process().children(recursive=True)) < 2:
+    time.sleep(0.01)
+kill_children()
+_, alive = psutil.wait_procs(family, timeout=60)
+print(len(family), [p.pid for p in alive if p.status() != psutil.STATUS_ZOMBIE])
+"""
+
+
+def test_children_and_theirs_are_killed():
+    run = subprocess.run([sys.executable, "-c", CHILDREN], capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "2 []", run.stderr

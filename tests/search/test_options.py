@@ -175,6 +175,13 @@ GIVEN = [
         ("http://127.0.0.1:5000", True),
     ),
     ("tracking", "offline", lambda s: (s.tracking.uri, s.tracking.enabled), (None, False)),
+    ("cpus_per_worker", 2.0, lambda s: s.resources.cpus_per_worker, 2.0),
+    ("gpus_per_worker", 0.5, lambda s: s.resources.gpus_per_worker, 0.5),
+    ("lanes", "6", lambda s: s.lanes.lanes, 6),
+    ("precision", "bf16", lambda s: s.lanes.precision, "bf16"),
+    ("max_failures", 1, lambda s: s.faults.max_failures, 1),
+    ("abort_after_failures", 7, lambda s: s.faults.abort_after, 7),
+    ("trial_timeout", 9.0, lambda s: s.faults.trial_timeout_s, 9.0),
     ("checkpoint_every", 5.0, lambda s: s.checkpoint_every_s, 5.0),
     ("set_", ["dropout.high=0.3"], lambda s: s.space["dropout"].distribution.high, 0.3),
     ("set_", ["hidden=16-8"], lambda s: s.settings["hidden"], "16-8"),
@@ -190,6 +197,11 @@ def test_an_option_changes_its_own_field(home, option, value, read, expected):
 def test_a_cluster_is_asked_for_its_gpus_only_once_it_is_joined(home):
     study = resolve(Options(KIND, home=home, gpus_per_trial=MANY, address="auto"))
     assert study.resources.gpus_per_trial == MANY
+
+
+def test_a_cluster_cannot_be_driven_through_ray_client(home):
+    (line,) = errors_of(home, address="ray://head:10001")
+    assert line.startswith("--address ray://head:10001: a search cannot drive a cluster through Ray Client; submit it")
 
 
 def test_a_file_of_changes_is_read_and_set_has_the_last_word(home):
@@ -277,5 +289,4 @@ def test_data_are_loaded_as_the_study_says(home):
 
 def test_every_option_is_tried_here():
     tried = {option for option, *_ in GIVEN} | {option for options, _ in BAD for option in options}
-    untried = {f.name for f in dataclasses.fields(Options)} - tried
-    assert untried <= {"home", "gpus_per_worker", "cpus_per_worker", "lanes", "precision"}  # of the lanes executor
+    assert {f.name for f in dataclasses.fields(Options)} - tried == {"home"}  # given everywhere

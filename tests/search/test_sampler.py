@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from search.ledger import LedgerWriter
 from search.sampler import OptunaSampler, points, trial_seed
 from search.scheduler import build_scheduler
 from search.study import SAMPLERS
@@ -307,13 +308,8 @@ def test_a_complete_trial_whose_objective_was_never_finite_does_not_end_the_sear
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_goes_on_after_pruned_diverged_and_failed_trials(sampler):
-    kinds = [[0.5, 0.4, 0.3, 0.2], [0.9, 0.9, 0.9, 0.9], [0.4, math.nan], [math.nan], [0.3, None], [None]]
-
-    def curve(params):
-        return kinds[int(hash_params(params), 16) % len(kinds)]
-
     study = make_study(SPACE, sampler=sampler, budget={"trials": 24, "max_epochs": 4}, scheduler={"grace": 2})
-    drive = Drive(study, curve).run()
+    drive = Drive(study, mixed).run()
     assert len(drive.configs) == 24
     assert set(drive.ended.values()) >= {"max_epochs", "diverged", "error"}
     states = {t.state for t in told(drive)}
@@ -324,3 +320,50 @@ def test_a_sampler_is_not_told_by_ray_what_to_optimise():
     study = make_study(SMALL, objective={"metric": "val_accuracy", "mode": "max"})
     sampler = OptunaSampler(study, build_scheduler(study))
     assert (sampler.metric, sampler.mode) == ("val_accuracy", "max")
+
+
+KINDS = [[0.5, 0.4, 0.3, 0.2], [0.9, 0.9, 0.9, 0.9], [0.4, math.nan], [math.nan], [0.3, None], [0.2, 0.1, 0.1, 0.1]]
+
+
+def mixed(params):
+    """Return a curve of one of several kinds, drawn by the parameters."""
+    return KINDS[int(hash_params(params), 16) % len(KINDS)]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("space", [SPACE, SMALL], ids=["conditional", "finite"])
+def test_a_sampler_that_replays_the_ledger_proposes_what_it_would_have(ledger, study_id, sampler, space):
+    study = make_study(space, sampler=sampler, budget={"trials": 18, "max_epochs": 4}, scheduler={"grace": 2})
+    whole = Drive(study, mixed).run()
+    done = 13
+    first = Drive(study, mixed, writer=LedgerWriter(ledger, study_id))
+    for _ in range(min(done, len(whole.configs) - 2)):
+        first.train(first.ask())
+    first.writer.flush()
+    resumed = Drive(study, mixed).replay(ledger, study_id).run()
+    assert first.configs + resumed.configs == whole.configs
+    assert {**first.ended, **resumed.ended} == whole.ended
+
+
+def test_a_trial_that_was_cut_off_comes_back_first_and_keeps_its_values(ledger, study_id):
+    study = make_study(SPACE, budget={"trials": 14, "max_epochs": 4}, scheduler=NONE)
+    whole = Drive(study, mixed).run()
+    cut = next(i for i, config in enumerate(whole.configs) if i > 2 and len(mixed(config["params"])) == 4)
+    first = Drive(study, mixed, writer=LedgerWriter(ledger, study_id))
+    for _ in range(cut):
+        first.train(first.ask())
+    first.train(first.ask(), until=2)
+    first.writer.flush()
+
+    resumed = Drive(study, mixed).replay(ledger, study_id)
+    assert not resumed.sampler.finished
+    assert resumed.sampler.next_number == cut
+    config = resumed.ask()
+    assert (config["number"], config["resumed"], config["epochs_before"]) == (cut, True, 2)
+    assert {**config, "resumed": False, "epochs_before": 0} == whole.configs[cut]
+    resumed.train(config)
+    assert [t.intermediate_values for t in resumed.sampler._optuna.trials][-1] == dict(
+        enumerate(mixed(config["params"]), 1)
+    )
+    resumed.run()
+    assert resumed.configs[1:] == whole.configs[cut + 1 :]

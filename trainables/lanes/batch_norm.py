@@ -93,8 +93,8 @@ class LaneBatchNorm:
         self._dot.mul_(self._inverse).mul_(-1 / batch)
         self._sum.mul_(self._scale).mul_(-1 / batch)
         if off is not None:
-            for small in (self._beta_grad, self._gamma_grad, self._dot, self._sum):
-                small.masked_fill_(off, 0)
+            self._dot.masked_fill_(off, 0)
+            self._sum.masked_fill_(off, 0)
         torch.addcmul(grad, x, self._dot, out=grad)
         torch.addcmul(self._sum, grad, self._scale, out=grad)
 

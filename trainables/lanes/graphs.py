@@ -13,6 +13,11 @@ WARM_UP_STEPS = 3
 """Before a capture, as the PyTorch manual asks: libraries set up their workspaces in the first calls."""
 
 
+def graphed(device: torch.device) -> bool:
+    """Say whether steps on ``device`` run as graphs."""
+    return device.type == "cuda"
+
+
 class StepGraphs:
     """Runs a step through a graph for each batch size and set of features, captured when first needed.
 

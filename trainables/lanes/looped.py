@@ -65,5 +65,6 @@ class LoopedLanes:
 
     def _casting(self) -> AbstractContextManager[Any]:
         if self._precision == "bf16":
-            return torch.autocast(self._device.type, torch.bfloat16)
+            # its cache would keep the weights as the first batch of the step found them
+            return torch.autocast(self._device.type, torch.bfloat16, cache_enabled=False)
         return nullcontext()

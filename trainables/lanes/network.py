@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from trainables.config import MlpConfig
 from trainables.lanes.activations import Activation
 from trainables.lanes.bank import Bank
 from trainables.lanes.batch_norm import LaneBatchNorm
@@ -47,23 +48,17 @@ class Knobs:
     """The settings that differ from lane to lane, as tensors that an operation can broadcast."""
 
     def __init__(self, lanes: int, device: torch.device) -> None:
-        self.threshold = torch.zeros(lanes, 1, 1, dtype=torch.int16, device=device)
+        self.threshold = torch.full((lanes, 1, 1), threshold(0.0), dtype=torch.int16, device=device)
         self.keep_scale = torch.ones(lanes, 1, 1, device=device)
         self.norm_off = torch.ones(lanes, 1, 1, dtype=torch.bool, device=device)
         self.l1 = torch.zeros(lanes, 1, device=device)
-        self.clear(range(lanes))
 
-    def set_lane(self, lane: int, *, dropout: float, batch_norm: bool, l1: float) -> None:
+    def set_lane(self, lane: int, config: MlpConfig) -> None:
         """Take a trial's settings."""
-        self.threshold[lane] = threshold(dropout)
-        self.keep_scale[lane] = keep_scale(dropout)
-        self.norm_off[lane] = not batch_norm
-        self.l1[lane] = l1
-
-    def clear(self, lanes: Sequence[int]) -> None:
-        """Set lanes to nothing dropped, normalised or penalised."""
-        for lane in lanes:
-            self.set_lane(lane, dropout=0.0, batch_norm=False, l1=0.0)
+        self.threshold[lane] = threshold(config.dropout)
+        self.keep_scale[lane] = keep_scale(config.dropout)
+        self.norm_off[lane] = not config.batch_norm
+        self.l1[lane] = config.l1_penalty
 
 
 class _Padded:

@@ -10,7 +10,7 @@ import torch
 from trainables.lanes.activations import ACTIVATIONS
 from trainables.lanes.bank import Bank
 from trainables.lanes.feed import Batch, Feed
-from trainables.lanes.graphs import StepGraphs
+from trainables.lanes.graphs import StepGraphs, graphed
 from trainables.lanes.grouping import GroupKey
 from trainables.lanes.layout import Layout
 from trainables.lanes.network import Features, Network, Scratch
@@ -56,7 +56,7 @@ class Stack:
         self._feed = Feed(data, lanes=lanes, batch_size=key.batch_size, hidden=key.hidden)
         self._scratch: dict[int, Scratch] = {}
         self._step: Callable[[Batch, Features], None] = self._train
-        if device.type == "cuda":
+        if graphed(device):
             changed = (*self._bank.tensors, self._network.loss_sum, *self._update.counters)
             self._step = StepGraphs(self._train, changed)
 
@@ -80,15 +80,13 @@ class Stack:
         row.copy_(trial.bank)
         trial.bank = row
         self.trials[lane] = trial
-        config = trial.config
-        self._network.knobs.set_lane(lane, dropout=config.dropout, batch_norm=config.batch_norm, l1=config.l1_penalty)
+        self._network.knobs.set_lane(lane, trial.config)
 
     def retire(self, trial: LaneTrial) -> None:
-        """Free the trial's lane; zeros stay behind, which no operation is slow on."""
+        """Free the trial's lane; zeros stay behind: no NaN, and no numbers that are slow."""
         lane = self.trials.index(trial)
         self.trials[lane] = None
         self._bank.lane(lane).zero_()
-        self._network.knobs.clear([lane])
 
     def advance(self) -> list[tuple[LaneTrial, EpochReport]]:
         """Train and validate every seated trial for one epoch."""

@@ -39,7 +39,12 @@ def build_update(layout: Layout, bank: Bank, grads: torch.Tensor, *, optimizer: 
     """
     if bank.params.device.type == "cpu":
         return FusedByLane(layout, bank, grads, optimizer=optimizer)
-    return (StackedAdamW if optimizer == "adamw" else StackedSgd)(bank, grads)
+    return stacked_update(bank, grads, optimizer=optimizer)
+
+
+def stacked_update(bank: Bank, grads: torch.Tensor, *, optimizer: str) -> Update:
+    """Return the optimiser that a graph can capture."""
+    return StackedAdamW(bank, grads) if optimizer == "adamw" else StackedSgd(bank, grads)
 
 
 class FusedByLane:

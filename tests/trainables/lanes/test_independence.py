@@ -103,6 +103,18 @@ def test_a_diverged_trial_that_stays_seated_touches_no_other() -> None:
     assert found == expected
 
 
+def test_a_lane_that_diverged_is_left_clean() -> None:
+    worker = stacked(digits(), 1)
+    worker.seat(0, MlpConfig(max_epochs=2, hidden=(24,), learning_rate=1e30), seed=0)
+    worker.advance()
+    lanes = worker._stacked
+    assert lanes is not None
+    bank = lanes.trial(0).bank
+    assert not bank.params.isfinite().all()
+    worker.retire(0)
+    assert not any(tensor.any() for tensor in bank.tensors)
+
+
 def test_compacting_and_retiring_leave_no_trace() -> None:
     trials = list(enumerate(mixed("relu", "adamw", hidden=(24, 16), batch_size=64)))
     expected = curves(stacked(digits(), 9), trials)

@@ -1,0 +1,54 @@
+"""Trainables that go wrong on purpose; named by ``tests.contracts.faulty:Class`` in a study."""
+
+import os
+import time
+
+from trainables.registry import MlpTrainable
+
+
+class Looped(MlpTrainable):
+    """The MLP, trained one model after another: the same curves, nothing stacked."""
+
+    stacks = False
+
+
+class _Breaks(Looped):
+    """Breaks in the third epoch of trial seeds that ``SEED_MODULUS`` divides."""
+
+    def start(self, config, data, *, seed, device):
+        run = super().start(config, data, seed=seed, device=device)
+        return _Breaking(run, self.break_now) if config.plateau_patience == 5 else run
+
+    def break_now(self):
+        raise NotImplementedError
+
+
+class _Breaking:
+    def __init__(self, run, break_now):
+        self._run, self._break_now = run, break_now
+        self.state_dict, self.load_state_dict = run.state_dict, run.load_state_dict
+
+    def step(self):
+        if self._run.epoch == 2:
+            self._break_now()
+        return self._run.step()
+
+
+class Raises(_Breaks):
+    def break_now(self):
+        raise ValueError("this trial is wrong")
+
+
+class OutOfMemory(_Breaks):
+    def break_now(self):
+        raise MemoryError("no room")
+
+
+class Exits(_Breaks):
+    def break_now(self):
+        os._exit(7)
+
+
+class Hangs(_Breaks):
+    def break_now(self):
+        time.sleep(600)

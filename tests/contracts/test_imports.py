@@ -1,0 +1,150 @@
+"""The arrows of the design: who may import whom, read from the source, and what a driver then really loads."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("search", "trainables", "spaces")
+FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+ALLOWED = {"search": {"search", "trainables", "spaces"}, "trainables": {"trainables"}, "spaces": {"spaces"}}
+"""Of our own packages, which one a file of each may import."""
+
+OWNERS = {
+    "ray": (
+        "search/sampler.py",
+        "search/scheduler.py",
+        "search/executors/",
+        "search/resources.py",
+        "trainables/tune.py",
+    ),
+    "mlflow": ("search/tracking.py",),
+}
+"""Of the services, the files and folders that may import each."""
+
+HEAVY = ("torch", "ray", "mlflow", "torchvision", "sklearn", "pandas")
+"""Slow to import: a command that only prints its help, or a usage error, must not pay for them."""
+
+
+def imported(path):
+    """Return the dotted names that a file imports, wherever in it, but not for the type checker alone."""
+    tree = ast.parse((ROOT / path).read_text())
+    typing_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+        for statement in block.body
+        for node in ast.walk(statement)
+    }
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            found = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        names += [(name, id(node) in typing_only) for name in found]
+    return names
+
+
+def tops(path, *, with_typing=True):
+    """Return the top-level packages that a file imports."""
+    return {name.partition(".")[0] for name, typing in imported(path) if with_typing or not typing}
+
+
+def loaded_after(statement):
+    """Return the heavy modules that a fresh interpreter has loaded after ``statement``."""
+    code = f"import sys\n{statement}\nprint(*sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    modules = set(run.stdout.split())
+    assert "search" in modules
+    return modules & set(HEAVY)
+
+
+def test_there_is_something_to_look_at():
+    assert {path.parts[0] for path in FILES} == set(PACKAGES)
+    assert len(FILES) > 30
+    assert ("search.scheduler", False) in imported(Path("search/sampler.py"))
+    assert "torch" in tops(Path("trainables/loop.py"))
+    assert ("torch", True) in imported(Path("trainables/registry.py"))  # for the type checker alone
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_our_own_packages_are_imported_one_way(path):
+    ours = tops(path) & set(PACKAGES)
+    assert ours <= ALLOWED[path.parts[0]]
+
+
+@pytest.mark.parametrize("service", OWNERS)
+def test_a_service_is_imported_by_its_owners_alone(service):
+    importers = {path.as_posix() for path in FILES if service in tops(path)}
+    strangers = {path for path in importers if not path.startswith(OWNERS[service])}
+    assert strangers == set()
+    assert importers  # else the name is misspelt here
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "search"], ids=str)
+def test_inside_search_nothing_below_imports_the_executors_or_the_commands(path):
+    above = {
+        "search.run": ("search/cli.py", "search/run.py", "search/__main__.py"),
+        "search.cli": ("search/cli.py", "search/__main__.py"),
+        "search.executors": (
+            "search/executors/",
+            "search/engine.py",
+            "search/run.py",
+            "search/cli.py",
+            "search/options.py",
+        ),
+    }
+    for module, importers in above.items():
+        imports_it = any(name == module or name.startswith(f"{module}.") for name, _ in imported(path))
+        assert not imports_it or path.as_posix().startswith(importers), f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("path", ["search/study.py", "search/outcome.py"])
+def test_what_the_scheduler_and_the_sampler_stand_on_knows_neither(path):
+    names = {name for name, _ in imported(Path(path))}
+    assert not names & {"search.sampler", "search.scheduler", "search.ledger", "search.engine"}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[:2] == ("search", "report")], ids=str)
+def test_a_report_reads_frames_and_nothing_else_of_the_service(path):
+    names = {name for name, typing in imported(path) if not typing and name.startswith("search.")}
+    assert all(name.startswith(("search.report", "search.outcome")) for name in names)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "spaces"], ids=str)
+def test_a_space_knows_optunas_distributions_and_nothing_else_of_optuna(path):
+    names = {name for name, _ in imported(path) if name.partition(".")[0] == "optuna"}
+    assert all(name.startswith("optuna.distributions") for name in names)
+
+
+@pytest.mark.parametrize("statement", ["import search.run", "import search.cli", "import search.run, search.cli"])
+def test_the_commands_start_without_anything_heavy(statement):
+    assert loaded_after(statement) == set()
+
+
+def test_a_resolved_study_needs_nothing_heavy():
+    statement = (
+        "from pathlib import Path\nfrom search.options import Options, resolve\n"
+        "resolve(Options('regularization', home=Path('nowhere')))"
+    )
+    assert loaded_after(statement) == set()
+
+
+@pytest.mark.parametrize("module", ["search.executors.tune", "trainables.tune"])
+def test_the_driver_of_ray_tune_starts_without_torch(module):
+    loaded = loaded_after(f"import search, {module}")
+    assert "ray" in loaded
+    assert not loaded & {"torch", "torchvision", "sklearn", "mlflow"}
+
+
+def test_the_tracker_starts_without_torch_and_ray():
+    assert not loaded_after("import search.tracking") & {"torch", "torchvision", "ray"}

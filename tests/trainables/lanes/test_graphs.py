@@ -1,0 +1,117 @@
+"""What runs on a GPU, run on CPU: stacked optimisers, and steps through graphs, with CUDA's part played."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.trainables.lanes.cases import digits, lane_curves, stacked
+from trainables.config import MlpConfig
+from trainables.lanes import graphs
+from trainables.lanes import stack as stacks
+from trainables.lanes.feed import Batch
+from trainables.lanes.graphs import StepGraphs
+from trainables.lanes.network import Features
+from trainables.lanes.updates import build_update, stacked_update
+
+
+class PlayedGraph:
+    """Holds the step that was run while it was captured, and runs it again."""
+
+    captured = 0
+    replayed = 0
+
+    def __init__(self) -> None:
+        self.step: Callable[[], None] = lambda: None
+
+    def replay(self) -> None:
+        type(self).replayed += 1
+        self.step()
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> type[PlayedGraph]:
+    """As in CUDA, what runs inside ``torch.cuda.graph`` is recorded and not executed."""
+    recording: list[PlayedGraph] = []
+
+    @contextmanager
+    def capture(graph: PlayedGraph) -> Iterator[None]:
+        recording.append(graph)
+        yield
+        recording.pop()
+
+    class Recorded(StepGraphs):
+        def __init__(self, step: Callable[[Batch, Features], None], changed: Any) -> None:
+            def recorded(batch: Batch, features: Features) -> None:
+                if recording:
+                    PlayedGraph.captured += 1
+                    recording[-1].step = lambda: step(batch, features)
+                else:
+                    step(batch, features)
+
+            super().__init__(recorded, changed)
+
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    cuda = SimpleNamespace(
+        Stream=lambda: stream,
+        current_stream=lambda: stream,
+        stream=lambda side: nullcontext(),
+        CUDAGraph=PlayedGraph,
+        graph=capture,
+    )
+    monkeypatch.setattr(graphs, "torch", SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(stacks, "graphed", lambda device: True)
+    monkeypatch.setattr(stacks, "StepGraphs", Recorded)
+    monkeypatch.setattr(
+        stacks,
+        "build_update",
+        lambda layout, bank, grads, optimizer: stacked_update(bank, grads, optimizer=optimizer),
+    )
+    PlayedGraph.captured = PlayedGraph.replayed = 0
+    return PlayedGraph
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_graphs_give_the_same_curves(optimizer: str, played: type[PlayedGraph]) -> None:
+    """Lanes are retired and refilled, schedules move the rates; the graphs stay."""
+    trials = [
+        (
+            i,
+            MlpConfig(
+                max_epochs=2 + i,
+                hidden=(8, 6),
+                optimizer=optimizer,
+                learning_rate=0.01,
+                dropout=0.3,
+                batch_norm=i % 2 == 0,
+                l1_penalty=1e-4,
+                weight_decay=0.1 * i,
+                schedule="step",
+                step_size=1,
+            ),
+        )
+        for i in range(5)
+    ]
+    found = lane_curves(stacked(digits(), 2), trials)
+    epochs = sum(len(reports) for reports in found.values())
+    # two batch sizes; both, one or no trial with batch norm; and one trial may be left alone in the end
+    assert 2 <= played.captured <= 8
+    assert played.replayed >= 4 * epochs / 2
+    with pytest.MonkeyPatch.context() as plain:
+        plain.setattr(stacks, "graphed", lambda device: False)
+        plain.setattr(stacks, "build_update", build_update)
+        expected = lane_curves(stacked(digits(), 2), trials)
+    for ticket, reports in expected.items():
+        for a, b in zip(found[ticket], reports, strict=True):
+            # float32, 30 updates by another formula
+            assert a.metrics["val_loss"] == pytest.approx(b.metrics["val_loss"], rel=1e-5)
+
+
+def test_steps_are_graphs_on_cuda_alone() -> None:
+    assert graphs.graphed(torch.device("cuda"))
+    assert not graphs.graphed(torch.device("cpu"))

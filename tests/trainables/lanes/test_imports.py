@@ -1,0 +1,27 @@
+"""Lanes need torch and NumPy; a process that trains in them imports nothing slow beside."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import sys
+import torch
+from trainables.config import MlpConfig
+from trainables.lanes import LaneWorker
+from trainables.loop import DeviceData
+
+data = DeviceData(torch.randn(20, 3), torch.arange(20) % 2, torch.randn(8, 3), torch.arange(8) % 2, 2)
+worker = LaneWorker(data, device=torch.device("cpu"), lanes=2, mode="stacked")
+for ticket, schedule in enumerate(("step", "plateau")):
+    worker.seat(ticket, MlpConfig(max_epochs=2, hidden=(4,), schedule=schedule, dropout=0.1), seed=0)
+worker.advance()
+worker.state_dict(0)
+for name in ("ray", "optuna", "pydantic", "sklearn", "mlflow", "pandas", "search", "spaces", "torch._dynamo"):
+    assert name not in sys.modules, name
+"""
+
+
+def test_training_in_lanes_imports_torch_and_numpy_alone() -> None:
+    """``torch._dynamo`` alone would add a second to the start of a search."""
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,216 @@
+"""Seats, capacity, modes, and what a trial that raises does to the others."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from tests.trainables.lanes.cases import CPU, digits, lane_curves, numbers, stacked
+from trainables.config import MlpConfig
+from trainables.lanes import LaneWorker, can_stack, group_key, measure
+from trainables.lanes.grouping import FEWEST, stack_sizes
+from trainables.lanes.stack import Stack
+from trainables.loop import DeviceData, TrainingRun
+from trainables.report import EpochReport
+
+CONFIG = MlpConfig(max_epochs=3, hidden=(8,))
+CUDA = torch.device("cuda")
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A configuration of a trainable that cannot stack."""
+
+    fails_at: int
+
+
+class OddRun:
+    """Counts epochs and raises at one of them."""
+
+    def __init__(self, config: Odd, data: Any, *, seed: int, device: torch.device) -> None:
+        self.config = config
+        self.epoch = 0
+
+    def step(self) -> EpochReport:
+        self.epoch += 1
+        if self.epoch == self.config.fails_at:
+            raise RuntimeError(f"odd at {self.epoch}")
+        return EpochReport(self.epoch, {"val_loss": 1.0}, 0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch = state["epoch"]
+
+
+def test_seats_are_counted() -> None:
+    worker = stacked(digits(), 2)
+    assert (worker.lanes, worker.free) == (2, 2)
+    worker.seat(7, CONFIG, seed=0)
+    with pytest.raises(ValueError, match="trial 7 already holds a lane"):
+        worker.seat(7, CONFIG, seed=0)
+    worker.seat(8, CONFIG, seed=0)
+    with pytest.raises(ValueError, match="no lane is free for trial 9: all 2 are taken"):
+        worker.seat(9, CONFIG, seed=0)
+    worker.retire(7)
+    assert worker.free == 1
+    for call in (worker.retire, worker.state_dict):
+        with pytest.raises(KeyError, match="trial 7 holds no lane"):
+            call(7)
+    with pytest.raises(ValueError, match=r"lanes must be between 1 \(seated\) and 2, got 0"):
+        worker.compact(0)
+    with pytest.raises(ValueError, match=r"lanes must be between 1 \(seated\) and 2, got 3"):
+        worker.compact(3)
+
+
+def test_what_a_worker_refuses() -> None:
+    def worker(**changes: Any) -> LaneWorker:
+        return LaneWorker(digits(), **{"device": CPU, "lanes": 1} | changes)
+
+    with pytest.raises(ValueError, match="lanes must be >= 1, got 0"):
+        worker(lanes=0)
+    with pytest.raises(ValueError, match="mode must be one of auto, stacked, looped, got 'fast'"):
+        worker(mode="fast")
+    with pytest.raises(ValueError, match="precision must be one of fp32, bf16, got 'fp8'"):
+        worker(precision="fp8")
+    with pytest.raises(ValueError, match="a Odd cannot be stacked; use mode looped"):
+        worker(mode="stacked").seat(0, Odd(1), seed=0)
+
+
+def test_what_stacks_and_what_makes_a_group() -> None:
+    assert can_stack(CONFIG) and not can_stack(Odd(1))
+    same = MlpConfig(max_epochs=9, hidden=(8,), dropout=0.5, batch_norm=True, learning_rate=1.0, schedule="step")
+    assert group_key(CONFIG) == group_key(same)
+    for other in (
+        MlpConfig(max_epochs=3, hidden=(8, 8)),
+        MlpConfig(max_epochs=3, hidden=(8,), batch_size=32),
+        MlpConfig(max_epochs=3, hidden=(8,), activation="tanh"),
+        MlpConfig(max_epochs=3, hidden=(8,), optimizer="sgd"),
+    ):
+        assert group_key(CONFIG) != group_key(other)
+    assert group_key(Odd(1)) == group_key(Odd(2))
+
+
+def test_groups_share_the_capacity() -> None:
+    worker = stacked(digits(), 3)
+    configs = [MlpConfig(max_epochs=2, hidden=(h,), batch_size=b) for h, b in ((8, 64), (9, 64), (8, 32), (8, 64))]
+    curves = lane_curves(worker, list(enumerate(configs)))
+    assert {t: len(r) for t, r in curves.items()} == {0: 2, 1: 2, 2: 2, 3: 2}
+    assert set(worker.modes.values()) == {"stacked"} and len(worker.modes) == 3
+
+
+def test_a_looped_lane_that_raises_is_an_event_of_its_own() -> None:
+    worker = LaneWorker(digits(), device=CPU, lanes=3, start=OddRun)
+    for ticket, fails_at in enumerate((9, 2, 9)):
+        worker.seat(ticket, Odd(fails_at), seed=0)
+    assert worker.modes == {group_key(Odd(1)): "looped"}
+    first = worker.advance()
+    assert all(event.error is None for event in first.values())
+    second = worker.advance()
+    assert str(second[1].error) == "odd at 2" and second[1].report is None
+    worker.retire(1)
+    third = worker.advance()
+    assert {t: e.report.epoch for t, e in third.items() if e.report} == {0: 3, 2: 3}
+    state = worker.state_dict(2)
+    worker.seat(3, Odd(9), seed=0, state=state)
+    assert worker.advance()[3].report == EpochReport(4, {"val_loss": 1.0}, 0.0)
+
+
+def test_a_stack_that_raises_is_an_event_of_its_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = stacked(digits(), 2)
+    worker.seat(0, CONFIG, seed=0)
+    worker.seat(1, MlpConfig(max_epochs=3, hidden=(9,)), seed=0)
+    advance = Stack.advance
+
+    def failing(stack: Stack) -> Any:
+        if stack.key.hidden == (9,):
+            raise MemoryError("no room")
+        return advance(stack)
+
+    monkeypatch.setattr(Stack, "advance", failing)
+    events = worker.advance()
+    assert events[0].error is None and events[0].report is not None
+    assert isinstance(events[1].error, MemoryError)
+
+
+def test_batch_norm_on_a_batch_of_one_raises_for_that_trial_alone() -> None:
+    config = MlpConfig(max_epochs=2, hidden=(8,), batch_size=1)
+    data = digits(6, 6)
+    worker = stacked(data, 2)
+    worker.seat(0, config, seed=0)
+    worker.seat(1, MlpConfig(max_epochs=2, hidden=(8,), batch_size=1, batch_norm=True), seed=0)
+    events = worker.advance()
+    assert events[0].report is not None
+    assert "more than 1 value per channel" in str(events[1].error)
+
+
+def test_looped_lanes_are_the_loop() -> None:
+    worker = LaneWorker(digits(), device=CPU, lanes=2, mode="looped")
+    found = lane_curves(worker, [(0, CONFIG), (1, CONFIG)])
+    reference = TrainingRun(CONFIG, digits(), seed=1, device=CPU)
+    assert numbers(found[1]) == numbers([reference.step() for _ in range(3)])
+
+
+@pytest.mark.parametrize(("stacked_s", "looped_s", "mode"), [(1.0, 2.0, "stacked"), (2.0, 1.0, "looped")])
+def test_auto_takes_what_was_measured_faster(
+    stacked_s: float, looped_s: float, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+
+    def seconds(lanes: object, configs: object) -> float:
+        measured.append(type(lanes).__name__)
+        return stacked_s if measured[-1] == "StackedLanes" else looped_s
+
+    monkeypatch.setattr(measure, "seconds_per_lane_epoch", seconds)
+    worker = LaneWorker(digits(), device=CPU, lanes=2)
+    worker.seat(0, CONFIG, seed=0)
+    worker.seat(1, CONFIG, seed=1)
+    assert worker.modes == {group_key(CONFIG): mode}
+    assert measured == ["StackedLanes", "LoopedLanes"]  # once for the group
+    assert all(event.error is None for event in worker.advance().values())
+
+
+def test_auto_measures_for_real() -> None:
+    worker = LaneWorker(digits(), device=CPU, lanes=2)
+    worker.seat(0, CONFIG, seed=0)
+    assert worker.modes[group_key(CONFIG)] in ("stacked", "looped")
+    assert worker.advance()[0].report is not None
+
+
+@pytest.mark.parametrize("trials", range(1, 40))
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_stacks_have_a_lane_for_each_trial(trials: int, threads: int) -> None:
+    sizes = stack_sizes(trials, lane_bytes=1 << 19, threads=threads, device=CPU)
+    assert sum(sizes) == trials and min(sizes) >= min(FEWEST, trials)
+    assert max(sizes) - min(sizes) <= 1 and max(sizes) <= 8
+    assert len(sizes) >= min(threads, trials // FEWEST)
+
+
+def test_on_a_gpu_a_group_is_one_stack_of_a_power_of_two() -> None:
+    sizes = [stack_sizes(n, lane_bytes=1, threads=1, device=CUDA) for n in (0, 1, 2, 3, 33, 64)]
+    assert sizes == [[], [1], [2], [4], [64], [64]]
+
+
+def test_a_group_gives_lanes_back_when_most_are_empty() -> None:
+    worker = stacked(digits(), 12)
+    for ticket in range(12):
+        worker.seat(ticket, CONFIG, seed=ticket)
+    worker.advance()
+    lanes = worker._stacked
+    assert lanes is not None
+    full = lanes.memory_bytes
+    for ticket in range(8):
+        worker.retire(ticket)
+    worker.advance()
+    assert lanes.memory_bytes < full / 2
+    worker.compact(4)
+    assert worker.advance().keys() == {8, 9, 10, 11}
+
+
+def test_images_are_flattened() -> None:
+    flat = digits(60, 20)
+    images = DeviceData(flat.x_train.view(-1, 8, 8), flat.y_train, flat.x_val.view(-1, 8, 8), flat.y_val, flat.classes)
+    found, expected = (lane_curves(stacked(data, 1), [(0, CONFIG)])[0] for data in (images, flat))
+    assert numbers(found) == numbers(expected)
