@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search.control import Control, kill_children
 from search.errors import RunError
@@ -150,14 +150,19 @@ def _search(
 
     scheduler = build_scheduler(study)
     sampler = OptunaSampler(study, scheduler)
-    study_id = ledger.study(study.name).id
+    row = ledger.study(study.name)
+    study_id = row.id
+
+    def remember(name: str, value: Any) -> None:
+        ledger.add_fact(study_id, name, value)
+
     if trials := ledger.trials(study_id):
         epochs = ledger.epochs(study_id)
         scheduler.replay(epochs, trials)
         sampler.replay(trials, _values(epochs, study.objective.metric))
         recorder.replay(trials, epochs)
         view.say(resumed_text(trials, epochs))
-    search = Search(study, splits, sampler, scheduler, recorder, control, paths.folder)
+    search = Search(study, splits, sampler, scheduler, recorder, control, paths.folder, row.facts, remember)
     try:
         _executor(study, view).run(search)
         if sampler.exhausted:

@@ -172,6 +172,14 @@ class Ledger:
         with self.engine.begin() as connection:
             return _inserted_id(connection.execute(sa.insert(schema.studies).values(row)))
 
+    def add_fact(self, study_id: int, name: str, value: Any) -> None:
+        """Keep a fact about a study for later sessions."""
+        table = schema.studies
+        with self.engine.begin() as connection:
+            facts = json.loads(connection.execute(sa.select(table.c.facts).where(table.c.id == study_id)).scalar_one())
+            changed = json.dumps({**facts, name: value})
+            connection.execute(sa.update(table).where(table.c.id == study_id).values(facts=changed))
+
     def studies(self) -> list[StudyRow]:
         """Return every study, oldest first."""
         with self.engine.connect() as connection:

@@ -56,6 +56,7 @@ class Options:
     cpus_per_worker: float | None = None
     gpus_per_worker: float | None = None
     lanes: str | None = None
+    lane_mode: str | None = None
     precision: str | None = None
     workers: int | None = None
     address: str | None = None
@@ -77,6 +78,7 @@ def resolve(options: Options) -> Study:
     space, settings = _overridden(declared, options, errors)
     objective = _collect(lambda: _objective(options), errors) or declared.objective
     time_s = _collect(lambda: _time_budget(options), errors)
+    lanes = _collect(lambda: _lanes(options.lanes), errors)
     changes: dict[str, Any] = {
         "name": options.name or _fresh_name(options.kind, options.home),
         "data": dataclasses.asdict(_data(declared, options)),
@@ -101,9 +103,7 @@ def resolve(options: Options) -> Study:
             workers=options.workers,
             address=options.address,
         ),
-        "lanes": _given(
-            declared.lanes, precision=options.precision, lanes=None if options.lanes == "auto" else options.lanes
-        ),
+        "lanes": _given(declared.lanes, precision=options.precision, lanes=lanes, mode=options.lane_mode),
         "faults": _given(
             declared.faults,
             max_failures=options.max_failures,
@@ -188,6 +188,14 @@ def _data(declared: Study, options: Options) -> Any:
         "train_examples": options.train_examples,
     }
     return dataclasses.replace(declared.data, **{k: v for k, v in given.items() if v is not None})
+
+
+def _lanes(text: str | None) -> int | str | None:
+    if text is None or text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--lanes must be a whole number >= 1 or auto, got {text!r}")
+    return int(text)
 
 
 def _tracking(options: Options) -> dict[str, Any]:

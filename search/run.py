@@ -47,7 +47,10 @@ def run(
     cpus_per_trial: Annotated[float | None, typer.Option(help="Cores of a trial.")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs of a trial; a fraction shares one.")] = None,
     lanes: Annotated[
-        str | None, typer.Option(help="Trials that one worker trains at once, or `auto` to measure.")
+        str | None, typer.Option(help="Trials that one worker trains at once; `auto` measures. [default: 1/4, <= 32]")
+    ] = None,
+    lane_mode: Annotated[
+        str | None, typer.Option(help="stacked, looped, or auto: whichever is measured faster. [default: stacked]")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="Of lanes: fp32, bf16 or auto. [default: fp32]")] = None,
     cpus_per_worker: Annotated[float | None, typer.Option(help="Cores of a lanes worker on Ray.")] = None,
@@ -97,6 +100,7 @@ def run(
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
             lanes=lanes,
+            lane_mode=lane_mode,
             precision=precision,
             cpus_per_worker=cpus_per_worker,
             gpus_per_worker=gpus_per_worker,

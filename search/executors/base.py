@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from search.control import Control
 from search.outcome import TrialState
@@ -23,6 +24,8 @@ class Search:
 
     Attributes:
         folder: of the study; executors keep their own files below it.
+        facts: what earlier sessions of the study remembered.
+        remember: keeps a fact for later sessions.
     """
 
     study: Study
@@ -32,6 +35,8 @@ class Search:
     recorder: Recorder
     control: Control
     folder: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    remember: Callable[[str, Any], None] = lambda name, value: None
 
     def abort_if_poisoned(self) -> None:
         """Ask for an end where more trials failed than the study allows."""

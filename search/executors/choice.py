@@ -17,6 +17,10 @@ SHARE_AT_ONCE = 4
 """A search seats at most one in this many of its trials at once: what is proposed before the first
 results are in is proposed blindly."""
 
+MOST_LANES = 32
+"""Lanes of a worker where the study does not say. It is no measured figure on purpose: the number of
+trials under way is part of what a sampler sees, so a search that measured it would not repeat."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -60,13 +64,14 @@ def choose_executor(study: Study) -> Choice:
 
 
 def choose_number(study: Study, trainable: Trainable, data: Any, device: torch.device) -> LanesChoice:
-    """Return the lanes of one worker: the number asked for, or the one that was measured fastest."""
-    if study.lanes.lanes is not None:
+    """Return the lanes of one worker: the number asked for, the usual one, or the one measured fastest."""
+    if isinstance(study.lanes.lanes, int):
         return LanesChoice(study.lanes.lanes, f"{study.lanes.lanes} lanes, as asked for")
     workers = study.resources.workers or 1
     limit = max(1, math.ceil(study.budget.trials / SHARE_AT_ONCE / workers))
-    if limit == 1 or not trainable.stacks:
-        return LanesChoice(limit, f"{limit} lanes: {study.budget.trials} trials, a quarter at once")
+    if study.lanes.lanes is None or limit == 1 or not trainable.stacks:
+        usual = min(limit, MOST_LANES)
+        return LanesChoice(usual, f"{usual} lanes: a quarter of {study.budget.trials} trials, at most {MOST_LANES}")
     from trainables.lanes import choose_lanes
 
     config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)

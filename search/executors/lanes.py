@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.search import Searcher
 
 from search.executors.base import Search
-from search.executors.pool import Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
+from search.executors.pool import LANES_FACT, Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP
 from trainables.report import STOP as STOPPED
@@ -75,6 +75,7 @@ class LanesExecutor:
         with open_pool(search) as pool:
             for line in pool.told:
                 search.recorder.event("lanes", line)
+            search.remember(LANES_FACT, pool.lanes[0])
             _Loop(search, pool).run()
 
 

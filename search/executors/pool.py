@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from trainables.report import EpochReport
 
 
+LANES_FACT = "lanes"
+"""The name of the fact that holds the lanes of a worker, so that a resume has as many."""
+
+
 @dataclass(frozen=True)
 class Seat:
     """A trial to be seated.
@@ -260,7 +264,7 @@ def open_pool(search: Search) -> Iterator[WorkerPool]:
     Stacked trials run our own code and can neither hang nor exit, so they run in this process. Others
     may do what they like: their worker is a process of its own.
     """
-    study, checkpoints = search.study, search.folder / CHECKPOINTS
+    study, checkpoints = _with_lanes(search), search.folder / CHECKPOINTS
     here = study.resources.address is None and study.resources.workers in (None, 1)
     if here and find_trainable(study.trainable).stacks:
         yield LocalPool(study, search.splits, checkpoints)
@@ -274,6 +278,14 @@ def open_pool(search: Search) -> Iterator[WorkerPool]:
             yield pool
         finally:
             pool.close()
+
+
+def _with_lanes(search: Search) -> Study:
+    """Return the study with the number of lanes that its first session had, where there was one."""
+    if LANES_FACT not in search.facts:
+        return search.study
+    lanes = search.study.lanes.model_copy(update={"lanes": search.facts[LANES_FACT]})
+    return search.study.model_copy(update={"lanes": lanes})
 
 
 def _assigned_device() -> torch.device:

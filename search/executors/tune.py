@@ -15,10 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 import ray
+import ray.tune.tune as tune_module
 from ray import tune
 from ray._private import ray_constants, services
 from ray.exceptions import AuthenticationError, RayTaskError
 from ray.tune import Callback, Stopper
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
@@ -48,6 +50,24 @@ STOP_GRACE_S = 4.0
 
 CONNECT_S = 10.0
 """How long a cluster may take to answer."""
+
+
+class _PatientController(TuneController):  # type: ignore[misc]
+    """Tune's controller, which lets an actor finish its start.
+
+    Tune hands the actor of a trial that ended to any pending trial, and takes back the one that this trial
+    had been given. Where trials are shorter than the start of an actor (seconds), the second actor of a
+    search is taken back again and again, and everything runs in the first.
+    """
+
+    def _maybe_reuse_cached_actor(self, trial: Trial) -> bool:
+        own = self._trial_to_actor.get(trial)
+        if own is not None and self._actor_manager.is_actor_started(own):
+            return False  # it has its resources and is importing torch: the next trial takes the free one
+        return bool(super()._maybe_reuse_cached_actor(trial))
+
+
+tune_module.TuneController = _PatientController
 
 
 class TuneExecutor:
