@@ -37,6 +37,8 @@ RUNS = ("",)
 
 WIDTHS = {"digits": (64, 32), "mnist": (128, 64)}
 SCHEDULES = ("none", "step", "cosine", "plateau")
+Side = tuple[str, int]
+"""What is measured: the plain loop or a mode of lanes, and how many trials."""
 AT_ONCE = 4
 """Processes that share the GPU in the comparison."""
 
@@ -74,7 +76,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data-dir", help="folder with MNIST/raw")
     parser.add_argument("--train-examples", type=int)
     parser.add_argument("--lanes", type=numbers, default=(1, 2, 4, 8, 16, 32, 64))
-    parser.add_argument("--looped", type=numbers, default=(1, 8, 64), help="numbers of lanes that are also looped")
+    parser.add_argument("--looped", type=numbers, default=(1, 8), help="numbers of lanes that are also looped")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of stacked lanes")
     parser.add_argument("--threads", type=int, help="torch's threads; by default torch's own choice")
     parser.add_argument("--repetitions", type=int, default=7)
@@ -96,7 +98,7 @@ def compare_lanes(arguments: argparse.Namespace) -> None:
     """Print ms for an epoch of a lane; all sides take turns, so that a slow minute touches all alike."""
     device = torch.device("cpu")
     data, hidden = load(arguments, device), WIDTHS[arguments.dataset]
-    sides: dict[tuple[str, int], Callable[[], object]] = {}
+    sides: dict[Side, Callable[[], object]] = {}
     for mode, counts in (("stacked", arguments.lanes), ("looped", arguments.looped)):
         for lanes in counts:
             worker = LaneWorker(data, device=device, lanes=lanes, mode=mode, precision=arguments.precision)
@@ -123,11 +125,9 @@ def compare_lanes(arguments: argparse.Namespace) -> None:
         print(f"\n--lanes auto chooses {choice.lanes}: {choice.reason}")
 
 
-def take_turns(
-    sides: dict[tuple[str, int], Callable[[], object]], repetitions: int
-) -> dict[tuple[str, int], list[float]]:
+def take_turns(sides: dict[Side, Callable[[], object]], repetitions: int) -> dict[tuple[str, int], list[float]]:
     """Call every side once uncounted, then ``repetitions`` times in turn; return ms by trial and epoch."""
-    times: dict[tuple[str, int], list[float]] = {side: [] for side in sides}
+    times: dict[Side, list[float]] = {side: [] for side in sides}
     for repetition in range(1 + repetitions):
         for side, advance in sides.items():
             started = time.perf_counter()

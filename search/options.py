@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import secrets
 import time
@@ -215,7 +216,7 @@ def _name_errors(options: Options) -> list[str]:
         return []
     if not NAME.fullmatch(name):
         return [f"--name {name!r}: use letters, digits, '.', '_' and '-' only"]
-    if (options.home / name).exists():
+    if os.path.exists(options.home / name):
         return [
             f"--name {name}: a study of this name exists in {options.home.absolute()}; "
             "choose another, or leave --name out"
@@ -226,7 +227,7 @@ def _name_errors(options: Options) -> list[str]:
 def _fresh_name(kind: str, home: Path) -> str:
     """Return a name that no study in ``home`` has: the kind, the time, and some letters if need be."""
     name = f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return name if not (home / name).exists() else f"{name}-{secrets.token_hex(3)}"
+    return name if not os.path.exists(home / name) else f"{name}-{secrets.token_hex(3)}"
 
 
 def _collect(build: Callable[[], T], errors: list[str]) -> T | None:

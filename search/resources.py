@@ -63,7 +63,8 @@ def preflight(study: Study, home: Path) -> list[str]:
 
 def home_errors(home: Path) -> list[str]:
     """Return what is wrong with the folder of all studies; it need not exist yet."""
-    existing = next(p for p in (home.absolute(), *home.absolute().parents) if p.exists())
+    # os.path.exists: below a folder without permission, Path.exists raises
+    existing = next(p for p in (home.absolute(), *home.absolute().parents) if os.path.exists(p))
     if not existing.is_dir():
         return [f"--home {home}: {existing} is no folder"]
     if not os.access(existing, os.W_OK | os.X_OK):

@@ -1,12 +1,34 @@
 """What every test shares."""
 
 import os
+from contextlib import contextmanager
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors here are small: a second thread only costs a hand-over
 
+import pytest
 from hypothesis import settings
 
 # No deadline: no test asserts a time. Derandomised: a red run can be repeated.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.register_profile("explore", deadline=None, max_examples=2000)  # pytest --hypothesis-profile=explore
 settings.load_profile("repeatable")
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def unprivileged():
+    """Return a context in which permissions count: root, who may write anywhere, is nobody in it."""
+
+    @contextmanager
+    def context():
+        if os.geteuid() != 0:
+            yield
+            return
+        os.setresuid(NOBODY, NOBODY, 0)
+        try:
+            yield
+        finally:
+            os.setresuid(0, 0, 0)
+
+    return context

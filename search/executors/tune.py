@@ -23,6 +23,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
+from ray.tune.search import ConcurrencyLimiter
 
 from search.errors import RunError
 from search.executors.base import Search
@@ -40,6 +41,7 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a trial may name modules of the folder the search was started in
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # the limiter alone says how many trials there are at once
     "TUNE_WARN_THRESHOLD_S": "60",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that raised has no metrics to report
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the ledger has the traceback
@@ -47,6 +49,9 @@ QUIET = {
 
 STOP_GRACE_S = 4.0
 """How long a stop waits for the epochs in flight; with the checkpoints this stays within 5 s."""
+
+RESIZE_S = 2.0
+"""How often a cluster is asked what it has."""
 
 CONNECT_S = 10.0
 """How long a cluster may take to answer."""
@@ -87,19 +92,18 @@ class TuneExecutor:
             capacity = Capacity.of_ray()
             if not capacity.fit(resources):
                 self._say(waiting_line(capacity, resources))
-            bridge = _Bridge(search)
+            limiter = ConcurrencyLimiter(search.sampler, max_concurrent=capacity.slots(resources))
+            bridge = _Bridge(search, limiter)
             tune.run(
                 tune.with_parameters(TuneTrainable, splits=search.splits, checkpoints=str(search.folder / CHECKPOINTS)),
                 name="tune",
                 storage_path=str(search.folder / "ray"),
-                search_alg=search.sampler,
+                search_alg=limiter,
                 scheduler=search.scheduler,
                 num_samples=-1,
                 stop=bridge.stopper,
                 callbacks=[bridge],
                 resources_per_trial={"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
-                # A cluster may grow: Tune then keeps one trial waiting for what is not there yet.
-                max_concurrent_trials=resources.workers if resources.address else capacity.slots(resources),
                 reuse_actors=True,
                 raise_on_failed_trial=False,
                 max_failures=search.study.faults.max_failures,
@@ -113,8 +117,10 @@ class TuneExecutor:
 class _Bridge(Callback):  # type: ignore[misc]
     """Carries what Tune's controller tells its callbacks to the recorder."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, limiter: ConcurrencyLimiter) -> None:
         self._search = search
+        self._limiter = limiter
+        self._resized = time.monotonic()
         self._failure: RunError | None = None
         self._reported: dict[int, int] = {}
         self._heard: dict[str, float] = {}
@@ -142,6 +148,7 @@ class _Bridge(Callback):  # type: ignore[misc]
         try:
             self._search.recorder.tick()
             self._end_hung(trials)
+            self._resize()
         except RunError as error:  # raised again by ``finish``, after Tune has let go of its actors
             self._failure = error
 
@@ -194,6 +201,13 @@ class _Bridge(Callback):  # type: ignore[misc]
             self._end(trial, Outcome(StopReason.ERROR, message=self._hung[number]))
         else:
             self._end(trial, failure(trial.get_error()))
+
+    def _resize(self) -> None:
+        """Run as many trials as fit in what the cluster has become."""
+        resources = self._search.study.resources
+        if resources.address is not None and time.monotonic() - self._resized >= RESIZE_S:
+            self._limiter.max_concurrent = Capacity.of_ray().slots(resources)
+            self._resized = time.monotonic()
 
     def _end_hung(self, trials: list[Trial]) -> None:
         """End the actors of trials that have not reported for too long; their slots are used again."""

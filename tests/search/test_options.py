@@ -1,5 +1,4 @@
 import dataclasses
-import os
 import re
 from pathlib import Path
 
@@ -120,14 +119,20 @@ def test_a_home_below_a_file_is_refused(tmp_path):
     assert line == f"--home {tmp_path / 'file' / 'home'}: {tmp_path / 'file'} is no folder"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_home_that_cannot_be_written_is_refused(tmp_path):
-    tmp_path.chmod(0o500)
+@pytest.mark.parametrize("below", ["home", "deep/home", "."])
+@pytest.mark.parametrize("mode", [0o500, 0o000])
+def test_a_home_that_cannot_be_written_is_refused(tmp_path, unprivileged, below, mode):
+    resolve(Options(KIND, home=tmp_path))  # whoever has no permissions cannot import the rest either
+    closed = tmp_path / "closed"
+    closed.mkdir(mode)
     try:
-        (line,) = errors_of(tmp_path / "home")
+        with unprivileged():
+            (line,) = errors_of(closed / below)
+            named = errors_of(closed / below, name="mine", trials=0)
     finally:
-        tmp_path.chmod(0o700)
-    assert line == f"--home {tmp_path / 'home'} cannot be written: no permission in {tmp_path}"
+        closed.chmod(0o700)
+    assert re.fullmatch(rf"--home {closed / below} cannot be written: no permission in /.*", line)
+    assert {e.partition(" ")[0] for e in named} == {"--trials", "--home"}
 
 
 def test_nothing_given_is_the_study_as_declared(home):
@@ -178,6 +183,7 @@ GIVEN = [
     ("cpus_per_worker", 2.0, lambda s: s.resources.cpus_per_worker, 2.0),
     ("gpus_per_worker", 0.5, lambda s: s.resources.gpus_per_worker, 0.5),
     ("lanes", "6", lambda s: s.lanes.lanes, 6),
+    ("lane_mode", "looped", lambda s: s.lanes.mode, "looped"),
     ("precision", "bf16", lambda s: s.lanes.precision, "bf16"),
     ("max_failures", 1, lambda s: s.faults.max_failures, 1),
     ("abort_after_failures", 7, lambda s: s.faults.abort_after, 7),

@@ -78,22 +78,44 @@ class _Padded:
         self.tensor = self.flat[:, :used].view(lanes, *shape)
 
 
-class _HiddenBuffers:
-    """What one hidden layer keeps between forward and backward of a batch; each [L, B, H].
+class _Activated:
+    """A hidden layer's numbers before and after its activation; each [L, B, H].
 
     The activation reads and writes the flat tensors: torch may use another library for those in one piece.
     """
 
     def __init__(self, like: torch.Tensor, *shape: int, keeps_input: bool) -> None:
-        before, grad = _Padded(like, *shape), _Padded(like, *shape)
+        before = _Padded(like, *shape)
         after = _Padded(like, *shape) if keeps_input else before
-        self.flat_input, self.flat_output, self.flat_grad = before.flat, after.flat, grad.flat
-        self.input, self.output, self.grad = before.tensor, after.tensor, grad.tensor
+        self.flat_input, self.flat_output = before.flat, after.flat
+        self.input, self.output = before.tensor, after.tensor
+        self.tensors = [self.flat_input, self.flat_output] if keeps_input else [self.flat_input]
+
+
+class _Trained(_Activated):
+    """What else it keeps between forward and backward."""
+
+    def __init__(self, like: torch.Tensor, *shape: int, keeps_input: bool) -> None:
+        super().__init__(like, *shape, keeps_input=keeps_input)
+        grad = _Padded(like, *shape)
+        self.flat_grad, self.grad = grad.flat, grad.tensor
         self.product, self.keep, self.dropped = (_Padded(like, *shape).tensor for _ in range(3))
+        self.tensors += [self.flat_grad, self.product, self.keep, self.dropped]
+
+
+class EvaluationScratch:
+    """The buffers to evaluate examples with."""
+
+    def __init__(self, lanes: int, batch: int, layout: Layout, like: torch.Tensor, *, keeps_input: bool) -> None:
+        _, *hidden, classes = layout.widths
+        self.hidden = [_Activated(like, lanes, batch, h, keeps_input=keeps_input) for h in hidden]
+        self.logits = like.new_empty(lanes, classes, batch)
+        self.log_p = like.new_empty(lanes, classes, batch)
+        self.tensors = [self.logits, self.log_p, *(t for h in self.hidden for t in h.tensors)]
 
 
 class Scratch:
-    """The buffers for batches of one size."""
+    """The buffers to train batches of one size with."""
 
     def __init__(self, lanes: int, batch: int, layout: Layout, like: torch.Tensor, *, keeps_input: bool) -> None:
         features, *hidden, classes = layout.widths
@@ -102,25 +124,21 @@ class Scratch:
         self._x_rows = like.new_empty(0, features)
         if self.x.is_contiguous():
             self._x_rows = self.x.view(lanes * batch, features)
-        self.hidden = [_HiddenBuffers(like, lanes, batch, h, keeps_input=keeps_input) for h in hidden]
+        self.hidden = [_Trained(like, lanes, batch, h, keeps_input=keeps_input) for h in hidden]
         self.logits = like.new_empty(lanes, classes, batch)
         self.log_p = like.new_empty(lanes, classes, batch)
         self.p = like.new_empty(lanes, classes, batch)
         self.grad = _Padded(like, lanes, classes, batch).tensor
         self.picked = like.new_empty(lanes, 1, batch)
         self.minus_one = like.new_full((lanes, 1, batch), -1.0)
+        own = [self.x, self.logits, self.log_p, self.p, self.grad]
+        self.tensors = [*own, *(t for h in self.hidden for t in h.tensors)]
 
     def load(self, x: torch.Tensor, rows: torch.Tensor) -> None:
         """Gather the examples of a batch  # [N, D], [L * B] -> ``self.x``."""
         torch.index_select(x, 0, rows, out=self._x_rows)
         if not self.x.is_contiguous():
             self.x.copy_(self._x_rows.view(self.x.shape))
-
-    @property
-    def tensors(self) -> list[torch.Tensor]:
-        """All buffers of size."""
-        own = [self.x, self.logits, self.log_p, self.p, self.grad]
-        return own + [t for h in self.hidden for t in (h.product, h.input, h.keep, h.dropped, h.grad)]
 
 
 class Network:
@@ -165,8 +183,14 @@ class Network:
         torch.logical_not(self.knobs.norm_off.squeeze(2), out=self._norm_on)
 
     def scratch(self, batch: int) -> Scratch:
-        """Return buffers for batches of ``batch`` examples."""
-        return Scratch(len(self.params), batch, self.layout, self.params, keeps_input=self._activation.keeps_input)
+        """Return buffers to train batches of ``batch`` examples."""
+        keeps_input = self._activation.keeps_input
+        return Scratch(len(self.params), batch, self.layout, self.params, keeps_input=keeps_input)
+
+    def evaluation_scratch(self, batch: int) -> EvaluationScratch:
+        """Return buffers to evaluate ``batch`` examples."""
+        keeps_input = self._activation.keeps_input
+        return EvaluationScratch(len(self.params), batch, self.layout, self.params, keeps_input=keeps_input)
 
     def gradients(self, s: Scratch, labels: torch.Tensor, bits: Sequence[torch.Tensor], features: Features) -> None:
         """Write the gradients of one batch and add its losses, without penalty, to ``loss_sum``.
@@ -228,16 +252,15 @@ class Network:
                     self._bias_grads[i].masked_fill_(self._norm_on, 0)
             upper = h.grad
 
-    def logits(self, s: Scratch, x: torch.Tensor, features: Features) -> torch.Tensor:
+    def logits(self, s: EvaluationScratch, x: torch.Tensor, features: Features) -> torch.Tensor:
         """Return the logits in evaluation mode  # [B, D], the same for all lanes -> [L, C, B]."""
         off = self.knobs.norm_off if features.no_norm else None
         a = x.expand(len(self.params), *x.shape)
         for i, h in enumerate(s.hidden):
-            first = h.product if features.batch_norm else h.input
-            self._products.affine(self._biases[i], a, self._weights_t[i], first)
+            self._products.affine(self._biases[i], a, self._weights_t[i], h.input)
             if features.batch_norm:
                 scale, shift = self._norms[i].evaluation(off)
-                torch.addcmul(shift, first, scale, out=h.input)
+                torch.addcmul(shift, h.input, scale, out=h.input)
             self._activation.forward(h.flat_input, h.flat_output)
             a = h.output
         self._products.affine(self._last_bias, self._weights[-1], a.transpose(1, 2), s.logits)

@@ -13,7 +13,7 @@ from trainables.lanes.feed import Batch, Feed
 from trainables.lanes.graphs import StepGraphs, graphed
 from trainables.lanes.grouping import GroupKey
 from trainables.lanes.layout import Layout
-from trainables.lanes.network import Features, Network, Scratch
+from trainables.lanes.network import EvaluationScratch, Features, Network, Scratch
 from trainables.lanes.products import Products
 from trainables.lanes.trial import LaneTrial
 from trainables.lanes.updates import build_update
@@ -55,6 +55,7 @@ class Stack:
         self._update = build_update(layout, self._bank, self._network.grads, optimizer=key.optimizer)
         self._feed = Feed(data, lanes=lanes, batch_size=key.batch_size, hidden=key.hidden)
         self._scratch: dict[int, Scratch] = {}
+        self._evaluation: dict[int, EvaluationScratch] = {}
         self._step: Callable[[Batch, Features], None] = self._train
         if graphed(device):
             changed = (*self._bank.tensors, self._network.loss_sum, *self._update.counters)
@@ -69,7 +70,7 @@ class Stack:
     def memory_bytes(self) -> int:
         """What its tensors take."""
         tensors = [*self._bank.tensors, self._network.grads, *self._feed.tensors]
-        for scratch in self._scratch.values():
+        for scratch in (*self._scratch.values(), *self._evaluation.values()):
             tensors += scratch.tensors
         return sum(t.numel() * t.element_size() for t in tensors)
 
@@ -123,7 +124,7 @@ class Stack:
         """Return the sums of losses and of correct answers over the validation examples  # [L], [L]."""
         loss, correct = (torch.zeros_like(self._network.loss_sum) for _ in range(2))
         for x, y in self._validation_blocks():
-            scratch = self._buffers(len(x))
+            scratch = self._evaluation_buffers(len(x))
             logits = self._network.logits(scratch, x, features)  # [L, C, B]
             torch._log_softmax(logits, 1, False, out=scratch.log_p)
             labels = y.expand(len(self.trials), 1, len(y))
@@ -140,6 +141,11 @@ class Stack:
         if size not in self._scratch:
             self._scratch[size] = self._network.scratch(size)
         return self._scratch[size]
+
+    def _evaluation_buffers(self, size: int) -> EvaluationScratch:
+        if size not in self._evaluation:
+            self._evaluation[size] = self._network.evaluation_scratch(size)
+        return self._evaluation[size]
 
     def _features(self) -> Features:
         configs = [t.config for t in self.seated]
