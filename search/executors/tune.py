@@ -92,7 +92,7 @@ class TuneExecutor:
             capacity = Capacity.of_ray()
             if not capacity.fit(resources):
                 self._say(waiting_line(capacity, resources))
-            limiter = ConcurrencyLimiter(search.sampler, max_concurrent=capacity.slots(resources))
+            limiter = ConcurrencyLimiter(search.sampler, max_concurrent=at_once(capacity, resources))
             bridge = _Bridge(search, limiter)
             tune.run(
                 tune.with_parameters(TuneTrainable, splits=search.splits, checkpoints=str(search.folder / CHECKPOINTS)),
@@ -206,7 +206,7 @@ class _Bridge(Callback):  # type: ignore[misc]
         """Run as many trials as fit in what the cluster has become."""
         resources = self._search.study.resources
         if resources.address is not None and time.monotonic() - self._resized >= RESIZE_S:
-            self._limiter.max_concurrent = Capacity.of_ray().slots(resources)
+            self._limiter.max_concurrent = at_once(Capacity.of_ray(), resources)
             self._resized = time.monotonic()
 
     def _end_hung(self, trials: list[Trial]) -> None:
@@ -249,6 +249,16 @@ class _ControlStopper(Stopper):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune writes its controller's state once; nothing ever reads it back
+
+
+def at_once(capacity: Capacity, resources: Resources) -> int:
+    """Return how many trials to run, or to have waiting, at once.
+
+    On a cluster ``--workers`` may ask for more than is there, so that an autoscaler sees the need.
+    """
+    if resources.address is not None and resources.workers is not None:
+        return resources.workers
+    return capacity.slots(resources)
 
 
 def waiting_line(capacity: Capacity, resources: Resources) -> str:

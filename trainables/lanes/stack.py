@@ -70,8 +70,10 @@ class Stack:
     def memory_bytes(self) -> int:
         """What its tensors take."""
         tensors = [*self._bank.tensors, self._network.grads, *self._feed.tensors]
-        for scratch in (*self._scratch.values(), *self._evaluation.values()):
-            tensors += scratch.tensors
+        for training in self._scratch.values():
+            tensors += training.tensors
+        for evaluation in self._evaluation.values():
+            tensors += evaluation.tensors
         return sum(t.numel() * t.element_size() for t in tensors)
 
     def seat(self, trial: LaneTrial) -> None:

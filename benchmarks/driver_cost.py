@@ -1,0 +1,153 @@
+"""What sampling, deciding and recording cost the driver: 1,000 trials of a trainable that costs nothing."""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.harness import spread
+from benchmarks.record import add_results, shown_command, table, verdict, write_section
+from search.control import Control
+from search.executors.base import Search
+from search.executors.lanes import _Loop
+from search.executors.pool import Advance, Orders, WorkerLost
+from search.ledger import Ledger, LedgerWriter, sqlite_url
+from search.recorder import Recorder
+from search.sampler import OptunaSampler
+from search.scheduler import build_scheduler
+from search.studies import find
+from search.study import Study
+from trainables.data import DataSpec, load_splits
+from trainables.lanes import LaneEvent
+from trainables.report import MAX_EPOCHS, EpochReport
+
+LANES = 32
+
+
+class FreePool:
+    """A worker whose epochs cost nothing: each seated trial reports a number drawn from its own seed."""
+
+    def __init__(self, max_epochs: int) -> None:
+        self.lanes, self.told = [LANES], ["free"]
+        self._max_epochs = max_epochs
+        self._seated: dict[int, tuple[random.Random, int]] = {}
+        self._orders = Orders()
+
+    def launch(self, index: int, orders: Orders) -> None:
+        """Keep the orders."""
+        self._orders = orders
+
+    def wait(self, timeout_s: float) -> tuple[int, Advance | WorkerLost] | None:
+        """Report an epoch of every seated trial."""
+        for number in self._orders.retire:
+            del self._seated[number]
+        for seat in self._orders.seat:
+            self._seated[seat.number] = random.Random(seat.seed), 0
+        return 0, Advance({number: self._step(number) for number in self._seated})
+
+    def _step(self, number: int) -> LaneEvent:
+        rng, before = self._seated[number]
+        epoch = before + 1
+        self._seated[number] = rng, epoch
+        metrics = {"train_loss": rng.random(), "val_loss": rng.random(), "val_accuracy": 0.5, "lr": 0.1}
+        stop = MAX_EPOCHS if epoch >= self._max_epochs else None
+        return LaneEvent(EpochReport(epoch, metrics, 0.0, stop), None)
+
+    def replace(self, index: int) -> None:
+        """Never called."""
+        raise AssertionError("never lost")
+
+    def save(self, numbers: Mapping[int, list[int]]) -> None:
+        """Nothing to keep."""
+
+
+def search_s(sampler: str, trials: int, max_epochs: int) -> tuple[float, int]:
+    """Run one search and return its seconds and the epochs that were reported."""
+    declared = find("regularization").model_dump()
+    changes = {
+        "name": "bench",
+        "sampler": sampler,
+        "budget": {"trials": trials, "max_epochs": max_epochs},
+        "scheduler": {"name": "asha" if max_epochs > 1 else "none"},
+        "tracking": {"enabled": False},
+    }
+    study = Study.model_validate({**declared, **changes})
+    with tempfile.TemporaryDirectory() as folder, Ledger(sqlite_url(Path(folder) / "l.db"), create=True) as ledger:
+        study_id = ledger.create_study("bench", study.model_dump(mode="json"), fingerprint="", facts={})
+        recorder = Recorder(study, LedgerWriter(ledger, study_id))
+        scheduler = build_scheduler(study)
+        sampler_ = OptunaSampler(study, scheduler)
+        splits = load_splits(DataSpec())
+        search = Search(study, splits, sampler_, scheduler, recorder, Control(), Path(folder))
+        started = time.perf_counter()
+        _Loop(search, FreePool(max_epochs)).run()
+        seconds = time.perf_counter() - started
+        assert len(ledger.trials(study_id)) == trials
+        return seconds, recorder.progress.epochs
+
+
+def costs_ms(sampler: str, trials: int) -> tuple[float, float]:
+    """Return milliseconds a trial and milliseconds an epoch report.
+
+    Two searches that differ in the epochs alone: t = a * trials + b * epochs.
+    """
+    (short_s, short_epochs), (long_s, long_epochs) = search_s(sampler, trials, 1), search_s(sampler, trials, 30)
+    epoch_s = (long_s - short_s) / (long_epochs - short_epochs)
+    return (short_s - epoch_s * short_epochs) / trials * 1000, epoch_s * 1000
+
+
+def where(trials: int) -> str:
+    """Return where the driver's time goes, the ten largest of our own and others' functions."""
+    profile = cProfile.Profile()
+    profile.runcall(search_s, "random", trials, 30)
+    rows = pstats.Stats(profile).stats.items()  # type: ignore[attr-defined]
+    top = sorted(rows, key=lambda item: -item[1][2])[:10]
+    total = sum(row[2] for _, row in rows)
+    shown = [[f"`{Path(f).name}:{name}`", f"{row[2] / total:.0%}"] for (f, _, name), row in top]
+    return table(["function (own time, under the profiler)", "share"], shown)
+
+
+def main() -> int:
+    """Measure, write the section; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.driver_cost", description=__doc__)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--tpe-runs", type=int, default=1)
+    add_results(parser)
+    arguments = parser.parse_args()
+    search_s("random", 50, 3)  # imports and first compilations
+    costs = [costs_ms("random", arguments.trials) for _ in range(arguments.runs)]
+    trial_ms, epoch_ms = (statistics.median(values) for values in zip(*costs, strict=True))
+    whole = {
+        name: [search_s(name, arguments.trials, 30)[0] / arguments.trials * 1000 for _ in range(runs)]
+        for name, runs in (("random", arguments.runs), ("tpe", arguments.tpe_runs))
+    }
+    rows = [
+        ["a trial, without its epochs, random sampler", spread([trial for trial, _ in costs])],
+        ["an epoch report, random sampler", spread([epoch for _, epoch in costs], 3)],
+        *([f"a trial with its epochs (ASHA over 30), {name}", spread(values)] for name, values in whole.items()),
+    ]
+    body = "\n\n".join(
+        [
+            f"{arguments.trials} trials in {LANES} lanes whose training costs nothing, ledger on SQLite, no MLflow.",
+            table(["cost", "ms"], rows),
+            "What tpe costs beyond random is Optuna's own: it fits its densities to the whole history at each ask.",
+            verdict("A trial, random sampler, median", trial_ms, 3.0, at_least=False, unit=" ms"),
+            verdict("An epoch report, random sampler, median", epoch_ms, 0.3, at_least=False, unit=" ms"),
+            where(arguments.trials),
+        ]
+    )
+    write_section("driver_cost", shown_command("benchmarks.driver_cost"), body, arguments.results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
