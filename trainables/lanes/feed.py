@@ -12,7 +12,7 @@ from trainables.lanes.trial import LaneTrial
 from trainables.loop import DeviceData, batch_bounds
 from trainables.seeding import draw_each
 
-BLOCK_BYTES = 1 << 19
+BLOCK_BYTES = 1 << 17
 """Most random bits that a lane's layer holds at once: a block of batches, so that memory stays bounded."""
 
 
@@ -107,7 +107,7 @@ class Feed:
         for part in parts:
             flat = part.reshape(len(part), -1)
             rows += flat.unbind()
-            labels += self._data.y_train[flat].view(len(part), self._lanes, 1, -1).unbind()
+            labels += self._data.y_train.take(flat).view(len(part), self._lanes, 1, -1).unbind()
         return rows, labels
 
     def _draw(self, dropping: Sequence[tuple[int, LaneTrial]], block: range) -> None:

@@ -18,6 +18,10 @@ from trainables.lanes.trial import LaneTrial
 from trainables.loop import DeviceData, batch_bounds
 
 
+MOST_THREADS = 8
+"""Every operation of every thread is started under Python's lock; more threads would wait for it."""
+
+
 class Group:
     """The trials that could share a stack, and the stacks they are in.
 
@@ -106,7 +110,7 @@ class StackedLanes:
         data: the examples, on ``device``.
         device: where the stacks train.
         precision: of the matrix products.
-        threads: CPU threads; by default as many as torch uses.
+        threads: CPU threads; by default as many as torch uses, up to ``MOST_THREADS``.
     """
 
     def __init__(
@@ -115,7 +119,7 @@ class StackedLanes:
         self._data = data
         self._device = device
         self._products = products_for(precision, device)
-        self._threads = 1 if device.type != "cpu" else threads or torch.get_num_threads()
+        self._threads = 1 if device.type != "cpu" else threads or min(torch.get_num_threads(), MOST_THREADS)
         self._pool = _start_pool(self._threads, device)
         self._groups: dict[Hashable, Group] = {}
         self._seats: dict[int, tuple[Group, LaneTrial]] = {}

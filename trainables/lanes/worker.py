@@ -35,7 +35,7 @@ class LaneWorker:
         mode: ``stacked``, ``looped``, or ``auto``: for each group whichever was measured faster.
         start: (config, data, *, seed, device) -> run with ``step``, ``state_dict``, ``load_state_dict``;
             used by looped lanes; the plain loop by default.
-        threads: CPU threads for stacks; by default as many as torch uses.
+        threads: CPU threads for stacks; by default as many as torch uses, up to 8.
 
     Attributes:
         lanes: the capacity.

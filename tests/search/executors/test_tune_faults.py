@@ -1,0 +1,177 @@
+"""A search on Ray Tune whose trials fail, diverge, stall or run out, and one that is run twice."""
+
+import dataclasses
+import math
+from collections import Counter
+
+import pytest
+
+import search.engine
+from search.control import Control
+from search.outcome import TrialState
+from search.studies import find
+from search.study import Study
+from spaces import Space, category
+from tests.search.executors.conftest import DATA, does, local_ray, make_study, record
+from tests.support.scripted import diary
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_cores():
+    with local_ray(num_cpus=2):
+        yield
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    """Sixteen trials, most of them wrong in one way or another."""
+    folder, home = tmp_path_factory.mktemp("diary"), tmp_path_factory.mktemp("home")
+    space = does("trains", "raises", "diverges", "refuses")
+    return record(make_study(folder, space=space, budget={"trials": 16, "max_epochs": 3}), home)
+
+
+def of(recorded, behaviour):
+    trials = [t for t in recorded.trials if t.params["does"] == behaviour]
+    assert trials, f"the seed draws {Counter(t.params['does'] for t in recorded.trials)}"
+    return trials
+
+
+def test_exactly_as_many_trials_as_asked_for(faulty):
+    assert [t.number for t in faulty.trials] == list(range(16))
+    assert all(t.state.ended for t in faulty.trials)
+    assert [s["ending"] for s in faulty.sessions] == ["done"]
+
+
+def test_a_trial_that_raises_is_failed_with_its_message_and_traceback(faulty):
+    for trial in of(faulty, "raises"):
+        assert (trial.state, trial.stop_reason) == (TrialState.FAILED, "error")
+        assert trial.message == "ValueError: is wrong"
+        assert "raise ValueError" in trial.traceback
+        assert "tests/support/scripted.py" in trial.traceback
+        assert faulty.curve(trial.number) == [trial.params["level"]], "what it reported before stays"
+
+
+def test_a_trial_that_cannot_start_is_failed_likewise(faulty):
+    for trial in of(faulty, "refuses"):
+        assert (trial.state, trial.stop_reason) == (TrialState.FAILED, "error")
+        assert trial.message == "LookupError: no such layer"
+        assert "raise LookupError" in trial.traceback
+        assert faulty.curve(trial.number) == []
+
+
+def test_the_others_go_on(faulty):
+    for trial in of(faulty, "trains"):
+        level = trial.params["level"]
+        assert (trial.state, trial.stop_reason) == (TrialState.COMPLETE, "max_epochs")
+        assert (trial.message, trial.traceback) == (None, None)
+        assert faulty.curve(trial.number) == [level, level / 2, level / 3]
+
+
+def test_a_loss_that_is_no_number_ends_its_trial_at_once_as_diverged(faulty):
+    for trial in of(faulty, "diverges"):
+        assert (trial.state, trial.stop_reason) == (TrialState.PRUNED, "diverged")
+        first, second = faulty.curve(trial.number)
+        assert first == trial.params["level"]
+        assert math.isnan(second)
+
+
+def test_the_answer_counts_the_failures(faulty):
+    answer = faulty.result.answer
+    assert answer.failures == {
+        "ValueError: is wrong": len(of(faulty, "raises")),
+        "LookupError: no such layer": len(of(faulty, "refuses")),
+    }
+    assert answer.states == dict(Counter(t.state.value for t in faulty.trials))
+
+
+def test_where_every_trial_fails_the_search_still_ends(tmp_path):
+    recorded = record(make_study(tmp_path, space=does("refuses", "raises")), tmp_path / "home")
+    assert [t.state for t in recorded.trials] == [TrialState.FAILED] * 6
+    assert recorded.result.answer.best is None or recorded.result.answer.best.trial in range(6)
+
+
+def test_a_space_without_further_points_ends_the_search_cleanly(tmp_path):
+    space = Space((category("does", ("trains", "raises", "diverges"), baseline="trains"),))
+    recorded = record(make_study(tmp_path, space=space, budget={"trials": 50, "max_epochs": 2}), tmp_path / "home")
+    assert sorted(t.params["does"] for t in recorded.trials) == ["diverges", "raises", "trains"]
+    (message,) = recorded.events[recorded.events["kind"] == "space_exhausted"]["message"]
+    assert message == "the space has no more points after 3 trials"
+    assert recorded.result.ending == "done"
+
+
+def test_a_used_up_budget_ends_the_search_where_it_stands(tmp_path, monkeypatch):
+    class Spent(Control):
+        """Used up as soon as two trials have trained: no clock, no race."""
+
+        @property
+        def stopping(self):
+            self._deadline = 0.0 if len(diary(tmp_path)) >= 2 else None
+            return super().stopping
+
+    monkeypatch.setattr(search.engine, "Control", Spent)
+    recorded = record(
+        make_study(tmp_path, space=does("stalls"), budget={"trials": 50, "max_epochs": 10**6}), tmp_path / "home"
+    )
+    assert len(recorded.trials) == 2
+    assert {(t.state, t.stop_reason) for t in recorded.trials} == {(TrialState.CANCELLED, "budget")}
+    assert all(len(recorded.curve(t.number)) >= 1 for t in recorded.trials)
+    assert (recorded.result.ending, recorded.result.exit_code) == ("done", 0)
+
+
+def test_an_actor_serves_one_trial_after_the_other(tmp_path):
+    recorded = record(make_study(tmp_path, resources={"workers": 1}), tmp_path / "home")
+    entries = diary(tmp_path)
+    assert len(entries) == len(recorded.trials) == 6
+    assert len({e["pid"] for e in entries}) == 1
+
+
+def test_an_actor_that_is_slow_to_start_is_waited_for(tmp_path):
+    """Ray Tune alone takes it back for every trial that ends meanwhile, and never has a second one."""
+    study = make_study(tmp_path, "SlowSecond", budget={"trials": 16, "max_epochs": 1})
+    recorded = record(study, tmp_path / "home")
+    assert [t.stop_reason for t in recorded.trials] == ["max_epochs"] * 16, [t.message for t in recorded.trials]
+    pids = Counter(e["pid"] for e in diary(tmp_path))
+    assert len(pids) == 2
+    assert max(pids.values()) >= 5, "the first went on meanwhile"
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory):
+    """The real trainable, sampler and scheduler, one trial at a time."""
+    changes = {
+        "name": "same",
+        "data": dataclasses.asdict(dataclasses.replace(DATA, train_examples=300)),
+        "budget": {"trials": 12, "max_epochs": 6},
+        "scheduler": {"name": "asha", "grace": 1, "reduction_factor": 2},
+        "resources": {"workers": 1},
+        "executor": "tune",
+        "tracking": {"enabled": False},
+        "seed": 5,
+    }
+    study = Study.model_validate({**find("regularization").model_dump(), **changes})
+    return [record(study, tmp_path_factory.mktemp("home")) for _ in range(2)]
+
+
+def test_the_same_study_has_the_same_trials(twice):
+    def facts(recorded):
+        return [(t.number, t.params, t.seed, t.config_hash, t.state, t.stop_reason) for t in recorded.trials]
+
+    one, other = twice
+    assert len(facts(one)) == 12
+    assert facts(one) == facts(other)
+
+
+def test_the_same_study_has_the_same_curves_to_the_last_bit(twice):
+    columns = ["number", "epoch", "train_loss", "val_loss", "val_accuracy", "lr"]
+    one, other = (r.epochs[columns].to_dict("records") for r in twice)
+    assert len(one) > 12
+    assert one == other
+
+
+def test_the_same_study_takes_the_same_decisions(twice):
+    columns = ["number", "epoch", "action", "value", "cutoff", "reason"]
+    one, other = (r.decisions[columns].astype({"cutoff": str}).to_dict("records") for r in twice)
+    assert {d["action"] for d in one} == {"stop", "continue"}
+    assert one == other
