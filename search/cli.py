@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from search.engine import Result, resume
 from search.entry import guarded
 from search.errors import UsageError
 from search.ledger import Ledger, StudyRow, sqlite_url
-from search.options import load_data
+from search.options import extended, load_data
 from search.paths import LEDGER_FILE, Paths
 from search.present import make_console, print_answer, print_studies, say
 from search.progress import make_view
@@ -75,11 +76,37 @@ def resume_(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
     """Continue a study where its ledger ends."""
-    paths = Paths(home, name)
+    return _continue(Paths(home, name), json_=json_)
+
+
+@app.command()
+def extend(
+    name: Name,
+    home: Home = HOME,
+    trials: Annotated[int | None, typer.Option(help="So many more trials.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(help="Of the trials to come.")] = None,
+    time_budget: Annotated[str | None, typer.Option(help="So much more time: 90s, 10m, 1h30m.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PARAM=VALUE", help="Change the space; trials that still fit are kept."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> int:
+    """Go on with a study beyond what it was declared for; what it found is told to the sampler."""
+    if trials is None and max_epochs is None and time_budget is None and not set_:
+        raise UsageError("nothing to extend by: give --trials, --max-epochs, --time-budget or --set")
+
+    def change(study: Study) -> Study:
+        return extended(study, trials=trials, max_epochs=max_epochs, time_budget=time_budget, set_=set_ or ())
+
+    return _continue(Paths(home, name), json_=json_, change=change)
+
+
+def _continue(paths: Paths, *, json_: bool, change: Callable[[Study], Study] | None = None) -> int:
     open_ledger(paths).close()
     console = make_console()
     view = make_view(console, metric=_metric(paths), silent=json_)
-    study, result = resume(paths, view=view, load=load_data)
+    study, result = resume(paths, view=view, load=load_data, change=change)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
     else:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from search.control import Control, kill_children
 from search.errors import RunError
 from search.executors.choice import choose_executor
-from search.ledger import EpochRow, Ledger, LedgerWriter, TrialRow, sqlite_url
+from search.ledger import EpochRow, Ledger, LedgerWriter, StudyRow, TrialRow, sqlite_url
 from search.lock import driver_lock
 from search.paths import Paths
 from search.progress import View
 from search.recorder import Recorder
 from search.report.answer import Answer, answer
-from search.study import Study
+from search.study import Study, differences, fits
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
 from trainables.report import SECONDS
@@ -69,13 +69,16 @@ def conduct(study: Study, home: Path, splits: Splits, *, view: View) -> Result:
         return _drive(study, ledger, splits, paths, view, stack)
 
 
-def resume(paths: Paths, *, view: View, load: Callable[[Study], Splits]) -> tuple[Study, Result]:
+def resume(
+    paths: Paths, *, view: View, load: Callable[[Study], Splits], change: Callable[[Study], Study] | None = None
+) -> tuple[Study, Result]:
     """Continue a recorded study where its ledger ends, and return it with the answer.
 
     Args:
         paths: of the study.
         view: shows the search.
         load: returns the examples of a study.
+        change: extends the declaration (more trials, another space); what it changed is recorded.
 
     Raises:
         RunError: another process drives it, its ledger is damaged, or its data are not what they were.
@@ -86,6 +89,9 @@ def resume(paths: Paths, *, view: View, load: Callable[[Study], Splits]) -> tupl
         ledger.check_whole()
         row = ledger.study(paths.name)
         study = Study.model_validate(row.declaration)
+        if change is not None:
+            before, study = study, change(study)
+            _redeclare(ledger, row, before, study, view)
         splits = load(study)
         if splits.fingerprint != row.fingerprint:
             raise RunError(
@@ -93,6 +99,19 @@ def resume(paths: Paths, *, view: View, load: Callable[[Study], Splits]) -> tupl
                 f"{row.fingerprint[:16]} when the study began; a resume would mix two data sets"
             )
         return study, _drive(study, ledger, splits, paths, view, stack)
+
+
+def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view: View) -> None:
+    """Record a changed declaration, and say what changed and how many trials still fit."""
+    lines = differences(before, after)
+    fitting = sum(fits(after.space, trial.params, trial.number) for trial in ledger.trials(row.id))
+    lines.append(f"{fitting} of {len(ledger.trials(row.id))} trials fit and are told to the sampler")
+    ledger.redeclare(row.id, after.model_dump(mode="json"))
+    writer = LedgerWriter(ledger, row.id)
+    for line in lines:
+        writer.event("extended", line)
+        view.say(line)
+    writer.flush()
 
 
 def _drive(study: Study, ledger: Ledger, splits: Splits, paths: Paths, view: View, stack: ExitStack) -> Result:

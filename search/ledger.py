@@ -180,6 +180,13 @@ class Ledger:
             changed = json.dumps({**facts, name: value})
             connection.execute(sa.update(table).where(table.c.id == study_id).values(facts=changed))
 
+    def redeclare(self, study_id: int, declaration: Mapping[str, Any]) -> None:
+        """Replace the declaration of a study that is being extended."""
+        table = schema.studies
+        change = sa.update(table).where(table.c.id == study_id).values(declaration=json.dumps(declaration))
+        with self.engine.begin() as connection:
+            connection.execute(change)
+
     def studies(self) -> list[StudyRow]:
         """Return every study, oldest first."""
         with self.engine.connect() as connection:

@@ -130,6 +130,46 @@ def resolve(options: Options) -> Study:
     return study
 
 
+def extended(
+    study: Study, *, trials: int | None, max_epochs: int | None, time_budget: str | None, set_: Sequence[str]
+) -> Study:
+    """Return the study with more trials, longer ones, more time or another space.
+
+    Args:
+        study: as it is.
+        trials: how many more.
+        max_epochs: of the trials to come; in all, not more.
+        time_budget: how much more.
+        set_: changes of the space.
+
+    Raises:
+        UsageError: everything that is wrong, a line each.
+    """
+    errors: list[str] = []
+    if trials is not None and trials < 1:
+        errors.append(f"--trials must be >= 1 more, got {trials}")
+    more_s = _collect(lambda: None if time_budget is None else parse_duration(time_budget), errors)
+    try:
+        space, settings = apply_overrides(study.space, study.settings, parse_assignments(set_))
+        if settings != study.settings:
+            errors.append("--set: settings that all trials share cannot change in a study; begin a new one")
+    except SpaceError as error:
+        space = study.space
+        errors += error.errors
+    budget = {
+        "trials": study.budget.trials + max(0, trials or 0),
+        "max_epochs": max_epochs or study.budget.max_epochs,
+        "time_s": None if study.budget.time_s is None else study.budget.time_s + (more_s or 0),
+    }
+    if max_epochs is not None and max_epochs < study.budget.max_epochs:
+        errors.append(f"--max-epochs {max_epochs} is below the {study.budget.max_epochs} of the study")
+    changes = {"space": space, "budget": budget}
+    after = _collect(lambda: validated(lambda: Study.model_validate({**study.model_dump(), **changes})), errors)
+    if errors or after is None:
+        raise UsageError(errors)
+    return after
+
+
 def load_data(study: Study) -> Splits:
     """Return the study's examples.
 

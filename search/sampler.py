@@ -19,7 +19,7 @@ from ray.tune.search import Searcher
 from search.ledger import TrialRow
 from search.outcome import OPTUNA_STATE, TrialState
 from search.scheduler import RecordingScheduler
-from search.study import Study
+from search.study import Study, fits
 from spaces import Point, Space, Value, hash_params
 from trainables.derive import derive
 from trainables.report import EPOCH, STOP
@@ -157,6 +157,9 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
             values: the objective by trial and epoch, as recorded.
         """
         for row in trials:
+            self._next = row.number + 1
+            if not fits(self._space, row.params, row.number):
+                continue  # trained before the space was changed
             for earlier, value in row.repeats:
                 state = TrialState.FAILED if value is None else TrialState.COMPLETE
                 self._add(trials[earlier].params, state, value=value)
@@ -167,7 +170,6 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
             trial = self._add(row.params, state, value=best, intermediate=finite, attrs=row.sampler_attrs)
             self._numbers[row.config_hash] = row.number
             self._results[row.number] = best if state is TrialState.COMPLETE else None
-            self._next = row.number + 1
             if state is TrialState.RUNNING:
                 proposal = Proposal(row.number, row.params, row.config_hash, row.seed, trial, row.repeats, finite)
                 proposal.epochs, proposal.resumed = max(recorded, default=0), True

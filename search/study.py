@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from search.errors import UsageError
-from spaces import Space, Value, nearest
+from spaces import Space, SpaceError, Value, nearest
 from trainables.data.datasets import DATASETS, DataSpec
 from trainables.errors import ConfigError
 from trainables.registry import find_trainable
@@ -271,6 +271,35 @@ class Study(Frozen):
     def params_of(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """Return a trial's active parameters together with the settings that every trial shares."""
         return {**self.settings, **params}
+
+
+def differences(before: Study, after: Study) -> list[str]:
+    """Return what changed between two declarations, a line each: ``budget.trials: 64 -> 96``."""
+    old, new = (_flat(study.model_dump(mode="json")) for study in (before, after))
+    return [
+        f"{name}: {old.get(name, 'absent')} -> {new.get(name, 'absent')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+
+
+def fits(space: Space, params: Mapping[str, Value], number: int) -> bool:
+    """Say whether a trained point belongs to ``space``; the baseline (number 0) always does."""
+    try:
+        return space.validate(params) == params or number == 0
+    except SpaceError:
+        return number == 0 and all(name in space for name in params)
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested data with dotted names."""
+    out: dict[str, Any] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            out |= _flat(value, f"{prefix}{name}.")
+        else:
+            out[f"{prefix}{name}"] = value
+    return out
 
 
 def _refuse(*lines: str) -> NoReturn:

@@ -17,7 +17,6 @@ from trainables.lanes.stack import Stack
 from trainables.lanes.trial import LaneTrial
 from trainables.loop import DeviceData, batch_bounds
 
-
 MOST_THREADS = 8
 """Every operation of every thread is started under Python's lock; more threads would wait for it."""
 

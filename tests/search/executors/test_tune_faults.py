@@ -87,9 +87,10 @@ def test_the_answer_counts_the_failures(faulty):
 
 
 def test_where_every_trial_fails_the_search_still_ends(tmp_path):
-    recorded = record(make_study(tmp_path, space=does("refuses", "raises")), tmp_path / "home")
+    recorded = record(make_study(tmp_path, space=does("refuses")), tmp_path / "home")
     assert [t.state for t in recorded.trials] == [TrialState.FAILED] * 6
-    assert recorded.result.answer.best is None or recorded.result.answer.best.trial in range(6)
+    assert recorded.result.answer.best is None
+    assert recorded.result.ending == "done"
 
 
 def test_a_space_without_further_points_ends_the_search_cleanly(tmp_path):
