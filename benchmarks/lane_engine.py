@@ -39,6 +39,7 @@ WIDTHS = {"digits": (64, 32), "mnist": (128, 64)}
 SCHEDULES = ("none", "step", "cosine", "plateau")
 Side = tuple[str, int]
 """What is measured: the plain loop or a mode of lanes, and how many trials."""
+BURST_S = 0.2
 AT_ONCE = 4
 """Processes that share the GPU in the comparison."""
 
@@ -125,15 +126,24 @@ def compare_lanes(arguments: argparse.Namespace) -> None:
         print(f"\n--lanes auto chooses {choice.lanes}: {choice.reason}")
 
 
-def take_turns(sides: dict[Side, Callable[[], object]], repetitions: int) -> dict[tuple[str, int], list[float]]:
-    """Call every side once uncounted, then ``repetitions`` times in turn; return ms by trial and epoch."""
+def take_turns(sides: dict[Side, Callable[[], object]], repetitions: int) -> dict[Side, list[float]]:
+    """Let every side run ``repetitions`` bursts, in turn; return ms by trial and epoch.
+
+    A burst lasts ``BURST_S`` or one epoch: a search stays with its lanes, and its caches warm, likewise.
+    """
     times: dict[Side, list[float]] = {side: [] for side in sides}
-    for repetition in range(1 + repetitions):
+    epochs = {}
+    for side, advance in sides.items():
+        advance()  # fills buffers and caches
+        started = time.perf_counter()
+        advance()
+        epochs[side] = max(1, round(BURST_S / (time.perf_counter() - started)))
+    for _ in range(repetitions):
         for side, advance in sides.items():
             started = time.perf_counter()
-            advance()
-            if repetition:
-                times[side].append((time.perf_counter() - started) / side[1] * 1e3)
+            for _ in range(epochs[side]):
+                advance()
+            times[side].append((time.perf_counter() - started) / epochs[side] / side[1] * 1e3)
     return times
 
 

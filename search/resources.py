@@ -58,7 +58,7 @@ class Capacity:
 
 def preflight(study: Study, home: Path) -> list[str]:
     """Return what stands in the way of ``study`` on this machine, a line each; empty if nothing does."""
-    return [*home_errors(home), *_capacity_errors(study.resources)]
+    return [*home_errors(home), *_capacity_errors(study.resources), *_precision_errors(study)]
 
 
 def home_errors(home: Path) -> list[str]:
@@ -80,14 +80,40 @@ def _capacity_errors(resources: Resources) -> list[str]:
                 "a job: ray job submit --address http://HOST:8265 -- python -m search.run STUDY --address auto"
             ]
         return []  # the cluster is asked once it is joined
-    capacity = Capacity.of_this_machine(with_gpus=resources.gpus_per_trial > 0)
-    errors = []
-    if resources.cpus_per_trial > capacity.cpus:
-        errors.append(f"--cpus-per-trial {resources.cpus_per_trial:g} is more than the {capacity.cpus:g} cores here")
-    if resources.gpus_per_trial > capacity.gpus:
-        found = f"{capacity.gpus:g} found" if capacity.gpus else "no GPU found"
+    gpus_asked = {"--gpus-per-trial": resources.gpus_per_trial, "--gpus-per-worker": resources.gpus_per_worker}
+    cpus_asked = {"--cpus-per-trial": resources.cpus_per_trial, "--cpus-per-worker": resources.cpus_per_worker}
+    capacity = Capacity.of_this_machine(with_gpus=any(gpus_asked.values()))
+    errors = [
+        f"{option} {cpus:g} is more than the {capacity.cpus:g} cores here"
+        for option, cpus in cpus_asked.items()
+        if cpus > capacity.cpus
+    ]
+    found = f"{capacity.gpus:g} found" if capacity.gpus else "no GPU found"
+    errors += [
+        f"{option} {gpus:g}: {found} on this machine; use 0 for CPU, or --address to join a cluster that has one"
+        for option, gpus in gpus_asked.items()
+        if gpus > capacity.gpus
+    ]
+    workers = resources.workers or 1
+    if not errors and resources.gpus_per_worker * workers > capacity.gpus:
         errors.append(
-            f"--gpus-per-trial {resources.gpus_per_trial:g}: {found} on this machine; "
-            "use 0 for CPU, or --address to join a cluster that has one"
+            f"--workers {workers} of --gpus-per-worker {resources.gpus_per_worker:g} need "
+            f"{resources.gpus_per_worker * workers:g} GPUs: {found} on this machine"
         )
     return errors
+
+
+def _precision_errors(study: Study) -> list[str]:
+    """Return why the lanes cannot train in the precision that was asked for; looks only where one was."""
+    if study.lanes.precision != "bf16" or study.resources.address is not None:
+        return []
+    import torch
+
+    from trainables.lanes.products import has_bf16
+
+    device = torch.device("cuda" if study.resources.gpus_per_worker > 0 and torch.cuda.is_available() else "cpu")
+    if has_bf16(device):
+        return []
+    return [
+        f"--precision bf16 is not offered by the {device.type} of this machine; use fp32, or auto to take what fits"
+    ]

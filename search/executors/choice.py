@@ -63,6 +63,15 @@ def choose_executor(study: Study) -> Choice:
     return Choice("tune", f"{study.trainable} does not stack")
 
 
+def choose_precision(study: Study, device: torch.device) -> str:
+    """Return the precision of the lanes; ``auto`` is bf16 on a GPU made for it, else fp32."""
+    if study.lanes.precision != "auto":
+        return study.lanes.precision
+    import torch
+
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
 def choose_number(study: Study, trainable: Trainable, data: Any, device: torch.device) -> LanesChoice:
     """Return the lanes of one worker: the number asked for, the usual one, or the one measured fastest."""
     if isinstance(study.lanes.lanes, int):

@@ -128,7 +128,7 @@ class LaneHost:
     ) -> None:
         import torch
 
-        from search.executors.choice import choose_number
+        from search.executors.choice import choose_number, choose_precision
         from trainables.lanes import LaneWorker
 
         where = _assigned_device() if device is None else torch.device(device)
@@ -145,7 +145,7 @@ class LaneHost:
             data,
             device=where,
             lanes=self._choice.lanes,
-            precision=study.lanes.precision,
+            precision=choose_precision(study, where),
             mode=study.lanes.mode if self._trainable.stacks else "looped",
             start=self._start,
         )
