@@ -15,10 +15,10 @@ from benchmarks.process import progress
 from benchmarks.quality import interval
 from benchmarks.record import add_results, shown_command, table, write_section
 from search.engine import conduct
+from search.options import load_data
 from search.progress import Silent
 from search.studies import find
 from search.study import Study
-from trainables.data import load_splits
 
 
 def search(arguments: argparse.Namespace, precision: str, seed: int) -> tuple[float, float]:
@@ -39,7 +39,7 @@ def search(arguments: argparse.Namespace, precision: str, seed: int) -> tuple[fl
     }
     study = Study.model_validate({**declared.model_dump(), **changes})
     with tempfile.TemporaryDirectory() as home:
-        result = conduct(study, Path(home), load_splits(study.data), view=Silent())
+        result = conduct(study, Path(home), load_data, view=Silent())
     if result.answer.best is None:
         raise SystemExit(f"no finite loss at seed {seed} in {precision}")
     progress(f"{precision} seed {seed}: best {result.answer.best.value:.4f} in {result.search_s:.1f} s")

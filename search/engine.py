@@ -52,21 +52,30 @@ class Result:
     exit_code: int
 
 
-def conduct(study: Study, home: Path, splits: Splits, *, view: View) -> Result:
+def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: View) -> Result:
     """Search from the start, and return the answer. The study's folder must not exist yet.
+
+    Args:
+        study: the declaration.
+        home: folder of all studies.
+        load: returns the examples of a study.
+        view: shows the search.
 
     Raises:
         RunError: the search could not go on; what was recorded stays.
     """
     paths = Paths(home, study.name)
-    paths.folder.mkdir(parents=True)
     facts = {UID: uuid.uuid4().hex, "versions": versions()}
     with ExitStack() as stack:
+        tracker = _warm_tracker(study, stack)
+        splits = load(study)
+        paths.folder.mkdir(parents=True)
+        view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
         stack.enter_context(driver_lock(paths.lock, study.name))
         ledger = stack.enter_context(Ledger(sqlite_url(paths.ledger), create=True))
         declaration = study.model_dump(mode="json")
         ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
-        return _drive(study, ledger, splits, paths, view, stack)
+        return _drive(study, ledger, splits, paths, view, tracker, stack)
 
 
 def resume(
@@ -92,13 +101,14 @@ def resume(
         if change is not None:
             before, study = study, change(study)
             _redeclare(ledger, row, before, study, view)
+        tracker = _warm_tracker(study, stack)
         splits = load(study)
         if splits.fingerprint != row.fingerprint:
             raise RunError(
                 f"the data of {paths.name} are not what they were: fingerprint {splits.fingerprint[:16]} now, "
                 f"{row.fingerprint[:16]} when the study began; a resume would mix two data sets"
             )
-        return study, _drive(study, ledger, splits, paths, view, stack)
+        return study, _drive(study, ledger, splits, paths, view, tracker, stack)
 
 
 def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view: View) -> None:
@@ -114,7 +124,15 @@ def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view:
     writer.flush()
 
 
-def _drive(study: Study, ledger: Ledger, splits: Splits, paths: Paths, view: View, stack: ExitStack) -> Result:
+def _drive(
+    study: Study,
+    ledger: Ledger,
+    splits: Splits,
+    paths: Paths,
+    view: View,
+    tracker: TrackerProcess | None,
+    stack: ExitStack,
+) -> Result:
     """Run one session of a study whose lock is held and whose declaration is in the ledger."""
     started = time.monotonic()
     study_id = ledger.study(study.name).id
@@ -122,7 +140,8 @@ def _drive(study: Study, ledger: Ledger, splits: Splits, paths: Paths, view: Vie
     used_s = ledger.seconds_used(study_id)
     control = Control(None if study.budget.time_s is None else study.budget.time_s - used_s)
     session = ledger.start_session(study_id)
-    tracker = _start_tracker(study, paths, stack)
+    if tracker is not None:
+        _begin_tracking(tracker, study, paths)
     stack.enter_context(view)
     stack.enter_context(control.signals(on_second=kill_children))
     recorder = Recorder(study, LedgerWriter(ledger, study_id, session=session), watch=view.update)
@@ -145,18 +164,15 @@ def _drive(study: Study, ledger: Ledger, splits: Splits, paths: Paths, view: Vie
     )
 
 
-def _start_tracker(study: Study, paths: Paths, stack: ExitStack) -> TrackerProcess | None:
-    if not study.tracking.enabled:
-        return None
+def _warm_tracker(study: Study, stack: ExitStack) -> TrackerProcess | None:
+    """Start the tracker's process, so that it imports MLflow while this one loads the data."""
+    return stack.enter_context(TrackerProcess()) if study.tracking.enabled else None
+
+
+def _begin_tracking(tracker: TrackerProcess, study: Study, paths: Paths) -> None:
     uri = study.tracking.uri or paths.mlflow_uri
-    tracker = TrackerProcess(
-        sqlite_url(paths.ledger),
-        study.name,
-        uri,
-        artifacts=paths.mlflow_artifacts if uri.startswith("sqlite:") else None,
-        log=paths.tracking_log,
-    )
-    return stack.enter_context(tracker)
+    artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
+    tracker.begin(sqlite_url(paths.ledger), study.name, uri, artifacts=artifacts, log=paths.tracking_log)
 
 
 def _search(

@@ -113,9 +113,9 @@ def run(
             trial_timeout=trial_timeout,
         )
     )
-    paths, splits = Paths(home, study.name), load_data(study)
-    console = make_console()
+    paths, console = Paths(home, study.name), make_console()
     if dry_run:
+        splits = load_data(study)
         if json_:
             print(json.dumps({"study": study.model_dump(mode="json"), "fingerprint": splits.fingerprint}))
         else:
@@ -124,8 +124,7 @@ def run(
     if study.tracking.enabled:
         check_server(study.tracking.uri or paths.mlflow_uri)
     view = make_view(console, metric=study.objective.metric, silent=json_)
-    view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
-    result = conduct(study, home, splits, view=view)
+    result = conduct(study, home, load_data, view=view)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
     else:

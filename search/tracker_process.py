@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -28,41 +29,51 @@ PREFLIGHT_S = 5.0
 class TrackerProcess:
     """A child process that follows the ledger and feeds MLflow; a context manager.
 
-    Args:
-        ledger_url, study, uri, artifacts: see ``search.tracking.Tracker``.
-        log: file that takes what the tracker has to say.
+    It is started as early as possible and imports MLflow while the search prepares; ``begin`` sets it
+    to work.
     """
 
-    def __init__(self, ledger_url: str, study: str, uri: str, *, artifacts: Path | None, log: Path) -> None:
-        command = [sys.executable, "-m", "search.tracking"]
-        command += ["--ledger", ledger_url, "--study", study, "--uri", uri]
-        if artifacts is not None:
-            command += ["--artifacts", str(artifacts)]
-        with log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=sink,
-                text=True,
-                start_new_session=True,  # Ctrl-C is for the search; the tracker ends with its input
-            )
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "search.tracking"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # until it knows its log
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the search; the tracker ends with its input
+        )
+
+    def begin(self, ledger_url: str, study: str, uri: str, *, artifacts: Path | None, log: Path) -> None:
+        """Follow a study.
+
+        Args:
+            ledger_url: of the ledger.
+            study: its name in there.
+            uri: MLflow tracking URI.
+            artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
+            log: file that takes what the tracker has to say.
+        """
+        order = {"ledger": ledger_url, "study": study, "uri": uri, "log": str(log)}
+        order["artifacts"] = "" if artifacts is None else str(artifacts)
+        self._write(json.dumps(order))
 
     def finish(self) -> str | None:
         """Wait until everything is sent; return None, or in one line why it is not."""
-        if self._process.poll() is None:
-            try:
-                output, _ = self._process.communicate(f"{FINISH}\n")
-            except BrokenPipeError:
-                output = ""
-        else:
-            output = self._process.stdout.read() if self._process.stdout else ""
+        self._write(FINISH)
+        output, _ = self._process.communicate()
         if self._process.returncode == 0:
             return None
         try:
             return str(json.loads(output)["error"])
         except (ValueError, KeyError):
             return f"the tracking process ended with code {self._process.returncode}"
+
+    def _write(self, line: str) -> None:
+        """Send one line; a process that is gone already says why when it is waited for."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
 
     def kill(self) -> None:
         """End the tracker now; what is not sent stays in the ledger."""
@@ -79,7 +90,8 @@ class TrackerProcess:
             self.kill()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):
+                    stream.close()
 
 
 def check_server(uri: str) -> None:

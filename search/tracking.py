@@ -7,7 +7,6 @@ been sent is asked of the server itself, by tags, whenever it starts and after e
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
@@ -44,8 +43,8 @@ from search.tracker_process import FINISH, UID
 from trainables.report import SECONDS
 
 POLL_S = 0.5
-METRICS_PER_BATCH = 1000
-"""MLflow's own limit of one ``log_batch``."""
+METRICS_PER_BATCH = 800
+"""MLflow takes 1,000 entities in one ``log_batch``; params and tags go with the metrics."""
 RETRY_S = (0.5, 1.0, 2.0, 5.0)
 ORPHAN_GRACE_S = 5.0
 """How long the tracker goes on after the search's process died without a word."""
@@ -65,11 +64,13 @@ class _Child:
 
     Attributes:
         sent_epoch: the last that arrived; None while the server was not asked.
+        has_params: whether the parameters arrived.
     """
 
     run_id: str
     sent_epoch: int | None = 0
     status: str = "RUNNING"
+    has_params: bool = False
 
 
 @dataclass
@@ -177,9 +178,18 @@ class Tracker:
             number = run.data.tags.get("lanewise.trial")
             if number is None:
                 parent = run.info.run_id
+                if run.info.status != "RUNNING" and self._is_open():
+                    self._client.update_run(parent, status="RUNNING")
             else:
-                children[int(number)] = _Child(run.info.run_id, sent_epoch=None, status=run.info.status)
+                children[int(number)] = _Child(
+                    run.info.run_id, sent_epoch=None, status=run.info.status, has_params=bool(run.data.params)
+                )
         return _Server(experiment_id, parent or self._create_parent(experiment_id), children)
+
+    def _is_open(self) -> bool:
+        """Whether a search drives the study now, or died without a word."""
+        sessions = self._ledger.sessions(self._row.id)
+        return bool(sessions) and sessions[-1]["ending"] is None
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(self._study.kind)
@@ -264,14 +274,32 @@ class Tracker:
             for e in new
             for name, value in {**e.metrics, SECONDS: e.seconds}.items()
         ]
-        for start in range(0, len(metrics), METRICS_PER_BATCH):
-            self._client.log_batch(child.run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
+        self._log(child, trial, metrics, ending=status != child.status)
         if new:
             child.sent_epoch = new[-1].epoch
         self.progress += len(new)
         if status != child.status:
             self._set_status(child, trial, status)
             self.progress += 1
+
+    def _log(self, child: _Child, trial: TrialRow, metrics: list[Metric], *, ending: bool) -> None:
+        """Send metrics in as few calls as MLflow allows: the params with the first, the last tags with the last."""
+        chunks = [metrics[i : i + METRICS_PER_BATCH] for i in range(0, len(metrics), METRICS_PER_BATCH)] or [[]]
+        for i, chunk in enumerate(chunks):
+            params = [] if child.has_params else self._params(trial)
+            tags = self._end_tags(trial) if ending and i == len(chunks) - 1 else []
+            if chunk or params or tags:
+                self._client.log_batch(child.run_id, metrics=chunk, params=params, tags=tags)
+            child.has_params = True
+
+    def _params(self, trial: TrialRow) -> list[Param]:
+        return [Param(k, str(v)) for k, v in {**self._study.settings, **trial.params}.items()]
+
+    def _end_tags(self, trial: TrialRow) -> list[RunTag]:
+        tags = {"lanewise.state": trial.state.value, "lanewise.stop_reason": trial.stop_reason or ""}
+        if trial.message:
+            tags["lanewise.message"] = trial.message
+        return [RunTag(k, v) for k, v in tags.items()]
 
     def _create_child(self, server: _Server, trial: TrialRow) -> _Child:
         run = self._client.create_run(
@@ -289,16 +317,9 @@ class Tracker:
                 "lanewise.seed": str(trial.seed),
             },
         )
-        run_id = str(run.info.run_id)
-        params = {**self._study.settings, **trial.params}
-        self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
-        return _Child(run_id)
+        return _Child(str(run.info.run_id))
 
     def _set_status(self, child: _Child, trial: TrialRow, status: str) -> None:
-        tags = {"lanewise.state": trial.state.value, "lanewise.stop_reason": trial.stop_reason or ""}
-        if trial.message:
-            tags["lanewise.message"] = trial.message
-        self._client.log_batch(child.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
         if trial.traceback:
             self._client.log_text(child.run_id, trial.traceback, "traceback.txt")
         if trial.state is TrialState.RUNNING:
@@ -357,18 +378,21 @@ def follow(tracker: Tracker) -> None:
             return
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the tracker as the child process of a search; started by ``tracker_process`` alone."""
-    parser = argparse.ArgumentParser(prog="python -m search.tracking")
-    parser.add_argument("--ledger", required=True)
-    parser.add_argument("--study", required=True)
-    parser.add_argument("--uri", required=True)
-    parser.add_argument("--artifacts")
-    options = parser.parse_args(arguments)
+def main() -> int:
+    """Run as the child process of a search; started by ``tracker_process`` alone.
+
+    MLflow is imported by now; the first line of standard input says what to follow.
+    """
+    line = sys.stdin.readline()
+    if not line:
+        return 0  # the search ended before it began
+    order = json.loads(line)
+    log_file = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log_file, 2)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
-    ledger = Ledger(options.ledger)
-    artifacts = Path(options.artifacts) if options.artifacts else None
-    tracker = Tracker(ledger, ledger.study(options.study), options.uri, artifacts=artifacts)
+    ledger = Ledger(order["ledger"])
+    artifacts = Path(order["artifacts"]) if order["artifacts"] else None
+    tracker = Tracker(ledger, ledger.study(order["study"]), order["uri"], artifacts=artifacts)
     try:
         follow(tracker)
     except RunError as error:

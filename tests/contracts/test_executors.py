@@ -10,11 +10,12 @@ import pytest
 
 from search.engine import conduct
 from search.ledger import Ledger, sqlite_url
+from search.options import load_data
 from search.progress import Silent
 from search.studies import find
 from search.study import Study
 from spaces import Space, category, float_, int_
-from trainables.data import DataSpec, load_splits
+from trainables.data import DataSpec
 
 DATA = DataSpec("digits", train_examples=300)
 
@@ -51,7 +52,7 @@ class Recorded:
 
 
 def search(study, home):
-    conduct(study, home, load_splits(study.data), view=Silent())
+    conduct(study, home, load_data, view=Silent())
     with Ledger(sqlite_url(home / study.name / "ledger.db")) as ledger:
         row = ledger.study(study.name)
         return Recorded(

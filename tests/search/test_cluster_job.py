@@ -5,7 +5,6 @@ import time
 from contextlib import closing
 
 import pytest
-import yaml
 from mlflow.tracking import MlflowClient
 
 from search.ledger import Ledger, sqlite_url
@@ -133,42 +132,17 @@ def test_a_search_that_waits_for_a_gpu_says_so_and_can_be_stopped(head, tmp_path
     assert left_of_searches(head) == []
 
 
-@pytest.fixture
-def autoscaling_head(tmp_path):
-    """A head without a GPU whose autoscaler simulates nodes with one, as processes on this machine."""
-    config = tmp_path / "cluster.yaml"
-    head = None
-
-    def start():
-        nonlocal head
-        head = RayHead("--num-cpus=1", f"--autoscaling-config={config}", environment=simulated)
-        return head
-
-    simulated = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
-    commands = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
-    declared = {
-        "cluster_name": "simulated",
-        "max_workers": 2,
-        "upscaling_speed": 1.0,
-        "idle_timeout_minutes": 1,
-        "provider": {"type": "fake_multinode", "disable_node_updaters": True},
-        "auth": {},
-        "head_node_type": "ray.head.default",
-        "available_node_types": {
-            "ray.head.default": {"resources": {"CPU": 1}, "node_config": {}, "max_workers": 0},
-            "gpu": {"resources": {"CPU": 2, "GPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2},
-        },
-        "docker": {},
-        "file_mounts": {},
-        "cluster_synced_files": [],
-        **{f"{command}_commands": [] for command in commands},
-    }
-    yield config, declared, start
-    if head is not None:
-        head.end(simulated_nodes=True)
-
-
 @pytest.mark.slow
-def test_an_autoscaler_sees_what_is_asked_for(autoscaling_head, tmp_path):
-    config, declared, start = autoscaling_head
-    raise NotImplementedError
+def test_an_autoscaler_adds_what_is_asked_for(tmp_path):
+    head = RayHead("--num-cpus=1", simulated_nodes=2)
+    try:
+        options = ("--gpus-per-trial", "0.5", "--workers", "4", "--trials", "8", "--max-epochs", "3")
+        done = submit(head, "grows", *options, "--home", str(tmp_path))
+        said = head.autoscaler_log()
+    finally:
+        head.end()
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("waiting: a trial takes 1 CPU and 0.5 GPU, and the cluster has 1 CPU and 0 GPU now") == 1
+    assert "Adding 2 node(s) of type gpu" in said or said.count("Adding 1 node(s) of type gpu") == 2
+    trials, _, _ = ledger_of(tmp_path)
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 8

@@ -169,8 +169,8 @@ def test_two_studies_of_one_name_on_one_server_stay_apart(tmp_path):
 def test_the_process_beside_the_search_sends_the_rest_on_finish(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    process = TrackerProcess(ledger.url, "s", uri, artifacts=tmp_path / "artifacts", log=tmp_path / "log")
-    with process as tracker:
+    with TrackerProcess() as tracker:
+        tracker.begin(ledger.url, "s", uri, artifacts=tmp_path / "artifacts", log=tmp_path / "log")
         four_endings(writer)
         ledger.end_session(session, "done")
         assert tracker.finish() is None
@@ -186,7 +186,8 @@ def test_the_process_says_what_did_not_arrive(ledger, tmp_path):
     not_a_database = tmp_path / "mlflow.db"
     not_a_database.write_bytes(b"something else" * 500)
     uri = f"sqlite:///{not_a_database}"
-    with TrackerProcess(ledger.url, "s", uri, artifacts=tmp_path / "a", log=tmp_path / "log") as tracker:
+    with TrackerProcess() as tracker:
+        tracker.begin(ledger.url, "s", uri, artifacts=tmp_path / "a", log=tmp_path / "log")
         reason = tracker.finish()
     assert reason is not None
     assert "MLflow did not take it" in reason
@@ -198,7 +199,8 @@ import sys, time
 from pathlib import Path
 from search.tracker_process import TrackerProcess
 url, folder = sys.argv[1], Path(sys.argv[2])
-tracker = TrackerProcess(url, "s", f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder, log=folder / "log")
+tracker = TrackerProcess()
+tracker.begin(url, "s", f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder, log=folder / "log")
 print(tracker._process.pid, flush=True)
 time.sleep(600)
 """

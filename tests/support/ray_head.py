@@ -33,15 +33,37 @@ def free_ports(count: int) -> list[int]:
         return [s.getsockname()[1] for s in sockets]
 
 
+def autoscaling(nodes: int, gcs_address: str) -> dict[str, Any]:
+    """Return a cluster configuration whose provider starts nodes as processes on this machine."""
+    stages = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    return {
+        "cluster_name": "simulated",
+        "max_workers": nodes,
+        "upscaling_speed": 1.0,
+        "idle_timeout_minutes": 1,
+        "provider": {"type": "fake_multinode", "gcs_address": gcs_address, "disable_node_updaters": True},
+        "auth": {},
+        "head_node_type": "ray.head.default",
+        "available_node_types": {
+            "ray.head.default": {"resources": {"CPU": 1}, "node_config": {}, "max_workers": 0},
+            "gpu": {"resources": {"CPU": 2, "GPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": nodes},
+        },
+        "docker": {},
+        "file_mounts": {},
+        "cluster_synced_files": [],
+        **{f"{stage}_commands": [] for stage in stages},
+    }
+
+
 class RayHead:
     """``ray start --head`` as ray_cluster.yaml does it, with free ports and a token of its own.
 
     Args:
         options: further options of ``ray start``.
-        environment: further variables of the head.
+        simulated_nodes: how many nodes of two cores and a GPU the autoscaler may add, as processes here.
     """
 
-    def __init__(self, *options: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, *options: str, simulated_nodes: int = 0) -> None:
         # Sockets lie in here, and their paths may have about 100 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="lanewise-ray-"))
         token = self.folder / "token"
@@ -65,13 +87,20 @@ class RayHead:
         command += ["--dashboard-agent-listen-port=0", "--dashboard-agent-grpc-port=0", "--metrics-export-port=0"]
         command += [f"--ray-client-server-port={client_port}", "--min-worker-port=0", "--max-worker-port=0"]
         command += ["--disable-usage-stats", f"--temp-dir={self.folder}", *options]
+        own = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
+        self._simulated_nodes = simulated_nodes
+        if simulated_nodes:
+            config = self.folder / "cluster.json"
+            config.write_text(json.dumps(autoscaling(simulated_nodes, f"127.0.0.1:{self.gcs_port}")))
+            command += [f"--autoscaling-config={config}"]
+            own |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
         self._log = self.folder / "head.log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**self.environment, "RAY_JOB_STOP_WAIT_TIME_S": "60", **(environment or {})},
+                env={**self.environment, **own},
                 start_new_session=True,
             )
         self._wait_until_up()
@@ -110,15 +139,18 @@ class RayHead:
         root = psutil.Process(self._process.pid)
         return [root, *root.children(recursive=True)]
 
-    def end(self, *, simulated_nodes: bool = False) -> list[str]:
+    def autoscaler_log(self) -> str:
+        """Return what the autoscaler had to say."""
+        return (self.folder / "session_latest" / "logs" / "monitor.log").read_text()
+
+    def end(self) -> list[str]:
         """End the head with SIGTERM; return the processes that were left, which are killed.
 
-        Args:
-            simulated_nodes: whether Ray started further nodes here; a head leaves those alone.
+        Simulated nodes are among these: a head leaves the other nodes of its cluster alone.
         """
         processes = self.processes()
         self._process.terminate()
-        _, alive = psutil.wait_procs(processes, timeout=END_S / 6 if simulated_nodes else END_S)
+        _, alive = psutil.wait_procs(processes, timeout=END_S / 6 if self._simulated_nodes else END_S)
         left = [" ".join(p.cmdline())[:120] for p in alive if p.is_running()]
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -132,9 +164,8 @@ class RayHead:
         deadline = time.monotonic() + START_S
         while True:
             with contextlib.suppress(OSError):
-                status, facts = self.ask("/api/version", token=self.token)
-                nodes = status == 200 and self.ask("/api/v0/nodes", token=self.token)[0] == 200
-                if nodes:
+                paths = ("/api/version", "/api/v0/nodes")
+                if all(self.ask(path, token=self.token)[0] == 200 for path in paths):
                     return
             if self._process.poll() is not None or time.monotonic() > deadline:
                 said = self._log.read_text()

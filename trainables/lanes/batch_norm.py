@@ -83,19 +83,18 @@ class LaneBatchNorm:
             products: scratch, [L, B, H].
             off: as in ``forward``.
         """
-        batch = x.shape[1]
-        torch.sum(grad, 1, keepdim=True, out=self._sum)
+        share = -1 / x.shape[1]
+        torch.sum(grad, 1, keepdim=True, out=self._beta_grad)
         torch.mul(grad, x, out=products)
         torch.sum(products, 1, keepdim=True, out=self._dot)
-        self._beta_grad.copy_(self._sum)
-        self._dot.mul_(self._inverse)
-        self._gamma_grad.copy_(self._dot)
-        self._dot.mul_(self._inverse).mul_(-1 / batch)
-        self._sum.mul_(self._scale).mul_(-1 / batch)
+        torch.mul(self._dot, self._inverse, out=self._gamma_grad)
+        torch.mul(self._gamma_grad, self._inverse, out=self._dot)
+        torch.mul(self._beta_grad, self._scale, out=self._sum)
+        self._sum.mul_(share)
         if off is not None:
             self._dot.masked_fill_(off, 0)
             self._sum.masked_fill_(off, 0)
-        torch.addcmul(grad, x, self._dot, out=grad)
+        torch.addcmul(grad, x, self._dot, value=share, out=grad)
         torch.addcmul(self._sum, grad, self._scale, out=grad)
 
     def evaluation(self, off: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,9 +12,11 @@ import torch
 from trainables.config import MlpConfig
 
 CACHE_BYTES = 4 << 20
-"""What one CPU thread should touch in a step: its second-level cache and a share of the third."""
+"""What a stack should touch in a step, if one thread trains alone: second-level cache, a share of the third."""
 FEWEST = 4
-"""Lanes of a stack that are worth it in any case: fewer, and starting each operation costs as much as it does."""
+"""Lanes of a stack even where they exceed that: starting an operation costs as much as a small one does."""
+WORTH_BYTES = 3 << 19
+"""What a stack should touch at least to be worth a thread of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +57,19 @@ def bytes_per_lane(key: GroupKey, features: int, outputs: int) -> int:
 def stack_sizes(trials: int, *, lane_bytes: int, threads: int, device: torch.device) -> list[int]:
     """Return how many lanes each stack of a group should have, for ``trials`` trials.
 
-    On CPU a stack is as large as its thread's cache bears, and there are enough stacks for every thread;
-    a batched product treats each matrix alone, so a lane's numbers do not depend on its stack's size. On
-    a GPU one stack holds the whole group, rounded up to a power of two, so that captured graphs survive.
+    On CPU a stack is as large as its thread's cache bears, and every thread has as many as any other. A
+    batched product treats each matrix alone, so a lane's numbers do not depend on its stack's size. On a
+    GPU one stack holds the whole group, rounded up to a power of two, so that captured graphs survive.
     """
     if trials == 0:
         return []
     if device.type != "cpu":
         return [1 << (trials - 1).bit_length()]
-    most = max(FEWEST, CACHE_BYTES // lane_bytes)
-    # every thread gets a stack, and a second one if that leaves enough lanes in each: stacks with batch
-    # norm take longer than those without, and two can be dealt out more evenly than one
-    count = max(
-        math.ceil(trials / most),
-        min(threads, trials // FEWEST),
-        min(2 * threads, trials // (2 * FEWEST)),
-        1,
-    )
+    # Threads wait for each other's start of an operation, which Python's lock allows one at a time: with
+    # several, fewer and longer operations are better, even if they leave the cache.
+    most = max(FEWEST, CACHE_BYTES * min(threads, 2) // lane_bytes)
+    count = max(1, math.ceil(trials / most), min(threads, trials * lane_bytes // WORTH_BYTES, trials))
+    if count > threads:
+        count = min(trials, math.ceil(count / threads) * threads)
     small, larger = divmod(trials, count)
     return [small + (i < larger) for i in range(count)]

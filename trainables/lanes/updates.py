@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 
@@ -31,90 +30,79 @@ class Update(Protocol):
 
 
 def build_update(layout: Layout, bank: Bank, grads: torch.Tensor, *, optimizer: str) -> Update:
-    """Return the optimiser that suits the device.
-
-    On CPU torch's fused kernel reads and writes every number once, a lane at a time while the lane is in
-    the cache. On a GPU a kernel per lane would cost more than it does: there a few operations run over
-    all lanes, and the rates are tensors, so that a captured graph sees each epoch's.
-    """
-    if bank.params.device.type == "cpu":
-        return FusedByLane(layout, bank, grads, optimizer=optimizer)
+    """Return the optimiser that suits the device."""
+    if optimizer == "adamw" and bank.params.device.type == "cpu":
+        return FusedAdamW(layout, bank, grads)
     return stacked_update(bank, grads, optimizer=optimizer)
 
 
 def stacked_update(bank: Bank, grads: torch.Tensor, *, optimizer: str) -> Update:
-    """Return the optimiser that a graph can capture."""
+    """Return the optimiser made of a few operations over all lanes, which a graph can capture."""
     return StackedAdamW(bank, grads) if optimizer == "adamw" else StackedSgd(bank, grads)
 
 
-class FusedByLane:
-    """torch's fused CPU kernels, called for each seated lane.
+class FusedAdamW:
+    """AdamW by torch's fused CPU kernel, which reads and writes the gradient and the moments once.
+
+    The kernel knows one rate for all its tensors. It therefore moves a zero instead of the parameters, at
+    rate 1: what comes out is each lane's direction, which the lane's own rate then scales.
 
     Args:
         layout: of a lane's numbers; a lane without batch norm leaves its scales and shifts alone.
         bank: the stack's numbers.
         grads: [L, P].
-        optimizer: ``adamw`` or ``sgd``.
     """
 
-    def __init__(self, layout: Layout, bank: Bank, grads: torch.Tensor, *, optimizer: str) -> None:
+    def __init__(self, layout: Layout, bank: Bank, grads: torch.Tensor) -> None:
         self._layout = layout
         self._bank = bank
         self._grads = grads
-        self._call_for = self._adamw if optimizer == "adamw" else self._sgd
+        self._directions = torch.zeros_like(grads)
         self._steps = torch.zeros(len(grads), dtype=torch.float32)  # what the kernel reads, always
-        self._calls: list[Callable[[], None]] = []
+        self._rate = torch.zeros(len(grads), 1)
+        self._decay = torch.ones(len(grads), 1)
+        self._decays = False
+        self._parts: tuple[list[torch.Tensor], ...] = ()
 
     def prepare(self, trials: Sequence[LaneTrial | None]) -> None:
-        """Take the rates, and views of the lanes that are seated."""
-        self._calls = [self._call_for(lane, t) for lane, t in enumerate(trials) if t is not None]
+        """Take the rates, and views of the lanes that are seated; an empty lane stays as it is."""
+        self._decays = any(t is not None and t.config.weight_decay > 0 for t in trials)
+        _fill(self._rate, [0.0 if t is None else t.learning_rate for t in trials])
+        _fill(self._decay, _decays(trials))
+        self._directions.zero_()
+        lanes = []
+        for lane, trial in enumerate(trials):
+            if trial is not None:
+                self._steps[lane] = trial.steps
+                used = self._layout.size if trial.config.batch_norm else self._layout.linear
+                row = self._bank.lane(lane)
+                numbers = (self._directions[lane], self._grads[lane], row.first, row.second)
+                lanes.append([*(t[:used] for t in numbers), self._steps[lane]])
+        directions, grads, first, second, steps = (list(column) for column in zip(*lanes, strict=True))
+        self._parts = (directions, grads, first, second, [], steps)
 
     def step(self) -> None:
         """Apply the gradients once."""
         self._steps.add_(1)
-        for call in self._calls:
-            call()
+        # rate 1 and decay 1 let the kernel itself forget the directions of the step before
+        torch._fused_adamw_(
+            *self._parts,
+            lr=1.0,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=1.0,
+            eps=EPS,
+            amsgrad=False,
+            maximize=False,
+        )
+        if self._decays:
+            self._bank.params.mul_(self._decay)
+        self._bank.params.addcmul_(self._directions, self._rate)
 
     @property
     def counters(self) -> tuple[torch.Tensor, ...]:
         """The steps, for bias correction."""
         return (self._steps,)
-
-    def _adamw(self, lane: int, trial: LaneTrial) -> Callable[[], None]:
-        params, grads, first, second = self._parts(lane, trial)
-        self._steps[lane] = trial.steps
-        kernel: Any = torch._fused_adamw_
-        return partial(
-            kernel,
-            *([params], [grads], [first], [second], [], [self._steps[lane]]),
-            lr=trial.learning_rate,
-            beta1=BETAS[0],
-            beta2=BETAS[1],
-            weight_decay=trial.config.weight_decay,
-            eps=EPS,
-            amsgrad=False,
-            maximize=False,
-        )
-
-    def _sgd(self, lane: int, trial: LaneTrial) -> Callable[[], None]:
-        params, grads, first, _ = self._parts(lane, trial)
-        kernel: Any = torch._fused_sgd_
-        return partial(
-            kernel,
-            *([params], [grads], [first] if trial.config.momentum else []),
-            weight_decay=trial.config.weight_decay,
-            momentum=trial.config.momentum,
-            lr=trial.learning_rate,
-            dampening=0.0,
-            nesterov=False,
-            maximize=False,
-            is_first_step=False,  # the buffer starts at zero: the same numbers
-        )
-
-    def _parts(self, lane: int, trial: LaneTrial) -> list[torch.Tensor]:
-        used = self._layout.size if trial.config.batch_norm else self._layout.linear
-        row = self._bank.lane(lane)
-        return [t[:used] for t in (row.params, self._grads[lane], row.first, row.second)]
 
 
 class StackedAdamW:
@@ -133,10 +121,9 @@ class StackedAdamW:
     def prepare(self, trials: Sequence[LaneTrial | None]) -> None:
         """Take the rates; an empty lane's is zero."""
         rates = [0.0 if t is None else t.learning_rate for t in trials]
-        decays = [1.0 if t is None else 1 - t.learning_rate * t.config.weight_decay for t in trials]
         steps = [0 if t is None else t.steps for t in trials]
         _fill(self._rate, rates)
-        _fill(self._decay, decays)
+        _fill(self._decay, _decays(trials))
         _fill(self._step, steps)
 
     def step(self) -> None:
@@ -186,6 +173,11 @@ class StackedSgd:
     def counters(self) -> tuple[torch.Tensor, ...]:
         """None."""
         return ()
+
+
+def _decays(trials: Sequence[LaneTrial | None]) -> list[float]:
+    """Return what each lane's parameters are multiplied by before a step of AdamW."""
+    return [1.0 if t is None else 1 - t.learning_rate * t.config.weight_decay for t in trials]
 
 
 def _fill(column: torch.Tensor, values: Sequence[float]) -> None:

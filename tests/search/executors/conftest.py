@@ -14,10 +14,11 @@ import ray
 
 from search.engine import Result, conduct
 from search.ledger import Ledger, TrialRow, sqlite_url
+from search.options import load_data
 from search.progress import Silent
 from search.study import Study
 from spaces import Space, category, float_
-from trainables.data import DataSpec, load_splits
+from trainables.data import DataSpec
 
 ROOT = Path(__file__).parents[3]
 DATA = DataSpec("digits", train_examples=100)
@@ -87,7 +88,7 @@ def does(*choices: str) -> Space:
 
 def record(study: Study, home: Path) -> Recorded:
     """Run ``study`` as the command line would, and read its ledger."""
-    result = conduct(study, home, load_splits(study.data), view=Silent())
+    result = conduct(study, home, load_data, view=Silent())
     with Ledger(sqlite_url(home / study.name / "ledger.db")) as ledger:
         study_id = ledger.study(study.name).id
         return Recorded(

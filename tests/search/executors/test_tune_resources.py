@@ -108,17 +108,18 @@ OWN_SEARCH = """
     import dataclasses, json
     from pathlib import Path
     from search.engine import conduct
+    from search.options import load_data
     from search.progress import Silent
     from search.studies import find
     from search.study import Study
-    from trainables.data import DataSpec, load_splits
+    from trainables.data import DataSpec
 
     changes = {
         "name": "own", "trainable": "mine:Mine", "tracking": {"enabled": False},
         "data": dataclasses.asdict(DataSpec("digits", train_examples=100)), "budget": {"trials": 2, "max_epochs": 3},
     }
     study = Study.model_validate({**find("regularization").model_dump(), **changes})
-    result = conduct(study, Path("home"), load_splits(study.data), view=Silent())
+    result = conduct(study, Path("home"), load_data, view=Silent())
     print(json.dumps(result.answer.to_dict()["states"]))
 """
 

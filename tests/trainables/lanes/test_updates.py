@@ -9,7 +9,7 @@ from trainables.config import MlpConfig
 from trainables.lanes.bank import Bank
 from trainables.lanes.layout import Layout
 from trainables.lanes.trial import LaneTrial
-from trainables.lanes.updates import FusedByLane, Update, stacked_update
+from trainables.lanes.updates import Update, build_update, stacked_update
 
 CPU = torch.device("cpu")
 LAYOUT = Layout((4, 3, 2))
@@ -31,12 +31,12 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 
 
 def build(kind: str, optimizer: str, bank: Bank, grads: torch.Tensor) -> Update:
-    if kind == "fused":
-        return FusedByLane(LAYOUT, bank, grads, optimizer=optimizer)
+    if kind == "of the CPU":
+        return build_update(LAYOUT, bank, grads, optimizer=optimizer)
     return stacked_update(bank, grads, optimizer=optimizer)
 
 
-@pytest.mark.parametrize("kind", ["fused", "stacked"])
+@pytest.mark.parametrize("kind", ["of the CPU", "stacked"])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_every_lane_moves_as_torchs_own_optimiser_moves_it(optimizer: str, kind: str) -> None:
     """Three trials with settings of their own beside an empty lane; one had trained before."""
@@ -78,7 +78,7 @@ def test_every_lane_moves_as_torchs_own_optimiser_moves_it(optimizer: str, kind:
     assert torch.equal(bank.params[1], empty)
 
 
-@pytest.mark.parametrize("kind", ["fused", "stacked"])
+@pytest.mark.parametrize("kind", ["of the CPU", "stacked"])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_nan_stays_in_its_lane(optimizer: str, kind: str) -> None:
     bank = Bank.empty(LAYOUT, 2, optimizer=optimizer, device=CPU)

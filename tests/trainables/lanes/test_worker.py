@@ -9,7 +9,14 @@ import torch
 from tests.trainables.lanes.cases import CPU, digits, lane_curves, numbers, stacked
 from trainables.config import MlpConfig
 from trainables.lanes import LaneWorker, can_stack, group_key, measure
-from trainables.lanes.grouping import FEWEST, stack_sizes
+from trainables.lanes.grouping import (
+    CACHE_BYTES,
+    FEWEST,
+    WORTH_BYTES,
+    GroupKey,
+    bytes_per_lane,
+    stack_sizes,
+)
 from trainables.lanes.stack import Stack
 from trainables.loop import DeviceData, TrainingRun
 from trainables.report import EpochReport
@@ -181,11 +188,25 @@ def test_auto_measures_for_real() -> None:
 
 @pytest.mark.parametrize("trials", range(1, 40))
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_stacks_have_a_lane_for_each_trial(trials: int, threads: int) -> None:
-    sizes = stack_sizes(trials, lane_bytes=1 << 19, threads=threads, device=CPU)
-    assert sum(sizes) == trials and min(sizes) >= min(FEWEST, trials)
-    assert max(sizes) - min(sizes) <= 1 and max(sizes) <= 8
-    assert len(sizes) >= min(threads, trials // FEWEST)
+@pytest.mark.parametrize("lane_bytes", [1 << 10, 1 << 18, 1 << 22])
+def test_stacks_have_a_lane_for_each_trial(trials: int, threads: int, lane_bytes: int) -> None:
+    sizes = stack_sizes(trials, lane_bytes=lane_bytes, threads=threads, device=CPU)
+    assert sum(sizes) == trials and min(sizes) >= 1
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= max(FEWEST, 2 * CACHE_BYTES // lane_bytes)
+    busy = min(threads, max(1, trials * lane_bytes // WORTH_BYTES), trials)
+    assert len(sizes) >= busy
+    assert len(sizes) <= threads or len(sizes) % threads == 0 or len(sizes) == trials
+
+
+@pytest.mark.parametrize(
+    ("trials", "threads", "sizes"),
+    [(8, 1, [8]), (8, 2, [8]), (16, 2, [8, 8]), (32, 1, [16, 16]), (64, 2, [32, 32]), (96, 2, [24, 24, 24, 24])],
+)
+def test_the_stacks_of_the_digits_model(trials: int, threads: int, sizes: list[int]) -> None:
+    """What was measured to be fastest for widths 64-32 and 64 features."""
+    lane_bytes = bytes_per_lane(GroupKey.of(MlpConfig(max_epochs=1)), 64, 10)
+    assert stack_sizes(trials, lane_bytes=lane_bytes, threads=threads, device=CPU) == sizes
 
 
 def test_on_a_gpu_a_group_is_one_stack_of_a_power_of_two() -> None:
