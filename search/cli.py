@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,9 @@ from spaces import nearest
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a recorded study; `list` shows all.")]
 Home = Annotated[Path, typer.Option(help="Folder of all studies.")]
+Database = Annotated[
+    str | None, typer.Option("--ledger", help="Database of the study, if not in its folder: postgresql+psycopg://...")
+]
 HOME = Path("lanewise-home")
 
 app = typer.Typer(
@@ -39,14 +43,18 @@ app.command(name="run")(run)
 
 
 @app.command(name="list")
-def list_(home: Home = HOME) -> None:
+def list_(home: Home = HOME, ledger: Database = None) -> None:
     """List the studies that can be run, and those that were."""
     recorded = []
+    if ledger is not None:
+        with Ledger(ledger) as shared:
+            recorded = [(row, Counter(t.state.value for t in shared.trials(row.id))) for row in shared.studies()]
+        home = Path(os.devnull)
     for folder in sorted(home.iterdir()) if home.is_dir() else []:
         if (folder / LEDGER_FILE).is_file():
-            with Ledger(sqlite_url(folder / LEDGER_FILE)) as ledger:
-                for row in ledger.studies():
-                    recorded.append((row, Counter(t.state.value for t in ledger.trials(row.id))))
+            with Ledger(sqlite_url(folder / LEDGER_FILE)) as own:
+                for row in own.studies():
+                    recorded.append((row, Counter(t.state.value for t in own.trials(row.id))))
     print_studies(make_console(), registered(), recorded)
 
 
@@ -54,15 +62,16 @@ def list_(home: Home = HOME) -> None:
 def show(
     name: Name,
     home: Home = HOME,
+    ledger: Database = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Show what a recorded study found."""
-    paths = Paths(home, name)
-    with open_ledger(paths) as ledger:
-        row = ledger.study(name)
+    paths = Paths(home, name, ledger)
+    with open_ledger(paths) as facts:
+        row = facts.study(name)
         study = Study.model_validate(row.declaration)
-        found = answer(study, ledger.trials_frame(row.id), ledger.epochs_frame(row.id))
-        result = Result(found, _ending(ledger, row), None, _seconds(ledger, row), _seconds(ledger, row), 0)
+        found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
+        result = Result(found, _ending(facts, row), None, _seconds(facts, row), _seconds(facts, row), 0)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
     else:
@@ -73,16 +82,18 @@ def show(
 def resume_(
     name: Name,
     home: Home = HOME,
+    ledger: Database = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
     """Continue a study where its ledger ends."""
-    return _continue(Paths(home, name), json_=json_)
+    return _continue(Paths(home, name, ledger), json_=json_)
 
 
 @app.command()
 def extend(
     name: Name,
     home: Home = HOME,
+    ledger: Database = None,
     trials: Annotated[int | None, typer.Option(help="So many more trials.")] = None,
     max_epochs: Annotated[int | None, typer.Option(help="Of the trials to come.")] = None,
     time_budget: Annotated[str | None, typer.Option(help="So much more time: 90s, 10m, 1h30m.")] = None,
@@ -99,7 +110,7 @@ def extend(
     def change(study: Study) -> Study:
         return extended(study, trials=trials, max_epochs=max_epochs, time_budget=time_budget, set_=set_ or ())
 
-    return _continue(Paths(home, name), json_=json_, change=change)
+    return _continue(Paths(home, name, ledger), json_=json_, change=change)
 
 
 def _continue(paths: Paths, *, json_: bool, change: Callable[[Study], Study] | None = None) -> int:
@@ -118,12 +129,13 @@ def _continue(paths: Paths, *, json_: bool, change: Callable[[Study], Study] | N
 def sync(
     name: Name,
     home: Home = HOME,
+    ledger: Database = None,
     tracking: Annotated[str | None, typer.Option(help="MLflow URI. [default: the study's own]")] = None,
 ) -> None:
     """Send to MLflow whatever it does not have of a study yet."""
-    paths = Paths(home, name)
-    with open_ledger(paths) as ledger:
-        row = ledger.study(name)
+    paths = Paths(home, name, ledger)
+    with open_ledger(paths) as facts:
+        row = facts.study(name)
         uri = tracking or Study.model_validate(row.declaration).tracking.uri or paths.mlflow_uri
         from search.tracker_process import check_server
 
@@ -131,7 +143,7 @@ def sync(
         from search import tracking as mlflow_side
 
         artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
-        tracker = mlflow_side.Tracker(ledger, row, uri, artifacts=artifacts)
+        tracker = mlflow_side.Tracker(facts, row, uri, artifacts=artifacts)
         mlflow_side.sync(tracker, grace_s=mlflow_side.DRAIN_GRACE_S)
     say(
         make_console(),
@@ -145,13 +157,15 @@ def open_ledger(paths: Paths) -> Ledger:
     Raises:
         UsageError: no study of that name in the home; the nearest is suggested.
     """
-    if not paths.ledger.is_file():
+    if paths.database is not None:
+        return Ledger(paths.database)
+    if not paths.ledger_file.is_file():
         names = [p.parent.name for p in paths.home.glob(f"*/{LEDGER_FILE}")] if paths.home.is_dir() else []
         raise UsageError(
             f"no study {paths.name!r} in {paths.home.absolute()}.{nearest(paths.name, names)} "
             "`python -m search list` shows all"
         )
-    return Ledger(sqlite_url(paths.ledger))
+    return Ledger(paths.ledger_url)
 
 
 def _metric(paths: Paths) -> str:

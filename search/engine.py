@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from search.control import Control, kill_children
 from search.errors import RunError
 from search.executors.choice import choose_executor
-from search.ledger import EpochRow, Ledger, LedgerWriter, StudyRow, TrialRow, sqlite_url
+from search.ledger import EpochRow, Ledger, LedgerWriter, StudyRow, TrialRow
 from search.lock import driver_lock
 from search.paths import Paths
 from search.progress import View
@@ -64,7 +64,7 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
     Raises:
         RunError: the search could not go on; what was recorded stays.
     """
-    paths = Paths(home, study.name)
+    paths = Paths(home, study.name, study.ledger)
     facts = {UID: uuid.uuid4().hex, "versions": versions()}
     with ExitStack() as stack:
         tracker = _warm_tracker(study, stack)
@@ -72,7 +72,7 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
         paths.folder.mkdir(parents=True)
         view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
         stack.enter_context(driver_lock(paths.lock, study.name))
-        ledger = stack.enter_context(Ledger(sqlite_url(paths.ledger), create=True))
+        ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
         declaration = study.model_dump(mode="json")
         ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
         return _drive(study, ledger, splits, paths, view, tracker, stack)
@@ -94,7 +94,7 @@ def resume(
     """
     with ExitStack() as stack:
         stack.enter_context(driver_lock(paths.lock, paths.name))
-        ledger = stack.enter_context(Ledger(sqlite_url(paths.ledger)))
+        ledger = stack.enter_context(Ledger(paths.ledger_url))
         ledger.check_whole()
         row = ledger.study(paths.name)
         study = Study.model_validate(row.declaration)
@@ -136,6 +136,7 @@ def _drive(
     """Run one session of a study whose lock is held and whose declaration is in the ledger."""
     started = time.monotonic()
     study_id = ledger.study(study.name).id
+    ledger.refuse_while_driven_elsewhere(study_id)
     ledger.end_lost_sessions(study_id)
     used_s = ledger.seconds_used(study_id)
     control = Control(None if study.budget.time_s is None else study.budget.time_s - used_s)
@@ -172,7 +173,7 @@ def _warm_tracker(study: Study, stack: ExitStack) -> TrackerProcess | None:
 def _begin_tracking(tracker: TrackerProcess, study: Study, paths: Paths) -> None:
     uri = study.tracking.uri or paths.mlflow_uri
     artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
-    tracker.begin(sqlite_url(paths.ledger), study.name, uri, artifacts=artifacts, log=paths.tracking_log)
+    tracker.begin(paths.ledger_url, study.name, uri, artifacts=artifacts, log=paths.tracking_log)
 
 
 def _search(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
 
 from search import schema
 from search.errors import RunError
@@ -27,6 +27,12 @@ from search.outcome import Outcome, TrialState
 if TYPE_CHECKING:
     import pandas as pd
     from sqlalchemy.engine import Connection, Engine
+
+ALIVE_S = 60.0
+"""A session that was seen so recently is taken to be alive, where its process cannot be asked."""
+
+SEEN_EVERY_S = 10.0
+"""How often a session that has nothing to record says that it is alive."""
 
 FLUSH_EVERY_S = 0.25
 """Longest time that a reported epoch waits in memory for its transaction."""
@@ -100,11 +106,19 @@ class Ledger:
 
     def __init__(self, url: str, *, create: bool = False) -> None:
         self.url = url
-        shown = sa.make_url(url)
-        self._where = shown.database or "" if shown.drivername.startswith("sqlite") else str(shown)
+        try:
+            shown = sa.make_url(url)
+        except ArgumentError:
+            raise RunError(f"ledger {url!r} is no database URL, such as postgresql+psycopg://USER@HOST/NAME") from None
+        self._where = shown.database or "" if shown.drivername.startswith("sqlite") else shown.render_as_string()
         if shown.drivername.startswith("sqlite") and not create and not Path(self._where).is_file():
             raise RunError(f"no ledger at {self._where}")
-        self.engine: Engine = sa.create_engine(url)
+        try:
+            self.engine: Engine = sa.create_engine(url)
+        except ModuleNotFoundError as error:
+            raise RunError(
+                f"ledger {self._where} needs the package {error.name}; pip install 'lanewise[postgresql]'"
+            ) from None
         if shown.drivername.startswith("sqlite"):
             event.listen(self.engine, "connect", _configure_sqlite)
         try:
@@ -169,8 +183,11 @@ class Ledger:
             "facts": json.dumps(facts),
             "created_at": time.time(),
         }
-        with self.engine.begin() as connection:
-            return _inserted_id(connection.execute(sa.insert(schema.studies).values(row)))
+        try:
+            with self.engine.begin() as connection:
+                return _inserted_id(connection.execute(sa.insert(schema.studies).values(row)))
+        except IntegrityError:
+            raise RunError(f"study {name!r} exists in ledger {self._where}; choose another --name") from None
 
     def add_fact(self, study_id: int, name: str, value: Any) -> None:
         """Keep a fact about a study for later sessions."""
@@ -236,6 +253,17 @@ class Ledger:
                 .where(table.c.id == session_id)
                 .values(ended_at=time.time(), seen_at=time.time(), ending=ending)
             )
+
+    def refuse_while_driven_elsewhere(self, study_id: int) -> None:
+        """Refuse a study that a process on another host drives: no file lock tells of that one.
+
+        Raises:
+            RunError: it was seen alive less than a minute ago.
+        """
+        for s in self.sessions(study_id):
+            if s["ended_at"] is None and s["host"] != socket.gethostname() and time.time() - s["seen_at"] < ALIVE_S:
+                since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(s["started_at"]))
+                raise RunError(f"the study is being searched by process {s['pid']} on {s['host']} since {since}")
 
     def end_lost_sessions(self, study_id: int) -> int:
         """Record that sessions without an ending died when they were last seen; return how many."""
@@ -374,6 +402,7 @@ class LedgerWriter:
         self._session = session
         self._pending = _Pending()
         self._oldest = 0.0
+        self._seen = time.monotonic()
         table = schema.trials
         query = sa.select(sa.func.max(table.c.revision)).where(table.c.study_id == study_id)
         with ledger.engine.connect() as connection:
@@ -481,14 +510,18 @@ class LedgerWriter:
         )
 
     def flush_if_due(self) -> None:
-        """Write the batch when its oldest fact has waited ``FLUSH_EVERY_S``."""
+        """Write the batch when its oldest fact has waited ``FLUSH_EVERY_S``; say now and then that we live."""
         if self._pending and time.monotonic() - self._oldest >= FLUSH_EVERY_S:
             self.flush()
+        elif self._session is not None and time.monotonic() - self._seen >= SEEN_EVERY_S:
+            self._write_batch()
 
     def flush(self) -> None:
         """Write everything collected so far in one transaction."""
-        if not self._pending:
-            return
+        if self._pending:
+            self._write_batch()
+
+    def _write_batch(self) -> None:
         batch = self._pending
         try:
             with self.ledger.engine.begin() as connection:
@@ -504,6 +537,7 @@ class LedgerWriter:
             ) from None
         self._pending = _Pending()
         self._revision += 1
+        self._seen = time.monotonic()
 
     def _mark(self) -> None:
         if not self._pending:

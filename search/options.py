@@ -63,6 +63,7 @@ class Options:
     address: str | None = None
     tracking: str | None = None
     checkpoint_every: float | None = None
+    ledger: str | None = None
     max_failures: int | None = None
     abort_after_failures: int | None = None
     trial_timeout: float | None = None
@@ -112,6 +113,7 @@ def resolve(options: Options) -> Study:
             trial_timeout_s=options.trial_timeout,
         ),
         "tracking": _tracking(options),
+        "ledger": options.ledger,
         "seed": declared.seed if options.seed is None else options.seed,
         "checkpoint_every_s": declared.checkpoint_every_s
         if options.checkpoint_every is None

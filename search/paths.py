@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 LEDGER_FILE = "ledger.db"
 CHECKPOINTS = "checkpoints"
@@ -16,10 +17,12 @@ class Paths:
     Attributes:
         home: holds all studies and, by default, MLflow's database.
         name: of the study.
+        database: SQLAlchemy URL of a ledger kept elsewhere (PostgreSQL); None for an SQLite file.
     """
 
     home: Path
     name: str
+    database: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -27,9 +30,19 @@ class Paths:
         return self.home.absolute() / self.name
 
     @property
-    def ledger(self) -> Path:
-        """The database of its facts."""
+    def ledger_file(self) -> Path:
+        """The SQLite file of its facts, where the ledger is one."""
         return self.folder / LEDGER_FILE
+
+    @property
+    def ledger_url(self) -> str:
+        """The database of its facts."""
+        return self.database or f"sqlite:///{self.ledger_file}"
+
+    @property
+    def ledger(self) -> str:
+        """The same as a person reads it: the file, or the URL without its password."""
+        return str(self.ledger_file) if self.database is None else _without_password(self.database)
 
     @property
     def lock(self) -> Path:
@@ -55,3 +68,10 @@ class Paths:
     def mlflow_artifacts(self) -> Path:
         """The artifacts of that default."""
         return self.home.absolute() / "mlflow-artifacts"
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))

@@ -63,6 +63,9 @@ def run(
         str | None, typer.Option(help="MLflow URI, or `offline`. [default: sqlite in the home]")
     ] = None,
     checkpoint_every: Annotated[float | None, typer.Option(help="Seconds between checkpoints.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(help="Database: postgresql+psycopg://USER@HOST/NAME. [default: SQLite in the home]")
+    ] = None,
     max_failures: Annotated[
         int | None, typer.Option(help="How often a trial whose process died is started again. [default: 3]")
     ] = None,
@@ -108,12 +111,13 @@ def run(
             address=address,
             tracking=tracking,
             checkpoint_every=checkpoint_every,
+            ledger=ledger,
             max_failures=max_failures,
             abort_after_failures=abort_after_failures,
             trial_timeout=trial_timeout,
         )
     )
-    paths, console = Paths(home, study.name), make_console()
+    paths, console = Paths(home, study.name, study.ledger), make_console()
     if dry_run:
         splits = load_data(study)
         if json_:

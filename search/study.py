@@ -187,6 +187,7 @@ class Study(Frozen):
         settings: what every trial shares: widths, batch size, patience ...
         presets: settings that fit a data set better, by its name; used when it is chosen.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
+        ledger: SQLAlchemy URL of the database, or None for an SQLite file in the study's folder.
     """
 
     model_config = ConfigDict(validate_default=True)
@@ -208,6 +209,7 @@ class Study(Frozen):
     lanes: LanesSpec = LanesSpec()
     faults: Faults = Faults()
     tracking: Tracking = Tracking()
+    ledger: str | None = None
     seed: int = Field(0, ge=0, lt=2**32)
     checkpoint_every_s: float = Field(30.0, ge=0)
 

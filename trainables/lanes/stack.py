@@ -69,7 +69,7 @@ class Stack:
     @property
     def memory_bytes(self) -> int:
         """What its tensors take."""
-        tensors = [*self._bank.tensors, self._network.grads, *self._feed.tensors]
+        tensors = [*self._bank.tensors, self._network.grads, self._update.scratch, *self._feed.tensors]
         for training in self._scratch.values():
             tensors += training.tensors
         for evaluation in self._evaluation.values():

@@ -81,9 +81,9 @@ class Group:
             threads=self._threads,
             device=self._device,
         )
-        stacks = []
-        for size in sizes:
-            stack = Stack(
+        # all of them before any trial moves: if there is no room, everything stays as it was
+        stacks = [
+            Stack(
                 self._key,
                 self.layout,
                 self._data,
@@ -91,10 +91,12 @@ class Group:
                 products=self._products,
                 device=self._device,
             )
+            for size in sizes
+        ]
+        for stack, size in zip(stacks, sizes, strict=True):
             for trial in trials[:size]:
                 stack.seat(trial)
             del trials[:size]
-            stacks.append(stack)
         self.stacks = stacks
         self.waiting = []
 
@@ -147,13 +149,19 @@ class StackedLanes:
         return self._seats[ticket][1]
 
     def advance(self) -> dict[int, LaneEvent]:
-        """Train one epoch of every seated trial."""
-        for key, group in [*self._groups.items()]:
-            if group.trials:
-                group.place()
-            else:
-                del self._groups[key]
+        """Train one epoch of every seated trial.
+
+        Where there is no room for the trials that wait for a lane, that is an event of theirs alone.
+        """
         events: dict[int, LaneEvent] = {}
+        for key, group in [*self._groups.items()]:
+            if not group.trials:
+                del self._groups[key]
+                continue
+            try:
+                group.place()
+            except Exception as error:
+                events |= {trial.ticket: LaneEvent(None, error) for trial in group.waiting}
         for part in self._pool.map(_advance, self._busy_stacks()):
             events |= part
         return events

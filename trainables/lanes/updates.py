@@ -28,6 +28,10 @@ class Update(Protocol):
     def counters(self) -> tuple[torch.Tensor, ...]:
         """What ``step`` changes beside the stack's numbers."""
 
+    @property
+    def scratch(self) -> torch.Tensor:
+        """Its buffer of size  # [L, P]."""
+
 
 def build_update(layout: Layout, bank: Bank, grads: torch.Tensor, *, optimizer: str) -> Update:
     """Return the optimiser that suits the device."""
@@ -57,7 +61,7 @@ class FusedAdamW:
         self._layout = layout
         self._bank = bank
         self._grads = grads
-        self._directions = torch.zeros_like(grads)
+        self.scratch = torch.zeros_like(grads)
         self._steps = torch.zeros(len(grads), dtype=torch.float32)  # what the kernel reads, always
         self._rate = torch.zeros(len(grads), 1)
         self._decay = torch.ones(len(grads), 1)
@@ -69,14 +73,14 @@ class FusedAdamW:
         self._decays = any(t is not None and t.config.weight_decay > 0 for t in trials)
         _fill(self._rate, [0.0 if t is None else t.learning_rate for t in trials])
         _fill(self._decay, _decays(trials))
-        self._directions.zero_()
+        self.scratch.zero_()
         lanes = []
         for lane, trial in enumerate(trials):
             if trial is not None:
                 self._steps[lane] = trial.steps
                 used = self._layout.size if trial.config.batch_norm else self._layout.linear
                 row = self._bank.lane(lane)
-                numbers = (self._directions[lane], self._grads[lane], row.first, row.second)
+                numbers = (self.scratch[lane], self._grads[lane], row.first, row.second)
                 lanes.append([*(t[:used] for t in numbers), self._steps[lane]])
         directions, grads, first, second, steps = (list(column) for column in zip(*lanes, strict=True))
         self._parts = (directions, grads, first, second, [], steps)
@@ -97,7 +101,7 @@ class FusedAdamW:
         )
         if self._decays:
             self._bank.params.mul_(self._decay)
-        self._bank.params.addcmul_(self._directions, self._rate)
+        self._bank.params.addcmul_(self.scratch, self._rate)
 
     @property
     def counters(self) -> tuple[torch.Tensor, ...]:
@@ -116,7 +120,7 @@ class StackedAdamW:
         self._step = torch.zeros(lanes, 1, dtype=torch.float64, device=device)
         self._rate = torch.zeros_like(self._step)
         self._decay = torch.ones(lanes, 1, device=device)
-        self._denominator = torch.empty_like(grads)
+        self.scratch = torch.empty_like(grads)
 
     def prepare(self, trials: Sequence[LaneTrial | None]) -> None:
         """Take the rates; an empty lane's is zero."""
@@ -133,13 +137,13 @@ class StackedAdamW:
         params.mul_(self._decay)
         first.lerp_(self._grads, 1 - BETAS[0])
         second.mul_(BETAS[1]).addcmul_(self._grads, self._grads, value=1 - BETAS[1])
-        torch.sqrt(second, out=self._denominator)
+        torch.sqrt(second, out=self.scratch)
         # rate * (m / c1) / (sqrt(v / c2) + eps) = m / (sqrt(v) * a + b), a lane's a and b small tensors
         first_correction = (1 - BETAS[0] ** self._step) / self._rate
         second_correction = (1 - BETAS[1] ** self._step).sqrt_()
-        self._denominator.mul_((first_correction / second_correction).float())
-        self._denominator.add_((first_correction * EPS).float())
-        params.addcdiv_(first, self._denominator, value=-1)
+        self.scratch.mul_((first_correction / second_correction).float())
+        self.scratch.add_((first_correction * EPS).float())
+        params.addcdiv_(first, self.scratch, value=-1)
 
     @property
     def counters(self) -> tuple[torch.Tensor, ...]:
@@ -154,6 +158,7 @@ class StackedSgd:
         self._bank = bank
         self._grads = grads
         lanes, device = len(grads), grads.device
+        self.scratch = grads
         self._rate, self._decay, self._momentum = (torch.zeros(lanes, 1, device=device) for _ in range(3))
 
     def prepare(self, trials: Sequence[LaneTrial | None]) -> None:

@@ -114,7 +114,8 @@ class LaneWorker:
     def advance(self) -> dict[int, LaneEvent]:
         """Train one epoch of every seated trial, groups one after another; return an event for each.
 
-        A trial whose report has a ``stop``, or that raised, is to be retired before the next call.
+        A trial whose report has a ``stop``, or that raised, is to be retired before the next call. The
+        seconds of a report are the trial's share of its stack's epoch.
         """
         events = self._looped.advance()
         if self._stacked is not None:

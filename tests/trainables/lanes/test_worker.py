@@ -142,6 +142,28 @@ def test_a_stack_that_raises_is_an_event_of_its_trials(monkeypatch: pytest.Monke
     assert isinstance(events[1].error, MemoryError)
 
 
+def test_a_trial_for_which_there_is_no_room_disturbs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = stacked(digits(), 3)
+    worker.seat(0, CONFIG, seed=0)
+    curve = [worker.advance()[0].report]
+    monkeypatch.setattr("trainables.lanes.stack.Network", _no_room)
+    worker.seat(1, CONFIG, seed=1)
+    events = worker.advance()
+    assert isinstance(events[1].error, MemoryError)
+    curve.append(events[0].report)
+    worker.retire(1)
+    curve.append(worker.advance()[0].report)
+    expected = lane_curves(LaneWorker(digits(), device=CPU, lanes=1, mode="looped"), [(0, CONFIG)])[0]
+    for a, b in zip(curve, expected, strict=True):
+        assert a is not None
+        # float32, 15 updates
+        assert a.metrics["val_loss"] == pytest.approx(b.metrics["val_loss"], rel=1e-5)
+
+
+def _no_room(*_: object) -> None:
+    raise MemoryError("no room")
+
+
 def test_batch_norm_on_a_batch_of_one_raises_for_that_trial_alone() -> None:
     config = MlpConfig(max_epochs=2, hidden=(8,), batch_size=1)
     data = digits(6, 6)

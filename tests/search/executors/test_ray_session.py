@@ -1,0 +1,96 @@
+"""Joining or starting Ray: what is asked of it, what a user is told, and whose signals they are."""
+
+import signal
+
+import pytest
+import ray
+from ray._private import ray_constants, services
+
+from search.errors import RunError
+from search.executors.tune import ray_session
+from search.study import Resources
+from tests.support.ray_head import free_ports
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What ``ray.init`` was called with; nothing is started."""
+    calls = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **options: calls.append(options))
+    monkeypatch.setattr(ray, "shutdown", lambda: calls.append("shutdown"))
+    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
+    return calls
+
+
+def listening(monkeypatch):
+    """Let every address answer."""
+    monkeypatch.setattr("search.executors.tune.socket.create_connection", lambda *_, **__: open("/dev/null"))
+
+
+def test_without_an_address_ray_starts_here_on_loopback_and_is_shut_down(asked):
+    with ray_session(Resources()):
+        assert asked[0]["address"] == "local"
+        assert asked[0]["include_dashboard"] is False
+        assert services.get_node_ip_address() in ("127.0.0.1", "::1"), "where Ray's servers will listen"
+    assert asked[1:] == ["shutdown"]
+
+
+def test_with_an_address_ray_joins_and_leaves(asked, monkeypatch):
+    listening(monkeypatch)
+    with ray_session(Resources(address="10.0.0.1:6379")):
+        assert asked[0]["address"] == "10.0.0.1:6379"
+        assert not {"_node_ip_address", "include_dashboard", "num_cpus"} & set(asked[0])
+        assert ray_constants.ENABLE_RAY_CLUSTER
+    assert asked[1:] == ["shutdown"]
+
+
+def test_a_ray_that_is_up_already_is_used_and_left_up(asked, monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    with ray_session(Resources()):
+        pass
+    assert asked == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "nonsense", "localhost:port"])
+def test_where_nobody_answers_one_line_says_so_at_once(asked, monkeypatch, address):
+    # Ray would knock at the outer address for a loopback one; here nothing leaves the machine.
+    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
+    named = address.format(port=free_ports(1)[0])
+    with pytest.raises(RunError, match=f"no Ray cluster answers at --address {named}: .+") as raised:
+        with ray_session(Resources(address=named)):
+            pass
+    assert "\n" not in str(raised.value)
+    assert asked == []
+
+
+def test_a_cluster_that_refuses_is_told_with_where_the_token_goes(asked, monkeypatch):
+    def refuse(**_):
+        raise ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379\nand more")
+
+    listening(monkeypatch)
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(RunError, match="Failed to connect.*RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH") as raised:
+        with ray_session(Resources(address="10.0.0.1:6379")):
+            pass
+    assert "\n" not in str(raised.value)
+
+
+def test_sigterm_stays_with_whoever_had_it(asked, monkeypatch):
+    """``ray.init`` and ``ray.shutdown`` both take it; the search would end without a word to the ledger."""
+
+    def ours(number, frame):
+        raise AssertionError("not sent here")
+
+    def take(**_):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    monkeypatch.setattr(ray, "init", take)
+    monkeypatch.setattr(ray, "shutdown", take)
+    before = signal.signal(signal.SIGTERM, ours)
+    try:
+        with ray_session(Resources()):
+            assert signal.getsignal(signal.SIGTERM) is ours
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
