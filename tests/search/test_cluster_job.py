@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from search.ledger import Ledger, sqlite_url
 from search.outcome import TrialState
-from tests.support.ray_head import RayHead
+from tests.support.ray_head import RayHead, command_line
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -62,7 +62,7 @@ def left_of_searches(head):
     """Return the processes of searches that the head still has, after a while for them to go."""
     deadline = time.monotonic() + 10
     while True:
-        lines = [" ".join(p.cmdline()) for p in head.processes()]
+        lines = [command_line(p) for p in head.processes()]
         left = [line for line in lines if "search.run" in line or "search.tracking" in line or "_Inner" in line]
         if not left or time.monotonic() > deadline:
             return left

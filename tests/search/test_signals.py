@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from search.ledger import Ledger, sqlite_url
 from search.outcome import TrialState
+from tests.support.ray_head import command_line
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -65,11 +66,11 @@ class Running:
     def left(self) -> list[str]:
         """Return what still runs of what ran before the signal."""
         _, alive = psutil.wait_procs(self.children, timeout=LEFT_S)
-        return [" ".join(process.cmdline())[:100] for process in alive]
+        return [line[:100] for line in map(command_line, alive) if line]
 
     def kill(self) -> None:
         for process in self.children:
-            if process.is_running():
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
         if self.process.poll() is None:
             self.process.kill()
@@ -91,7 +92,8 @@ def start(tmp_path):
 
 
 def names(processes):
-    return {word for p in processes for word in ("raylet", "gcs_server", "search.tracking") if word in str(p.cmdline())}
+    words = ("raylet", "gcs_server", "search.tracking")
+    return {word for process in processes for word in words if word in command_line(process)}
 
 
 def ledger_of(home):
@@ -120,7 +122,10 @@ def check_a_clean_stop(home):
 
 def check_it_listens_on_loopback_alone(running):
     processes = [psutil.Process(running.process.pid), *running.children]
-    listening = [c.laddr.ip for p in processes for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    listening = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # Ray ends workers that idle
+            listening |= {c.laddr.ip for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
     assert listening, "Ray's servers"
     assert {ip.removeprefix("::ffff:") for ip in listening} <= {"127.0.0.1", "::1"}
 
@@ -162,7 +167,7 @@ def test_ctrl_c_twice_stops_at_once(start, tmp_path, executor):
     assert time.monotonic() - sent < 3, "without waiting for an epoch, Ray or MLflow"
     assert running.left() == []
     trials, sessions, epochs = ledger_of(tmp_path)
-    assert [s["ending"] for s in sessions] == [None], "a resume finds that it was not ended"
+    assert [s["ending"] for s in sessions] in ([None], ["interrupted"]), "either is resumed"
     assert trials and len(epochs)
 
 

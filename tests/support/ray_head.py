@@ -33,6 +33,14 @@ def free_ports(count: int) -> list[int]:
         return [s.getsockname()[1] for s in sockets]
 
 
+def command_line(process: psutil.Process) -> str:
+    """Return how a process was called; nothing where it is gone by now."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
+
+
 def autoscaling(nodes: int, gcs_address: str) -> dict[str, Any]:
     """Return a cluster configuration whose provider starts nodes as processes on this machine."""
     stages = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
@@ -151,7 +159,7 @@ class RayHead:
         processes = self.processes()
         self._process.terminate()
         _, alive = psutil.wait_procs(processes, timeout=END_S / 6 if self._simulated_nodes else END_S)
-        left = [" ".join(p.cmdline())[:120] for p in alive if p.is_running()]
+        left = [line[:120] for line in map(command_line, alive) if line]
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from search.executors import tune
 from search.executors.tune import at_once, waiting_line
 from search.resources import Capacity, preflight
 from search.study import Resources
@@ -76,6 +78,17 @@ def test_on_a_cluster_workers_may_ask_for_more_than_there_is():
     assert at_once(small, Resources(gpus_per_trial=0.25, address="auto")) == 1
     assert at_once(Capacity(cpus=4, gpus=1), Resources(gpus_per_trial=0.25, address="auto")) == 4
     assert at_once(small, Resources(workers=16)) == 4, "on one machine what fits is the limit"
+
+
+def test_as_a_cluster_grows_more_trials_run(tmp_path, monkeypatch):
+    study = make_study(tmp_path, resources={"gpus_per_trial": 0.25, "address": "auto"})
+    limiter = SimpleNamespace(max_concurrent=1)
+    bridge = tune._Bridge(SimpleNamespace(study=study), limiter)
+    monkeypatch.setattr(tune, "RESIZE_S", 0.0)
+    for gpus, expected in ((0, 1), (1, 4), (3, 12), (1, 4)):
+        monkeypatch.setattr(tune.Capacity, "of_ray", lambda gpus=gpus: Capacity(cpus=16, gpus=gpus))
+        bridge._resize()
+        assert limiter.max_concurrent == expected
 
 
 def test_a_cluster_without_room_is_told_in_one_line():
