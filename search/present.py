@@ -62,6 +62,9 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
         say(console, verdict(found))
         console.print(top_table(found))
     say(console, epochs_text(found, study))
+    if result.ending == "interrupted":
+        home = shlex.quote(str(paths.home))
+        say(console, f"interrupted  go on with: python -m search resume {study.name} --home {home}")
     for message, count in found.failures.items():
         say(console, f"failed     {count} x {message}")
     say(console, f"ledger     {paths.ledger}")

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 if __name__ == "__main__":
     # `ray job stop`, like a machine that shuts down, signals every process; this one ends with its input.
@@ -36,7 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from search.errors import RunError
 from search.ledger import EpochRow, Ledger, StudyRow, TrialRow
-from search.outcome import MLFLOW_STATUS, TrialState
+from search.outcome import MLFLOW_STATUS
 from search.report.leaderboard import leaderboard
 from search.study import Study
 from search.tracker_process import FINISH, UID
@@ -58,18 +58,24 @@ UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)
 log = logging.getLogger("lanewise.tracking")
 
 
+_Standing: TypeAlias = tuple[str, int | None]
+RUNNING: _Standing = ("RUNNING", None)
+
+
 @dataclass
 class _Child:
     """A trial's MLflow run, as far as the server has it.
 
     Attributes:
         sent_epoch: the last that arrived; None while the server was not asked.
+        standing: its status and, where it ended, when: a trial that was stopped, went on and was stopped
+            again has the same status and another end.
         has_params: whether the parameters arrived.
     """
 
     run_id: str
     sent_epoch: int | None = 0
-    status: str = "RUNNING"
+    standing: _Standing = RUNNING
     has_params: bool = False
 
 
@@ -182,7 +188,10 @@ class Tracker:
                     self._client.update_run(parent, status="RUNNING")
             else:
                 children[int(number)] = _Child(
-                    run.info.run_id, sent_epoch=None, status=run.info.status, has_params=bool(run.data.params)
+                    run.info.run_id,
+                    sent_epoch=None,
+                    standing=_standing(run.info.status, run.info.end_time),
+                    has_params=bool(run.data.params),
                 )
         return _Server(experiment_id, parent or self._create_parent(experiment_id), children)
 
@@ -262,10 +271,10 @@ class Tracker:
         child = server.children.get(trial.number)
         if child is None:
             child = server.children[trial.number] = self._create_child(server, trial)
-        status = MLFLOW_STATUS[trial.state]
+        standing = _standing(MLFLOW_STATUS[trial.state], None if trial.ended_at is None else int(trial.ended_at * 1000))
         if child.sent_epoch is None:
-            if status == child.status and trial.state is not TrialState.RUNNING:
-                return  # a run is closed after its last epoch arrived
+            if standing == child.standing and standing != RUNNING:
+                return  # closed at this very ending, and a run is closed after its last epoch arrived
             child.sent_epoch = self._sent_epoch(child.run_id)
         sent = child.sent_epoch
         new = [e for e in epochs if e.epoch > sent]
@@ -274,12 +283,12 @@ class Tracker:
             for e in new
             for name, value in {**e.metrics, SECONDS: e.seconds}.items()
         ]
-        self._log(child, trial, metrics, ending=status != child.status)
+        self._log(child, trial, metrics, ending=standing != child.standing)
         if new:
             child.sent_epoch = new[-1].epoch
         self.progress += len(new)
-        if status != child.status:
-            self._set_status(child, trial, status)
+        if standing != child.standing:
+            self._set_standing(child, trial, standing)
             self.progress += 1
 
     def _log(self, child: _Child, trial: TrialRow, metrics: list[Metric], *, ending: bool) -> None:
@@ -319,15 +328,20 @@ class Tracker:
         )
         return _Child(str(run.info.run_id))
 
-    def _set_status(self, child: _Child, trial: TrialRow, status: str) -> None:
+    def _set_standing(self, child: _Child, trial: TrialRow, standing: _Standing) -> None:
         if trial.traceback:
             self._client.log_text(child.run_id, trial.traceback, "traceback.txt")
-        if trial.state is TrialState.RUNNING:
+        status, ended_ms = standing
+        if ended_ms is None:
             self._client.update_run(child.run_id, status=status)
         else:
-            ended = int(trial.ended_at * 1000) if trial.ended_at else None
-            self._client.set_terminated(child.run_id, status, end_time=ended)
-        child.status = status
+            self._client.set_terminated(child.run_id, status, end_time=ended_ms)
+        child.standing = standing
+
+
+def _standing(status: str, ended_ms: int | None) -> _Standing:
+    """Return how a run stands; one that is running has no end, whatever the server kept of an earlier one."""
+    return RUNNING if status == "RUNNING" else (status, ended_ms)
 
 
 def sync(tracker: Tracker, *, grace_s: float) -> None:

@@ -54,7 +54,7 @@ def test_a_study_reads_back_as_it_was_declared(ledger):
 
 def test_a_name_is_taken_once(ledger):
     ledger.create_study("one", {}, fingerprint="", facts={})
-    with pytest.raises(sa.exc.IntegrityError):
+    with pytest.raises(RunError, match=r"study 'one' exists in ledger .*; choose another --name"):
         ledger.create_study("one", {}, fingerprint="", facts={})
 
 

@@ -36,6 +36,8 @@ BAD = [
     ({"gpus_per_trial": -0.25}, "--gpus-per-trial must be >= 0, got -0.25"),
     ({"gpus_per_trial": 1.5}, "--gpus-per-trial must be a fraction up to 1 or a whole number of GPUs, got 1.5"),
     ({"gpus_per_trial": MANY, "executor": "tune"}, f"--gpus-per-trial {MANY}: "),
+    ({"gpus_per_worker": MANY}, f"--gpus-per-worker {MANY}: "),
+    ({"cpus_per_worker": MANY}, f"--cpus-per-worker {MANY} is more than the "),
     ({"cpus_per_trial": MANY, "executor": "tune"}, f"--cpus-per-trial {MANY} is more than the "),
     ({"dataset": "minst"}, "--dataset 'minst' is unknown. Did you mean 'mnist'? Known: digits, mnist, fashion_mnist"),
     ({"objective": "val_los"}, "--objective 'val_los' is not reported. Did you mean 'val_loss'?"),
@@ -181,7 +183,7 @@ GIVEN = [
     ),
     ("tracking", "offline", lambda s: (s.tracking.uri, s.tracking.enabled), (None, False)),
     ("cpus_per_worker", 2.0, lambda s: s.resources.cpus_per_worker, 2.0),
-    ("gpus_per_worker", 0.5, lambda s: s.resources.gpus_per_worker, 0.5),
+    ("ledger", "postgresql+psycopg://u@h/n", lambda s: s.ledger, "postgresql+psycopg://u@h/n"),
     ("lanes", "6", lambda s: s.lanes.lanes, 6),
     ("lane_mode", "looped", lambda s: s.lanes.mode, "looped"),
     ("precision", "bf16", lambda s: s.lanes.precision, "bf16"),
@@ -203,6 +205,11 @@ def test_an_option_changes_its_own_field(home, option, value, read, expected):
 def test_a_cluster_is_asked_for_its_gpus_only_once_it_is_joined(home):
     study = resolve(Options(KIND, home=home, gpus_per_trial=MANY, address="auto"))
     assert study.resources.gpus_per_trial == MANY
+
+
+def test_workers_on_a_cluster_may_ask_for_a_share_of_a_gpu(home):
+    study = resolve(Options(KIND, home=home, gpus_per_worker=0.5, address="auto"))
+    assert study.resources.gpus_per_worker == 0.5
 
 
 def test_a_cluster_cannot_be_driven_through_ray_client(home):
