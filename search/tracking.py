@@ -7,6 +7,7 @@ been sent is asked of the server itself, by tags, whenever it starts and after e
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -415,6 +416,7 @@ def main() -> int:
         return 1
     finally:
         ledger.close()
+        gc.freeze()  # see ``entry.about_to_exit``: the search waits for this process to be gone
     return 0
 
 
