@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import math
 import shlex
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,9 @@ SEED = "{seed}"
 
 QUIET_SHARE = 0.1
 """Other processes may use this share of the cores before a timing is called disturbed."""
+
+LOCK_FILE = Path(tempfile.gettempdir()) / "lanewise-benchmark.lock"
+"""Held during each run: ``flock`` a heavy command on it, and the two take turns."""
 
 ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
 """Set alike for every contender, so that no timing waits for a network; all else is the user's default."""
@@ -78,7 +84,10 @@ def measure(contender: Contender, *, reads_json: bool = True, timeout_s: float =
     Raises:
         BenchmarkError: an exit code other than 0, a timeout, or no JSON where some was expected.
     """
-    with tempfile.TemporaryDirectory(prefix="lanewise-bench-", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="lanewise-bench-", ignore_cleanup_errors=True) as folder,
+        machine_to_itself(),
+    ):
         ended = run_process(contender.command(folder), cwd=ROOT, environment=ENVIRONMENT, timeout_s=timeout_s)
     if ended.timed_out:
         raise BenchmarkError(f"{contender.name}: not done after {timeout_s:g} s: {contender.shown()}")
@@ -116,6 +125,15 @@ def interleaved(
             pair.append(run)
         results.append((pair[0], pair[1]))
     return results
+
+
+@contextlib.contextmanager
+def machine_to_itself() -> Iterator[None]:
+    """Wait until no other benchmark of this machine measures; whoever takes the same lock file waits for us."""
+    time.sleep(0.2)  # between two of our own runs, so that one who waits gets a turn
+    with LOCK_FILE.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def seeded(contender: Contender, seed: int) -> Contender:
