@@ -21,6 +21,8 @@ from search.study import Objective, Study, validated
 from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
 from trainables.data import Splits, load_splits
 from trainables.errors import DataError
+from trainables.metrics import METRICS
+from trainables.registry import Choosy, find_trainable
 
 T = TypeVar("T")
 
@@ -47,6 +49,7 @@ class Options:
     set_: Sequence[str] = ()
     space: Path | None = None
     objective: str | None = None
+    metric: Sequence[str] = ()
     sampler: str | None = None
     scheduler: str | None = None
     grace: int | None = None
@@ -87,6 +90,7 @@ def resolve(options: Options) -> Study:
         "space": space,
         "settings": settings,
         "objective": objective.model_dump(),
+        "metrics": tuple(options.metric) or declared.metrics,
         "budget": _given(declared.budget, trials=options.trials, max_epochs=options.max_epochs, time_s=time_s),
         "sampler": options.sampler or declared.sampler,
         "scheduler": _given(
@@ -179,9 +183,29 @@ def load_data(study: Study) -> Splits:
         UsageError: they are absent or unfit; the message names the path and the flag that helps.
     """
     try:
-        return load_splits(study.data)
+        splits = load_splits(study.data)
     except DataError as error:
         raise UsageError(str(error)) from None
+    errors = misfits(study, splits)
+    if errors:
+        raise UsageError(errors)
+    return dataclasses.replace(splits, asked=study.asked)
+
+
+def misfits(study: Study, splits: Splits) -> list[str]:
+    """Return why the study cannot run on its data, a line each: what is known only once they are read."""
+    errors = []
+    for name in dict.fromkeys((study.objective.metric, *study.metrics)):
+        task = METRICS[name].task if name in METRICS else None
+        if task not in (None, splits.task):
+            known = ", ".join(n for n, metric in METRICS.items() if metric.task in (None, splits.task))
+            errors.append(f"{name} is no metric of a {splits.task.value} ({splits.name}); its metrics: {known}")
+    trainable = find_trainable(study.trainable)
+    if isinstance(trainable, Choosy):
+        for point in (study.space.baseline, *study.space.corners()):
+            config = trainable.configure(study.params_of(point), max_epochs=study.budget.max_epochs)
+            errors += trainable.misfits(config, splits)
+    return list(dict.fromkeys(errors))
 
 
 def parse_duration(text: str) -> float:

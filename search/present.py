@@ -37,9 +37,11 @@ def print_plan(console: Console, study: Study, splits: Splits, paths: Paths) -> 
     say(
         console,
         f"data       {splits.name}: {len(splits.train)} train, {len(splits.val)} validation, "
-        f"{splits.test_examples} test (held out), {splits.classes} classes",
+        f"{splits.test_examples} test (held out), {target_text(splits)}",
     )
     say(console, f"           fingerprint {splits.fingerprint}")
+    for note in splits.notes:
+        say(console, f"           {note}")
     say(console, f"trainable  {study.trainable}: {', '.join(f'{k}={v}' for k, v in study.settings.items())}")
     say(console, f"objective  {study.objective.metric}, {study.objective.mode}")
     say(console, f"budget     {budget_text(study)}")
@@ -49,6 +51,13 @@ def print_plan(console: Console, study: Study, splits: Splits, paths: Paths) -> 
     say(console, f"ledger     {paths.ledger}")
     say(console, f"mlflow     {tracking_text(study, paths)}")
     console.print(space_table(study.space, width=console.width))
+
+
+def target_text(splits: Splits) -> str:
+    """Return what is learned: ``10 classes``, ``a number (train mean 152, deviation 77)``."""
+    if splits.scale is None:
+        return f"{splits.classes} classes"
+    return f"a number (train mean {splits.scale.mean:.4g}, deviation {splits.scale.deviation:.4g})"
 
 
 def print_answer(console: Console, study: Study, result: Result, paths: Paths) -> None:

@@ -29,7 +29,7 @@ def run(
     max_epochs: Annotated[int | None, typer.Option(help="Of one trial.")] = None,
     time_budget: Annotated[str | None, typer.Option(help="End after this long: 90s, 10m, 1h30m.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="digits, mnist or fashion_mnist.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="A named data set, such as digits; `list` shows all.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where torchvision's data sets lie.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Let torchvision download the data.")] = False,
     train_examples: Annotated[int | None, typer.Option(help="Train on only this many examples.")] = None,
@@ -39,6 +39,9 @@ def run(
     ] = None,
     space: Annotated[Path | None, typer.Option(help="YAML file of the same changes.")] = None,
     objective: Annotated[str | None, typer.Option(help="METRIC or METRIC:min|max. [default: val_loss]")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Report this too: val_macro_f1, val_roc_auc ...; may be repeated.")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe, random, gp, cmaes or qmc.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="asha, median or none.")] = None,
     grace: Annotated[int | None, typer.Option(help="Epochs every trial gets: the first rung.")] = None,
@@ -95,6 +98,7 @@ def run(
             set_=set_ or (),
             space=space,
             objective=objective,
+            metric=metric or (),
             sampler=sampler,
             scheduler=scheduler,
             grace=grace,

@@ -22,14 +22,13 @@ from search.errors import UsageError
 from spaces import Space, SpaceError, Value, nearest
 from trainables.data.datasets import DATASETS, DataSpec
 from trainables.errors import ConfigError
+from trainables.metrics import METRICS
 from trainables.registry import find_trainable
 from trainables.report import SECONDS
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc")
 SCHEDULERS = ("asha", "median", "none")
 EXECUTORS = ("auto", "tune", "lanes")
-DIRECTIONS = {"val_accuracy": "max"}
-"""The direction of a metric whose name alone was given; every other metric is minimised."""
 
 
 class Frozen(BaseModel):
@@ -57,7 +56,7 @@ class Objective(Frozen):
             UsageError: a mode that is neither min nor max.
         """
         metric, _, mode = text.partition(":")
-        mode = mode or DIRECTIONS.get(metric, "min")
+        mode = mode or (METRICS[metric].mode if metric in METRICS else "min")
         if mode not in ("min", "max"):
             raise UsageError(f"--objective {text}: the part after the colon must be min or max, got {mode!r}")
         return cls(metric=metric, mode=mode)
@@ -185,6 +184,7 @@ class Study(Frozen):
         trainable: a key of ``trainables.registry.TRAINABLES`` or ``package.module:attribute``.
         space: what is searched.
         settings: what every trial shares: widths, batch size, patience ...
+        metrics: what every report holds besides the usual metrics and the objective.
         presets: settings that fit a data set better, by its name; used when it is chosen.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
         ledger: SQLAlchemy URL of the database, or None for an SQLite file in the study's folder.
@@ -201,6 +201,7 @@ class Study(Frozen):
     settings: dict[str, Value] = {}
     presets: dict[str, dict[str, Value]] = {}
     objective: Objective = Objective()
+    metrics: tuple[str, ...] = ()
     budget: Budget = Budget()
     sampler: Literal["tpe", "random", "gp", "cmaes", "qmc"] = "tpe"
     scheduler: SchedulerSpec = SchedulerSpec()
@@ -233,6 +234,16 @@ class Study(Frozen):
                     f"Reported: {', '.join(known)}"
                 )
         return objective
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_are_reported(cls, metrics: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "trainable" in info.data:
+            known = find_trainable(info.data["trainable"]).metrics
+            unknown = [m for m in metrics if m not in known]
+            if unknown:
+                _refuse(*(f"--metric {m!r} is unknown.{nearest(m, known)} Known: {', '.join(known)}" for m in unknown))
+        return metrics
 
     @field_validator("trainable")
     @classmethod
@@ -269,6 +280,12 @@ class Study(Frozen):
             if lines:
                 _refuse(*dict.fromkeys(lines))
         return seconds
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The metrics that are computed because this study names them."""
+        named = dict.fromkeys((self.objective.metric, *self.metrics))
+        return tuple(name for name in named if name in METRICS and METRICS[name].asked)
 
     def params_of(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """Return a trial's active parameters together with the settings that every trial shares."""

@@ -8,10 +8,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from trainables.errors import ConfigError
+from trainables.task import Task
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "silu")
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("none", "step", "cosine", "plateau")
+LOSSES = {Task.CLASSIFICATION: ("cross_entropy",), Task.REGRESSION: ("mse", "mae", "huber")}
+"""The losses of each task, its usual one first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class MlpConfig:
 
     Attributes:
         max_epochs: the horizon of the trial, also of the cosine schedule.
+        loss: ``auto`` (cross entropy for classes, mean squared error for a number), ``cross_entropy``,
+            ``mse``, ``mae`` or ``huber`` (of the standardised target, linear beyond one deviation).
         hidden: widths of the hidden layers, input side first.
         dropout: rate after each hidden layer, 0 <= dropout < 1.
         weight_decay: as torch's optimiser applies it (AdamW: decoupled; SGD: added to the gradient).
@@ -32,6 +37,7 @@ class MlpConfig:
     """
 
     max_epochs: int
+    loss: str = "auto"
     hidden: tuple[int, ...] = (64, 32)
     activation: str = "relu"
     dropout: float = 0.0
@@ -55,6 +61,7 @@ class MlpConfig:
         errors = [
             *_whole(self, "max_epochs", "batch_size", "step_size", low=1),
             *_whole(self, "plateau_patience", "patience", low=0),
+            *_one_of("loss", self.loss, ("auto", *(name for names in LOSSES.values() for name in names))),
             *_one_of("activation", self.activation, ACTIVATIONS),
             *_one_of("optimizer", self.optimizer, OPTIMIZERS),
             *_one_of("schedule", self.schedule, SCHEDULES),
@@ -107,6 +114,20 @@ class MlpConfig:
         if errors:
             raise ConfigError(errors)
         return config
+
+
+def loss_name(name: str, task: Task) -> str:
+    """Return the loss that ``name`` means for ``task``: ``auto`` is cross entropy for classes, else MSE.
+
+    Raises:
+        ConfigError: it is for the other task.
+    """
+    allowed = LOSSES[task]
+    if name == "auto":
+        return allowed[0]
+    if name not in allowed:
+        raise ConfigError(f"loss must be one of auto, {', '.join(allowed)} for {task.value}, got {name!r}")
+    return name
 
 
 def parse_widths(text: object) -> tuple[int, ...]:

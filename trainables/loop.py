@@ -5,19 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from trainables.config import MlpConfig
 from trainables.data import Splits
+from trainables.data.splits import TargetScale
 from trainables.early_stopping import EarlyStopping
+from trainables.losses import build_loss
+from trainables.metrics import classification_metrics, regression_metrics
 from trainables.models import Mlp, dropout_streams, penalised_weights
 from trainables.report import EpochReport, all_finite, stop_reason
 from trainables.schedules import build_schedule
 from trainables.seeding import generator
+from trainables.task import Task
 
 EVALUATION_BATCH = 8192
 
@@ -27,17 +31,21 @@ class DeviceData:
     """A data set as tensors on one device; batches are index slices.
 
     Attributes:
-        x_train: [N, D] float32.
-        y_train: [N] int64 class numbers.
+        x_train: [N, ...] float32.
+        y_train: [N] int64 class numbers, or float32 standardised numbers.
         x_val, y_val: likewise.
-        classes: C.
+        outputs: C, or 1 where the target is a number.
+        scale: of a numeric target; None for classes.
+        asked: metrics that every report is to hold besides the usual ones.
     """
 
     x_train: torch.Tensor
     y_train: torch.Tensor
     x_val: torch.Tensor
     y_val: torch.Tensor
-    classes: int
+    outputs: int
+    scale: TargetScale | None = None
+    asked: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, splits: Splits, device: torch.device) -> DeviceData:
@@ -46,12 +54,23 @@ class DeviceData:
         x_train, y_train, x_val, y_val = (
             torch.tensor(array, device=device) for array in (train.x, train.y, val.x, val.y)
         )
-        return cls(x_train, y_train, x_val, y_val, classes=splits.classes)
+        return cls(x_train, y_train, x_val, y_val, splits.outputs, splits.scale, splits.asked)
 
     @property
     def features(self) -> int:
         """D, after flattening."""
         return self.x_train[0].numel()
+
+    @property
+    def task(self) -> Task:
+        """What is learned."""
+        return Task.CLASSIFICATION if self.scale is None else Task.REGRESSION
+
+    @cached_property
+    def spread(self) -> float:
+        """Sum of the squared distances of the validation targets from their mean."""
+        y = self.y_val.double()
+        return float((y - y.mean()).square().sum())
 
 
 def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:
@@ -79,7 +98,8 @@ class TrainingRun:
         self.config = config
         self.data = data
         self.epoch = 0
-        self.model = Mlp(config, data.features, data.classes, seed=seed, device=device)
+        self.model = Mlp(config, data.features, data.outputs, seed=seed, device=device)
+        self.loss = build_loss(config.loss, data.task)
         self.optimizer = build_optimizer(self.model, config)
         self.schedule = build_schedule(self.optimizer, config)
         self.early_stopping = EarlyStopping(config.patience, config.min_delta)
@@ -90,7 +110,8 @@ class TrainingRun:
         started = time.perf_counter()
         rate = self.optimizer.param_groups[0]["lr"]
         train_loss = self.train_epoch()
-        val_loss, val_accuracy = self.evaluate()
+        metrics = self.evaluate()
+        val_loss = metrics["val_loss"]
         finite = all_finite(train_loss, val_loss)
         if finite:
             self.schedule.step(val_loss)
@@ -98,12 +119,7 @@ class TrainingRun:
         self.epoch += 1
         return EpochReport(
             epoch=self.epoch,
-            metrics={
-                "train_loss": train_loss,
-                "val_loss": val_loss,
-                "val_accuracy": val_accuracy,
-                "lr": rate,
-            },
+            metrics={"train_loss": train_loss, **metrics, "lr": rate},
             seconds=time.perf_counter() - started,
             stop=stop_reason(
                 epoch=self.epoch,
@@ -121,7 +137,7 @@ class TrainingRun:
         self.model.train()
         for start, stop in batch_bounds(len(x), self.config.batch_size):
             batch = order[start:stop]
-            loss = F.cross_entropy(self.model(x[batch]), y[batch])
+            loss = self.loss(self.model(x[batch]), y[batch])
             penalty = self.config.l1_penalty * l1_norm(self.model) if self.config.l1_penalty else 0.0
             self.optimizer.zero_grad()
             (loss + penalty).backward()  # type: ignore[no-untyped-call]
@@ -130,18 +146,22 @@ class TrainingRun:
         return total.item() / len(x)
 
     @torch.no_grad()
-    def evaluate(self) -> tuple[float, float]:
-        """Return the mean validation loss and the accuracy."""
-        x, y = self.data.x_val, self.data.y_val
+    def evaluate(self) -> dict[str, float]:
+        """Return the mean validation loss and the metrics of the task."""
+        y = self.data.y_val
         self.model.eval()
-        loss = torch.zeros((), device=x.device)
-        correct = torch.zeros((), device=x.device)
-        for start in range(0, len(x), EVALUATION_BATCH):
-            batch = slice(start, start + EVALUATION_BATCH)
-            logits = self.model(x[batch])
-            loss += F.cross_entropy(logits, y[batch], reduction="sum")
-            correct += (logits.argmax(1) == y[batch]).sum()
-        return loss.item() / len(x), correct.item() / len(x)
+        outputs = torch.cat([self.model(x) for x in torch.split(self.data.x_val, EVALUATION_BATCH)])  # [N, C]
+        found = {"val_loss": self.loss(outputs, y, reduction="sum").item() / len(y)}
+        if self.data.scale is None:
+            found["val_accuracy"] = (outputs.argmax(1) == y).sum().item() / len(y)
+            found |= classification_metrics(self.data.asked, outputs, y)
+        else:
+            error = outputs.squeeze(1) - y
+            squares, distances = error.square().sum().item(), error.abs().sum().item()
+            found |= regression_metrics(squares, distances, n=len(y), spread=self.data.spread, scale=self.data.scale)
+        if "parameters" in self.data.asked:
+            found["parameters"] = float(sum(p.numel() for p in self.model.parameters() if p.requires_grad))
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything a bitwise resume needs."""

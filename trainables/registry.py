@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from trainables.config import MlpConfig
+from trainables.config import MlpConfig, loss_name
 from trainables.errors import ConfigError
+from trainables.metrics import METRICS
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ class Trainable(Protocol):
     Attributes:
         stacks: whether many of its trials can train as one stack of tensors (lanes).
         loops: whether its trials can train in turn in one process.
-        metrics: the names that every report holds.
+        metrics: the names that a report may hold.
     """
 
     stacks: bool
@@ -52,16 +53,32 @@ class Trainable(Protocol):
         """Return a trial at epoch 0."""
 
 
+@runtime_checkable
+class Choosy(Protocol):
+    """A trainable that can tell before a trial starts that its configuration does not fit the data."""
+
+    def misfits(self, config: Any, splits: Splits) -> list[str]:
+        """Return why a trial of ``config`` cannot train on ``splits``, a line each; empty if it can."""
+
+
 class MlpTrainable:
     """The multilayer perceptron of ``trainables/loop.py``."""
 
     stacks = True
     loops = True
-    metrics: tuple[str, ...] = ("train_loss", "val_loss", "val_accuracy", "lr")
+    metrics: tuple[str, ...] = tuple(METRICS)
 
     def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> MlpConfig:
         """Return the validated configuration of a trial."""
         return MlpConfig.from_params(params, max_epochs=max_epochs)
+
+    def misfits(self, config: MlpConfig, splits: Splits) -> list[str]:
+        """Return why a trial of ``config`` cannot train on ``splits``."""
+        try:
+            loss_name(config.loss, splits.task)
+        except ConfigError as error:
+            return list(error.errors)
+        return []
 
     def prepare(self, splits: Splits, device: torch.device) -> Any:
         """Return the examples as tensors on ``device``."""

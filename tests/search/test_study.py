@@ -14,6 +14,7 @@ from search.studies import find, registered
 from search.study import FLAGS, Budget, Objective, Resources, SchedulerSpec, Study, validated
 from spaces.regularization import SPACE
 from trainables.data import DATASETS, DataSpec
+from trainables.metrics import METRICS
 from trainables.registry import TRAINABLES
 
 KINDS = sorted(registered())
@@ -93,7 +94,7 @@ BAD = [
     (
         {"objective": {"metric": "val_los"}},
         "--objective 'val_los' is not reported. Did you mean 'val_loss'? "
-        "Reported: train_loss, val_loss, val_accuracy, lr, epoch_seconds",
+        "Reported: " + ", ".join((*METRICS, "epoch_seconds")),
     ),
     (
         {"trainable": "mpl"},

@@ -17,6 +17,7 @@ def errors_of(**values):
 
 BAD = [
     ("max_epochs", 0, "max_epochs must be a whole number >= 1, got 0"),
+    ("loss", "l2", "loss must be one of auto, cross_entropy, mse, mae, huber, got 'l2'"),
     ("batch_size", 0, "batch_size must be a whole number >= 1, got 0"),
     ("batch_size", 32.0, "batch_size must be a whole number >= 1, got 32.0"),
     ("step_size", True, "step_size must be a whole number >= 1, got True"),

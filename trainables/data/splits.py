@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.task import Task
+
 
 @dataclass(frozen=True)
 class Arrays:
-    """Examples and their labels.
+    """Examples and their targets.
 
     Attributes:
         x: [N, ...] float32.
-        y: [N] int64 class numbers.
+        y: [N] int64 class numbers, or float32 standardised numbers.
     """
 
     x: NDArray[np.float32]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.y)
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """How a numeric target was standardised, in its own units: by mean and deviation of the training part."""
+
+    mean: float
+    deviation: float
 
 
 @dataclass(frozen=True)
@@ -31,9 +42,13 @@ class Splits:
 
     Attributes:
         name: of the data set.
-        classes: C.
+        classes: C; 0 where the target is a number.
         test_examples: how many examples are held out.
         fingerprint: sha256 over the arrays of all three parts, 64 hexadecimal digits.
+        scale: of a numeric target; None for classes.
+        labels: what the classes are called, in the order of their numbers; empty where they are numbers only.
+        notes: what a user should know of how the data were read, a line each.
+        asked: metrics that every report is to hold besides the usual ones.
     """
 
     name: str
@@ -42,6 +57,25 @@ class Splits:
     classes: int
     test_examples: int
     fingerprint: str
+    scale: TargetScale | None = None
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> Task:
+        """What is learned."""
+        return Task.CLASSIFICATION if self.scale is None else Task.REGRESSION
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model returns for an example: C, or 1."""
+        return self.classes if self.scale is None else 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example: [D] for a table, [channels, height, width] for an image."""
+        return tuple(self.train.x.shape[1:])
 
 
 def fingerprint(*parts: Arrays) -> str:
@@ -79,3 +113,16 @@ def stratified_split(y: NDArray[np.int64], sizes: tuple[int, ...], *, seed: int)
             rest = np.setdiff1d(rest, taken, assume_unique=True)
         parts.append(taken)
     return parts
+
+
+def random_split(n: int, sizes: tuple[int, ...], *, seed: int) -> list[NDArray[np.int64]]:
+    """Split the indices 0 .. n - 1 into parts of the given sizes at random; each is sorted.
+
+    Args:
+        n: how many.
+        sizes: of the parts; together at most ``n``. What is left over is in no part.
+        seed: the split depends on it and on the sizes alone.
+    """
+    order = np.random.default_rng(seed).permutation(n)
+    ends = np.cumsum(sizes)
+    return [np.sort(order[end - size : end]) for end, size in zip(ends, sizes, strict=True)]

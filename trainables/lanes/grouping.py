@@ -27,11 +27,12 @@ class GroupKey:
     activation: str
     batch_size: int
     optimizer: str
+    loss: str
 
     @classmethod
     def of(cls, config: MlpConfig) -> GroupKey:
         """Return the key of a trial."""
-        return cls(config.hidden, config.activation, config.batch_size, config.optimizer)
+        return cls(config.hidden, config.activation, config.batch_size, config.optimizer, config.loss)
 
 
 def can_stack(config: object) -> bool:

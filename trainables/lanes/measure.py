@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -134,7 +134,13 @@ def sample(data: DeviceData, batch_size: int) -> tuple[DeviceData, float]:
     n = len(data.x_train)
     rows = min(n, SAMPLE_BATCHES * batch_size)
     val = max(1, len(data.x_val) * rows // n)
-    part = DeviceData(data.x_train[:rows], data.y_train[:rows], data.x_val[:val], data.y_val[:val], data.classes)
+    part = replace(
+        data,
+        x_train=data.x_train[:rows],
+        y_train=data.y_train[:rows],
+        x_val=data.x_val[:val],
+        y_val=data.y_val[:val],
+    )
     return part, n / rows
 
 

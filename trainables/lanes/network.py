@@ -17,14 +17,12 @@ from trainables.lanes.activations import Activation
 from trainables.lanes.bank import Bank
 from trainables.lanes.batch_norm import LaneBatchNorm
 from trainables.lanes.layout import Layout
+from trainables.lanes.losses import StackedLoss
 from trainables.lanes.products import Products
 from trainables.seeding import keep_scale, threshold
 
 PADDING = 64
 """Numbers: a multiple of a cache line, and of what torch's vector code takes at a time on any CPU."""
-
-_log_softmax = torch._log_softmax
-_softmax = torch._softmax
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +147,12 @@ class Network:
         bank: the stack's numbers.
         activation: of the hidden layers.
         products: the matrix products.
+        loss: what is minimised.
     """
 
-    def __init__(self, layout: Layout, bank: Bank, activation: Activation, products: Products) -> None:
+    def __init__(
+        self, layout: Layout, bank: Bank, activation: Activation, products: Products, loss: StackedLoss
+    ) -> None:
         lanes, device = bank.params.shape[0], bank.params.device
         self.layout = layout
         self.params = bank.params
@@ -173,7 +174,7 @@ class Network:
         self._penalised = bank.params[:, : layout.penalised]
         self._penalised_grads = self.grads[:, : layout.penalised]
         self._signs = torch.empty_like(self._penalised)
-        self._loss = torch.zeros(lanes, device=device)
+        self._loss = loss
         self._norm_on = torch.zeros(lanes, 1, dtype=torch.bool, device=device)
 
     def begin_epoch(self) -> None:
@@ -197,18 +198,12 @@ class Network:
 
         Args:
             s: its ``x`` holds the examples  # [L, B, D].
-            labels: [L, 1, B] int64.
+            labels: class numbers, or the standardised target  # [L, 1, B].
             bits: random int16 numbers for each hidden layer  # [L, B, H]; empty without dropout.
             features: what the step needs.
         """
         self._forward(s, bits, features)
-        _log_softmax(s.logits, 1, False, out=s.log_p)
-        torch.gather(s.log_p, 1, labels, out=s.picked)
-        torch.sum(s.picked, (1, 2), out=self._loss)
-        self.loss_sum.sub_(self._loss)
-        # d loss / d logits = (softmax - onehot) / B, as [L, C, B]
-        _softmax(s.logits, 1, False, out=s.p)
-        torch.mul(s.p.scatter_add_(1, labels, s.minus_one), 1 / s.batch, out=s.grad)
+        self._loss.gradients(s, labels, self.loss_sum)
         self._backward(s, features)
         if features.l1:
             torch.sign(self._penalised, out=self._signs)

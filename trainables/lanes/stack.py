@@ -13,11 +13,13 @@ from trainables.lanes.feed import Batch, Feed
 from trainables.lanes.graphs import StepGraphs, graphed
 from trainables.lanes.grouping import GroupKey
 from trainables.lanes.layout import Layout
+from trainables.lanes.losses import build_stacked_loss
 from trainables.lanes.network import EvaluationScratch, Features, Network, Scratch
 from trainables.lanes.products import Products
 from trainables.lanes.trial import LaneTrial
 from trainables.lanes.updates import build_update
 from trainables.loop import DeviceData
+from trainables.metrics import classification_metrics
 from trainables.report import EpochReport
 
 VALIDATION_ROWS = 512
@@ -51,7 +53,8 @@ class Stack:
         self._data = data
         self._x_train, self._x_val = data.x_train.flatten(1), data.x_val.flatten(1)
         self._bank = Bank.empty(layout, lanes, optimizer=key.optimizer, device=device)
-        self._network = Network(layout, self._bank, ACTIVATIONS[key.activation], products)
+        self._loss = build_stacked_loss(key.loss, data.task)
+        self._network = Network(layout, self._bank, ACTIVATIONS[key.activation], products, self._loss)
         self._update = build_update(layout, self._bank, self._network.grads, optimizer=key.optimizer)
         self._feed = Feed(data, lanes=lanes, batch_size=key.batch_size, hidden=key.hidden)
         self._scratch: dict[int, Scratch] = {}
@@ -99,21 +102,18 @@ class Stack:
         self._network.begin_epoch()
         for batch in self._feed.epoch(self.trials):
             self._step(batch, features)
-        val_loss, correct = self._validate(features)
-        sums = torch.stack([self._network.loss_sum, val_loss, correct]).tolist()
-        seated = self.seated
-        seconds = (time.perf_counter() - started) / len(seated)
+        validation, outputs = self._validate(features)
+        sums = torch.cat([self._network.loss_sum.unsqueeze(0), validation]).T.tolist()  # [L, 1 + sums]
+        seconds = (time.perf_counter() - started) / len(self.seated)
         reports = []
         for lane, trial in enumerate(self.trials):
             if trial is None:
                 continue
-            report = trial.finish_epoch(
-                train_loss=sums[0][lane] / len(self._x_train),
-                val_loss=sums[1][lane] / len(self._x_val),
-                val_accuracy=sums[2][lane] / len(self._x_val),
-                seconds=seconds,
-            )
-            reports.append((trial, report))
+            metrics = self._loss.metrics(sums[lane][1:], self._data)
+            if self._data.asked:
+                metrics |= self._asked(trial, outputs[lane])
+            train_loss = sums[lane][0] / len(self._x_train)
+            reports.append((trial, trial.finish_epoch(train_loss=train_loss, metrics=metrics, seconds=seconds)))
         return reports
 
     def _train(self, batch: Batch, features: Features) -> None:
@@ -123,16 +123,28 @@ class Stack:
         self._update.step()
 
     def _validate(self, features: Features) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the sums of losses and of correct answers over the validation examples  # [L], [L]."""
-        loss, correct = (torch.zeros_like(self._network.loss_sum) for _ in range(2))
+        """Return the loss's sums over the validation examples, and the outputs if metrics ask for them.
+
+        Shapes: [sums, L] and [L, C, N], or [L, 0].
+        """
+        sums = self._x_val.new_zeros(self._loss.sums, len(self.trials))
+        kept = [self._x_val.new_zeros(len(self.trials), 0)]
         for x, y in self._validation_blocks():
             scratch = self._evaluation_buffers(len(x))
-            logits = self._network.logits(scratch, x, features)  # [L, C, B]
-            torch._log_softmax(logits, 1, False, out=scratch.log_p)
-            labels = y.expand(len(self.trials), 1, len(y))
-            loss -= scratch.log_p.gather(1, labels).sum((1, 2))
-            correct += (logits.max(1).indices == y).sum(1)
-        return loss, correct
+            outputs = self._network.logits(scratch, x, features)  # [L, C, B]
+            sums += self._loss.validate(outputs, y, scratch=scratch.log_p)
+            if self._data.asked:
+                kept.append(outputs.clone())
+        return sums, torch.cat(kept[1:], 2) if self._data.asked else kept[0]
+
+    def _asked(self, trial: LaneTrial, outputs: torch.Tensor) -> dict[str, float]:
+        """Return the metrics that are computed only where a study names them  # [C, N]."""
+        found: dict[str, float] = {}
+        if self._data.scale is None:
+            found = classification_metrics(self._data.asked, outputs.T, self._data.y_val)
+        if "parameters" in self._data.asked:
+            found["parameters"] = float(trial.parameters)
+        return found
 
     def _validation_blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for start in range(0, len(self._x_val), VALIDATION_ROWS):

@@ -35,7 +35,7 @@ class Group:
     def __init__(
         self, key: GroupKey, data: DeviceData, *, products: Products, threads: int, device: torch.device
     ) -> None:
-        self.layout = Layout((data.features, *key.hidden, data.classes))
+        self.layout = Layout((data.features, *key.hidden, data.outputs))
         self.stacks: list[Stack] = []
         self.waiting: list[LaneTrial] = []
         self._key = key
@@ -77,7 +77,7 @@ class Group:
         trials = sorted(self.trials, key=lambda t: (t.config.batch_norm, t.config.l1_penalty > 0))
         sizes = stack_sizes(
             len(trials),
-            lane_bytes=bytes_per_lane(self._key, self._data.features, self._data.classes),
+            lane_bytes=bytes_per_lane(self._key, self._data.features, self._data.outputs),
             threads=self._threads,
             device=self._device,
         )

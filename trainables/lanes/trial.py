@@ -70,9 +70,15 @@ class LaneTrial:
         """The rate of the epoch to come."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def finish_epoch(self, *, train_loss: float, val_loss: float, val_accuracy: float, seconds: float) -> EpochReport:
-        """Count the epoch, move the schedule and the patience, as ``TrainingRun.step`` does."""
-        rate = self.learning_rate
+    def finish_epoch(self, *, train_loss: float, metrics: dict[str, float], seconds: float) -> EpochReport:
+        """Count the epoch, move the schedule and the patience, as ``TrainingRun.step`` does.
+
+        Args:
+            train_loss: mean over the epoch.
+            metrics: of the validation examples, ``val_loss`` among them.
+            seconds: the trial's share of the epoch.
+        """
+        rate, val_loss = self.learning_rate, metrics["val_loss"]
         finite = all_finite(train_loss, val_loss)
         if finite:
             self.schedule.step(val_loss)
@@ -80,12 +86,7 @@ class LaneTrial:
         self.epoch += 1
         return EpochReport(
             epoch=self.epoch,
-            metrics={
-                "train_loss": train_loss,
-                "val_loss": val_loss,
-                "val_accuracy": val_accuracy,
-                "lr": rate,
-            },
+            metrics={"train_loss": train_loss, **metrics, "lr": rate},
             seconds=seconds,
             stop=stop_reason(
                 epoch=self.epoch,
@@ -94,6 +95,11 @@ class LaneTrial:
                 out_of_patience=self.early_stopping.exhausted,
             ),
         )
+
+    @property
+    def parameters(self) -> int:
+        """How many trainable numbers the model has."""
+        return sum(math.prod(slot.shape) for slot in self._names.parameters.values())
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the state, as ``TrainingRun.state_dict`` has it."""

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from trainables.data import DATASETS, DataSpec, load_splits, load_test
-from trainables.data.splits import Arrays, fingerprint, stratified_split
+from trainables.data.splits import Arrays, fingerprint, random_split, stratified_split
 from trainables.errors import DataError
+from trainables.task import Task
 
 TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
+TABLES = {"iris": (150, 4, 3), "wine": (178, 13, 3), "breast_cancer": (569, 30, 2), "diabetes": (442, 10, 0)}
 IMAGES = 10_060  # 10,000 of them become the validation part
 
 
@@ -48,7 +50,7 @@ def test_the_digits_are_all_there_in_three_parts(digits, digits_test):
     assert digits.classes == 10
     assert digits.train.x.dtype == np.float32
     assert digits.train.y.dtype == np.int64
-    assert digits.train.x.shape == (1079, 64)
+    assert digits.train.x.shape == (1079, 1, 8, 8)
 
 
 def test_the_parts_of_the_digits_are_disjoint(digits, digits_test):
@@ -81,7 +83,7 @@ def test_statistics_come_from_the_training_part_alone(digits, digits_test):
 
     x, y = load_digits(return_X_y=True)
     test, val, train = stratified_split(y, (359, 359, 1079), seed=0)
-    pixels = (x / 16).astype(np.float32)
+    pixels = (x / 16).astype(np.float32).reshape(-1, 1, 8, 8)
     mean, deviation = pixels[train].mean(axis=0, dtype=np.float64), pixels[train].std(dtype=np.float64)
     for part, indices in ((digits.train, train), (digits.val, val), (digits_test, test)):
         # float32: the standardised pixels are below 10, its resolution there 1e-6.
@@ -183,7 +185,7 @@ def test_torchvisions_files_are_read_and_split(image_folder, name):
     spec = DataSpec(name, data_dir=str(image_folder))
     splits, test = load_splits(spec), load_test(spec)
     assert (len(splits.train), len(splits.val), len(test)) == (60, 10_000, 100)
-    assert splits.train.x.shape == (60, 784)
+    assert splits.train.x.shape == (60, 1, 28, 28)
     assert splits.train.x.dtype == np.float32
     assert np.array_equal(np.bincount(splits.train.y), [6] * 10)
     assert np.array_equal(test.y, np.arange(100) % 10)
@@ -191,7 +193,7 @@ def test_torchvisions_files_are_read_and_split(image_folder, name):
 
 
 def test_every_data_set_is_covered_here():
-    assert set(DATASETS) == {"digits", *TORCHVISION}
+    assert set(DATASETS) == {"digits", *TORCHVISION, *TABLES}
 
 
 @pytest.mark.skipif("LANEWISE_DATA" not in os.environ, reason="LANEWISE_DATA names no folder with MNIST in it")
@@ -201,3 +203,47 @@ def test_the_real_mnist():
     assert (len(splits.train), len(splits.val), len(test)) == (50_000, 10_000, 10_000)
     assert splits.classes == 10
     assert np.bincount(test.y)[:3].tolist() == [980, 1135, 1032]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_standardised_by_its_training_part(name):
+    n, columns, classes = TABLES[name]
+    splits, test = load_splits(DataSpec(name)), load_test(DataSpec(name))
+    assert len(splits.train) + len(splits.val) + len(test) == n
+    assert (splits.shape, splits.classes, splits.test_examples) == ((columns,), classes, len(test))
+    assert splits.train.x.dtype == np.float32
+    # float32 around 1, some hundred examples
+    assert np.abs(splits.train.x.mean(axis=0, dtype=np.float64)).max() < 1e-6
+    assert np.allclose(splits.train.x.std(axis=0, dtype=np.float64), 1, rtol=0, atol=1e-6)
+    assert np.abs(splits.val.x.mean(axis=0, dtype=np.float64)).max() > 1e-3  # not standardised by itself
+    assert len(rows(splits.train) & rows(test)) <= 1  # iris holds one flower twice
+
+
+def test_a_numeric_target_is_standardised_and_its_scale_kept():
+    from sklearn.datasets import load_diabetes
+
+    splits, test = load_splits(DataSpec("diabetes")), load_test(DataSpec("diabetes"))
+    assert splits.task is Task.REGRESSION
+    assert splits.outputs == 1
+    assert splits.train.y.dtype == np.float32
+    assert abs(splits.train.y.mean(dtype=np.float64)) < 1e-6
+    assert splits.train.y.std(dtype=np.float64) == pytest.approx(1, abs=1e-6)
+    own = np.concatenate(
+        [part.y * splits.scale.deviation + splits.scale.mean for part in (splits.train, splits.val, test)]
+    )
+    expected = load_diabetes(return_X_y=True)[1]
+    assert np.allclose(np.sort(own), np.sort(expected), rtol=0, atol=1e-3)  # float32 of hundreds
+
+
+def test_fewer_training_examples_of_a_number_are_drawn_at_random():
+    few = load_splits(DataSpec("diabetes", train_examples=50))
+    assert len(few.train) == 50
+    assert rows(few.train) < rows(load_splits(DataSpec("diabetes")).train)
+
+
+def test_a_random_split_is_disjoint_and_fixed_by_its_seed():
+    parts = random_split(100, (20, 30, 40), seed=3)
+    assert [len(p) for p in parts] == [20, 30, 40]
+    assert len(set(np.concatenate(parts).tolist())) == 90
+    assert all(np.array_equal(a, b) for a, b in zip(parts, random_split(100, (20, 30, 40), seed=3), strict=True))
+    assert not np.array_equal(parts[0], random_split(100, (20, 30, 40), seed=4)[0])

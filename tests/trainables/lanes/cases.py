@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -28,7 +29,7 @@ def digits(train: int = 257, val: int = 100) -> DeviceData:
     data = DeviceData.of(load_splits(DataSpec("digits")), CPU)
     x, x_val = data.x_train[:train].double(), data.x_val[:val].double()
     mean = x.mean(0)
-    return DeviceData((x - mean).float(), data.y_train[:train], (x_val - mean).float(), data.y_val[:val], data.classes)
+    return DeviceData((x - mean).float(), data.y_train[:train], (x_val - mean).float(), data.y_val[:val], data.outputs)
 
 
 def random_data(n: int, features: int, classes: int, *, seed: int = 0) -> DeviceData:
@@ -39,7 +40,10 @@ def random_data(n: int, features: int, classes: int, *, seed: int = 0) -> Device
 
 
 def as_double(data: DeviceData) -> DeviceData:
-    return DeviceData(data.x_train.double(), data.y_train, data.x_val.double(), data.y_val, data.classes)
+    wide = {name: getattr(data, name).double() for name in ("x_train", "x_val")}
+    if data.scale is not None:
+        wide |= {name: getattr(data, name).double() for name in ("y_train", "y_val")}
+    return replace(data, **wide)
 
 
 @contextmanager

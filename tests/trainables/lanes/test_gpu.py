@@ -25,7 +25,7 @@ def test_lanes_equal_the_loop(lanes: int, optimizer: str) -> None:
         small.y_train.to(device),
         small.x_val.to(device),
         small.y_val.to(device),
-        small.classes,
+        small.outputs,
     )
     configs = [
         MlpConfig(

@@ -254,6 +254,6 @@ def test_a_group_gives_lanes_back_when_most_are_empty() -> None:
 
 def test_images_are_flattened() -> None:
     flat = digits(60, 20)
-    images = DeviceData(flat.x_train.view(-1, 8, 8), flat.y_train, flat.x_val.view(-1, 8, 8), flat.y_val, flat.classes)
+    images = DeviceData(flat.x_train.view(-1, 8, 8), flat.y_train, flat.x_val.view(-1, 8, 8), flat.y_val, flat.outputs)
     found, expected = (lane_curves(stacked(data, 1), [(0, CONFIG)])[0] for data in (images, flat))
     assert numbers(found) == numbers(expected)

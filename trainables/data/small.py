@@ -1,0 +1,38 @@
+"""The data sets that scikit-learn ships: they need no download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from trainables.data.parts import Parts, centred_pixels, cut, standard_columns, standard_target
+
+
+def digits(seed: int) -> Parts:
+    """Return 1,797 handwritten digits of 8x8 pixels (Alpaydin, Kaynak 1998), as images of one channel."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    pixels = (x / 16.0).astype(np.float32).reshape(-1, 1, 8, 8)
+    return centred_pixels(cut(pixels, y, numeric=False, seed=seed))
+
+
+def table(loader: str) -> Callable[[int], Parts]:
+    """Return what loads one of scikit-learn's tables with classes, such as ``load_wine``."""
+
+    def load(seed: int) -> Parts:
+        from sklearn import datasets
+
+        x, y = getattr(datasets, loader)(return_X_y=True)
+        return standard_columns(cut(x.astype(np.float32), y, numeric=False, seed=seed))
+
+    return load
+
+
+def diabetes(seed: int) -> Parts:
+    """Return 442 patients, ten measurements each, and how far the disease went a year on (Efron et al. 2004)."""
+    from sklearn.datasets import load_diabetes
+
+    x, y = load_diabetes(return_X_y=True, scaled=False)
+    return standard_target(standard_columns(cut(x.astype(np.float32), y, numeric=True, seed=seed)))

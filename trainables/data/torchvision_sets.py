@@ -1,0 +1,45 @@
+"""MNIST and Fashion-MNIST, in the files that torchvision lays out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from trainables.data.parts import Parts, centred_pixels
+from trainables.data.splits import Arrays, stratified_split
+from trainables.errors import DataError
+
+VALIDATION_EXAMPLES = 10_000
+
+
+def load(name: str, class_name: str, data_dir: str | None, *, download: bool, seed: int) -> Parts:
+    """Return the set as images of one channel; validation is cut from its training part.
+
+    Raises:
+        DataError: the files are absent or damaged; the message says what to do.
+    """
+    from torchvision import datasets
+
+    if data_dir is None:
+        raise DataError(
+            f"data set {name!r} needs --data-dir FOLDER (files as torchvision lays them out in "
+            f"FOLDER/{class_name}/raw), or --download to fetch it there"
+        )
+    try:
+        sets = [getattr(datasets, class_name)(data_dir, train=train, download=download) for train in (True, False)]
+    except Exception as error:  # torchvision's readers assert, and raise whatever damaged bytes lead them to
+        raise DataError(_why_not(name, Path(data_dir).absolute() / class_name / "raw", error, download)) from None
+    full, test = (Arrays((s.data.numpy() / 255.0).astype(np.float32)[:, None], s.targets.numpy()) for s in sets)
+    sizes = (VALIDATION_EXAMPLES, len(full) - VALIDATION_EXAMPLES)
+    val, train = stratified_split(full.y, sizes, seed=seed)
+    return centred_pixels(Parts(Arrays(full.x[train], full.y[train]), Arrays(full.x[val], full.y[val]), test))
+
+
+def _why_not(name: str, where: Path, error: Exception, download: bool) -> str:
+    cause = str(error) or type(error).__name__
+    if download:
+        return f"data set {name!r} is not in {where} ({cause}); the download failed"
+    if "not found" in cause:
+        return f"data set {name!r} is not in {where} ({cause}); --download fetches it"
+    return f"data set {name!r} in {where} cannot be read ({cause}); remove it, and --download fetches it anew"

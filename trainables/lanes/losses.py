@@ -1,0 +1,130 @@
+"""The losses of a stack: gradients of the outputs written out, and the sums that a validation needs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch.nn import functional as F
+
+from trainables.config import loss_name
+from trainables.loop import DeviceData
+from trainables.losses import HUBER_DELTA
+from trainables.metrics import regression_metrics
+from trainables.task import Task
+
+
+class Outputs(Protocol):
+    """What a loss reads and writes of a batch's buffers.
+
+    Attributes:
+        batch: B.
+        logits: the model's outputs  # [L, C, B].
+        grad: of the mean loss, by output  # [L, C, B].
+        log_p, p: of the size of ``logits``.
+        picked: [L, 1, B].
+        minus_one: -1 everywhere  # [L, 1, B].
+    """
+
+    batch: int
+    logits: torch.Tensor
+    grad: torch.Tensor
+    log_p: torch.Tensor
+    p: torch.Tensor
+    picked: torch.Tensor
+    minus_one: torch.Tensor
+
+
+class StackedLoss(Protocol):
+    """What the trials of a stack minimise.
+
+    Attributes:
+        sums: how many numbers ``validate`` returns for a lane.
+    """
+
+    sums: int
+
+    def gradients(self, s: Outputs, target: torch.Tensor, total: torch.Tensor) -> None:
+        """Write ``s.grad`` and add the batch's sum of losses to ``total``  # target [L, 1, B], total [L]."""
+
+    def validate(self, outputs: torch.Tensor, target: torch.Tensor, *, scratch: torch.Tensor) -> torch.Tensor:
+        """Return sums over some examples  # [L, C, B], [B] -> [sums, L]; ``scratch`` is as ``outputs``."""
+
+    def metrics(self, sums: list[float], data: DeviceData) -> dict[str, float]:
+        """Return what one lane reports of its sums over all validation examples, ``val_loss`` first."""
+
+
+def build_stacked_loss(name: str, task: Task) -> StackedLoss:
+    """Return the loss called ``name``; see ``losses.loss_name``."""
+    resolved = loss_name(name, task)
+    return CrossEntropy() if resolved == "cross_entropy" else Regression(resolved)
+
+
+class CrossEntropy:
+    """Of logits and class numbers."""
+
+    sums = 2
+
+    def gradients(self, s: Outputs, target: torch.Tensor, total: torch.Tensor) -> None:
+        """See ``StackedLoss``."""
+        torch._log_softmax(s.logits, 1, False, out=s.log_p)
+        torch.gather(s.log_p, 1, target, out=s.picked)
+        total.sub_(s.picked.sum((1, 2)))
+        # d loss / d logits = (softmax - onehot) / B, as [L, C, B]
+        torch._softmax(s.logits, 1, False, out=s.p)
+        torch.mul(s.p.scatter_add_(1, target, s.minus_one), 1 / s.batch, out=s.grad)
+
+    def validate(self, outputs: torch.Tensor, target: torch.Tensor, *, scratch: torch.Tensor) -> torch.Tensor:
+        """Return the sums of losses and of correct answers."""
+        torch._log_softmax(outputs, 1, False, out=scratch)
+        loss = -scratch.gather(1, target.expand(len(outputs), 1, len(target))).sum((1, 2))
+        correct = (outputs.max(1).indices == target).sum(1)
+        return torch.stack([loss, correct.to(loss.dtype)])
+
+    def metrics(self, sums: list[float], data: DeviceData) -> dict[str, float]:
+        """Return loss and accuracy."""
+        n = len(data.y_val)
+        return {"val_loss": sums[0] / n, "val_accuracy": sums[1] / n}
+
+
+class Regression:
+    """Of one output and the standardised target: ``mse``, ``mae`` or ``huber``."""
+
+    sums = 3
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def gradients(self, s: Outputs, target: torch.Tensor, total: torch.Tensor) -> None:
+        """See ``StackedLoss``."""
+        error = torch.sub(s.logits, target, out=s.p)  # [L, 1, B]
+        total.add_(self._losses(error).sum((1, 2)))
+        if self._kind == "mse":
+            torch.mul(error, 2 / s.batch, out=s.grad)
+            return
+        slope = error.sign() if self._kind == "mae" else error.clamp(-HUBER_DELTA, HUBER_DELTA)
+        torch.mul(slope, 1 / s.batch, out=s.grad)
+
+    def validate(self, outputs: torch.Tensor, target: torch.Tensor, *, scratch: torch.Tensor) -> torch.Tensor:
+        """Return the sums of losses, of squared and of absolute errors."""
+        error = torch.sub(outputs, target, out=scratch)
+        return torch.stack([v.sum((1, 2)) for v in (self._losses(error), error.square(), error.abs())])
+
+    def metrics(self, sums: list[float], data: DeviceData) -> dict[str, float]:
+        """Return the loss, and the errors in the target's own units."""
+        assert data.scale is not None, "a regression has a scaled target"
+        n = len(data.y_val)
+        errors = regression_metrics(sums[1], sums[2], n=n, spread=data.spread, scale=data.scale)
+        return {"val_loss": sums[0] / n, **errors}
+
+    def _losses(self, error: torch.Tensor) -> torch.Tensor:
+        if self._kind == "mse":
+            return error.square()
+        if self._kind == "mae":
+            return error.abs()
+        return F.huber_loss(
+            error,
+            torch.zeros((), dtype=error.dtype, device=error.device).expand_as(error),
+            reduction="none",
+            delta=HUBER_DELTA,
+        )

@@ -1,0 +1,116 @@
+"""The metrics by name: which way each is better, which task it is for, and how it is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from trainables.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from trainables.data.splits import TargetScale
+
+    Scores: TypeAlias = "NDArray[np.float64]"
+    Labels: TypeAlias = "NDArray[np.int64]"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that a report may hold.
+
+    Attributes:
+        mode: which way it is better.
+        task: the one that has it; None for both.
+        asked: whether it is computed only for a study that names it, because it takes time or seldom matters.
+    """
+
+    mode: Literal["min", "max"]
+    task: Task | None = None
+    asked: bool = False
+
+
+METRICS = {
+    "train_loss": Metric("min"),
+    "val_loss": Metric("min"),
+    "val_accuracy": Metric("max", Task.CLASSIFICATION),
+    "val_balanced_accuracy": Metric("max", Task.CLASSIFICATION, asked=True),
+    "val_macro_f1": Metric("max", Task.CLASSIFICATION, asked=True),
+    "val_roc_auc": Metric("max", Task.CLASSIFICATION, asked=True),
+    "val_rmse": Metric("min", Task.REGRESSION),
+    "val_mae": Metric("min", Task.REGRESSION),
+    "val_r2": Metric("max", Task.REGRESSION),
+    "parameters": Metric("min", asked=True),
+    "lr": Metric("min"),
+}
+"""Every metric of the networks here. ``parameters`` counts the trainable numbers of the model."""
+
+
+def classification_metrics(asked: Sequence[str], logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    """Return those of the ``asked`` metrics that compare logits [N, C] with labels [N], by scikit-learn.
+
+    NaN where a logit is not finite, or where the labels do not determine the metric (one class alone has no
+    ROC curve).
+    """
+    wanted = [name for name in asked if name in _FROM_LOGITS]
+    if not wanted:
+        return {}
+    scores = logits.double().cpu()
+    if not bool(scores.isfinite().all()):
+        return dict.fromkeys(wanted, math.nan)
+    return {name: _FROM_LOGITS[name](scores.softmax(1).numpy(), labels.cpu().numpy()) for name in wanted}
+
+
+def regression_metrics(
+    squares: float, distances: float, *, n: int, spread: float, scale: TargetScale
+) -> dict[str, float]:
+    """Return RMSE and MAE in the target's own units, and R2.
+
+    Args:
+        squares: sum of the squared errors of the standardised target.
+        distances: sum of the absolute errors.
+        n: over how many examples.
+        spread: sum of the squared distances of the same targets from their mean.
+        scale: of the target.
+    """
+    return {
+        "val_rmse": scale.deviation * math.sqrt(squares / n),
+        "val_mae": scale.deviation * distances / n,
+        "val_r2": 1 - squares / spread if spread > 0 else math.nan,
+    }
+
+
+def _balanced_accuracy(scores: Scores, labels: Labels) -> float:
+    from sklearn.metrics import recall_score
+
+    return float(recall_score(labels, scores.argmax(1), average="macro", zero_division=0, labels=sorted(set(labels))))
+
+
+def _macro_f1(scores: Scores, labels: Labels) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels, scores.argmax(1), average="macro", zero_division=0))
+
+
+def _roc_auc(scores: Scores, labels: Labels) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    present = sorted(set(labels.tolist()))
+    if len(present) < 2:
+        return math.nan
+    if scores.shape[1] == 2:
+        return float(roc_auc_score(labels, scores[:, 1]))
+    areas = [roc_auc_score(labels == c, scores[:, c]) for c in present]  # one against the rest
+    return float(sum(areas) / len(areas))
+
+
+_FROM_LOGITS: dict[str, Callable[[Scores, Labels], float]] = {
+    "val_balanced_accuracy": _balanced_accuracy,
+    "val_macro_f1": _macro_f1,
+    "val_roc_auc": _roc_auc,
+}
