@@ -158,7 +158,9 @@ class Tracker:
             self._ledger.epochs_frame(self._row.id),
             self._study.objective,
         )
-        self._client.log_text(server.parent, board.drop(columns="params").to_csv(index=False), "leaderboard.csv")
+        self._client.log_text(
+            server.parent, board.drop(columns=["params", "metrics"]).to_csv(index=False), "leaderboard.csv"
+        )
         if len(board):
             name = self._study.objective.metric
             now = int(time.time() * 1000)

@@ -24,6 +24,7 @@ class Entry:
     Attributes:
         value: the best value of the objective over the trial's epochs.
         epoch: where that was.
+        metrics: all of that epoch.
         params: active ones.
     """
 
@@ -34,6 +35,7 @@ class Entry:
     state: str
     stop_reason: str | None
     params: dict[str, Any]
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -107,4 +109,5 @@ def _entry(row: Mapping[Any, Any]) -> Entry:
         state=str(row["state"]),
         stop_reason=row["stop_reason"] if isinstance(row["stop_reason"], str) else None,  # NaN while it runs
         params=dict(row["params"]),
+        metrics={str(name): float(value) for name, value in row["metrics"].items()},
     )

@@ -22,24 +22,25 @@ def leaderboard(trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective
 
     Returns:
         Best first: ``rank``, ``number``, ``value`` (the best over its epochs), ``epoch`` (where that
-        was), ``epochs`` (trained), ``state``, ``stop_reason``, a ``params_<name>`` column each, and
-        ``params``, the active ones as a dict.
+        was), ``epochs`` (trained), ``state``, ``stop_reason``, a ``params_<name>`` column each,
+        ``params``, the active ones as a dict, and ``metrics``, all of that epoch as a dict.
     """
     import numpy as np
     import pandas as pd
 
     shown = [c for c in trials.columns if c.startswith("params_")]
-    columns = ["rank", "number", "value", "epoch", "epochs", "state", "stop_reason", *shown, "params"]
+    columns = ["rank", "number", "value", "epoch", "epochs", "state", "stop_reason", *shown, "params", "metrics"]
     if epochs.empty:
         return pd.DataFrame(columns=columns)
     epochs = epochs.rename(columns={"seconds": SECONDS})  # an objective like the metrics of the trial's own
     finite = epochs[np.isfinite(epochs[objective.metric].astype(float))]
     ascending = objective.mode == "min"
-    best = (
-        finite.sort_values([objective.metric, "epoch"], ascending=[ascending, True], kind="stable")
-        .drop_duplicates("number")
-        .rename(columns={objective.metric: "value"})[["number", "value", "epoch"]]
+    best = finite.sort_values([objective.metric, "epoch"], ascending=[ascending, True], kind="stable").drop_duplicates(
+        "number"
     )
+    names = [c for c in best.columns if c not in ("number", "epoch", "at", SECONDS)]
+    best["metrics"] = best[names].to_dict("records")
+    best = best.rename(columns={objective.metric: "value"})[["number", "value", "epoch", "metrics"]]
     trained = epochs.groupby("number")["epoch"].max().rename("epochs").reset_index()
     board = best.merge(trained, on="number").merge(trials, on="number")
     board = board.sort_values(["value", "number"], ascending=[ascending, True], kind="stable")

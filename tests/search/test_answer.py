@@ -169,6 +169,7 @@ def test_the_answer_is_plain_json_without_nan(ledger, study_id):
         "value": 0.1,
         "epoch": 1,
         "epochs": 1,
+        "metrics": {"val_loss": 0.1},
         "state": "RUNNING",
         "stop_reason": None,
         "params": {"dropout": 0.7},
@@ -193,4 +194,4 @@ def test_seconds_can_be_the_objective(ledger, study_id):
 
 def test_an_empty_board_has_its_columns():
     board = leaderboard(pd.DataFrame(columns=["number", "state"]), pd.DataFrame(columns=["number"]), Objective())
-    assert list(board) == ["rank", "number", "value", "epoch", "epochs", "state", "stop_reason", "params"]
+    assert list(board) == ["rank", "number", "value", "epoch", "epochs", "state", "stop_reason", "params", "metrics"]
