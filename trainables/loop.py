@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from trainables.config import MlpConfig
@@ -49,11 +50,9 @@ class DeviceData:
 
     @classmethod
     def of(cls, splits: Splits, device: torch.device) -> DeviceData:
-        """Copy the arrays of ``splits`` to ``device``."""
+        """Return the arrays of ``splits`` on ``device``; on CPU they share their memory where they may be written."""
         train, val = splits.train, splits.val
-        x_train, y_train, x_val, y_val = (
-            torch.tensor(array, device=device) for array in (train.x, train.y, val.x, val.y)
-        )
+        x_train, y_train, x_val, y_val = (_tensor(a, device) for a in (train.x, train.y, val.x, val.y))
         return cls(x_train, y_train, x_val, y_val, splits.outputs, splits.scale, splits.asked)
 
     @property
@@ -71,6 +70,11 @@ class DeviceData:
         """Sum of the squared distances of the validation targets from their mean."""
         y = self.y_val.double()
         return float((y - y.mean()).square().sum())
+
+
+def _tensor(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    # Ray hands out arrays that are read-only, which torch cannot express
+    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
 
 
 def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:

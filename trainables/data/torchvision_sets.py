@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainables.data.parts import Parts, centred_pixels
 from trainables.data.splits import Arrays, stratified_split
@@ -30,10 +31,17 @@ def load(name: str, class_name: str, data_dir: str | None, *, download: bool, se
         sets = [getattr(datasets, class_name)(data_dir, train=train, download=download) for train in (True, False)]
     except Exception as error:  # torchvision's readers assert, and raise whatever damaged bytes lead them to
         raise DataError(_why_not(name, Path(data_dir).absolute() / class_name / "raw", error, download)) from None
-    full, test = (Arrays((s.data.numpy() / 255.0).astype(np.float32)[:, None], s.targets.numpy()) for s in sets)
-    sizes = (VALIDATION_EXAMPLES, len(full) - VALIDATION_EXAMPLES)
-    val, train = stratified_split(full.y, sizes, seed=seed)
-    return centred_pixels(Parts(Arrays(full.x[train], full.y[train]), Arrays(full.x[val], full.y[val]), test))
+    (images, labels), (test_images, test_labels) = ((s.data.numpy(), s.targets.numpy()) for s in sets)
+    sizes = (VALIDATION_EXAMPLES, len(labels) - VALIDATION_EXAMPLES)
+    val, train = (Arrays(_pixels(images[i]), labels[i]) for i in stratified_split(labels, sizes, seed=seed))
+    return centred_pixels(Parts(train, val, Arrays(_pixels(test_images), test_labels)))
+
+
+def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return pixels between 0 and 1  # [N, 28, 28] -> [N, 1, 28, 28]."""
+    pixels = images[:, None].astype(np.float32)
+    pixels /= 255
+    return pixels
 
 
 def _why_not(name: str, where: Path, error: Exception, download: bool) -> str:
