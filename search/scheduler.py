@@ -11,7 +11,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 
 from search.ledger import EpochRow, TrialRow
 from search.outcome import Outcome, StopReason
-from search.rungs import Rung
+from search.rungs import Rung, RunningMeans
 from search.study import Objective, Study
 from trainables.report import DIVERGED, EPOCH, MAX_EPOCHS, PATIENCE, SECONDS
 from trainables.report import STOP as REPORTED_STOP
@@ -219,7 +219,7 @@ def build_scheduler(study: Study) -> RecordingScheduler:
         )
         _keep_in_order(inner)
     elif spec.name == "median":
-        inner = MedianStoppingRule(
+        inner = _OrderedMedian(
             time_attr=EPOCH,
             metric=objective.metric,
             mode=objective.mode,
@@ -245,3 +245,31 @@ def _keep_in_order(asha: AsyncHyperBandScheduler) -> None:
 
         bracket._rungs = [(milestone, Rung()) for milestone, _ in bracket._rungs]
         bracket.cutoff = cutoff
+
+
+class _OrderedMedian(MedianStoppingRule):  # type: ignore[misc]
+    """Ray's median rule with the same decisions, taken from averages that are kept in order.
+
+    Ray's own looks at every epoch of every trial for each decision, and keeps them all.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._means = RunningMeans(self._grace_period)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        self._means.add(trial.trial_id, result[self._time_attr], result[self._metric])
+        if result[self._time_attr] < self._grace_period:
+            return str(CONTINUE)
+        others, median = self._means.others(trial.trial_id)
+        if others < self._min_samples_required:
+            return str(CONTINUE)
+        best = self._compare_op(self._means.values(trial.trial_id))
+        return str(STOP if self._compare_op(median, best) != best else CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        self._means.add(trial.trial_id, result[self._time_attr], result[self._metric])
+        self._means.forget(trial.trial_id)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        self._means.forget(trial.trial_id)
