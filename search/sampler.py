@@ -156,8 +156,10 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
             trials: of the ledger, all of them, by number.
             values: the objective by trial and epoch, as recorded.
         """
+        self._next = trials[-1].number + 1 if trials else 0
+        if self.finished and not any(row.state.resumable for row in trials):
+            return  # nothing will be proposed, so Optuna need not hear of thousands of trials
         for row in trials:
-            self._next = row.number + 1
             if not fits(self._space, row.params, row.number):
                 continue  # trained before the space was changed
             for earlier, value in row.repeats:

@@ -11,6 +11,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 
 from search.ledger import EpochRow, TrialRow
 from search.outcome import Outcome, StopReason
+from search.rungs import Rung, RunningMeans
 from search.study import Objective, Study
 from trainables.report import DIVERGED, EPOCH, MAX_EPOCHS, PATIENCE, SECONDS
 from trainables.report import STOP as REPORTED_STOP
@@ -216,8 +217,9 @@ def build_scheduler(study: Study) -> RecordingScheduler:
             grace_period=spec.grace,
             reduction_factor=spec.reduction_factor,
         )
+        _keep_in_order(inner)
     elif spec.name == "median":
-        inner = MedianStoppingRule(
+        inner = _OrderedMedian(
             time_attr=EPOCH,
             metric=objective.metric,
             mode=objective.mode,
@@ -227,3 +229,47 @@ def build_scheduler(study: Study) -> RecordingScheduler:
     else:
         inner = FIFOScheduler()
     return RecordingScheduler(inner, objective)
+
+
+def _keep_in_order(asha: AsyncHyperBandScheduler) -> None:
+    """Give the rungs of ``asha`` an order, so that a cutoff does not sort every earlier trial's value again.
+
+    The decisions are Ray's, with the same cutoffs bit for bit.
+    """
+    for bracket in asha._brackets:
+        # to per cent and back, as in Ray's: the two roundings are part of its cutoff
+        share = (1 - 1 / bracket.rf) * 100 / 100
+
+        def cutoff(recorded: Rung, share: float = share) -> float | None:
+            return recorded.quantile(share) if recorded else None
+
+        bracket._rungs = [(milestone, Rung()) for milestone, _ in bracket._rungs]
+        bracket.cutoff = cutoff
+
+
+class _OrderedMedian(MedianStoppingRule):  # type: ignore[misc]
+    """Ray's median rule with the same decisions, taken from averages that are kept in order.
+
+    Ray's own looks at every epoch of every trial for each decision, and keeps them all.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._means = RunningMeans(self._grace_period)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        self._means.add(trial.trial_id, result[self._time_attr], result[self._metric])
+        if result[self._time_attr] < self._grace_period:
+            return str(CONTINUE)
+        others, median = self._means.others(trial.trial_id)
+        if others < self._min_samples_required:
+            return str(CONTINUE)
+        best = self._compare_op(self._means.values(trial.trial_id))
+        return str(STOP if self._compare_op(median, best) != best else CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        self._means.add(trial.trial_id, result[self._time_attr], result[self._metric])
+        self._means.forget(trial.trial_id)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        self._means.forget(trial.trial_id)

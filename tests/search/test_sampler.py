@@ -367,3 +367,17 @@ def test_a_trial_that_was_cut_off_comes_back_first_and_keeps_its_values(ledger, 
     )
     resumed.run()
     assert resumed.configs[1:] == whole.configs[cut + 1 :]
+
+
+def test_a_finished_study_is_not_told_to_optuna_and_an_extended_one_is(ledger, study_id):
+    study = make_study(SPACE, sampler="random", **ONE_EPOCH)
+    writer = LedgerWriter(ledger, study_id)
+    Drive(study, loss, writer=writer).run()
+    writer.flush()
+    again = Drive(study, loss).replay(ledger, study_id)
+    assert again.sampler.finished and again.ask() is None
+    assert again.sampler._optuna.trials == []
+    longer = study.model_copy(update={"budget": study.budget.model_copy(update={"trials": 16})})
+    extended = Drive(longer, loss).replay(ledger, study_id)
+    assert len(extended.sampler._optuna.trials) == 14
+    assert [extended.ask()["number"], extended.ask()["number"], extended.ask()] == [14, 15, None]

@@ -1,0 +1,105 @@
+"""What a trial is compared with, kept in order: a decision costs the same after ten thousand trials as after ten."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from collections import defaultdict
+
+import numpy as np
+
+
+class Rung(dict[str, float]):
+    """The values that trials had at one rung, by trial id: what Ray's bracket keeps in a plain dict.
+
+    Ray sorts all of them for each decision; here each value finds its place once. A value is set once and
+    stays, as in Ray's bracket.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ordered: list[float] = []
+
+    def __setitem__(self, trial_id: str, value: float) -> None:
+        if trial_id in self:
+            raise KeyError(f"trial {trial_id} was recorded at this rung before")
+        super().__setitem__(trial_id, value)
+        if not math.isnan(value):
+            insort(self._ordered, value)
+
+    def quantile(self, share: float) -> float:
+        """Return the value below which ``share`` of the values lie, bit for bit as ``numpy.nanquantile`` does.
+
+        Linear between neighbours (Hyndman and Fan, 1996, type 7); NaN where no value is a number.
+        """
+        values = self._ordered
+        if not values:
+            return math.nan
+        place = (len(values) - 1) * share
+        below = math.floor(place)
+        if below >= len(values) - 1:
+            return values[-1]
+        a, b, t = values[below], values[below + 1], place - below
+        return a + (b - a) * t if t < 0.5 else b - (b - a) * (1 - t)
+
+
+class RunningMeans:
+    """The trials' running averages of the objective, epoch by epoch: what Ray's median rule compares with.
+
+    A trial counts at an epoch once it has got there. Ray takes the averages of all trials anew for each
+    decision; here each is taken once, and a median is read off.
+
+    Args:
+        first: the epoch from which on the averages are taken.
+    """
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+        self._ordered: defaultdict[int, list[float]] = defaultdict(list)
+        self._values: dict[str, list[float]] = {}
+        self._last: dict[str, tuple[int, float]] = {}
+
+    def values(self, trial_id: str) -> list[float]:
+        """Return what was added of a trial that goes on, in order."""
+        return self._values[trial_id]
+
+    def add(self, trial_id: str, epoch: int, value: float) -> None:
+        """Add an epoch that follows the last one, or the last one once more.
+
+        Raises:
+            ValueError: any other epoch.
+        """
+        before, mean = self._last.get(trial_id, (0, math.nan))
+        if epoch not in (before, before + 1):
+            raise ValueError(f"trial {trial_id} reported epoch {epoch} after epoch {before}")
+        values = self._values.setdefault(trial_id, [])
+        values.append(value)
+        if epoch < self._first:
+            self._last[trial_id] = epoch, math.nan
+            return
+        if epoch == before and math.isfinite(mean):
+            ordered = self._ordered[epoch]
+            del ordered[bisect_left(ordered, mean)]
+        mean = float(np.mean(values[self._first - 1 :]))  # numpy adds in an order of its own, as in Ray's
+        self._last[trial_id] = epoch, mean
+        if math.isfinite(mean):
+            insort(self._ordered[epoch], mean)
+
+    def others(self, trial_id: str) -> tuple[int, float]:
+        """Return how many other trials have a finite average at a trial's last epoch, and their median.
+
+        The median is NaN where there are none.
+        """
+        epoch, mean = self._last[trial_id]
+        ordered = self._ordered[epoch]
+        own = bisect_left(ordered, mean) if math.isfinite(mean) else len(ordered)
+        n = len(ordered) - (own < len(ordered))
+        if n == 0:
+            return 0, math.nan
+        low, high = (ordered[k + (k >= own)] for k in ((n - 1) // 2, n // 2))
+        return n, low if n % 2 else (low + high) / 2
+
+    def forget(self, trial_id: str) -> None:
+        """Let go of the values of a trial that has ended; its averages stay."""
+        self._values.pop(trial_id, None)
+        self._last.pop(trial_id, None)
