@@ -19,6 +19,7 @@ from search.executors.base import Search
 from search.executors.pool import LANES_FACT, Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP
+from trainables.errors import is_out_of_memory
 from trainables.report import STOP as STOPPED
 from trainables.report import EpochReport, to_result
 
@@ -245,9 +246,8 @@ class _Loop:
 def failure(error: BaseException) -> Outcome:
     """Return the outcome of a trial that raised in its lane."""
     lines = str(error).strip().splitlines()
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return Outcome(
-        StopReason.OUT_OF_MEMORY if memory else StopReason.ERROR,
+        StopReason.OUT_OF_MEMORY if is_out_of_memory(error) else StopReason.ERROR,
         message=f"{type(error).__name__}: {lines[-1] if lines else ''}",
         traceback="".join(traceback.format_exception(error)),
     )

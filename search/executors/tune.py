@@ -31,6 +31,7 @@ from search.outcome import Outcome, StopReason
 from search.paths import CHECKPOINTS
 from search.resources import Capacity
 from search.study import Resources
+from trainables.errors import is_out_of_memory
 from trainables.report import EPOCH, STOP, from_result
 from trainables.tune import MESSAGE, NOTES, TRACEBACK, TuneTrainable
 
@@ -285,11 +286,6 @@ def failure(error: Exception | None) -> Outcome:
         message=f"{type(cause).__name__}: {lines[-1] if lines else ''}",
         traceback=str(error) if isinstance(error, RayTaskError) else text,
     )
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Say whether a trial ended for want of memory, on the device or the host."""
-    return isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "ActorDiedOOM")
 
 
 @contextmanager
