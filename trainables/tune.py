@@ -92,6 +92,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             self._run.load_state_dict(state)
 
     def _begin(self, config: dict[str, Any]) -> None:
+        self.__dict__.pop("_run", None)  # its memory is for the next
         self._broken: dict[str, Any] | None = None
         self._notes = []
         try:
