@@ -237,8 +237,8 @@ class _Loop:
         worker = self._workers[index]
         together, worker.lanes = len(worker.seated), max(1, len(worker.seated) // 2)
         text = (
-            f"worker {index} ran out of memory with {together} trials at once ({why}): from now on it has "
-            f"{worker.lanes} lanes; trials {numbers} are queued again"
+            f"worker {index} ran out of memory with {together} trials at once ({why}): "
+            f"from now on it has {worker.lanes} of {together} lanes; trials {numbers} are queued again"
         )
         self._search.recorder.event("lanes", text, level="warning")
         self._fewest = min(self._fewest, worker.lanes)

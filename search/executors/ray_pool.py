@@ -119,3 +119,6 @@ class RayPool:
                 f"{r.cpus_per_worker:g} CPU and {r.gpus_per_worker:g} GPU each were asked for; "
                 f"the cluster has {ray.cluster_resources()}"
             ) from None
+        except (RayActorError, OutOfMemoryError) as error:
+            self.close()
+            raise RunError(f"a lane worker ended while it started: {str(error).strip().splitlines()[0]}") from None
