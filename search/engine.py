@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search import alone
 from search.control import Control, kill_children
 from search.errors import RunError
 from search.executors.choice import choose_executor
@@ -26,7 +27,7 @@ from search.versions import versions
 from trainables.report import SECONDS
 
 if TYPE_CHECKING:
-    from search.executors.base import Executor
+    from search.executors.base import Executor, Search
     from trainables.data import Splits
 
 DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
@@ -148,7 +149,7 @@ def _drive(
     recorder = Recorder(study, LedgerWriter(ledger, study_id, session=session), watch=view.update)
     ending, untracked = FAILED, None
     try:
-        _search(study, splits, ledger, recorder, control, paths, view)
+        _Session(study, splits, ledger, recorder, control, paths, view).run()
         ending = INTERRUPTED if control.exit_code else DONE
     finally:
         ledger.end_session(session, ending)
@@ -176,42 +177,80 @@ def _begin_tracking(tracker: TrackerProcess, study: Study, paths: Paths) -> None
     tracker.begin(paths.ledger_url, study.name, uri, artifacts=artifacts, log=paths.tracking_log)
 
 
-def _search(
-    study: Study, splits: Splits, ledger: Ledger, recorder: Recorder, control: Control, paths: Paths, view: View
-) -> None:
-    # Ray's classes are imported here, so that what needs no search starts without them.
-    from search.executors.base import Search
-    from search.sampler import OptunaSampler
-    from search.scheduler import build_scheduler
+@dataclass(frozen=True)
+class _Session:
+    """What one session of a study works with."""
 
-    scheduler = build_scheduler(study)
-    sampler = OptunaSampler(study, scheduler)
-    row = ledger.study(study.name)
-    study_id = row.id
+    study: Study
+    splits: Splits
+    ledger: Ledger
+    recorder: Recorder
+    control: Control
+    paths: Paths
+    view: View
 
-    def remember(name: str, value: Any) -> None:
-        ledger.add_fact(study_id, name, value)
+    def run(self) -> None:
+        """Train what is left of the study, then once more, alone, what ran out of memory."""
+        row, recorder, view = self.ledger.study(self.study.name), self.recorder, self.view
+        trials, epochs = self.ledger.trials(row.id), self.ledger.epochs(row.id)
+        if trials:
+            recorder.replay(trials, epochs)
+            view.say(resumed_text(trials, epochs))
+        tried = alone.tried(self.ledger.messages(row.id, alone.TRIED_ALONE))
+        open_trials = {t.number for t in trials if t.state.resumable}
 
-    if trials := ledger.trials(study_id):
-        epochs = ledger.epochs(study_id)
+        def remember(name: str, value: Any) -> None:
+            self.ledger.add_fact(row.id, name, value)
+
+        executor = _executor(self.study, view)
+        search = self._prepared(self.study, trials, epochs, open_trials - tried)
+        try:
+            executor.run(replace(search, facts=row.facts, remember=remember))
+            if search.sampler.exhausted:
+                message = f"the space has no more points after {recorder.progress.ended} trials"
+                recorder.event("space_exhausted", message)
+                view.say(message)
+            if self.control.stopping is None and (recorder.out_of_memory or open_trials & tried):
+                self._run_alone(executor, row.id)
+            if self.control.aborted is not None:
+                recorder.event("aborted", self.control.aborted, level="error")
+                raise RunError(f"the search was ended: {self.control.aborted}; what was recorded: {self.paths.ledger}")
+            if not recorder.progress.ended and self.control.stopping is None:
+                raise RunError(f"no trial was started; see {self.paths.folder}")
+        finally:
+            recorder.flush()
+
+    def _run_alone(self, executor: Executor, study_id: int) -> None:
+        """Run the trials that ran out of memory among others, one after the other.
+
+        Sampler and scheduler are built anew from the ledger, as a later session would build them, with
+        these trials as ones that go on: so they stand at the end where such a session will find them.
+        """
+        self.recorder.flush()
+        trials = self.ledger.trials(study_id)
+        tried = alone.tried(self.ledger.messages(study_id, alone.TRIED_ALONE))
+        if numbers := alone.due(self.study, trials, tried):
+            self.view.say(f"{len(numbers)} trials ran out of memory; they are tried once more, one at a time")
+            epochs = self.ledger.epochs(study_id)
+            search = self._prepared(alone.for_one(self.study), trials, epochs, numbers)
+            search.sampler.exhausted = True  # it proposes these and no others
+            self.recorder.alone = True
+            executor.run(search)
+
+    def _prepared(
+        self, study: Study, trials: Sequence[TrialRow], epochs: Sequence[EpochRow], goes_on: Collection[int]
+    ) -> Search:
+        """Return a search that has taken up what the ledger has."""
+        # Ray's classes are imported here, so that what needs no search starts without them.
+        from search.executors.base import Search
+        from search.sampler import OptunaSampler
+        from search.scheduler import build_scheduler
+
+        scheduler = build_scheduler(study)
+        sampler = OptunaSampler(study, scheduler)
         scheduler.replay(epochs, trials)
-        sampler.replay(trials, _values(epochs, study.objective.metric))
-        recorder.replay(trials, epochs)
-        view.say(resumed_text(trials, epochs))
-    search = Search(study, splits, sampler, scheduler, recorder, control, paths.folder, row.facts, remember)
-    try:
-        _executor(study, view).run(search)
-        if sampler.exhausted:
-            message = f"the space has no more points after {recorder.progress.ended} trials"
-            recorder.event("space_exhausted", message)
-            view.say(message)
-        if control.aborted is not None:
-            recorder.event("aborted", control.aborted, level="error")
-            raise RunError(f"the search was ended: {control.aborted}; what was recorded: {paths.ledger}")
-        if not recorder.progress.ended and control.stopping is None:
-            raise RunError(f"no trial was started; see {paths.folder}")
-    finally:
-        recorder.flush()
+        sampler.replay(trials, _values(epochs, study.objective.metric), goes_on=goes_on)
+        return Search(study, self.splits, sampler, scheduler, self.recorder, self.control, self.paths.folder)
 
 
 def _executor(study: Study, view: View) -> Executor:

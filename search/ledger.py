@@ -347,6 +347,13 @@ class Ledger:
         """Return one row an event: at, level, kind, message."""
         return self._frame(schema.events, study_id)
 
+    def messages(self, study_id: int, kind: str) -> list[str]:
+        """Return what the events of one kind say, oldest first."""
+        table = schema.events
+        query = sa.select(table.c.message).where(table.c.study_id == study_id, table.c.kind == kind)
+        with self.engine.connect() as connection:
+            return list(connection.execute(query.order_by(table.c.id)).scalars())
+
     def _frame(self, table: sa.Table, study_id: int) -> pd.DataFrame:
         import pandas as pd
 

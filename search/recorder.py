@@ -6,11 +6,12 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from search.alone import TRIED_ALONE, tried_text
 from search.ledger import EpochRow, LedgerWriter, TrialRow
-from search.outcome import Outcome, TrialState
+from search.outcome import Outcome, StopReason, TrialState
 from search.study import Study
 from trainables.report import SECONDS, EpochReport
 
@@ -71,6 +72,9 @@ class Recorder:
 
     Args:
         watch: is shown the live counts at every tick.
+
+    Attributes:
+        alone: whether each trial has the device for itself, because it ran out of memory among others.
     """
 
     def __init__(self, study: Study, writer: LedgerWriter, *, watch: Callable[[Progress], None] | None = None) -> None:
@@ -78,6 +82,8 @@ class Recorder:
         self._writer = writer
         self._watch = watch
         self._running: set[int] = set()
+        self._out_of_memory: set[int] = set()
+        self.alone = False
         self.progress = Progress(study.budget.trials, study.budget.max_epochs, study.budget.time_s)
 
     @property
@@ -85,14 +91,26 @@ class Recorder:
         """The numbers of the trials that started and have not ended."""
         return frozenset(self._running)
 
+    @property
+    def out_of_memory(self) -> frozenset[int]:
+        """The numbers of the trials that ended so."""
+        return frozenset(self._out_of_memory)
+
     def replay(self, trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> None:
         """Take up the counts of earlier sessions."""
         self.progress.states.update(row.state for row in trials if not row.state.resumable)
+        ran_out = StopReason.OUT_OF_MEMORY.value
+        self._out_of_memory.update(row.number for row in trials if row.stop_reason == ran_out)
         for row in epochs:
             self._count(row.number, {**row.metrics, SECONDS: row.seconds})
 
     def started(self, proposal: Proposal) -> None:
         """Record that a trial begins, or goes on."""
+        if proposal.number in self._out_of_memory:
+            self._out_of_memory.discard(proposal.number)
+            self.progress.states[TrialState.FAILED] -= 1
+        if self.alone:
+            self.event(TRIED_ALONE, tried_text(proposal.number), level="warning")
         if proposal.resumed:
             self._writer.trial_resumed(proposal.number)
         else:
@@ -125,6 +143,10 @@ class Recorder:
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """Record how a trial ended."""
+        if outcome.reason is StopReason.OUT_OF_MEMORY:
+            self._out_of_memory.add(number)
+            if self.alone:
+                outcome = replace(outcome, message=f"{outcome.message}; it was alone on the device")
         self._writer.trial_ended(number, outcome)
         self._running.discard(number)
         self.progress.states[TrialState.RUNNING] -= 1

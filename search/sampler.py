@@ -6,7 +6,7 @@ import itertools
 import math
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -149,15 +149,25 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
             state = self._scheduler.outcome(proposal.number, result.get(STOP)).state
         self._tell(proposal, state)
 
-    def replay(self, trials: Sequence[TrialRow], values: Mapping[int, Mapping[int, float]]) -> None:
-        """Take up the history of earlier sessions; trials that did not end are proposed first.
+    def replay(
+        self,
+        trials: Sequence[TrialRow],
+        values: Mapping[int, Mapping[int, float]],
+        *,
+        goes_on: Collection[int] | None = None,
+    ) -> None:
+        """Take up the history of earlier sessions; trials that go on are proposed first.
 
         Args:
             trials: of the ledger, all of them, by number.
             values: the objective by trial and epoch, as recorded.
+            goes_on: the numbers of the trials that do, by default of those that did not end. Any other
+                that did not end counts as failed for now.
         """
+        if goes_on is None:
+            goes_on = {row.number for row in trials if row.state.resumable}
         self._next = trials[-1].number + 1 if trials else 0
-        if self.finished and not any(row.state.resumable for row in trials):
+        if self.finished and not goes_on:
             return  # nothing will be proposed, so Optuna need not hear of thousands of trials
         for row in trials:
             if not fits(self._space, row.params, row.number):
@@ -167,7 +177,9 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
                 self._add(trials[earlier].params, state, value=value)
             recorded = values.get(row.number, {})
             finite = {epoch: value for epoch, value in recorded.items() if math.isfinite(value)}
-            state = TrialState.RUNNING if row.state.resumable else row.state
+            state = TrialState.FAILED if row.state.resumable else row.state
+            if row.number in goes_on:
+                state = TrialState.RUNNING
             best = self._best(finite)
             trial = self._add(row.params, state, value=best, intermediate=finite, attrs=row.sampler_attrs)
             self._numbers[row.config_hash] = row.number

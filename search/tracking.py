@@ -51,6 +51,7 @@ ORPHAN_GRACE_S = 5.0
 """How long the tracker goes on after the search's process died without a word."""
 DRAIN_GRACE_S = 10.0
 """How long, at the end of a search, the tracker tries on without anything getting through."""
+MESSAGE = "lanewise.message"
 PARENT_STATUS = {"done": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)
@@ -72,12 +73,14 @@ class _Child:
         standing: its status and, where it ended, when: a trial that was stopped, went on and was stopped
             again has the same status and another end.
         has_params: whether the parameters arrived.
+        has_message: whether it says what a failure said; a trial that is tried again may yet succeed.
     """
 
     run_id: str
     sent_epoch: int | None = 0
     standing: _Standing = RUNNING
     has_params: bool = False
+    has_message: bool = False
 
 
 @dataclass
@@ -195,6 +198,7 @@ class Tracker:
                     sent_epoch=None,
                     standing=_standing(run.info.status, run.info.end_time),
                     has_params=bool(run.data.params),
+                    has_message=bool(run.data.tags.get(MESSAGE)),
                 )
         return _Server(experiment_id, parent or self._create_parent(experiment_id), children)
 
@@ -299,7 +303,7 @@ class Tracker:
         chunks = [metrics[i : i + METRICS_PER_BATCH] for i in range(0, len(metrics), METRICS_PER_BATCH)] or [[]]
         for i, chunk in enumerate(chunks):
             params = [] if child.has_params else self._params(trial)
-            tags = self._end_tags(trial) if ending and i == len(chunks) - 1 else []
+            tags = self._end_tags(child, trial) if ending and i == len(chunks) - 1 else []
             if chunk or params or tags:
                 self._client.log_batch(child.run_id, metrics=chunk, params=params, tags=tags)
             child.has_params = True
@@ -307,10 +311,11 @@ class Tracker:
     def _params(self, trial: TrialRow) -> list[Param]:
         return [Param(k, str(v)) for k, v in {**self._study.settings, **trial.params}.items()]
 
-    def _end_tags(self, trial: TrialRow) -> list[RunTag]:
+    def _end_tags(self, child: _Child, trial: TrialRow) -> list[RunTag]:
         tags = {"lanewise.state": trial.state.value, "lanewise.stop_reason": trial.stop_reason or ""}
-        if trial.message:
-            tags["lanewise.message"] = trial.message
+        if trial.message or child.has_message:
+            tags[MESSAGE] = trial.message or ""
+        child.has_message = bool(trial.message)
         return [RunTag(k, v) for k, v in tags.items()]
 
     def _create_child(self, server: _Server, trial: TrialRow) -> _Child:

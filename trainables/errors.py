@@ -1,6 +1,11 @@
 """What can go wrong inside a trial, by name."""
 
+import errno
 from collections.abc import Sequence
+
+NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc_failed")
+"""What the messages of torch's allocators and of CUDA's libraries say, in small letters: on a CPU, and inside cuBLAS
+or cuDNN, the error is a plain ``RuntimeError``."""
 
 
 class ConfigError(ValueError):
@@ -21,3 +26,16 @@ class DataError(ValueError):
 
 class CheckpointError(RuntimeError):
     """A checkpoint is absent, truncated, altered or of another format."""
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Say whether a trial ended for want of memory, on the device or the host.
+
+    Python's, NumPy's and torch's errors count, and Ray's where its memory monitor ended a worker.
+    """
+    # by name, so that neither torch nor Ray is imported to ask
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY)

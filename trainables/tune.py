@@ -12,6 +12,7 @@ from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from trainables.checkpoint_store import CheckpointStore, damage_notes
+from trainables.errors import is_out_of_memory
 from trainables.registry import Run, find_trainable
 from trainables.report import STOP, to_result
 
@@ -91,6 +92,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             self._run.load_state_dict(state)
 
     def _begin(self, config: dict[str, Any]) -> None:
+        self.__dict__.pop("_run", None)  # its memory is for the next
         self._broken: dict[str, Any] | None = None
         self._notes = []
         try:
@@ -116,11 +118,10 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
 
 def failed_result(error: Exception) -> dict[str, Any]:
     """Return the last result of a trial that raised: no metrics, and why."""
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     lines = str(error).strip().splitlines()
     return {
         DONE: True,
-        STOP: "out_of_memory" if memory else "error",
+        STOP: "out_of_memory" if is_out_of_memory(error) else "error",
         MESSAGE: f"{type(error).__name__}: {lines[-1] if lines else ''}",
         TRACEBACK: "".join(traceback.format_exception(error)),
     }

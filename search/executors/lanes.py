@@ -19,6 +19,7 @@ from search.executors.base import Search
 from search.executors.pool import LANES_FACT, Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP
+from trainables.errors import is_out_of_memory
 from trainables.report import STOP as STOPPED
 from trainables.report import EpochReport, to_result
 
@@ -86,6 +87,7 @@ class _Loop:
         self._search = search
         self._pool = pool
         self._workers = [_Worker(lanes) for lanes in pool.lanes]
+        self._fewest = min(pool.lanes)
         self._lanes: dict[int, Lane] = {}
         self._waiting: deque[Lane] = deque()
 
@@ -109,7 +111,10 @@ class _Loop:
             return
         for note in result.notes:
             self._search.recorder.event("checkpoint", note, level="warning")
-        for number in sorted(result.events):
+        crowded = [n for n, e in result.events.items() if e.shared and is_out_of_memory(e.error)]
+        if crowded:
+            self._halve(index, sorted(crowded), failure(result.events[crowded[0]].error).message)
+        for number in sorted(result.events.keys() - crowded):
             self._tell(self._lanes[number], result.events[number])
 
     def _launch(self) -> bool:
@@ -205,17 +210,43 @@ class _Loop:
         """Put the trials of a dead worker back, to be continued elsewhere from their last checkpoints."""
         worker = self._workers[index]
         numbers = sorted(worker.seated)
-        text = f"worker {index} was lost ({lost.reason}); trials {numbers} are queued again"
-        self._search.recorder.event("worker_lost", text, level="warning")
-        for number in numbers:
-            lane = self._lanes[number]
-            lane.seat = replace(lane.seat, resume=True)
-            if number == lost.at and self._give_up(lane, lost):
-                continue
-            self._waiting.append(lane)
+        if lost.crowded and len(numbers) > 1:
+            self._halve(index, numbers, lost.reason)
+        elif lost.crowded:
+            self._failed(self._lanes[numbers[0]], Outcome(StopReason.OUT_OF_MEMORY, message=lost.reason))
+        else:
+            text = f"worker {index} was lost ({lost.reason}); trials {numbers} are queued again"
+            self._search.recorder.event("worker_lost", text, level="warning")
+            for number in numbers:
+                if number != lost.at or not self._give_up(self._lanes[number], lost):
+                    self._queue(self._lanes[number])
         worker.seated.clear()
         worker.retire.clear()
         self._pool.replace(index)
+
+    def _queue(self, lane: Lane) -> None:
+        """Put a trial back, to be continued from its last checkpoint, or begun again where it has none."""
+        lane.seat = replace(lane.seat, resume=True)
+        self._waiting.append(lane)
+
+    def _halve(self, index: int, numbers: list[int], why: str) -> None:
+        """Give a worker whose trials had no room together half as many lanes; queue those that lost theirs.
+
+        No trial is to blame, so none fails. The others stay; a later session begins with as many lanes.
+        """
+        worker = self._workers[index]
+        together, worker.lanes = len(worker.seated), max(1, len(worker.seated) // 2)
+        text = (
+            f"worker {index} ran out of memory with {together} trials at once ({why}): "
+            f"from now on it has {worker.lanes} of {together} lanes; trials {numbers} are queued again"
+        )
+        self._search.recorder.event("lanes", text, level="warning")
+        self._fewest = min(self._fewest, worker.lanes)
+        self._search.remember(LANES_FACT, self._fewest)
+        for number in numbers:
+            self._queue(self._lanes[number])
+            worker.seated.discard(number)
+            worker.retire.append(number)
 
     def _give_up(self, lane: Lane, lost: WorkerLost) -> bool:
         """Count a fault of a trial; end the trial that hung, or that took its worker down too often."""
@@ -242,12 +273,11 @@ class _Loop:
         self._search.recorder.flush()
 
 
-def failure(error: BaseException) -> Outcome:
+def failure(error: BaseException | None) -> Outcome:
     """Return the outcome of a trial that raised in its lane."""
     lines = str(error).strip().splitlines()
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return Outcome(
-        StopReason.OUT_OF_MEMORY if memory else StopReason.ERROR,
+        StopReason.OUT_OF_MEMORY if is_out_of_memory(error) else StopReason.ERROR,
         message=f"{type(error).__name__}: {lines[-1] if lines else ''}",
         traceback="".join(traceback.format_exception(error)),
     )

@@ -80,11 +80,13 @@ class WorkerLost:
     Attributes:
         at: the trial that it was training, where that is known.
         hung: whether it was ended because that trial did not report in time.
+        crowded: whether it was ended because its machine ran out of memory.
     """
 
     reason: str
     at: int | None = None
     hung: bool = False
+    crowded: bool = False
 
 
 class WorkerPool(Protocol):
@@ -155,23 +157,31 @@ class LaneHost:
         return self._choice.lanes, self._choice.reason
 
     def advance(self, orders: Orders) -> Advance:
-        """Carry out ``orders`` and return what every seated trial reported."""
+        """Carry out ``orders`` and return what every seated trial reported.
+
+        A trial that cannot be seated, or that raises on its way to where it was, is in no lane afterwards.
+        """
         notes: list[str] = []
         for number in orders.retire:
-            self._worker.retire(number)
-            self._seated.discard(number)
+            self._retire(number)
         if orders.compact is not None:
             self._worker.compact(orders.compact)
+        failed: dict[int, LaneEvent] = {}
         behind = [seat for seat in orders.seat if seat.epochs]
         if behind and not self._seated:
-            self._catch_up(behind, notes)
+            self._catch_up(behind, notes, failed)
         for seat in orders.seat:
-            if seat.number not in self._seated:
-                self._seat(seat, notes)
+            if seat.number not in self._seated and seat.number not in failed:
+                self._seat(seat, notes, failed)
         events = self._worker.advance()
         if time.monotonic() - self._saved_at >= self._study.checkpoint_every_s:
             self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
-        return Advance(events, tuple(notes))
+        return Advance(events | failed, tuple(notes))
+
+    def close(self) -> None:
+        """Let go of the lanes and the data; the host is of no use afterwards."""
+        self._worker.close()
+        del self._worker
 
     def save(self, numbers: Iterable[int]) -> None:
         """Write a checkpoint of each of the seated trials ``numbers``."""
@@ -179,14 +189,28 @@ class LaneHost:
             self._store.save(number, self._worker.state_dict(number))
         self._saved_at = time.monotonic()
 
-    def _seat(self, seat: Seat, notes: list[str], state: dict[str, Any] | None = None) -> int:
-        """Seat a trial and return the epochs it has."""
-        if state is None and seat.resume:
-            state, damaged = self._store.latest(seat.number)
-            notes += damage_notes(seat.number, state, damaged)
-        config = self._trainable.configure(seat.params, max_epochs=self._study.budget.max_epochs)
-        self._seating = seat.number
-        self._worker.seat(seat.number, config, seed=seat.seed, state=state)
+    def _retire(self, number: int) -> None:
+        """Free the lane of a trial, if it has one."""
+        if number in self._seated:
+            self._worker.retire(number)
+            self._seated.discard(number)
+
+    def _seat(
+        self, seat: Seat, notes: list[str], failed: dict[int, LaneEvent], state: dict[str, Any] | None = None
+    ) -> int:
+        """Seat a trial and return the epochs it has; what keeps it from its lane goes to ``failed``."""
+        from trainables.lanes import raised
+
+        try:
+            if state is None and seat.resume:
+                state, damaged = self._store.latest(seat.number)
+                notes += damage_notes(seat.number, state, damaged)
+            config = self._trainable.configure(seat.params, max_epochs=self._study.budget.max_epochs)
+            self._seating = seat.number
+            self._worker.seat(seat.number, config, seed=seat.seed, state=state)
+        except Exception as error:
+            failed[seat.number] = raised(error)
+            return 0
         self._seated.add(seat.number)
         return int(state["epoch"]) if state else 0
 
@@ -195,22 +219,25 @@ class LaneHost:
         run = self._trainable.start(config, data, seed=seed, device=device)
         return run if self._marker is None else _Marked(run, self._marker, self._seating)
 
-    def _catch_up(self, seats: Sequence[Seat], notes: list[str]) -> None:
+    def _catch_up(self, seats: Sequence[Seat], notes: list[str], failed: dict[int, LaneEvent]) -> None:
         """Bring trials of an earlier session to the epoch that the ledger has of each.
 
         A trial that is there leaves its lane until all are, so that none runs ahead of the others.
         """
-        behind = {seat.number: seat.epochs - self._seat(seat, notes) for seat in seats}
+        behind = {seat.number: seat.epochs - self._seat(seat, notes, failed) for seat in seats}
         states: dict[int, dict[str, Any]] = {}
-        while len(states) < len(seats):
-            for number in [n for n, epochs in behind.items() if epochs <= 0 and n not in states]:
+        while self._seated:
+            for number in [n for n, epochs in behind.items() if epochs <= 0 and n in self._seated]:
                 states[number] = self._worker.state_dict(number)
-                self._worker.retire(number)
-            if len(states) < len(seats):
-                self._worker.advance()
+                self._retire(number)
+            for number, event in (self._worker.advance() if self._seated else {}).items():
+                if event.error is not None:
+                    failed[number] = event
+                    self._retire(number)
             behind = {number: epochs - 1 for number, epochs in behind.items()}
         for seat in seats:
-            self._seat(seat, notes, states[seat.number])
+            if seat.number in states:
+                self._seat(seat, notes, failed, states[seat.number])
 
 
 class _Marked:
@@ -256,6 +283,10 @@ class LocalPool:
         """Write checkpoints of the seated trials."""
         self._host.save(numbers.get(0, []))
 
+    def close(self) -> None:
+        """End the worker's threads and let go of its memory."""
+        self._host.close()
+
 
 @contextmanager
 def open_pool(search: Search) -> Iterator[WorkerPool]:
@@ -267,7 +298,11 @@ def open_pool(search: Search) -> Iterator[WorkerPool]:
     study, checkpoints = _with_lanes(search), search.folder / CHECKPOINTS
     here = study.resources.address is None and study.resources.workers in (None, 1)
     if here and find_trainable(study.trainable).stacks:
-        yield LocalPool(study, search.splits, checkpoints)
+        local = LocalPool(study, search.splits, checkpoints)
+        try:
+            yield local
+        finally:
+            local.close()
         return
     from search.executors.ray_pool import RayPool
     from search.executors.tune import ray_session

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError
 
 from search.errors import RunError
 from search.executors.pool import Advance, LaneHost, Orders, WorkerLost
@@ -62,6 +62,8 @@ class RayPool:
             if index in self._hung:
                 return index, WorkerLost(reason, self._hung.pop(index), hung=True)
             return index, WorkerLost(reason, self._at(index))
+        except OutOfMemoryError as error:  # Ray's memory monitor ended it
+            return index, WorkerLost(str(error).strip().splitlines()[0], crowded=True)
         except RayTaskError as error:
             raise RunError(f"lane worker {index} failed: {error.cause!r}") from error
 
@@ -117,3 +119,6 @@ class RayPool:
                 f"{r.cpus_per_worker:g} CPU and {r.gpus_per_worker:g} GPU each were asked for; "
                 f"the cluster has {ray.cluster_resources()}"
             ) from None
+        except (RayActorError, OutOfMemoryError) as error:
+            self.close()
+            raise RunError(f"a lane worker ended while it started: {str(error).strip().splitlines()[0]}") from None

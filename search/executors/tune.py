@@ -15,10 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 import ray
+import ray.tune.execution.tune_controller as controller_module
 import ray.tune.tune as tune_module
 from ray import tune
 from ray._private import ray_constants, services
-from ray.exceptions import AuthenticationError, RayTaskError
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune import Callback, Stopper
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -31,6 +33,7 @@ from search.outcome import Outcome, StopReason
 from search.paths import CHECKPOINTS
 from search.resources import Capacity
 from search.study import Resources
+from trainables.errors import is_out_of_memory
 from trainables.report import EPOCH, STOP, from_result
 from trainables.tune import MESSAGE, NOTES, TRACEBACK, TuneTrainable
 
@@ -71,8 +74,42 @@ class _PatientController(TuneController):  # type: ignore[misc]
             return False  # it has its resources and is importing torch: the next trial takes the free one
         return bool(super()._maybe_reuse_cached_actor(trial))
 
+    def _process_trial_failure(self, trial: Trial, exception: Exception) -> None:
+        trial.temporary_state.error = exception  # as it is: Tune keeps it as text in a file
+        if isinstance(exception, KilledForMemoryError):
+            trial.max_failures = 0  # beside the same others it would run out again; it is tried once more, alone
+        super()._process_trial_failure(trial, exception)
+
+
+class KilledForMemoryError(RayActorError):  # type: ignore[misc]
+    """An actor that Ray's memory monitor ended."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(error_msg=message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return KilledForMemoryError, (self.error_msg,)
+
+
+class _ActorManager(RayActorManager):  # type: ignore[misc]
+    """Tune's actor manager, which knows that an actor can be ended for want of memory.
+
+    Ray then raises an error that is no ``RayActorError``, and Tune's own manager ends the whole run with it.
+    """
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        super()._actor_task_failed(tracked_actor_task, _as_actor_error(exception))
+
+    def _actor_start_failed(self, tracked_actor: Any, exception: Exception) -> None:
+        super()._actor_start_failed(tracked_actor, _as_actor_error(exception))
+
+
+def _as_actor_error(error: Exception) -> Exception:
+    return KilledForMemoryError(_first_line(error)) if isinstance(error, OutOfMemoryError) else error
+
 
 tune_module.TuneController = _PatientController
+controller_module.RayActorManager = _ActorManager
 
 
 class TuneExecutor:
@@ -160,7 +197,7 @@ class _Bridge(Callback):  # type: ignore[misc]
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         number = trial.config["number"]
-        text = f"trial {number}: its actor was lost ({_first_line(trial.get_error())}); it is started again"
+        text = f"trial {number}: its actor was lost ({_first_line(trial.temporary_state.error)}); it is started again"
         self._search.recorder.event("actor_lost", text, level="warning")
 
     def on_trial_result(
@@ -200,7 +237,7 @@ class _Bridge(Callback):  # type: ignore[misc]
         if number in self._hung:
             self._end(trial, Outcome(StopReason.ERROR, message=self._hung[number]))
         else:
-            self._end(trial, failure(trial.get_error()))
+            self._end(trial, failure(trial.temporary_state.error))
 
     def _resize(self) -> None:
         """Run as many trials as fit in what the cluster has become."""
@@ -277,19 +314,17 @@ def _first_line(error: Exception | None) -> str:
 def failure(error: Exception | None) -> Outcome:
     """Return the outcome of a trial that Ray gave up, with the message of the exception behind it."""
     cause = error.cause if isinstance(error, RayTaskError) else error
-    reason = StopReason.OUT_OF_MEMORY if is_out_of_memory(cause) else StopReason.ERROR
+    memory = isinstance(cause, KilledForMemoryError) or is_out_of_memory(cause)
+    reason = StopReason.OUT_OF_MEMORY if memory else StopReason.ERROR
     lines = str(cause).strip().splitlines()
+    if isinstance(cause, RayActorError):
+        del lines[1:]  # what follows is the actor's own: its id, its process
     text = "".join(traceback.format_exception(error)) if error is not None else ""
     return Outcome(
         reason,
         message=f"{type(cause).__name__}: {lines[-1] if lines else ''}",
         traceback=str(error) if isinstance(error, RayTaskError) else text,
     )
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Say whether a trial ended for want of memory, on the device or the host."""
-    return isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "ActorDiedOOM")
 
 
 @contextmanager

@@ -149,6 +149,33 @@ def test_a_tracker_that_died_in_the_middle_is_continued(ledger, tmp_path):
     assert parent.info.status == "KILLED"
 
 
+@pytest.mark.parametrize("by", ["the same tracker", "a later one"])
+def test_a_failed_trial_that_is_tried_again_has_its_run_reopened(ledger, tmp_path, by):
+    _, writer, session = record_study(ledger)
+    record_trial(writer, 0, [1.0], Outcome(StopReason.OUT_OF_MEMORY, message="MemoryError: no", traceback="trace"))
+    writer.flush()
+    tracker, client = make_tracker(ledger, tmp_path)
+    tracker.update()
+    (failed,) = children_and_parent(client)[0].values()
+    assert (failed.info.status, failed.data.tags["lanewise.message"]) == ("FAILED", "MemoryError: no")
+    writer.trial_resumed(0)
+    writer.flush()
+    if by == "a later one":
+        tracker, _ = make_tracker(ledger, tmp_path)
+    tracker.update()
+    (again,) = children_and_parent(client)[0].values()
+    assert (again.info.run_id, again.info.status) == (failed.info.run_id, "RUNNING")
+    writer.epoch(0, 2, seconds=0.01, metrics={"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5, "lr": 0.1})
+    writer.trial_ended(0, Outcome(StopReason.MAX_EPOCHS))
+    writer.flush()
+    ledger.end_session(session, "done")
+    sync(tracker, grace_s=DRAIN_GRACE_S)
+    (ended,) = children_and_parent(client)[0].values()
+    assert (ended.info.run_id, ended.info.status) == (failed.info.run_id, "FINISHED")
+    assert ended.data.tags["lanewise.message"] == "", "it did not fail after all"
+    assert points(client, ended) == dict.fromkeys(METRICS, [1, 2])
+
+
 def test_two_studies_of_one_name_on_one_server_stay_apart(tmp_path):
     for home in ("a", "b"):
         (tmp_path / home).mkdir()

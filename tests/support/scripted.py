@@ -11,10 +11,12 @@ import json
 import math
 import os
 import time
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 
 from trainables.report import EpochReport, stop_reason
@@ -162,3 +164,79 @@ def room_states() -> dict[str, int]:
 def diary(folder: Path) -> list[dict[str, Any]]:
     """Return what the trials that ended their first epoch wrote, in the order of their arrival."""
     return sorted((json.loads(p.read_text()) for p in folder.glob("trial_*.json")), key=lambda e: e["ticket"])
+
+
+class Hungry(Scripted):
+    """Runs out of memory in epoch 2: ``hungers`` in its first run, ``starves`` in every one.
+
+    Its trials write down each epoch: when it was, the share of a GPU, and how many trials their process held.
+    """
+
+    stacks = True  # it does not, but in looped lanes of the driver's own process nothing else asks
+    loops = True
+
+    def __init__(self) -> None:
+        self.held: weakref.WeakSet[HungryRun] = weakref.WeakSet()
+
+    def start(self, config: Script, data: Any, *, seed: int, device: Any) -> HungryRun:
+        run = HungryRun(self, config)
+        self.held.add(run)
+        return run
+
+    def run_out(self) -> None:
+        raise MemoryError("no room")
+
+
+class Greedy(Hungry):
+    """Takes memory in epoch 2 until somebody ends its process."""
+
+    stacks = False
+
+    def run_out(self) -> None:
+        taken = []
+        while psutil.virtual_memory().available > 1e9:
+            taken.append(bytearray(b"x") * 20_000_000)
+            time.sleep(0.01)
+        raise AssertionError(f"nobody minded {len(taken) * 20} MB")
+
+
+class HungryRun:
+    """One hungry trial."""
+
+    def __init__(self, trainable: Hungry, config: Script) -> None:
+        self._trainable, self._config, self._epoch = trainable, config, 0
+
+    def step(self) -> EpochReport:
+        config, began, self._epoch = self._config, time.monotonic(), self._epoch + 1
+        hungry = config.does in ("hungers", "starves") and self._epoch == 2
+        if hungry and (config.does == "starves" or first_time(config.folder / f"ran_out_{config.level}")):
+            self._trainable.run_out()
+        time.sleep(0.002)
+        gpu = ray.get_runtime_context().get_assigned_resources().get("GPU", 0) if ray.is_initialized() else 0
+        entry = {"level": config.level, "epoch": self._epoch, "began": began, "ended": time.monotonic()}
+        entry |= {"gpu": gpu, "held": len(self._trainable.held)}
+        with (config.folder / "epochs.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        stop = stop_reason(epoch=self._epoch, max_epochs=config.max_epochs, finite=True, out_of_patience=False)
+        metrics = {**dict.fromkeys(METRICS, 0.5), "val_loss": config.level / self._epoch}
+        return EpochReport(self._epoch, metrics, 0.001, stop)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self._epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._epoch = state["epoch"]
+
+
+def first_time(mark: Path) -> bool:
+    """Say whether nobody asked for ``mark`` before."""
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def epochs_written(folder: Path) -> list[dict[str, Any]]:
+    """Return what hungry trials wrote of their epochs, in that order."""
+    return [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 
 from trainables.report import EpochReport
@@ -14,7 +15,20 @@ class LaneEvent:
     Attributes:
         report: None where the trial raised.
         error: None where it reported.
+        shared: whether the error is that of a stack of several trials, and so of none in particular. They
+            are in the middle of an epoch then: each can only go on from a checkpoint.
     """
 
     report: EpochReport | None
     error: BaseException | None = None
+    shared: bool = False
+
+
+def raised(error: BaseException, *, shared: bool = False) -> LaneEvent:
+    """Return the event of an epoch that raised ``error``.
+
+    An error outlives its frames by the tensors in their variables: those are let go here, so that what
+    did not fit is gone before anything else is tried.
+    """
+    traceback.clear_frames(error.__traceback__)
+    return LaneEvent(None, error, shared)

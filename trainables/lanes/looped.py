@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainables.lanes.event import LaneEvent
+from trainables.lanes.event import LaneEvent, raised
 from trainables.loop import TrainingRun
 from trainables.registry import Run
 
@@ -61,7 +61,7 @@ class LoopedLanes:
             with self._casting():
                 return LaneEvent(run.step())
         except Exception as error:
-            return LaneEvent(None, error)
+            return raised(error)
 
     def _casting(self) -> AbstractContextManager[Any]:
         if self._precision == "bf16":

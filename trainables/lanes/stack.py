@@ -36,6 +36,9 @@ class Stack:
         lanes: how many.
         products: the matrix products.
         device: where it all lies.
+
+    Attributes:
+        broken: set where an epoch raised: its trials are in the middle of one, and no other is to join them.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Stack:
     ) -> None:
         self.key = key
         self.trials: list[LaneTrial | None] = [None] * lanes
+        self.broken = False
         self._data = data
         self._x_train, self._x_val = data.x_train.flatten(1), data.x_val.flatten(1)
         self._bank = Bank.empty(layout, lanes, optimizer=key.optimizer, device=device)

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from trainables.config import MlpConfig
-from trainables.lanes.event import LaneEvent
+from trainables.errors import is_out_of_memory
+from trainables.lanes.event import LaneEvent, raised
 from trainables.lanes.grouping import GroupKey, bytes_per_lane, stack_sizes
 from trainables.lanes.layout import Layout
 from trainables.lanes.products import Products, products_for
@@ -52,7 +53,7 @@ class Group:
     def place(self) -> None:
         """Give every waiting trial a lane: a free one where there is one, else in larger stacks."""
         for trial in [*self.waiting]:
-            free = [s for s in self.stacks if None in s.trials]
+            free = [s for s in self.stacks if None in s.trials and not s.broken]
             if not free:
                 break
             # a stack pays for batch norm if one of its trials has it, so like sits with like
@@ -64,13 +65,15 @@ class Group:
             self.rebuild()
 
     def retire(self, trial: LaneTrial) -> None:
-        """Free the trial's lane."""
+        """Free the trial's lane; a stack that broke goes with the last of its trials, and its memory with it."""
         if trial in self.waiting:
             self.waiting.remove(trial)
             return
-        for stack in self.stacks:
+        for stack in [*self.stacks]:
             if trial in stack.trials:
                 stack.retire(trial)
+                if stack.broken and not stack.seated:
+                    self.stacks.remove(stack)
 
     def rebuild(self) -> None:
         """Move all trials into stacks that have a lane for each and few to spare."""
@@ -151,7 +154,8 @@ class StackedLanes:
     def advance(self) -> dict[int, LaneEvent]:
         """Train one epoch of every seated trial.
 
-        Where there is no room for the trials that wait for a lane, that is an event of theirs alone.
+        Where there is no room for the trials that wait for a lane, that is an event of theirs alone. Every
+        trial that raised is to be retired before the next call.
         """
         events: dict[int, LaneEvent] = {}
         for key, group in [*self._groups.items()]:
@@ -161,17 +165,22 @@ class StackedLanes:
             try:
                 group.place()
             except Exception as error:
-                events |= {trial.ticket: LaneEvent(None, error) for trial in group.waiting}
+                shared = len(group.trials) > 1
+                events |= {trial.ticket: raised(error, shared=shared) for trial in group.waiting}
         for part in self._pool.map(_advance, self._busy_stacks()):
             events |= part
         return events
 
     def compact(self) -> None:
-        """Give up the lanes that no trial holds."""
+        """Give up the lanes that no trial holds; where even that takes more memory than there is, keep them."""
         for group in self._groups.values():
-            group.place()
-            if any(None in stack.trials for stack in group.stacks):
-                group.rebuild()
+            try:
+                group.place()
+                if any(None in stack.trials for stack in group.stacks):
+                    group.rebuild()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
 
     @property
     def memory_bytes(self) -> int:
@@ -195,7 +204,8 @@ def _advance(stack: Stack) -> dict[int, LaneEvent]:
         with torch.inference_mode():
             return {trial.ticket: LaneEvent(report) for trial, report in stack.advance()}
     except Exception as error:
-        return {trial.ticket: LaneEvent(None, error) for trial in seated}
+        stack.broken = True
+        return {trial.ticket: raised(error, shared=len(seated) > 1) for trial in seated}
 
 
 def _has_norm(stack: Stack) -> bool:

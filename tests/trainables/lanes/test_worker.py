@@ -1,5 +1,6 @@
 """Seats, capacity, modes, and what a trial that raises does to the others."""
 
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +141,43 @@ def test_a_stack_that_raises_is_an_event_of_its_trials(monkeypatch: pytest.Monke
     events = worker.advance()
     assert events[0].error is None and events[0].report is not None
     assert isinstance(events[1].error, MemoryError)
+    assert not events[1].shared, "it was alone in its stack: the error is its own"
+
+
+def test_a_stack_that_breaks_goes_with_its_trials_and_those_begin_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = stacked(digits(), 4)
+    for ticket in range(3):
+        worker.seat(ticket, CONFIG, seed=ticket)
+    expected = {t: [e.report] for t, e in worker.advance().items()}
+    assert expected[0][0] is not None
+    states = {ticket: worker.state_dict(ticket) for ticket in range(3)}
+    lanes = worker._stacked
+    assert lanes is not None
+    validate, taken = Stack._validate, weakref.WeakSet[Any]()
+
+    def failing(stack: Stack, features: Any) -> Any:
+        if len(stack.seated) > 1:
+            buffer = torch.zeros(1)
+            taken.add(buffer)
+            raise MemoryError("no room")
+        return validate(stack, features)
+
+    monkeypatch.setattr(Stack, "_validate", failing)
+    broken = [*lanes._busy_stacks()]
+    events = worker.advance()
+    assert {ticket: event.shared for ticket, event in events.items()} == dict.fromkeys(range(3), True)
+    assert len(taken) == 0, "the errors are here, what their frames held is not"
+    memory = lanes.memory_bytes
+    for ticket in range(3):
+        worker.retire(ticket)
+    assert memory > 0 and lanes.memory_bytes == 0
+    worker.seat(0, CONFIG, seed=0, state=states[0])
+    report = worker.advance()[0].report
+    assert report is not None and report.epoch == 2
+    assert not {id(stack) for stack in lanes._busy_stacks()} & {id(stack) for stack in broken}
+    reference = lane_curves(LaneWorker(digits(), device=CPU, lanes=1, mode="looped"), [(0, CONFIG)])[0]
+    # float32, 10 updates
+    assert report.metrics["val_loss"] == pytest.approx(reference[1].metrics["val_loss"], rel=1e-5)
 
 
 def test_a_trial_for_which_there_is_no_room_disturbs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +187,8 @@ def test_a_trial_for_which_there_is_no_room_disturbs_no_other(monkeypatch: pytes
     monkeypatch.setattr("trainables.lanes.stack.Network", _no_room)
     worker.seat(1, CONFIG, seed=1)
     events = worker.advance()
-    assert isinstance(events[1].error, MemoryError)
+    assert isinstance(events[1].error, MemoryError) and events[1].shared
+    worker.compact(2)  # which has no room either, and keeps what there is
     curve.append(events[0].report)
     worker.retire(1)
     curve.append(worker.advance()[0].report)

@@ -1,0 +1,63 @@
+"""Which errors mean that memory ran out: real ones where this machine can raise them."""
+
+import errno
+import sys
+
+import numpy as np
+import pytest
+import torch
+from ray.exceptions import OutOfMemoryError
+
+from trainables.errors import is_out_of_memory
+
+MORE_THAN_ANY_MACHINE_HAS = 1 << 55
+
+
+def raised(call):
+    with pytest.raises(Exception) as caught:
+        call()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: torch.empty(MORE_THAN_ANY_MACHINE_HAS),
+        lambda: np.empty(MORE_THAN_ANY_MACHINE_HAS),
+        lambda: bytearray(sys.maxsize - 1),
+    ],
+    ids=["torch", "numpy", "python"],
+)
+def test_what_the_allocators_raise(call):
+    assert is_out_of_memory(raised(call))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfMemoryError("1 worker(s) were killed due to the node running low on memory."),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: not enough memory: you tried"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_others_raise_elsewhere(error):
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        ValueError("not enough memory"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_does_not(error):
+    assert not is_out_of_memory(error)
