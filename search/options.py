@@ -22,7 +22,7 @@ from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, par
 from trainables.data import Splits, load_splits
 from trainables.errors import DataError
 from trainables.metrics import METRICS
-from trainables.registry import Choosy, find_trainable
+from trainables.registry import Choosy, Tried, find_trainable
 
 T = TypeVar("T")
 
@@ -201,10 +201,13 @@ def misfits(study: Study, splits: Splits) -> list[str]:
             known = ", ".join(n for n, metric in METRICS.items() if metric.task in (None, splits.task))
             errors.append(f"{name} is no metric of a {splits.task.value} ({splits.name}); its metrics: {known}")
     trainable = find_trainable(study.trainable)
-    if isinstance(trainable, Choosy):
-        for point in (study.space.baseline, *study.space.corners()):
-            config = trainable.configure(study.params_of(point), max_epochs=study.budget.max_epochs)
-            errors += trainable.misfits(config, splits)
+    if isinstance(trainable, Choosy | Tried):
+        points = (study.space.baseline, *study.space.corners())
+        configs = [trainable.configure(study.params_of(p), max_epochs=study.budget.max_epochs) for p in points]
+        if isinstance(trainable, Choosy):
+            errors += [line for config in configs for line in trainable.misfits(config, splits)]
+        if isinstance(trainable, Tried):
+            errors += trainable.try_out(configs, splits)
     return list(dict.fromkeys(errors))
 
 

@@ -188,7 +188,7 @@ def _baseline(where: str, kind: str, data: Mapping[Any, Any], errors: list[str])
         errors.append(f"{where}.baseline is missing: the value of the untuned model, trial 0")
     elif kind == "category":
         if is_value(value):
-            return value  # type: ignore[no-any-return]
+            return value
         errors.append(f"{where}.baseline must be a number, a word, true or false, got {shown(value)}")
     elif not is_number(value):
         errors.append(f"{where}.baseline must be a number, got {shown(value)}")
