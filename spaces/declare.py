@@ -78,8 +78,11 @@ def read_parameter(name: str, data: object, errors: list[str], *, within: str = 
         return None
     kind = data.get("type")
     if not isinstance(kind, str) or kind not in FIELDS:
-        got = f"got {shown(kind)}.{nearest(str(kind), FIELDS)}" if "type" in data else "is missing"
-        errors.append(f"{where}.type must be one of {', '.join(FIELDS)}; {got}")
+        if "type" in data:
+            wrong = f"must be one of {', '.join(FIELDS)}, got {shown(kind)}.{nearest(str(kind), FIELDS)}"
+        else:
+            wrong = f"is missing: {', '.join(FIELDS)}"
+        errors.append(f"{where}.type {wrong}")
         return None
     allowed = (*FIELDS[kind], *COMMON)
     for field in data:

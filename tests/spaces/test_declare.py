@@ -33,9 +33,9 @@ def without(fields, *names):
 
 BAD = [
     (3, "space.x must be a mapping with type, baseline and a range, got 3"),
-    ({}, "space.x.type must be one of float, int, category; is missing"),
-    (number(type="flaot"), "space.x.type must be one of float, int, category; got 'flaot'. Did you mean 'float'?"),
-    (number(type=["float"]), "space.x.type must be one of float, int, category; got ['float']."),
+    ({}, "space.x.type is missing: float, int, category"),
+    (number(type="flaot"), "space.x.type must be one of float, int, category, got 'flaot'. Did you mean 'float'?"),
+    (number(type=["float"]), "space.x.type must be one of float, int, category, got ['float']."),
     (number(hihg=2), "space.x.hihg is unknown. Did you mean 'high'? Known for a float: low, high, log, step, type"),
     (words(low=1), "space.x.low is unknown. Known for a category: choices, type, baseline, when, help"),
     (without(number(), "low"), "space.x.low is missing"),
