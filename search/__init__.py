@@ -1,1 +1,39 @@
-"""Lanewise: distributed hyperparameter search for PyTorch. Declares, asks, decides, records, explains."""
+"""Lanewise: distributed hyperparameter search for PyTorch. Declares, asks, decides, records, explains.
+
+From Python: ``from search import declare, load, run``; see ``search.api``. What is not asked for is not imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from search.api import StudyResult, declare, load, run
+    from search.errors import RunError, UsageError
+    from search.study import Budget, Objective, Study
+
+_HOMES = {
+    "Budget": "search.study",
+    "Objective": "search.study",
+    "RunError": "search.errors",
+    "Study": "search.study",
+    "StudyResult": "search.api",
+    "UsageError": "search.errors",
+    "declare": "search.api",
+    "load": "search.api",
+    "run": "search.api",
+}
+"""Where each name is defined."""
+
+__all__ = ["Budget", "Objective", "RunError", "Study", "StudyResult", "UsageError", "declare", "load", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

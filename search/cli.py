@@ -11,15 +11,16 @@ from typing import Annotated
 
 import typer
 
-from search.engine import Result, resume
+from search.config import study_schema, study_yaml
+from search.engine import resume
 from search.entry import guarded
 from search.errors import UsageError
-from search.ledger import Ledger, StudyRow, sqlite_url
+from search.ledger import Ledger, sqlite_url
 from search.options import extended, load_data
 from search.paths import LEDGER_FILE, Paths
 from search.present import make_console, print_answer, print_studies, say
 from search.progress import make_view
-from search.report.answer import answer
+from search.recorded import open_ledger, recorded_names, recorded_result, recorded_study
 from search.run import run, to_json
 from search.studies import registered
 from search.study import Study
@@ -60,22 +61,46 @@ def list_(home: Home = HOME, ledger: Database = None) -> None:
 
 @app.command()
 def show(
-    name: Name,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a recorded study; with --config also of a STUDY.")],
     home: Home = HOME,
     ledger: Database = None,
+    config: Annotated[
+        bool, typer.Option("--config", help="Print the declaration as YAML, which `run --config FILE` runs again.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
-    """Show what a recorded study found."""
+    """Show what a recorded study found, or how a study is declared."""
     paths = Paths(home, name, ledger)
-    with open_ledger(paths) as facts:
-        row = facts.study(name)
-        study = Study.model_validate(row.declaration)
-        found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
-        result = Result(found, _ending(facts, row), None, _seconds(facts, row), _seconds(facts, row), 0)
+    if config:
+        study = _declaration(paths)
+        print(json.dumps(study.model_dump(mode="json")) if json_ else study_yaml(study), end="\n" if json_ else "")
+        return
+    study, result = recorded_result(paths)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
     else:
         print_answer(make_console(), study, result, paths)
+
+
+def _declaration(paths: Paths) -> Study:
+    """Return the declaration of a recorded study, else of a registered one."""
+    known = registered()
+    if paths.database is None and not paths.ledger_file.is_file():
+        if paths.name in known:
+            return known[paths.name]
+        names = (*recorded_names(paths), *known)
+        raise UsageError(
+            f"no study {paths.name!r}, neither recorded in {paths.home.absolute()} nor declared."
+            f"{nearest(paths.name, names)} `python -m search list` shows all"
+        )
+    with open_ledger(paths) as facts:
+        return recorded_study(facts.study(paths.name))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a study in YAML, for editors: `python -m search schema > study.schema.json`."""
+    print(json.dumps(study_schema(), indent=2))
 
 
 @app.command(name="resume")
@@ -136,7 +161,7 @@ def sync(
     paths = Paths(home, name, ledger)
     with open_ledger(paths) as facts:
         row = facts.study(name)
-        uri = tracking or Study.model_validate(row.declaration).tracking.uri or paths.mlflow_uri
+        uri = tracking or recorded_study(row).tracking.uri or paths.mlflow_uri
         from search.tracker_process import check_server
 
         check_server(uri)
@@ -151,35 +176,9 @@ def sync(
     )
 
 
-def open_ledger(paths: Paths) -> Ledger:
-    """Open the ledger of a recorded study.
-
-    Raises:
-        UsageError: no study of that name in the home; the nearest is suggested.
-    """
-    if paths.database is not None:
-        return Ledger(paths.database)
-    if not paths.ledger_file.is_file():
-        names = [p.parent.name for p in paths.home.glob(f"*/{LEDGER_FILE}")] if paths.home.is_dir() else []
-        raise UsageError(
-            f"no study {paths.name!r} in {paths.home.absolute()}.{nearest(paths.name, names)} "
-            "`python -m search list` shows all"
-        )
-    return Ledger(paths.ledger_url)
-
-
 def _metric(paths: Paths) -> str:
     with open_ledger(paths) as ledger:
-        return Study.model_validate(ledger.study(paths.name).declaration).objective.metric
-
-
-def _ending(ledger: Ledger, row: StudyRow) -> str:
-    sessions = ledger.sessions(row.id)
-    return str(sessions[-1]["ending"] or "running") if sessions else "not started"
-
-
-def _seconds(ledger: Ledger, row: StudyRow) -> float:
-    return float(sum((s["ended_at"] or s["seen_at"]) - s["started_at"] for s in ledger.sessions(row.id)))
+        return recorded_study(ledger.study(paths.name)).objective.metric
 
 
 def main() -> int:

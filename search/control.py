@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -65,6 +66,9 @@ class Control:
                 os._exit(EXIT_CODES[received])
             self.request(received)
 
+        if threading.current_thread() is not threading.main_thread():
+            yield  # a search that a program runs beside other things: signals are the program's
+            return
         before = {number: signal.signal(number, handle) for number in EXIT_CODES}
         try:
             yield

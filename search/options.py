@@ -7,27 +7,28 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from search.config import read_study
 from search.errors import UsageError
 from search.executors.choice import choose_executor
 from search.resources import home_errors, preflight
 from search.studies import find
-from search.study import Objective, Study, validated
+from search.study import NAME, Objective, Study, validated
 from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
 from trainables.data import Splits, load_splits
-from trainables.errors import DataError
+from trainables.errors import ConfigError, DataError
 from trainables.metrics import METRICS
-from trainables.registry import Choosy, find_trainable
+from trainables.registry import MODEL, Choosy, Tried, find_trainable
+from trainables.user_model import ModelTrainable
 
 T = TypeVar("T")
 
 OFFLINE = "offline"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
@@ -35,7 +36,9 @@ DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d
 class Options:
     """What the user typed; None where nothing was, so that the study's own value stays."""
 
-    kind: str
+    kind: str | None = None
+    config: Path | None = None
+    model: str | None = None
     name: str | None = None
     home: Path = Path("lanewise-home")
     trials: int | None = None
@@ -78,14 +81,16 @@ def resolve(options: Options) -> Study:
     Raises:
         UsageError: everything that is wrong, a line each.
     """
-    declared = find(options.kind)
     errors: list[str] = []
-    space, settings = _overridden(declared, options, errors)
+    declared, presets = _declared(options, errors)
+    space, settings = _overridden(declared, presets, options, errors)
     objective = _collect(lambda: _objective(options), errors) or declared.objective
     time_s = _collect(lambda: _time_budget(options), errors)
     lanes = _collect(lambda: _lanes(options.lanes), errors)
+    name = options.name or declared.name or fresh_name(declared.kind, options.home)
     changes: dict[str, Any] = {
-        "name": options.name or _fresh_name(options.kind, options.home),
+        "name": name,
+        "trainable": declared.trainable if options.model is None else f"{MODEL}{options.model}",
         "data": dataclasses.asdict(_data(declared, options)),
         "space": space,
         "settings": settings,
@@ -116,24 +121,30 @@ def resolve(options: Options) -> Study:
             abort_after=options.abort_after_failures,
             trial_timeout_s=options.trial_timeout,
         ),
-        "tracking": _tracking(options),
-        "ledger": options.ledger,
+        "tracking": _tracking(declared, options),
+        "ledger": options.ledger or declared.ledger,
         "seed": declared.seed if options.seed is None else options.seed,
         "checkpoint_every_s": declared.checkpoint_every_s
         if options.checkpoint_every is None
         else options.checkpoint_every,
     }
     study = _collect(lambda: validated(lambda: Study.model_validate({**declared.model_dump(), **changes})), errors)
-    errors += _name_errors(options)
     if study is None:
-        errors += home_errors(options.home)
+        errors += [*taken(name, options.home), *home_errors(options.home)]
     else:
-        chosen = study
-        _collect(lambda: choose_executor(chosen), errors)
-        errors += preflight(study, options.home)
+        errors += obstacles(study, options.home)
     if errors or study is None:
-        raise UsageError(errors)
+        raise UsageError(tuple(dict.fromkeys(errors)))
     return study
+
+
+def obstacles(study: Study, home: Path) -> list[str]:
+    """Return why a valid study cannot begin here, a line each; empty if it can."""
+    errors = taken(study.name, home)
+    _collect(lambda: choose_executor(study), errors)
+    if isinstance(trainable := find_trainable(study.trainable), ModelTrainable):
+        _collect(trainable.function, errors)
+    return errors + preflight(study, home)
 
 
 def extended(
@@ -201,10 +212,13 @@ def misfits(study: Study, splits: Splits) -> list[str]:
             known = ", ".join(n for n, metric in METRICS.items() if metric.task in (None, splits.task))
             errors.append(f"{name} is no metric of a {splits.task.value} ({splits.name}); its metrics: {known}")
     trainable = find_trainable(study.trainable)
-    if isinstance(trainable, Choosy):
-        for point in (study.space.baseline, *study.space.corners()):
-            config = trainable.configure(study.params_of(point), max_epochs=study.budget.max_epochs)
-            errors += trainable.misfits(config, splits)
+    if isinstance(trainable, Choosy | Tried):
+        points = (study.space.baseline, *study.space.corners())
+        configs = [trainable.configure(study.params_of(p), max_epochs=study.budget.max_epochs) for p in points]
+        if isinstance(trainable, Choosy):
+            errors += [line for config in configs for line in trainable.misfits(config, splits)]
+        if isinstance(trainable, Tried):
+            errors += trainable.try_out(configs, splits)
     return list(dict.fromkeys(errors))
 
 
@@ -221,12 +235,31 @@ def parse_duration(text: str) -> float:
     return hours * 3600 + minutes * 60 + seconds
 
 
-def _overridden(declared: Study, options: Options, errors: list[str]) -> tuple[Space, dict[str, Value]]:
+def _declared(options: Options, errors: list[str]) -> tuple[Study, bool]:
+    """Return the study that the options start from, and whether a data set's preset belongs to it."""
+    if options.config is None:
+        if options.kind is None:
+            raise UsageError("name a STUDY, or a file with --config FILE; `python -m search list` shows the studies")
+        return find(options.kind), True
+    declared, wrong = read_study(options.config, kind=options.kind, model=options.model)
+    errors += wrong
+    if declared.study is None:
+        raise UsageError(errors)
+    return declared.study, options.dataset is not None or not declared.own_settings
+
+
+def _overridden(declared: Study, presets: bool, options: Options, errors: list[str]) -> tuple[Space, dict[str, Value]]:
     in_file = _collect(partial(_changes_in, options.space), errors) or {}
     readable = [text for text in options.set_ if _collect(partial(parse_assignments, [text]), errors)]
-    changes = merge_changes(in_file, parse_assignments(readable))
-    settings = {**declared.settings, **declared.presets.get(options.dataset or declared.data.name, {})}
-    return _collect(partial(apply_overrides, declared.space, settings, changes), errors) or (declared.space, settings)
+    preset = declared.presets.get(options.dataset or declared.data.name, {}) if presets else {}
+    space, settings = declared.space, {**declared.settings, **preset}
+    # what the file declares anew comes first, so that --set can change its range as that of any other
+    anew = {name: change for name, change in in_file.items() if isinstance(change, Mapping) and "type" in change}
+    rest = {name: change for name, change in in_file.items() if name not in anew}
+    for changes in (anew, merge_changes(rest, parse_assignments(readable))):
+        changed = _collect(partial(apply_overrides, space, settings, changes), errors)
+        space, settings = changed or (space, settings)
+    return space, settings
 
 
 def _changes_in(file: Path | None) -> dict[str, Any]:
@@ -265,7 +298,9 @@ def _lanes(text: str | None) -> int | str | None:
     return int(text)
 
 
-def _tracking(options: Options) -> dict[str, Any]:
+def _tracking(declared: Study, options: Options) -> dict[str, Any]:
+    if options.tracking is None:
+        return declared.tracking.model_dump()
     if options.tracking == OFFLINE:
         return {"uri": None, "enabled": False}
     return {"uri": options.tracking, "enabled": True}
@@ -276,21 +311,14 @@ def _given(part: Any, **values: Any) -> dict[str, Any]:
     return {**part.model_dump(), **{k: v for k, v in values.items() if v is not None}}
 
 
-def _name_errors(options: Options) -> list[str]:
-    name = options.name
-    if name is None:
+def taken(name: str, home: Path) -> list[str]:
+    """Return why no study called ``name`` can begin in ``home``, if it is there already."""
+    if not NAME.fullmatch(name) or not os.path.exists(home / name):
         return []
-    if not NAME.fullmatch(name):
-        return [f"--name {name!r}: use letters, digits, '.', '_' and '-' only"]
-    if os.path.exists(options.home / name):
-        return [
-            f"--name {name}: a study of this name exists in {options.home.absolute()}; "
-            "choose another, or leave --name out"
-        ]
-    return []
+    return [f"--name {name}: a study of this name exists in {home.absolute()}; choose another, or leave --name out"]
 
 
-def _fresh_name(kind: str, home: Path) -> str:
+def fresh_name(kind: str, home: Path) -> str:
     """Return a name that no study in ``home`` has: the kind, the time, and some letters if need be."""
     name = f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
     return name if not os.path.exists(home / name) else f"{name}-{secrets.token_hex(3)}"
@@ -299,6 +327,6 @@ def _fresh_name(kind: str, home: Path) -> str:
 def _collect(build: Callable[[], T], errors: list[str]) -> T | None:
     try:
         return build()
-    except (UsageError, SpaceError) as error:
+    except (UsageError, SpaceError, ConfigError) as error:
         errors += error.errors
         return None

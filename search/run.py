@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, Any
 
 import typer
 
@@ -18,11 +19,20 @@ from search.progress import make_view
 from search.study import Study
 from search.tracker_process import check_server
 
-Kind = Annotated[str, typer.Argument(metavar="STUDY", help="Which question; `python -m search list` shows all.")]
+Kind = Annotated[
+    str | None,
+    typer.Argument(metavar="[STUDY]", help="Which question; `python -m search list` shows all. Or --config FILE."),
+]
 
 
 def run(
-    kind: Kind,
+    kind: Kind = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file that declares the study; options go before what it says.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="PACKAGE.MODULE:FUNCTION", help="Your own model: what the function returns.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of this run. [default: the study and the time]")] = None,
     home: Annotated[Path, typer.Option(help="Folder of all studies.")] = Path("lanewise-home"),
     trials: Annotated[int | None, typer.Option(help="How many configurations to try.")] = None,
@@ -81,10 +91,12 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved study; start nothing.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
-    """Search STUDY and print the answer."""
+    """Search STUDY, or the study that a file declares, and print the answer."""
     study = resolve(
         Options(
             kind=kind,
+            config=config,
+            model=model,
             name=name,
             home=home,
             trials=trials,
@@ -159,6 +171,20 @@ def main() -> int:
     app.command(name="run")(run)
     return guarded(app, prog="python -m search.run")
 
+
+class _Callable(ModuleType):
+    """The module where it stands for the function of its name: ``from search import run``.
+
+    Once anything has imported ``search.run``, the package's ``run`` is this module, not ``search.api.run``.
+    """
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        from search import api
+
+        return api.run(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     sys.exit(main())

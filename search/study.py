@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, NoReturn
+import re
+from collections.abc import Callable, Hashable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, NoReturn
 
 from pydantic import (
     BaseModel,
@@ -14,12 +15,15 @@ from pydantic import (
     PlainSerializer,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from search.errors import UsageError
 from spaces import Space, SpaceError, Value, nearest
+from spaces.grammar import space_schema
 from trainables.data.datasets import DATASETS, DataSpec
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
@@ -29,6 +33,9 @@ from trainables.report import SECONDS
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc")
 SCHEDULERS = ("asha", "median", "none")
 EXECUTORS = ("auto", "tune", "lanes")
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+"""What kinds and names of studies look like: they name folders."""
 
 
 class Frozen(BaseModel):
@@ -42,11 +49,23 @@ class Objective(Frozen):
 
     Attributes:
         metric: a name that the trainable reports.
-        mode: ``min`` or ``max``; stated here once, and no sign is flipped anywhere else.
+        mode: ``min`` or ``max``, by default which way the metric is better; stated here once, and no sign is
+            flipped anywhere else.
     """
+
+    whole: ClassVar[bool] = True
+    """A file that gives one gives all of it: the mode of another metric is not kept."""
 
     metric: str = "val_loss"
     mode: Literal["min", "max"] = "min"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_mode(cls, given: Any) -> Any:
+        metric = given.get("metric") if isinstance(given, Mapping) else None
+        if isinstance(given, Mapping) and "mode" not in given and isinstance(metric, Hashable) and metric in METRICS:
+            return {**given, "mode": METRICS[str(metric)].mode}
+        return given
 
     @classmethod
     def parse(cls, text: str) -> Objective:
@@ -170,8 +189,13 @@ class Tracking(Frozen):
     enabled: bool = True
 
 
-def _space(value: object) -> Space:
-    return value if isinstance(value, Space) else Space.from_dict(value)  # type: ignore[arg-type]
+def _space(value: Any) -> Space:
+    if isinstance(value, Space):
+        return value
+    try:
+        return Space.from_dict(value)
+    except SpaceError as error:
+        _refuse(*error.errors)
 
 
 class Study(Frozen):
@@ -181,7 +205,8 @@ class Study(Frozen):
         kind: the registered study it came from (``regularization``).
         name: of this run of it, unique within a home.
         question: in one sentence, for the report.
-        trainable: a key of ``trainables.registry.TRAINABLES`` or ``package.module:attribute``.
+        trainable: a key of ``trainables.registry.TRAINABLES``, ``model:package.module:function`` (a model of the
+            user's own) or ``package.module:attribute`` (a trainable).
         space: what is searched.
         settings: what every trial shares: widths, batch size, patience ...
         metrics: what every report holds besides the usual metrics and the objective.
@@ -197,7 +222,7 @@ class Study(Frozen):
     question: str = ""
     trainable: str = "mlp"
     data: DataSpec = DataSpec()
-    space: Annotated[Space, BeforeValidator(_space), PlainSerializer(Space.to_dict)]
+    space: Annotated[Space, BeforeValidator(_space), PlainSerializer(Space.to_dict), WithJsonSchema(space_schema())]
     settings: dict[str, Value] = {}
     presets: dict[str, dict[str, Value]] = {}
     objective: Objective = Objective()
@@ -215,6 +240,14 @@ class Study(Frozen):
     checkpoint_every_s: float = Field(30.0, ge=0)
 
     # Each check sits on the last of the fields it looks at, so that one wrong field hides no other error.
+
+    @field_validator("kind", "name")
+    @classmethod
+    def _is_a_name(cls, value: str, info: ValidationInfo) -> str:
+        if not NAME.fullmatch(value) and (value or info.field_name == "kind"):
+            option = "--name" if info.field_name == "name" else "kind"
+            _refuse(f"{option} {value!r}: use letters, digits, '.', '_' and '-' only, at most 200")
+        return value
 
     @field_validator("data")
     @classmethod

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from spaces.declare import is_number, is_value, read_parameter, shown
+from spaces.marked import MarkedError, load_marked
 from spaces.space import Parameter, Space, SpaceError, Value, fix, nearest
 
 FIELDS = ("low", "high", "log", "choices")
@@ -66,7 +67,8 @@ def apply_overrides(
         space: the declared space.
         settings: values every trial shares (batch size, widths ...); ``NAME=VALUE`` changes one,
             ``NAME.choices=a,b`` moves it into the space.
-        changes: by name, either a value or a mapping of ``value``, ``low``, ``high``, ``log``, ``choices``.
+        changes: by name, either a value, or a mapping of ``value``, ``low``, ``high``, ``log``, ``choices``, or a
+            whole declaration with its ``type`` (see ``read_parameter``), which may also be of a new parameter.
 
     Raises:
         SpaceError: every wrong change, a line each.
@@ -78,7 +80,12 @@ def apply_overrides(
     for name, change in changes.items():
         fields = dict(change) if isinstance(change, Mapping) else {"value": change}
         unknown = [f for f in fields if f not in (*FIELDS, "value")]
-        if name not in known:
+        if "type" in fields:
+            declared = read_parameter(name, fields, errors)
+            if declared is not None:
+                changed[name] = declared
+                new_settings.pop(name, None)
+        elif name not in known:
             errors.append(f"unknown parameter {name!r}.{nearest(name, known)} Known: {', '.join(known)}")
         elif unknown:
             errors.append(
@@ -90,12 +97,15 @@ def apply_overrides(
             parameter = _change(space[name], fields, errors)
             if parameter is not None:
                 changed[name] = parameter
+        elif set(fields) == {"value"} and not is_value(fields["value"]):
+            errors.append(f"{name}: expected a number, a word, true or false, got {shown(fields['value'])}")
         elif set(fields) == {"value"}:
             new_settings[name] = fields["value"]
-        elif set(fields) == {"choices"} and isinstance(fields["choices"], list) and fields["choices"]:
-            baseline = settings[name] if settings[name] in fields["choices"] else fields["choices"][0]
-            changed[name] = Parameter(name, CategoricalDistribution(fields["choices"]), baseline)
-            del new_settings[name]
+        elif set(fields) == {"choices"} and _are_values(fields["choices"]):
+            if _distinct(name, fields["choices"], errors):
+                baseline = settings[name] if settings[name] in fields["choices"] else fields["choices"][0]
+                changed[name] = Parameter(name, CategoricalDistribution(fields["choices"]), baseline)
+                del new_settings[name]
         else:
             errors.append(f"{name} is a fixed setting: use {name}=VALUE or {name}.choices=a,b")
     if errors:
@@ -104,25 +114,21 @@ def apply_overrides(
 
 
 def read_overrides(text: str, *, source: str) -> dict[str, Any]:
-    """Read a YAML mapping of parameter to value or to ``{low, high, log, choices}``.
+    """Read a YAML mapping of parameter to value, to ``{low, high, log, choices}`` or to a whole declaration.
 
     Raises:
-        SpaceError: not YAML, or not a mapping.
+        SpaceError: not YAML, or not a mapping; each line names that of the file.
     """
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "cannot be read"
-        raise SpaceError(f"{source}{where}: not valid YAML: {problem}") from None
+        data = load_marked(text).data
+    except MarkedError as error:
+        raise SpaceError(
+            [f"{source}{f' line {line}' if line else ''}: {what}" for line, what in error.errors]
+        ) from None
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise SpaceError(f"{source}: expected a mapping of parameter names, got {type(data).__name__}")
-    wrong = [k for k in data if not isinstance(k, str)]
-    if wrong:
-        raise SpaceError([f"{source}: expected a parameter name, got {k!r}" for k in wrong])
     return data
 
 
@@ -139,7 +145,7 @@ def _fixed(p: Parameter, value: Any, errors: list[str]) -> Parameter | None:
     if isinstance(d, CategoricalDistribution) and not p.contains(value):
         errors.append(f"{p.name}={value!r}: allowed: {p.range_text()}")
         return None
-    if not isinstance(d, CategoricalDistribution) and not _is_number(value):
+    if not isinstance(d, CategoricalDistribution) and not is_number(value):
         errors.append(f"{p.name}={value!r}: expected a number")
         return None
     if isinstance(d, IntDistribution) and not float(value).is_integer():
@@ -164,6 +170,8 @@ def _changed_choices(p: Parameter, fields: Mapping[str, Any], errors: list[str])
     if outside:
         errors.append(f"{p.name}.choices: {outside[0]!r} is unknown; allowed: {p.range_text()}")
         return None
+    if not _distinct(p.name, choices, errors):
+        return None
     return dataclasses.replace(p, distribution=CategoricalDistribution(choices))
 
 
@@ -175,7 +183,7 @@ def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -
         if not isinstance(choices, list) or not choices:
             errors.append(f"{p.name}.choices: empty; give at least one number")
             return None
-        wrong = [c for c in choices if not _is_number(c)]
+        wrong = [c for c in choices if not is_number(c)]
         if wrong or len(fields) > 1:
             errors.append(f"{p.name}.choices: expected numbers only, got {wrong or sorted(fields)}")
             return None
@@ -183,12 +191,14 @@ def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -
         if broken:
             errors.append(f"{p.name}.choices: expected whole numbers only, got {broken}")
             return None
-        cast = int if isinstance(d, IntDistribution) else float
-        return dataclasses.replace(p, distribution=CategoricalDistribution([cast(c) for c in choices]))
+        numbers = [int(c) if isinstance(d, IntDistribution) else float(c) for c in choices]
+        if not _distinct(p.name, numbers, errors):
+            return None
+        return dataclasses.replace(p, distribution=CategoricalDistribution(numbers))
     low, high, log = fields.get("low", d.low), fields.get("high", d.high), fields.get("log", d.log)
     before = len(errors)
     for label, bound in (("low", low), ("high", high)):
-        if not _is_number(bound):
+        if not is_number(bound):
             errors.append(f"{p.name}.{label}={bound!r}: expected a number")
         elif isinstance(d, IntDistribution) and not float(bound).is_integer():
             errors.append(f"{p.name}.{label}={bound!r}: expected a whole number")
@@ -208,14 +218,26 @@ def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -
     return dataclasses.replace(p, distribution=FloatDistribution(float(low), float(high), log=log))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _as_word(p: Parameter, value: Any) -> Any:
-    """Return the choice ``on`` or ``off`` where YAML read that word as true or false."""
-    word = "on" if value is True else "off"
-    return word if isinstance(value, bool) and not p.contains(value) and p.contains(word) else value
+    """Return the choice that ``on``, ``off``, true or false means: YAML 1.1 takes the first two for the others."""
+    other: Any = None
+    if isinstance(value, bool):
+        other = "on" if value else "off"
+    elif value in ("on", "off"):
+        other = value == "on"
+    return other if other is not None and not p.contains(value) and p.contains(other) else value
+
+
+def _are_values(choices: Any) -> bool:
+    return isinstance(choices, list) and bool(choices) and all(is_value(c) for c in choices)
+
+
+def _distinct(name: str, choices: list[Any], errors: list[str]) -> bool:
+    """Say whether no choice is there twice (by equality, as Optuna looks them up), and if so which in ``errors``."""
+    twice = [c for i, c in enumerate(choices) if c in choices[:i]]
+    if twice:
+        errors.append(f"{name}.choices: {shown(twice[0])} is given twice")
+    return not twice
 
 
 def _scalar(text: str) -> Any:

@@ -234,12 +234,20 @@ class Space:
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return the space as plain data, fit for JSON and YAML; ``from_dict`` reads it back."""
-        return {p.name: _parameter_to_dict(p) for p in self.parameters}
+        from spaces.declare import parameter_to_dict  # which is built from the classes of this module
+
+        return {p.name: parameter_to_dict(p) for p in self.parameters}
 
     @staticmethod
-    def from_dict(data: Mapping[str, Mapping[str, Any]]) -> Space:
-        """Build the space that ``to_dict`` wrote."""
-        return Space(tuple(_parameter_from_dict(name, d) for name, d in data.items()))
+    def from_dict(data: Mapping[str, Any]) -> Space:
+        """Build the space that ``to_dict`` wrote, or that a person wrote by hand.
+
+        Raises:
+            SpaceError: everything that is wrong with it, a line each, which begins with where: ``space.dropout.low``.
+        """
+        from spaces.declare import read_space
+
+        return read_space(data)
 
     def replaced(self, changed: Mapping[str, Parameter]) -> Space:
         """Return a space with some parameters changed (or added, at the end)."""
@@ -258,7 +266,7 @@ def float_(
     help: str = "",
 ) -> Parameter:
     """Declare a float between ``low`` and ``high``, both included."""
-    return Parameter(name, FloatDistribution(low, high, log=log), baseline, when, help)
+    return Parameter(name, FloatDistribution(low, high, log=log), float(baseline), when, help)
 
 
 def int_(
@@ -318,42 +326,6 @@ def _count(parameters: Sequence[Parameter], point: dict[str, Value]) -> float:
                 continue
             total *= math.inf if d.step is None else math.floor((d.high - d.low) / d.step + 1e-9) + 1
     return total
-
-
-def _parameter_to_dict(p: Parameter) -> dict[str, Any]:
-    d = p.distribution
-    out: dict[str, Any]
-    if isinstance(d, CategoricalDistribution):
-        out = {"type": "category", "choices": list(d.choices)}
-    else:
-        assert isinstance(d, FloatDistribution | IntDistribution)
-        kind = "int" if isinstance(d, IntDistribution) else "float"
-        out = {"type": kind, "low": d.low, "high": d.high}
-        if d.log:
-            out["log"] = True
-        if d.step and not (kind == "int" and d.step == 1):
-            out["step"] = d.step
-    out["baseline"] = p.baseline
-    if p.when is not None:
-        out["when"] = {p.when.parent: list(p.when.values)}
-    if p.help:
-        out["help"] = p.help
-    return out
-
-
-def _parameter_from_dict(name: str, data: Mapping[str, Any]) -> Parameter:
-    condition = None
-    if data.get("when"):
-        ((parent, values),) = data["when"].items()
-        condition = Condition(parent, tuple(values))
-    distribution: BaseDistribution
-    if data["type"] == "category":
-        distribution = CategoricalDistribution(data["choices"])
-    elif data["type"] == "int":
-        distribution = IntDistribution(data["low"], data["high"], log=data.get("log", False), step=data.get("step", 1))
-    else:
-        distribution = FloatDistribution(data["low"], data["high"], log=data.get("log", False), step=data.get("step"))
-    return Parameter(name, distribution, data["baseline"], condition, data.get("help", ""))
 
 
 def _same(a: object, b: object) -> bool:

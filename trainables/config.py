@@ -16,6 +16,9 @@ SCHEDULES = ("none", "step", "cosine", "plateau")
 LOSSES = {Task.CLASSIFICATION: ("cross_entropy",), Task.REGRESSION: ("mse", "mae", "huber")}
 """The losses of each task, its usual one first."""
 
+MODEL_FIELDS = ("hidden", "activation", "dropout", "batch_norm")
+"""The fields of a configuration that say what the layers are; all others are about how they are trained."""
+
 
 @dataclass(frozen=True, slots=True)
 class MlpConfig:
@@ -94,7 +97,7 @@ class MlpConfig:
         Raises:
             ConfigError: unknown names and every value out of its range.
         """
-        known = {f.name for f in fields(cls)}
+        known = {f.name for f in fields(cls)} - {"max_epochs"}
         values = dict(params)
         if values.pop("l1", "on") == "off":
             values["l1_penalty"] = 0.0

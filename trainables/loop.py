@@ -96,13 +96,22 @@ class TrainingRun:
         data: the examples, on ``device``.
         seed: the trial's seed; weights, shuffling and dropout derive their streams from it.
         device: where the model trains.
+        model: what is trained, on ``device``; the MLP of the configuration by default.
     """
 
-    def __init__(self, config: MlpConfig, data: DeviceData, *, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: MlpConfig,
+        data: DeviceData,
+        *,
+        seed: int,
+        device: torch.device,
+        model: nn.Module | None = None,
+    ) -> None:
         self.config = config
         self.data = data
         self.epoch = 0
-        self.model = Mlp(config, data.features, data.outputs, seed=seed, device=device)
+        self.model = Mlp(config, data.features, data.outputs, seed=seed, device=device) if model is None else model
         self.loss = build_loss(config.loss, data.task)
         self.optimizer = build_optimizer(self.model, config)
         self.schedule = build_schedule(self.optimizer, config)

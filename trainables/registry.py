@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from trainables.config import MlpConfig, loss_name
@@ -54,6 +54,14 @@ class Trainable(Protocol):
 
 
 @runtime_checkable
+class Tried(Protocol):
+    """A trainable that can be tried out on the data before any trial starts."""
+
+    def try_out(self, configs: Sequence[Any], splits: Splits) -> list[str]:
+        """Run the first of ``configs`` a little, look at the others, and return what is wrong, a line each."""
+
+
+@runtime_checkable
 class Choosy(Protocol):
     """A trainable that can tell before a trial starts that its configuration does not fit the data."""
 
@@ -96,15 +104,25 @@ class MlpTrainable:
 TRAINABLES: dict[str, Callable[[], Trainable]] = {"mlp": MlpTrainable}
 """The trainables that a study may name; ``package.module:attribute`` names any other."""
 
+MODEL = "model:"
+"""Begins the name of a trainable that is a model of the user's own: ``model:package.module:function``."""
+
 
 def find_trainable(name: str) -> Trainable:
     """Return the trainable called ``name``, or the one that ``package.module:attribute`` names.
+
+    ``model:package.module:function`` is the plain loop around a model of the user's own; that function is
+    imported when it is first needed.
 
     Raises:
         ConfigError: no such name, module or attribute.
     """
     if name in TRAINABLES:
         return TRAINABLES[name]()
+    if name.startswith(MODEL):
+        from trainables.user_model import ModelTrainable
+
+        return ModelTrainable(name.removeprefix(MODEL))
     module_name, colon, attribute = name.partition(":")
     if not colon:
         raise ConfigError(f"unknown trainable {name!r}; known: {', '.join(TRAINABLES)}, or package.module:attribute")

@@ -55,6 +55,14 @@ BAD = [
     ({"name": "../elsewhere"}, "--name '../elsewhere': use letters, digits, '.', '_' and '-' only"),
     ({"name": "taken"}, "--name taken: a study of this name exists in "),
     ({"space": Path("absent.yaml")}, "--space absent.yaml: cannot be read "),
+    ({"config": Path("absent.yaml")}, "--config absent.yaml: cannot be read (no such file or directory)"),
+    ({"kind": None}, "name a STUDY, or a file with --config FILE; `python -m search list` shows the studies"),
+    ({"model": "net"}, "model 'net' must be package.module:function, such as models:small_net"),
+    ({"model": "no_such_module:net"}, "model no_such_module:net: there is no module 'no_such_module' in "),
+    (
+        {"model": "tests.trainables.user_models:smal"},
+        "model tests.trainables.user_models:smal: tests.trainables.user_models has no 'smal'. Did you mean 'small'?",
+    ),
 ]
 
 
@@ -159,6 +167,12 @@ def test_a_fresh_name_avoids_what_is_there(home):
 
 GIVEN = [
     ("name", "n-1", lambda s: s.name, "n-1"),
+    (
+        "model",
+        "tests.trainables.user_models:small",
+        lambda s: s.trainable,
+        "model:tests.trainables.user_models:small",
+    ),
     ("trials", 5, lambda s: s.budget.trials, 5),
     ("max_epochs", 7, lambda s: s.budget.max_epochs, 7),
     ("time_budget", "1h30m", lambda s: s.budget.time_s, 5400),
@@ -300,6 +314,80 @@ def test_too_many_examples_are_a_usage_error(home):
 def test_data_are_loaded_as_the_study_says(home):
     splits = load_data(resolve(Options(KIND, home=home, train_examples=100)))
     assert (splits.name, len(splits.train)) == ("digits", 100)
+
+
+CONFIG = """\
+kind: tabular
+name: from-file
+budget: {trials: 7, max_epochs: 9}
+settings: {optimizer: sgd}
+data: {name: iris}
+tracking: {enabled: false}
+ledger: sqlite:///elsewhere.db
+seed: 4
+"""
+
+
+@pytest.fixture
+def config(home):
+    file = home / "study.yaml"
+    file.write_text(CONFIG)
+    return file
+
+
+def test_a_file_declares_the_study_and_options_go_before_it(home, config):
+    study = resolve(Options(home=home, config=config))
+    assert (study.kind, study.name, study.data.name, study.seed) == ("tabular", "from-file", "iris", 4)
+    assert (study.budget.trials, study.settings, study.tracking.enabled) == (7, {"optimizer": "sgd"}, False)
+    assert study.ledger == "sqlite:///elsewhere.db"
+    changed = resolve(
+        Options(
+            *("tabular", config),
+            **{"home": home, "trials": 5, "name": "n", "set_": ["optimizer=adamw"], "tracking": "http://here"},
+        )
+    )
+    assert (changed.budget.trials, changed.budget.max_epochs, changed.name) == (5, 9, "n")
+    assert (changed.settings, changed.tracking.uri) == ({"optimizer": "adamw"}, "http://here")
+
+
+def test_mistakes_of_file_and_options_are_named_together(home, config):
+    config.write_text(CONFIG.replace("seed: 4", "seed: -4").replace("trials: 7", "trails: 7"))
+    errors = errors_of(home, kind=None, config=config, trials=0, set_=["dropuot=1"])
+    assert [e.removeprefix(str(config)).split(" ")[0] for e in errors] == [":3:", ":8:", "unknown", "--trials"]
+
+
+def test_the_name_in_a_file_must_be_free(home, config):
+    config.write_text("kind: tabular\nname: taken\n")
+    (line,) = errors_of(home, kind=None, config=config)
+    assert line.startswith("--name taken: a study of this name exists in ")
+
+
+def test_a_preset_belongs_to_the_registered_settings_alone(home, config):
+    preset = find(KIND).presets["mnist"]["hidden"]
+    config.write_text(f"kind: {KIND}\ndata: {{name: mnist}}\n")
+    assert resolve(Options(home=home, config=config)).settings["hidden"] == preset
+    config.write_text(f"kind: {KIND}\ndata: {{name: mnist}}\nsettings: {{hidden: 8-8}}\n")
+    assert resolve(Options(home=home, config=config)).settings == {"hidden": "8-8"}
+    assert resolve(Options(home=home, config=config, dataset="mnist")).settings == {"hidden": preset}
+
+
+def test_a_model_and_its_parameters_may_be_given_to_any_study(home):
+    file = home / "space.yaml"
+    file.write_text("width: {type: int, low: 4, high: 32, baseline: 8, when: {batch_norm: true}}\nchannels: {low: 1}\n")
+    model = "tests.trainables.user_models:small"
+    (line,) = errors_of(home, model=model, space=file)
+    assert line.startswith("unknown parameter 'channels'")
+    file.write_text(file.read_text().splitlines()[0])
+    study = resolve(Options(KIND, home=home, model=model, space=file, set_=["width.high=16"]))
+    assert study.space["width"].distribution.high == 16
+    (line,) = errors_of(home, space=file)
+    assert line.startswith("unknown setting 'width'; known: ")
+
+
+def test_a_model_is_tried_out_when_the_data_are_there(home):
+    study = resolve(Options(KIND, home=home, model="tests.trainables.user_models:small", train_examples=100))
+    with pytest.raises(UsageError, match="raised KeyError: 'width' .*params holds hidden, activation"):
+        load_data(study)
 
 
 def test_every_option_is_tried_here():

@@ -185,10 +185,11 @@ def test_yaml_says_the_same_as_set():
     ("text", "line"),
     [
         ("- dropout", "f.yaml: expected a mapping of parameter names, got list"),
-        ("1: 2", "f.yaml: expected a parameter name, got 1"),
+        ("1: 2", "f.yaml line 1: a name must be a word, got '1'"),
         ("a: 1\nb: [1,", "f.yaml line 2: not valid YAML: expected the node content"),
         ("a: b: c", "f.yaml line 1: not valid YAML: mapping values are not allowed here"),
-        ("a: \x00", "f.yaml: not valid YAML: cannot be read"),
+        ("a: \x00", "f.yaml line 1: not valid YAML: special characters are not allowed"),
+        ("a: 1\nb: 2\na: 3", "f.yaml line 3: a is given twice; first in line 1"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_where(text, line):
@@ -230,3 +231,38 @@ def test_merging_joins_the_ends_of_a_range_and_replaces_all_else():
         "f": {"value": 1},
     }
     assert file["a"] == {"low": 1}
+
+
+def test_a_whole_declaration_replaces_a_parameter_or_adds_one():
+    width = {"type": "int", "low": 4, "high": 32, "baseline": 8}
+    hidden = {"type": "category", "choices": ["8", "16"], "baseline": "8"}
+    space, settings = apply_overrides(SPACE, SETTINGS, {"width": width, "dropout": {**width}, "hidden": hidden})
+    assert space["width"].distribution == space["dropout"].distribution == IntDistribution(4, 32)
+    assert space.names == (*SPACE.names, "width", "hidden")
+    assert "hidden" not in settings
+    with pytest.raises(SpaceError, match=r"^width\.high is missing$"):
+        apply_overrides(SPACE, SETTINGS, {"width": {"type": "int", "low": 4, "baseline": 8}})
+
+
+@pytest.mark.parametrize(
+    ("assignment", "line"),
+    [
+        ("schedule.choices=step,step", "schedule.choices: 'step' is given twice"),
+        ("dropout.choices=0,0.0", "dropout.choices: 0.0 is given twice"),
+        ("batch_size.choices=8,8", "batch_size.choices: 8 is given twice"),
+        (
+            "batch_size=2024-01-01",
+            "batch_size: expected a number, a word, true or false, got datetime.date(2024, 1, 1)",
+        ),
+    ],
+)
+def test_what_a_record_of_the_study_could_not_hold_is_refused(assignment, line):
+    with pytest.raises(SpaceError) as caught:
+        overridden(assignment)
+    assert caught.value.errors == (line,)
+
+
+def test_on_and_off_mean_true_and_false_where_the_choices_are_those():
+    changes = read_overrides("batch_norm: on", source="f")
+    assert changes == {"batch_norm": "on"}
+    assert apply_overrides(SPACE, SETTINGS, changes)[0].baseline["batch_norm"] is True

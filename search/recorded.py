@@ -1,0 +1,66 @@
+"""What was recorded of a study, found by its name."""
+
+from __future__ import annotations
+
+from search.engine import Result
+from search.errors import RunError, UsageError
+from search.ledger import Ledger, StudyRow
+from search.paths import LEDGER_FILE, Paths
+from search.report.answer import answer
+from search.study import Study, validated
+from spaces import nearest
+
+
+def open_ledger(paths: Paths) -> Ledger:
+    """Open the ledger of a recorded study.
+
+    Raises:
+        UsageError: no study of that name in the home; the nearest is suggested.
+    """
+    if paths.database is not None:
+        return Ledger(paths.database)
+    if not paths.ledger_file.is_file():
+        raise UsageError(
+            f"no study {paths.name!r} in {paths.home.absolute()}.{nearest(paths.name, recorded_names(paths))} "
+            "`python -m search list` shows all"
+        )
+    return Ledger(paths.ledger_url)
+
+
+def recorded_names(paths: Paths) -> list[str]:
+    """Return the names of the studies in the home."""
+    return [p.parent.name for p in paths.home.glob(f"*/{LEDGER_FILE}")] if paths.home.is_dir() else []
+
+
+def recorded_study(row: StudyRow) -> Study:
+    """Return the declaration of a recorded study.
+
+    Raises:
+        RunError: this version does not understand it, or what it names is not here, a line each.
+    """
+    try:
+        return validated(lambda: Study.model_validate(row.declaration))
+    except UsageError as error:
+        raise RunError([f"study {row.name}, as it was recorded: {line}" for line in error.errors]) from None
+
+
+def recorded_result(paths: Paths) -> tuple[Study, Result]:
+    """Return a recorded study, and what it found until now.
+
+    Raises:
+        UsageError: no study of that name in the home.
+    """
+    with open_ledger(paths) as facts:
+        row = facts.study(paths.name)
+        study = recorded_study(row)
+        found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
+        return study, Result(found, _ending(facts, row), None, _seconds(facts, row), _seconds(facts, row), 0)
+
+
+def _ending(ledger: Ledger, row: StudyRow) -> str:
+    sessions = ledger.sessions(row.id)
+    return str(sessions[-1]["ending"] or "running") if sessions else "not started"
+
+
+def _seconds(ledger: Ledger, row: StudyRow) -> float:
+    return float(sum((s["ended_at"] or s["seen_at"]) - s["started_at"] for s in ledger.sessions(row.id)))

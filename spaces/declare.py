@@ -1,0 +1,219 @@
+"""How a space is written as plain data, in a ledger as well as in a person's YAML, and how that is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from spaces.space import Condition, Parameter, Space, SpaceError, Value, nearest
+
+COMMON = ("type", "baseline", "when", "help")
+FIELDS = {
+    "float": ("low", "high", "log", "step"),
+    "int": ("low", "high", "log", "step"),
+    "category": ("choices",),
+}
+"""The fields of each type of parameter, besides those that all have."""
+
+
+def parameter_to_dict(p: Parameter) -> dict[str, Any]:
+    """Return ``p`` as plain data; ``read_parameter`` reads it back."""
+    d = p.distribution
+    out: dict[str, Any]
+    if isinstance(d, CategoricalDistribution):
+        out = {"type": "category", "choices": list(d.choices)}
+    else:
+        assert isinstance(d, FloatDistribution | IntDistribution)
+        kind = "int" if isinstance(d, IntDistribution) else "float"
+        out = {"type": kind, "low": d.low, "high": d.high}
+        if d.log:
+            out["log"] = True
+        if d.step and not (kind == "int" and d.step == 1):
+            out["step"] = d.step
+    out["baseline"] = p.baseline
+    if p.when is not None:
+        out["when"] = {p.when.parent: list(p.when.values)}
+    if p.help:
+        out["help"] = p.help
+    return out
+
+
+def read_space(data: object) -> Space:
+    """Build the space that ``data`` declares: by name, what ``read_parameter`` takes.
+
+    Raises:
+        SpaceError: everything that is wrong, a line each.
+    """
+    if not isinstance(data, Mapping):
+        raise SpaceError(f"space must be a mapping of parameters, got {shown(data)}")
+    errors: list[str] = []
+    parameters = [read_parameter(str(name), fields, errors, within="space.") for name, fields in data.items()]
+    whole = tuple(p for p in parameters if p is not None)
+    if not errors:
+        return Space(whole)
+    if len(whole) == len(parameters):
+        try:
+            Space(whole)
+        except SpaceError as error:
+            errors += error.errors
+    raise SpaceError(errors)
+
+
+def read_parameter(name: str, data: object, errors: list[str], *, within: str = "") -> Parameter | None:
+    """Return the parameter that ``data`` declares, or None and why not in ``errors``, a line each.
+
+    Args:
+        name: of the parameter.
+        data: a mapping of ``type`` (float, int, category), ``low`` and ``high`` (with ``log``, ``step``) or
+            ``choices``, ``baseline``, ``when`` (``{parent: [values]}``) and ``help``.
+        errors: takes a line for each mistake; it begins with where: ``low`` of ``dropout`` is ``dropout.low``.
+        within: goes before the name there.
+    """
+    where, before = f"{within}{name}", len(errors)
+    if not isinstance(data, Mapping):
+        errors.append(f"{where} must be a mapping with type, baseline and a range, got {shown(data)}")
+        return None
+    kind = data.get("type")
+    if not isinstance(kind, str) or kind not in FIELDS:
+        if "type" in data:
+            wrong = f"must be one of {', '.join(FIELDS)}, got {shown(kind)}.{nearest(str(kind), FIELDS)}"
+        else:
+            wrong = f"is missing: {', '.join(FIELDS)}"
+        errors.append(f"{where}.type {wrong}")
+        return None
+    allowed = (*FIELDS[kind], *COMMON)
+    for field in data:
+        if field not in allowed:
+            known = f"{nearest(str(field), allowed)} Known for a {kind}: {', '.join(allowed)}"
+            errors.append(f"{where}.{field} is unknown.{known}")
+    if kind == "category":
+        distribution = _category(where, data, errors)
+    else:
+        distribution = _range(where, kind, data, errors)
+    baseline = _baseline(where, kind, data, errors)
+    condition = _condition(where, data, errors)
+    words = data.get("help", "")
+    if not isinstance(words, str):
+        errors.append(f"{where}.help must be words, got {shown(words)}")
+    if len(errors) > before:
+        return None
+    assert distribution is not None and baseline is not None
+    return Parameter(name, distribution, baseline, condition, words)
+
+
+def is_number(value: object) -> bool:
+    """Say whether ``value`` is a finite number of at most 64 bits; true and false are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**63
+
+
+def is_value(value: object) -> bool:
+    """Say whether a parameter may have ``value``: a finite number, a word, true or false."""
+    return isinstance(value, str | bool) or is_number(value)
+
+
+def shown(value: object) -> str:
+    """Return ``value`` as a person wrote it, shortened."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _category(where: str, data: Mapping[Any, Any], errors: list[str]) -> BaseDistribution | None:
+    choices = data.get("choices")
+    if not isinstance(choices, list | tuple) or not choices:
+        got = f", got {shown(choices)}" if "choices" in data else "; it is missing"
+        errors.append(f"{where}.choices must be a list of at least one value{got}")
+        return None
+    wrong = [c for c in choices if not is_value(c)]
+    if wrong:
+        errors.append(f"{where}.choices must be numbers, words, true or false, got {shown(wrong[0])}")
+        return None
+    # Optuna looks a choice up by equality, by which true is 1
+    twice = [c for i, c in enumerate(choices) if c in choices[:i]]
+    if twice:
+        errors.append(f"{where}.choices has {shown(twice[0])} twice")
+        return None
+    return CategoricalDistribution(list(choices))
+
+
+def _range(where: str, kind: str, data: Mapping[Any, Any], errors: list[str]) -> BaseDistribution | None:
+    before = len(errors)
+    low, high, step = (_number(where, kind, field, data, errors) for field in ("low", "high", "step"))
+    log = data.get("log", False)
+    if not isinstance(log, bool):
+        errors.append(f"{where}.log must be true or false, got {shown(log)}")
+    if len(errors) > before or low is None or high is None:
+        return None
+    if low > high:
+        errors.append(f"{where}.low must be at most high, got {low:g} and {high:g}")
+    if log and low <= 0:
+        errors.append(f"{where}.low must be > 0 for a log range, got {low:g}")
+    if log and step is not None and not (kind == "int" and step == 1):
+        errors.append(f"{where}.step and log exclude each other")
+    if step is not None and step <= 0:
+        errors.append(f"{where}.step must be > 0, got {step:g}")
+    elif step is not None and low <= high and not _divides(step, high - low):
+        errors.append(f"{where}.step must divide high - low, got {step:g} for {low:g} to {high:g}")
+    if len(errors) > before:
+        return None
+    if kind == "int":
+        return IntDistribution(int(low), int(high), log=log, step=1 if step is None else int(step))
+    return FloatDistribution(float(low), float(high), log=log, step=None if step is None else float(step))
+
+
+def _divides(step: float, span: float) -> bool:
+    return math.isclose(round(span / step) * step, span, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _number(where: str, kind: str, field: str, data: Mapping[Any, Any], errors: list[str]) -> float | None:
+    """Return a number of the right kind; None where there is none, which only a step may be."""
+    value = data.get(field)
+    if field not in data and field != "step":
+        errors.append(f"{where}.{field} is missing")
+    elif field in data and not is_number(value):
+        errors.append(f"{where}.{field} must be a number, got {shown(value)}")
+    elif field in data and kind == "int" and not float(value).is_integer():  # type: ignore[arg-type]
+        errors.append(f"{where}.{field} must be a whole number, got {shown(value)}")
+    else:
+        return value
+    return None
+
+
+def _baseline(where: str, kind: str, data: Mapping[Any, Any], errors: list[str]) -> Value | None:
+    value = data.get("baseline")
+    if "baseline" not in data:
+        errors.append(f"{where}.baseline is missing: the value of the untuned model, trial 0")
+    elif kind == "category":
+        if is_value(value):
+            return value
+        errors.append(f"{where}.baseline must be a number, a word, true or false, got {shown(value)}")
+    elif not is_number(value):
+        errors.append(f"{where}.baseline must be a number, got {shown(value)}")
+    elif kind == "int":
+        if float(value).is_integer():  # type: ignore[arg-type]
+            return int(value)  # type: ignore[arg-type]
+        errors.append(f"{where}.baseline must be a whole number, got {shown(value)}")
+    else:
+        return float(value)  # type: ignore[arg-type]
+    return None
+
+
+def _condition(where: str, data: Mapping[Any, Any], errors: list[str]) -> Condition | None:
+    condition = data.get("when")
+    if condition is None:
+        return None
+    if not isinstance(condition, Mapping) or len(condition) != 1:
+        errors.append(f"{where}.when must name one parameter and its values, such as {{schedule: [step]}}")
+        return None
+    ((parent, values),) = condition.items()
+    values = values if isinstance(values, list | tuple) else [values]
+    if not isinstance(parent, str) or not values or not all(is_value(v) for v in values):
+        errors.append(f"{where}.when must be values of {shown(parent)}, got {shown(values)}")
+        return None
+    return Condition(parent, tuple(values))

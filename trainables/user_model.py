@@ -1,0 +1,350 @@
+"""A model of the user's own, in the plain loop.
+
+The model is what a function returns, named ``package.module:function``::
+
+    def function(params: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int) -> nn.Module
+
+``params`` (read-only) holds every active parameter of the trial and every setting of the study; ``input_shape``
+is that of one example, [D] or [channels, height, width]; the module maps [B, *input_shape] to [B, outputs]: a logit
+a class, or one number where the target is a number. Parameters that are named in ``TRAINING`` also drive the loop.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from trainables.config import MODEL_FIELDS, MlpConfig
+from trainables.derive import derive
+from trainables.errors import ConfigError
+from trainables.metrics import METRICS
+from trainables.registry import MlpTrainable, Run
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from trainables.data import Splits
+    from trainables.report import EpochReport
+
+ModelFunction: TypeAlias = "Callable[[Mapping[str, Any], tuple[int, ...], int], nn.Module]"
+
+PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+SIGNATURE = "function(params, input_shape, outputs) -> torch.nn.Module"
+TRIED = 2
+"""Examples that a model is tried with before a search."""
+
+TRAINING = frozenset({f.name for f in fields(MlpConfig)} - {*MODEL_FIELDS, "max_epochs"} | {"l1"})
+"""The parameters that drive the loop, whatever the model does with them."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """One trial's configuration.
+
+    Attributes:
+        training: what drives the loop; its fields of an MLP's layers are not used.
+        params: what the function is given.
+    """
+
+    training: MlpConfig
+    params: Mapping[str, Any]
+
+
+class ModelTrainable:
+    """The plain loop around the model that a user's function returns.
+
+    Args:
+        path: ``package.module:function``; looked for in the current directory as well as among the installed
+            packages, when it is first needed.
+
+    Raises:
+        ConfigError: the path is not of that form.
+    """
+
+    stacks = False
+    loops = True
+    metrics: tuple[str, ...] = tuple(METRICS)
+
+    def __init__(self, path: str) -> None:
+        if not PATH.fullmatch(path):
+            raise ConfigError(f"model {path!r} must be package.module:function, such as models:small_net")
+        self.path = path
+
+    def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> ModelConfig:
+        """Return the configuration of a trial, of which the part that drives the loop is validated."""
+        if "max_epochs" in params:
+            raise ConfigError("max_epochs is part of the budget; it can be no parameter or setting of a model")
+        training = {name: value for name, value in params.items() if name in TRAINING}
+        return ModelConfig(MlpConfig.from_params(training, max_epochs=max_epochs), dict(params))
+
+    def misfits(self, config: ModelConfig, splits: Splits) -> list[str]:
+        """Return why a trial of ``config`` cannot train on ``splits``, the model itself left aside."""
+        return MlpTrainable().misfits(config.training, splits)
+
+    def try_out(self, configs: Sequence[ModelConfig], splits: Splits) -> list[str]:
+        """Build the model of the first of ``configs``, run two examples through it, and return what is wrong."""
+        import torch
+
+        device = torch.device("cpu")
+        examples = torch.tensor(splits.train.x[:TRIED], device=device)
+        stream = TorchStream(derive(0, "weights"), device)
+        try:
+            with stream.lent():
+                shape = tuple(examples.shape[1:])
+                model, again = (self._built(configs[0], shape, splits.outputs) for _ in range(2))
+                found = self._outputs(model, examples)
+        except ConfigError as error:
+            return list(error.errors)
+        errors = self._shape_errors(found, examples, splits.outputs)
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        if not parameters:
+            errors.append(f"{self._who} returned a module without trainable parameters: there is nothing to train")
+        elif {id(p) for p in parameters} & {id(p) for p in again.parameters()}:
+            errors.append(f"{self._who} returned the same parameters twice; each call must build a new module")
+        return errors + self._penalty_errors(model, configs)
+
+    def prepare(self, splits: Splits, device: torch.device) -> Any:
+        """Return the examples as tensors on ``device``."""
+        return MlpTrainable().prepare(splits, device)
+
+    def start(self, config: ModelConfig, data: Any, *, seed: int, device: torch.device) -> Run:
+        """Return a trial at epoch 0."""
+        return ModelRun(self, config, data, seed=seed, device=device)
+
+    def build(self, config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Return the model of a trial, on CPU; what the function raises is raised.
+
+        Raises:
+            ConfigError: there is no such function, or what it returned is no module.
+        """
+        model = self.function()(MappingProxyType(dict(config.params)), input_shape, outputs)
+        from torch import nn
+
+        if not isinstance(model, nn.Module):
+            raise ConfigError(f"{self._who} returned a {type(model).__name__}, expected a torch.nn.Module")
+        return materialised(model, input_shape)
+
+    def function(self) -> ModelFunction:
+        """Import and return the function.
+
+        Raises:
+            ConfigError: no such module or function (the nearest name is suggested), or the import failed.
+        """
+        module_name, _, attribute = self.path.partition(":")
+        found: Any = import_module(module_name, who=self._who)
+        for part in attribute.split("."):
+            if not hasattr(found, part):
+                public = (
+                    [name for name in vars(found) if not name.startswith("_")] if hasattr(found, "__dict__") else []
+                )
+                raise ConfigError(f"{self._who}: {module_name} has no {attribute!r}.{_nearest(part, public)}")
+            found = getattr(found, part)
+        if not callable(found):
+            raise ConfigError(f"{self._who} is a {type(found).__name__}, expected {SIGNATURE}")
+        function: ModelFunction = found
+        return function
+
+    @property
+    def _who(self) -> str:
+        return f"model {self.path}"
+
+    def _built(self, config: ModelConfig, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        try:
+            return self.build(config, shape, outputs)
+        except ConfigError:
+            raise
+        except (Exception, SystemExit) as error:
+            line = f"{self._who} raised {told(error)}"
+            if isinstance(error, KeyError):
+                line += f"; params holds {', '.join(config.params)}"
+            elif isinstance(error, TypeError) and _where(error) is None:
+                line += f"; expected {SIGNATURE}"
+            raise ConfigError(line) from None
+
+    def _outputs(self, model: nn.Module, examples: torch.Tensor) -> object:
+        import torch
+
+        model.eval()
+        try:
+            with torch.no_grad():
+                return model(examples)
+        except (Exception, SystemExit) as error:
+            shape = list(examples.shape)
+            raise ConfigError(f"{self._who}: its module, given examples {shape}, raised {told(error)}") from None
+
+    def _shape_errors(self, found: object, examples: torch.Tensor, outputs: int) -> list[str]:
+        import torch
+
+        given = f"given {len(examples)} examples {list(examples.shape)}"
+        if not isinstance(found, torch.Tensor):
+            return [f"{self._who}: its module, {given}, returned a {type(found).__name__}, expected a tensor"]
+        if found.shape != (len(examples), outputs):
+            return [
+                f"{self._who}: its module, {given}, returned {list(found.shape)}, "
+                f"expected [{len(examples)}, {outputs}]: [B, outputs]"
+            ]
+        if not found.is_floating_point():
+            return [f"{self._who}: its module returned {found.dtype}, expected floating point numbers"]
+        return []
+
+    def _penalty_errors(self, model: nn.Module, configs: Sequence[ModelConfig]) -> list[str]:
+        from trainables.models import penalised_weights
+
+        if penalised_weights(model) or not any(config.training.l1_penalty for config in configs):
+            return []
+        return [f"{self._who}: l1_penalty has nothing to penalise: its module has no linear layer"]
+
+
+class ModelRun:
+    """A trial of a user's model: the plain loop, with torch's global random numbers to itself.
+
+    The user's own layers (``nn.Dropout``, say) draw from torch's global generator, which all trials of a process
+    share. So each trial keeps that generator's state: it is put in place before a step and taken away after it.
+    """
+
+    def __init__(
+        self, trainable: ModelTrainable, config: ModelConfig, data: Any, *, seed: int, device: torch.device
+    ) -> None:
+        from trainables.loop import TrainingRun
+
+        with TorchStream(derive(seed, "weights"), device).lent():
+            model = trainable.build(config, tuple(data.x_train.shape[1:]), data.outputs).to(device)
+        self._stream = TorchStream(derive(seed, "model"), device)
+        self._run = TrainingRun(config.training, data, seed=seed, device=device, model=model)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained."""
+        return self._run.epoch
+
+    def step(self) -> EpochReport:
+        """Train and validate one epoch."""
+        with self._stream.lent():
+            return self._run.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything a bitwise resume needs."""
+        return {**self._run.state_dict(), "torch": self._stream.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where ``state_dict`` was taken."""
+        self._run.load_state_dict(state)
+        self._stream.load_state_dict(state["torch"])
+
+
+class TorchStream:
+    """A random stream that can stand in for torch's global generators, on CPU and on ``device``."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        import torch
+
+        self._device = device if device.type == "cuda" else None
+        self._cpu = torch.Generator().manual_seed(seed).get_state()
+        if self._device is not None:
+            self._cuda = torch.Generator(self._device).manual_seed(seed).get_state()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """While inside, whatever draws from torch's global generators draws from this stream."""
+        import torch
+
+        with torch.random.fork_rng([] if self._device is None else [self._device]):
+            torch.set_rng_state(self._cpu)
+            if self._device is not None:
+                torch.cuda.set_rng_state(self._cuda, self._device)
+            try:
+                yield
+            finally:
+                self._cpu = torch.get_rng_state()
+                if self._device is not None:
+                    self._cuda = torch.cuda.get_rng_state(self._device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resume needs."""
+        return {"cpu": self._cpu, **({} if self._device is None else {"cuda": self._cuda})}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned, on the same kind of device."""
+        self._cpu = state["cpu"]
+        if self._device is not None:
+            self._cuda = state["cuda"]
+
+
+def materialised(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
+    """Return ``model`` with its lazy layers, which learn their sizes from the first batch, made whole."""
+    import torch
+    from torch.nn.parameter import is_lazy
+
+    if any(is_lazy(p) for p in (*model.parameters(), *model.buffers())):
+        model.eval()
+        with torch.no_grad():
+            model(torch.zeros(TRIED, *input_shape))
+    return model
+
+
+def import_module(name: str, *, who: str) -> ModuleType:
+    """Import a module of the current directory or an installed one.
+
+    Args:
+        name: dotted.
+        who: begins each message.
+
+    Raises:
+        ConfigError: no such module (the nearest name is suggested), or it raised while it was imported.
+    """
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)  # as ``python -m`` has it; the installed command has not
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        absent = error.name or ""
+        if name == absent or name.startswith(f"{absent}."):
+            where = f"in {here} or among the installed packages"
+            raise ConfigError(f"{who}: there is no module {absent!r} {where}.{_nearest_module(absent)}") from None
+        raise ConfigError(f"{who} cannot be imported: {told(error)}") from None
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{who} cannot be imported: {told(error)}") from None
+
+
+def told(error: BaseException) -> str:
+    """Return ``ValueError: no such width (models.py, line 12)``: an error of the user's code in one line."""
+    text = (str(error).strip() or "no message").splitlines()[0]
+    where = _where(error)
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {text}"  # which names file and line itself
+    return f"{type(error).__name__}: {text}" + (f" ({where})" if where else "")
+
+
+def _where(error: BaseException) -> str | None:
+    """Return file and line of the innermost frame that is the user's; None where the error is no deeper than ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename != __file__ and not _is_library(f.filename)]
+    return f"{os.path.basename(own[-1].filename)}, line {own[-1].lineno}" if own else None
+
+
+def _is_library(file: str) -> bool:
+    return "site-packages" in file or file.startswith("<") or file == importlib.__file__
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    match = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def _nearest_module(name: str) -> str:
+    parent, dot, last = name.rpartition(".")
+    places = list(getattr(sys.modules.get(parent), "__path__", [])) if dot else [os.getcwd()]
+    return _nearest(last, [module.name for module in pkgutil.iter_modules(places)])
