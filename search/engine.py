@@ -205,6 +205,10 @@ def _search(
             message = f"the space has no more points after {recorder.progress.ended} trials"
             recorder.event("space_exhausted", message)
             view.say(message)
+        for choice, count in sampler.handed_on.items():
+            message = f"{study.balanced}={choice} has no more points after {count} trials; the others had its share"
+            recorder.event("share_used_up", message)
+            view.say(message)
         if control.aborted is not None:
             recorder.event("aborted", control.aborted, level="error")
             raise RunError(f"the search was ended: {control.aborted}; what was recorded: {paths.ledger}")

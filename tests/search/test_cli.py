@@ -8,6 +8,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from search.ledger import Ledger, sqlite_url
+from search.studies import registered
 
 
 def lanewise(*arguments, module="search"):
@@ -23,7 +24,7 @@ def test_an_unknown_study_gets_the_nearest_name_and_exit_2(tmp_path):
     done = search_run("regularisation", "--home", tmp_path)
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        "error: unknown study 'regularisation'. Did you mean 'regularization'? Known: regularization"
+        f"error: unknown study 'regularisation'. Did you mean 'regularization'? Known: {', '.join(registered())}"
     )
     assert list(tmp_path.iterdir()) == []
 
