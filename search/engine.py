@@ -206,10 +206,7 @@ class _Session:
         search = self._prepared(self.study, trials, epochs, open_trials - tried)
         try:
             executor.run(replace(search, facts=row.facts, remember=remember))
-            if search.sampler.exhausted:
-                message = f"the space has no more points after {recorder.progress.ended} trials"
-                recorder.event("space_exhausted", message)
-                view.say(message)
+            self._say_what_is_used_up(search)
             if self.control.stopping is None and (recorder.out_of_memory or open_trials & tried):
                 self._run_alone(executor, row.id)
             if self.control.aborted is not None:
@@ -219,6 +216,19 @@ class _Session:
                 raise RunError(f"no trial was started; see {self.paths.folder}")
         finally:
             recorder.flush()
+
+    def _say_what_is_used_up(self, search: Search) -> None:
+        """Say that the space, or a choice's part of it, has no more points."""
+        lines = []
+        if search.sampler.exhausted:
+            ended = self.recorder.progress.ended
+            lines.append(("space_exhausted", f"the space has no more points after {ended} trials"))
+        for choice, count in search.sampler.handed_on.items():
+            message = f"{self.study.balanced}={choice} has no more points after {count} trials"
+            lines.append(("share_used_up", f"{message}; the others had its share"))
+        for kind, line in lines:
+            self.recorder.event(kind, line)
+            self.view.say(line)
 
     def _run_alone(self, executor: Executor, study_id: int) -> None:
         """Run the trials that ran out of memory among others, one after the other.

@@ -71,6 +71,8 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
         say(console, verdict(found))
         say(console, f"its epoch {found.best.epoch}: {metrics_text(found.best.metrics)}")
         console.print(top_table(found))
+        if found.shown:
+            console.print(choices_table(found))
     say(console, epochs_text(found, study))
     if result.ending == "interrupted":
         home = shlex.quote(str(paths.home))
@@ -126,6 +128,22 @@ def top_table(found: Answer) -> Table:
     return table
 
 
+def choices_table(found: Answer) -> Table:
+    """Return what the choices of a few categorical parameters came to."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("parameter", "choice"):
+        table.add_column(column, no_wrap=True)
+    for column in ("trials", "complete", f"best {found.metric}", "median", "epochs a trial"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name in found.shown:
+        for c in found.choices[name]:
+            first = name if c is found.choices[name][0] else ""
+            counts = str(c.trials), str(c.completed)
+            table.add_row(first, _value(c.choice), *counts, _number(c.best), _number(c.median), f"{c.epochs:.1f}")
+        table.add_section()
+    return table
+
+
 def verdict(found: Answer) -> str:
     """Return the best beside the baseline, in one sentence."""
     assert found.best is not None
@@ -146,7 +164,9 @@ def metrics_text(metrics: dict[str, float]) -> str:
 
 def epochs_text(found: Answer, study: Study) -> str:
     """Return what early stopping saved."""
-    stopped = "asha" if study.scheduler.name == "asha" else study.scheduler.name
+    stopped = study.scheduler.name
+    if stopped == "none":
+        return f"epochs     {found.epochs_trained} trained; no scheduler stopped any trial"
     total = found.epochs_trained + found.epochs_saved
     share = f" of {total} ({found.epochs_saved / total:.0%})" if total else ""
     return f"epochs     {found.epochs_trained} trained; {stopped} saved {found.epochs_saved}{share}"
@@ -232,6 +252,10 @@ def say(console: Console, text: str) -> None:
 def _cells(entry: Entry) -> tuple[str, ...]:
     ended = entry.stop_reason or entry.state.lower()
     return str(entry.trial), f"{entry.value:.5g}", str(entry.epoch), ended, params_text(entry.params)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5g}"
 
 
 def _value(value: object) -> str:

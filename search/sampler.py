@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from search.ledger import TrialRow
 from search.outcome import OPTUNA_STATE, TrialState
 from search.scheduler import RecordingScheduler
+from search.shares import Share, Shares
 from search.study import Study, fits
 from spaces import Point, Space, Value, hash_params
 from trainables.derive import derive
@@ -85,6 +86,7 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = study
         self._space: Space = study.space
+        self._shares = None if study.balanced is None else Shares(study.space, study.balanced)
         # 1 where the baseline is a point more than the space has
         self._outside = int(study.space.clamp(study.space.baseline) != study.space.baseline)
         self._scheduler = scheduler
@@ -103,6 +105,11 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
     def finished(self) -> bool:
         """Whether no further trial will be proposed: none is left, or the search is being stopped."""
         return self.closed or not self._unfinished and (self.exhausted or self._next >= self._study.budget.trials)
+
+    @property
+    def handed_on(self) -> dict[Value, int]:
+        """The choices of the balanced parameter that ran out of points before others did, with their trials."""
+        return {} if self._shares is None else self._shares.handed_on
 
     @property
     def next_number(self) -> int:
@@ -182,7 +189,7 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
                 state = TrialState.RUNNING
             best = self._best(finite)
             trial = self._add(row.params, state, value=best, intermediate=finite, attrs=row.sampler_attrs)
-            self._numbers[row.config_hash] = row.number
+            self._count(row.params, row.config_hash, row.number)
             self._results[row.number] = best if state is TrialState.COMPLETE else None
             if state is TrialState.RUNNING:
                 proposal = Proposal(row.number, row.params, row.config_hash, row.seed, trial, row.repeats, finite)
@@ -199,17 +206,21 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
         """Ask Optuna until it names a configuration that was not trained; None when there is none left."""
         if len(self._numbers) - self._outside >= self._space.cardinality():
             return None
-        number = self._next
+        number, share = self._next, None
+        if self._shares is not None and number > 0:
+            share = self._shares.due()
+            if share is None:
+                return None
         repeats: list[Repeat] = []
         for attempt in range(ATTEMPTS):
             seed = derive(self._study.seed, "sampler", number, attempt) % 2**32
             self._optuna.sampler = build_optuna_sampler(self._study.sampler, seed, study_seed=self._study.seed)
-            trial, params = self._ask(number)
+            trial, params = self._ask(number, share)
             earlier = self._numbers.get(self._space.config_hash(params))
             if earlier is None:
                 return self._accept(trial, params, repeats)
             repeats.append((earlier, self._tell_again(trial, earlier)))
-        unseen = self._unseen(number)
+        unseen = self._unseen(number, self._space if share is None else share.space)
         if unseen is None:
             return None
         self._optuna.enqueue_trial(dict(self._space.clamp(unseen)))
@@ -218,17 +229,25 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
 
     def _accept(self, trial: optuna.Trial, params: dict[str, Value], repeats: list[Repeat]) -> Proposal:
         number, config_hash = self._next, hash_params(params)
-        self._numbers[config_hash] = number
+        self._count(params, config_hash, number)
         self._next += 1
         return Proposal(number, params, config_hash, trial_seed(self._study.seed, number), trial, repeats)
 
-    def _ask(self, number: int) -> tuple[optuna.Trial, dict[str, Value]]:
+    def _count(self, params: Point, config_hash: str, number: int) -> None:
+        self._numbers[config_hash] = number
+        if self._shares is not None:
+            self._shares.count(params)
+
+    def _ask(self, number: int, share: Share | None = None) -> tuple[optuna.Trial, dict[str, Value]]:
         """Return an Optuna trial and its active params; number 0 is the baseline as declared.
 
-        Optuna is told the nearest point inside the space, where the baseline lies outside of it.
+        Optuna is told the nearest point inside the space, where the baseline lies outside of it. With a
+        ``share`` its choice is given, and only the other parameters are Optuna's to propose.
         """
         if number == 0:
             self._optuna.enqueue_trial(dict(self._space.clamp(self._space.baseline)))
+        elif share is not None:
+            self._optuna.enqueue_trial({share.name: share.choice})
         trial = self._optuna.ask()
         params = suggest_params(self._space, trial)
         return trial, (self._space.baseline if number == 0 else params)
@@ -288,11 +307,11 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
             return None
         return min(values.values()) if self._study.objective.mode == "min" else max(values.values())
 
-    def _unseen(self, number: int) -> Point | None:
+    def _unseen(self, number: int, space: Space) -> Point | None:
         """Return a point of a finite space that no trial had, drawn evenly; None if there is none."""
-        if self._space.cardinality() > ENUMERABLE:
+        if space.cardinality() > ENUMERABLE:
             return None
-        left = [p for p in points(self._space) if hash_params(p) not in self._numbers]
+        left = [p for p in points(space) if hash_params(p) not in self._numbers]
         rng = np.random.default_rng([self._study.seed, number])
         return left[rng.integers(len(left))] if left else None
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Hashable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NoReturn
 
+from optuna.distributions import CategoricalDistribution
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -211,6 +212,10 @@ class Study(Frozen):
         settings: what every trial shares: widths, batch size, patience ...
         metrics: what every report holds besides the usual metrics and the objective.
         presets: settings that fit a data set better, by its name; used when it is chosen.
+        shown: categorical parameters whose choices the answer compares; the most influential if empty.
+        balanced: a categorical parameter each of whose choices gets as many trials as any other.
+        refits: splits on which the best configuration of each choice of ``balanced`` is trained anew after
+            the search, so that the choices can be compared; 0 for none.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
         ledger: SQLAlchemy URL of the database, or None for an SQLite file in the study's folder.
     """
@@ -236,6 +241,9 @@ class Study(Frozen):
     faults: Faults = Faults()
     tracking: Tracking = Tracking()
     ledger: str | None = None
+    shown: tuple[str, ...] = ()
+    balanced: str | None = None
+    refits: int = Field(0, ge=0)
     seed: int = Field(0, ge=0, lt=2**32)
     checkpoint_every_s: float = Field(30.0, ge=0)
 
@@ -298,6 +306,31 @@ class Study(Frozen):
             )
         return scheduler
 
+    @field_validator("shown")
+    @classmethod
+    def _shown_are_categories(cls, shown: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "space" in info.data:
+            unknown = [name for name in shown if not _is_category(info.data["space"], name)]
+            if unknown:
+                _refuse(*(f"shown: {name!r} is no categorical parameter of the space" for name in unknown))
+        return shown
+
+    @field_validator("balanced")
+    @classmethod
+    def _balanced_is_a_category(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and "space" in info.data:
+            space = info.data["space"]
+            if not _is_category(space, name) or space[name].when is not None:
+                _refuse(f"balanced: {name!r} is no categorical parameter of the space without a condition")
+        return name
+
+    @field_validator("refits")
+    @classmethod
+    def _refits_have_choices(cls, refits: int, info: ValidationInfo) -> int:
+        if refits and "balanced" in info.data and info.data["balanced"] is None:
+            _refuse(f"refits {refits}: there is no balanced parameter whose choices could be compared")
+        return refits
+
     @field_validator("checkpoint_every_s")  # the last field: nothing else is looked at after it
     @classmethod
     def _points_are_valid(cls, seconds: float, info: ValidationInfo) -> float:
@@ -341,6 +374,10 @@ def fits(space: Space, params: Mapping[str, Value], number: int) -> bool:
         return space.validate(params) == params or number == 0
     except SpaceError:
         return number == 0 and all(name in space for name in params)
+
+
+def _is_category(space: Space, name: str) -> bool:
+    return name in space and isinstance(space[name].distribution, CategoricalDistribution)
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

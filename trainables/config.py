@@ -12,7 +12,9 @@ from trainables.task import Task
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "silu")
 OPTIMIZERS = ("adamw", "sgd")
-SCHEDULES = ("none", "step", "cosine", "plateau")
+SCHEDULES = ("none", "step", "cosine", "plateau", "one_cycle", "warmup_cosine")
+LOWEST_START = 1e-6
+"""Of ``warmup_start``: torch's warm-up multiplies, and cannot rise from nothing."""
 LOSSES = {Task.CLASSIFICATION: ("cross_entropy",), Task.REGRESSION: ("mse", "mae", "huber")}
 """The losses of each task, its usual one first."""
 
@@ -25,16 +27,24 @@ class MlpConfig:
     """One trial's configuration.
 
     Attributes:
-        max_epochs: the horizon of the trial, also of the cosine schedule.
+        max_epochs: the horizon of the trial, also of the schedules that have one.
         loss: ``auto`` (cross entropy for classes, mean squared error for a number), ``cross_entropy``,
             ``mse``, ``mae`` or ``huber`` (of the standardised target, linear beyond one deviation).
         hidden: widths of the hidden layers, input side first.
         dropout: rate after each hidden layer, 0 <= dropout < 1.
         weight_decay: as torch's optimiser applies it (AdamW: decoupled; SGD: added to the gradient).
         l1_penalty: factor of the sum of absolute weights (not biases, not batch norm) in the loss.
-        schedule: ``none``, ``step`` (StepLR), ``cosine`` (CosineAnnealingLR over max_epochs) or
-            ``plateau`` (ReduceLROnPlateau on the validation loss).
-        cosine_floor: last rate divided by first rate.
+        learning_rate: of the first epoch; for ``one_cycle`` and ``warmup_cosine`` the highest one.
+        schedule: ``none``, ``step`` (StepLR), ``cosine`` (CosineAnnealingLR over max_epochs), ``plateau``
+            (ReduceLROnPlateau on the validation loss), ``one_cycle`` (OneCycleLR over max_epochs; momentum
+            and betas stay) or ``warmup_cosine`` (LinearLR, then CosineAnnealingLR). The rate moves after an
+            epoch and is constant within it.
+        cosine_floor: last rate divided by the highest.
+        one_cycle_peak: share of the epochs after which the rate is highest (torch's pct_start).
+        one_cycle_div: highest rate divided by the first.
+        one_cycle_final_div: first rate divided by the last.
+        warmup_epochs: in which the rate rises; at most max_epochs of them.
+        warmup_start: first rate divided by the highest.
         patience: epochs without an improvement of the validation loss of at least ``min_delta``
             after which the trial ends itself; 0 switches early stopping off.
     """
@@ -57,12 +67,17 @@ class MlpConfig:
     cosine_floor: float = 0.01
     plateau_factor: float = 0.5
     plateau_patience: int = 2
+    one_cycle_peak: float = 0.3
+    one_cycle_div: float = 25.0
+    one_cycle_final_div: float = 1e4
+    warmup_epochs: int = 3
+    warmup_start: float = 0.1
     patience: int = 0
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
         errors = [
-            *_whole(self, "max_epochs", "batch_size", "step_size", low=1),
+            *_whole(self, "max_epochs", "batch_size", "step_size", "warmup_epochs", low=1),
             *_whole(self, "plateau_patience", "patience", low=0),
             *_one_of("loss", self.loss, ("auto", *(name for names in LOSSES.values() for name in names))),
             *_one_of("activation", self.activation, ACTIVATIONS),
@@ -73,6 +88,10 @@ class MlpConfig:
             *_between(self, "step_gamma", 0, 1),
             *_between(self, "plateau_factor", 0, 1, include_high=False),
             *_between(self, "cosine_floor", 0, 1),
+            *_between(self, "one_cycle_peak", 0, 1, include_high=False),
+            *_between(self, "one_cycle_div", 1, math.inf),
+            *_between(self, "one_cycle_final_div", 1, math.inf),
+            *_between(self, "warmup_start", LOWEST_START, 1),
             *_between(self, "learning_rate", 0, math.inf),
             *_between(self, "weight_decay", 0, math.inf),
             *_between(self, "l1_penalty", 0, math.inf),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from search.outcome import TrialState
+from search.report.choices import Choice, by_choice, shown_choices
 from search.report.leaderboard import leaderboard
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Answer:
         epochs_trained: all trials together.
         epochs_saved: those that pruned trials did not train.
         failures: the messages of failed trials, with their counts.
+        choices: what each choice of each categorical parameter came to.
+        shown: the parameters of ``choices`` that a reader should look at.
     """
 
     study: str
@@ -64,6 +67,8 @@ class Answer:
     epochs_trained: int
     epochs_saved: int
     failures: dict[str, int]
+    choices: dict[str, tuple[Choice, ...]] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain data."""
@@ -74,6 +79,7 @@ def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer:
     """Return what the trials and epochs of ``study`` say."""
     board = leaderboard(trials, epochs, study.objective)
     entries = [_entry(row) for row in board.to_dict("records")]
+    choices = by_choice(study, trials, epochs, board)
     failed = trials[trials["state"] == TrialState.FAILED.value] if len(trials) else trials
     return Answer(
         study=study.name,
@@ -88,6 +94,8 @@ def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer:
         epochs_trained=len(epochs),
         epochs_saved=epochs_saved(study, trials, epochs),
         failures={str(k): int(v) for k, v in failed["message"].value_counts().items()} if len(failed) else {},
+        choices=choices,
+        shown=shown_choices(study, choices, board),
     )
 
 

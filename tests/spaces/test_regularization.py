@@ -4,7 +4,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from spaces.regularization import SPACE
 from tests.spaces.drawn import drawn_points
-from trainables.config import SCHEDULES, MlpConfig
+from trainables.config import MlpConfig
 
 RANGES = {
     "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
@@ -40,7 +40,7 @@ def test_the_baseline_is_the_untuned_model():
     }
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", OWN)
 def test_a_schedule_brings_its_own_parameters_and_no_others(schedule):
     everything = {p.name: p.baseline for p in SPACE} | {"schedule": schedule, "l1": "off"}
     assert set(SPACE.active(everything)) - set(SPACE.baseline) == OWN[schedule]

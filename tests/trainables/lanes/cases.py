@@ -10,7 +10,7 @@ from itertools import product
 
 import torch
 
-from trainables.config import MlpConfig
+from trainables.config import SCHEDULES, MlpConfig
 from trainables.data import DataSpec, load_splits
 from trainables.lanes import LaneWorker
 from trainables.loop import DeviceData, TrainingRun, fit
@@ -58,7 +58,7 @@ def double_precision() -> Iterator[None]:
 
 def grid(optimizer: str, *, max_epochs: int = 10) -> list[MlpConfig]:
     """Every schedule x batch norm x dropout; decay and L1 penalty in some."""
-    choices = product(("none", "step", "cosine", "plateau"), (False, True), (0.0, 0.3))
+    choices = product(SCHEDULES, (False, True), (0.0, 0.3))
     return [
         MlpConfig(
             max_epochs=max_epochs,
@@ -72,6 +72,7 @@ def grid(optimizer: str, *, max_epochs: int = 10) -> list[MlpConfig]:
             schedule=schedule,
             step_size=3,
             plateau_patience=0,
+            warmup_epochs=4,
         )
         for i, (schedule, batch_norm, dropout) in enumerate(choices)
     ]

@@ -6,13 +6,13 @@ import sys
 SCRIPT = """
 import sys
 import torch
-from trainables.config import MlpConfig
+from trainables.config import SCHEDULES, MlpConfig
 from trainables.lanes import LaneWorker
 from trainables.loop import DeviceData
 
 data = DeviceData(torch.randn(20, 3), torch.arange(20) % 2, torch.randn(8, 3), torch.arange(8) % 2, 2)
-worker = LaneWorker(data, device=torch.device("cpu"), lanes=2, mode="stacked")
-for ticket, schedule in enumerate(("step", "plateau")):
+worker = LaneWorker(data, device=torch.device("cpu"), lanes=len(SCHEDULES), mode="stacked")
+for ticket, schedule in enumerate(SCHEDULES):
     worker.seat(ticket, MlpConfig(max_epochs=2, hidden=(4,), schedule=schedule, dropout=0.1), seed=0)
 worker.advance()
 worker.state_dict(0)

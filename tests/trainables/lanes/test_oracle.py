@@ -41,7 +41,7 @@ def loop_curves(optimizer: str) -> list[list[EpochReport]]:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("lanes", [1, 7, 64])
 def test_lanes_equal_the_loop(lanes: int, optimizer: str) -> None:
-    """16 trials; with 7 lanes they are refilled while neighbours train, and two are retired early."""
+    """24 trials; with 7 lanes they are refilled while neighbours train, and two are retired early."""
     retired = (2, 9)
     curves = lane_curves(
         stacked(digits(), lanes), list(enumerate(grid(optimizer))), retire_early=retired, early_epoch=3
@@ -120,6 +120,8 @@ def trials(draw: st.DrawFn) -> list[MlpConfig]:
             "schedule": st.sampled_from(SCHEDULES),
             "step_size": st.integers(1, 2),
             "plateau_patience": st.integers(0, 1),
+            "one_cycle_peak": st.sampled_from([0.0, 0.25, 0.5]),
+            "warmup_epochs": st.integers(1, 5),
             "patience": st.integers(0, 2),
             "min_delta": st.sampled_from([0.0, 0.05]),
         }
