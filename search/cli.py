@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from search.engine import Result, resume
+from search.engine import DATA, Result, resume
 from search.entry import guarded
 from search.errors import UsageError
 from search.ledger import Ledger, StudyRow, sqlite_url
@@ -71,7 +71,8 @@ def show(
         row = facts.study(name)
         study = Study.model_validate(row.declaration)
         found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
-        result = Result(found, _ending(facts, row), None, _seconds(facts, row), _seconds(facts, row), 0)
+        seconds = _seconds(facts, row)
+        result = Result(found, _ending(facts, row), None, seconds, seconds, 0, row.facts.get(DATA, {}))
     if json_:
         print(json.dumps(to_json(study, result, paths)))
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from search.paths import Paths
 from search.progress import View
 from search.recorder import Recorder
 from search.report.answer import Answer, answer
+from search.report.examples import data_lines
 from search.study import Study, differences, fits
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
@@ -28,6 +29,9 @@ from trainables.report import SECONDS
 if TYPE_CHECKING:
     from search.executors.base import Executor
     from trainables.data import Splits
+
+DATA = "data"
+"""Name of the fact that holds what a reader should know of a study's data: ``Splits.facts``."""
 
 DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
 
@@ -42,6 +46,7 @@ class Result:
         wall_s: seconds of the search, imports left out.
         search_s: of these, from the first trial's start until MLflow had the last of it.
         exit_code: for the process.
+        data: what the ledger holds of the examples (``Splits.facts``); empty in ledgers that hold nothing.
     """
 
     answer: Answer
@@ -50,6 +55,7 @@ class Result:
     wall_s: float
     search_s: float
     exit_code: int
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: View) -> Result:
@@ -71,10 +77,14 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
         splits = load(study)
         paths.folder.mkdir(parents=True)
         view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
+        for i, line in enumerate(data_lines(splits.facts())):
+            view.say(f"{'' if i else 'data':4} {line}")
         stack.enter_context(driver_lock(paths.lock, study.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
         declaration = study.model_dump(mode="json")
-        ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
+        ledger.create_study(
+            study.name, declaration, fingerprint=splits.fingerprint, facts={**facts, DATA: splits.facts()}
+        )
         return _drive(study, ledger, splits, paths, view, tracker, stack)
 
 
@@ -162,6 +172,7 @@ def _drive(
         time.monotonic() - started,
         recorder.progress.training_s,
         control.exit_code,
+        splits.facts(),
     )
 
 

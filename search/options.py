@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 
 from search.errors import UsageError
 from search.executors.choice import choose_executor
+from search.own_data import declared_data
 from search.resources import home_errors, preflight
 from search.studies import find
 from search.study import Objective, Study, validated
 from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
-from trainables.data import Splits, load_splits
-from trainables.errors import DataError
+from trainables.data import DataSpec, Splits, load_splits
+from trainables.data.datasets import path_errors
+from trainables.errors import ConfigError, DataError
 from trainables.metrics import METRICS
 from trainables.registry import Choosy, find_trainable
 
@@ -43,6 +45,11 @@ class Options:
     time_budget: str | None = None
     seed: int | None = None
     dataset: str | None = None
+    data: str | None = None
+    target: str | None = None
+    task: str | None = None
+    drop: Sequence[str] = ()
+    image_size: int | None = None
     data_dir: Path | None = None
     download: bool = False
     train_examples: int | None = None
@@ -80,13 +87,16 @@ def resolve(options: Options) -> Study:
     """
     declared = find(options.kind)
     errors: list[str] = []
-    space, settings = _overridden(declared, options, errors)
+    data = _collect(lambda: declared_data(declared.data, options), errors)
+    if data is not None:
+        errors += path_errors(data)
+    space, settings = _overridden(declared, data or declared.data, options, errors)
     objective = _collect(lambda: _objective(options), errors) or declared.objective
     time_s = _collect(lambda: _time_budget(options), errors)
     lanes = _collect(lambda: _lanes(options.lanes), errors)
     changes: dict[str, Any] = {
         "name": options.name or _fresh_name(options.kind, options.home),
-        "data": dataclasses.asdict(_data(declared, options)),
+        "data": dataclasses.asdict(data or declared.data),
         "space": space,
         "settings": settings,
         "objective": objective.model_dump(),
@@ -185,7 +195,7 @@ def load_data(study: Study) -> Splits:
     try:
         splits = load_splits(study.data)
     except DataError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(error.errors) from None
     errors = misfits(study, splits)
     if errors:
         raise UsageError(errors)
@@ -202,9 +212,13 @@ def misfits(study: Study, splits: Splits) -> list[str]:
             errors.append(f"{name} is no metric of a {splits.task.value} ({splits.name}); its metrics: {known}")
     trainable = find_trainable(study.trainable)
     if isinstance(trainable, Choosy):
-        for point in (study.space.baseline, *study.space.corners()):
-            config = trainable.configure(study.params_of(point), max_epochs=study.budget.max_epochs)
-            errors += trainable.misfits(config, splits)
+        for point in (study.space.baseline, *study.space.corners(), *study.space.pairs()):
+            try:
+                config = trainable.configure(study.params_of(point), max_epochs=study.budget.max_epochs)
+            except ConfigError as error:  # two values that are each valid alone
+                errors += error.errors
+            else:
+                errors += trainable.misfits(config, splits)
     return list(dict.fromkeys(errors))
 
 
@@ -221,11 +235,12 @@ def parse_duration(text: str) -> float:
     return hours * 3600 + minutes * 60 + seconds
 
 
-def _overridden(declared: Study, options: Options, errors: list[str]) -> tuple[Space, dict[str, Value]]:
+def _overridden(declared: Study, data: DataSpec, options: Options, errors: list[str]) -> tuple[Space, dict[str, Value]]:
     in_file = _collect(partial(_changes_in, options.space), errors) or {}
     readable = [text for text in options.set_ if _collect(partial(parse_assignments, [text]), errors)]
     changes = merge_changes(in_file, parse_assignments(readable))
-    settings = {**declared.settings, **declared.presets.get(options.dataset or declared.data.name, {})}
+    preset = declared.presets.get(data.name, {}) if data.source == "named" else {}
+    settings = {**declared.settings, **preset}
     return _collect(partial(apply_overrides, declared.space, settings, changes), errors) or (declared.space, settings)
 
 
@@ -245,16 +260,6 @@ def _objective(options: Options) -> Objective | None:
 
 def _time_budget(options: Options) -> float | None:
     return None if options.time_budget is None else parse_duration(options.time_budget)
-
-
-def _data(declared: Study, options: Options) -> Any:
-    given: dict[str, Any] = {
-        "name": options.dataset,
-        "data_dir": None if options.data_dir is None else str(options.data_dir.absolute()),
-        "download": options.download or None,
-        "train_examples": options.train_examples,
-    }
-    return dataclasses.replace(declared.data, **{k: v for k, v in given.items() if v is not None})
 
 
 def _lanes(text: str | None) -> int | str | None:

@@ -13,6 +13,7 @@ from torch import nn
 
 from trainables.config import MlpConfig
 from trainables.data import Splits
+from trainables.data.memory import is_mapped
 from trainables.data.splits import TargetScale
 from trainables.early_stopping import EarlyStopping
 from trainables.losses import build_loss
@@ -49,10 +50,11 @@ class DeviceData:
 
     @classmethod
     def of(cls, splits: Splits, device: torch.device) -> DeviceData:
-        """Copy the arrays of ``splits`` to ``device``."""
+        """Copy the arrays of ``splits`` to ``device``; on CPU those that lie in files stay there."""
         train, val = splits.train, splits.val
         x_train, y_train, x_val, y_val = (
-            torch.tensor(array, device=device) for array in (train.x, train.y, val.x, val.y)
+            torch.from_numpy(array).to(device) if is_mapped(array) else torch.tensor(array, device=device)
+            for array in (train.x, train.y, val.x, val.y)
         )
         return cls(x_train, y_train, x_val, y_val, splits.outputs, splits.scale, splits.asked)
 
