@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from search.paths import Paths
 from search.progress import View
 from search.recorder import Recorder
 from search.report.answer import Answer, answer
+from search.report.examples import data_lines
 from search.study import Study, differences, fits
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
@@ -29,6 +30,9 @@ from trainables.report import SECONDS
 if TYPE_CHECKING:
     from search.executors.base import Executor, Search
     from trainables.data import Splits
+
+DATA = "data"
+"""Name of the fact that holds what a reader should know of a study's data: ``Splits.facts``."""
 
 DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
 
@@ -43,6 +47,7 @@ class Result:
         wall_s: seconds of the search, imports left out.
         search_s: of these, from the first trial's start until MLflow had the last of it.
         exit_code: for the process.
+        data: what the ledger holds of the examples (``Splits.facts``); empty in ledgers that hold nothing.
     """
 
     answer: Answer
@@ -51,6 +56,7 @@ class Result:
     wall_s: float
     search_s: float
     exit_code: int
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: View) -> Result:
@@ -72,10 +78,14 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
         splits = load(study)
         paths.folder.mkdir(parents=True)
         view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
+        for i, line in enumerate(data_lines(splits.facts())):
+            view.say(f"{'' if i else 'data':4} {line}")
         stack.enter_context(driver_lock(paths.lock, study.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
         declaration = study.model_dump(mode="json")
-        ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
+        ledger.create_study(
+            study.name, declaration, fingerprint=splits.fingerprint, facts={**facts, DATA: splits.facts()}
+        )
         return _drive(study, ledger, splits, paths, view, tracker, stack)
 
 
@@ -163,6 +173,7 @@ def _drive(
         time.monotonic() - started,
         recorder.progress.training_s,
         control.exit_code,
+        splits.facts(),
     )
 
 

@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 from search.config import read_study
 from search.errors import UsageError
 from search.executors.choice import choose_executor
+from search.own_data import declared_data
 from search.resources import home_errors, preflight
 from search.studies import find
 from search.study import NAME, Objective, Study, validated
 from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
-from trainables.data import Splits, load_splits
+from trainables.data import DataSpec, Splits, load_splits
+from trainables.data.datasets import path_errors
 from trainables.errors import ConfigError, DataError
 from trainables.metrics import METRICS
 from trainables.registry import MODEL, Choosy, Tried, find_trainable
@@ -46,6 +48,11 @@ class Options:
     time_budget: str | None = None
     seed: int | None = None
     dataset: str | None = None
+    data: str | None = None
+    target: str | None = None
+    task: str | None = None
+    drop: Sequence[str] = ()
+    image_size: int | None = None
     data_dir: Path | None = None
     download: bool = False
     train_examples: int | None = None
@@ -83,7 +90,10 @@ def resolve(options: Options) -> Study:
     """
     errors: list[str] = []
     declared, presets = _declared(options, errors)
-    space, settings = _overridden(declared, presets, options, errors)
+    data = _collect(lambda: declared_data(declared.data, options), errors)
+    if data is not None:
+        errors += path_errors(data)
+    space, settings = _overridden(declared, data or declared.data, presets, options, errors)
     objective = _collect(lambda: _objective(options), errors) or declared.objective
     time_s = _collect(lambda: _time_budget(options), errors)
     lanes = _collect(lambda: _lanes(options.lanes), errors)
@@ -91,7 +101,7 @@ def resolve(options: Options) -> Study:
     changes: dict[str, Any] = {
         "name": name,
         "trainable": declared.trainable if options.model is None else f"{MODEL}{options.model}",
-        "data": dataclasses.asdict(_data(declared, options)),
+        "data": dataclasses.asdict(data or declared.data),
         "space": space,
         "settings": settings,
         "objective": objective.model_dump(),
@@ -196,7 +206,7 @@ def load_data(study: Study) -> Splits:
     try:
         splits = load_splits(study.data)
     except DataError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(error.errors) from None
     errors = misfits(study, splits)
     if errors:
         raise UsageError(errors)
@@ -213,8 +223,12 @@ def misfits(study: Study, splits: Splits) -> list[str]:
             errors.append(f"{name} is no metric of a {splits.task.value} ({splits.name}); its metrics: {known}")
     trainable = find_trainable(study.trainable)
     if isinstance(trainable, Choosy | Tried):
-        points = (study.space.baseline, *study.space.corners())
-        configs = [trainable.configure(study.params_of(p), max_epochs=study.budget.max_epochs) for p in points]
+        configs = []
+        for point in (study.space.baseline, *study.space.corners(), *study.space.pairs()):
+            try:
+                configs.append(trainable.configure(study.params_of(point), max_epochs=study.budget.max_epochs))
+            except ConfigError as error:  # two values that are each valid alone
+                errors += error.errors
         if isinstance(trainable, Choosy):
             errors += [line for config in configs for line in trainable.misfits(config, splits)]
         if isinstance(trainable, Tried):
@@ -245,13 +259,15 @@ def _declared(options: Options, errors: list[str]) -> tuple[Study, bool]:
     errors += wrong
     if declared.study is None:
         raise UsageError(errors)
-    return declared.study, options.dataset is not None or not declared.own_settings
+    return declared.study, options.dataset is not None or options.data is not None or not declared.own_settings
 
 
-def _overridden(declared: Study, presets: bool, options: Options, errors: list[str]) -> tuple[Space, dict[str, Value]]:
+def _overridden(
+    declared: Study, data: DataSpec, presets: bool, options: Options, errors: list[str]
+) -> tuple[Space, dict[str, Value]]:
     in_file = _collect(partial(_changes_in, options.space), errors) or {}
     readable = [text for text in options.set_ if _collect(partial(parse_assignments, [text]), errors)]
-    preset = declared.presets.get(options.dataset or declared.data.name, {}) if presets else {}
+    preset = declared.presets.get(data.name, {}) if presets and data.source == "named" else {}
     space, settings = declared.space, {**declared.settings, **preset}
     # what the file declares anew comes first, so that --set can change its range as that of any other
     anew = {name: change for name, change in in_file.items() if isinstance(change, Mapping) and "type" in change}
@@ -278,16 +294,6 @@ def _objective(options: Options) -> Objective | None:
 
 def _time_budget(options: Options) -> float | None:
     return None if options.time_budget is None else parse_duration(options.time_budget)
-
-
-def _data(declared: Study, options: Options) -> Any:
-    given: dict[str, Any] = {
-        "name": options.dataset,
-        "data_dir": None if options.data_dir is None else str(options.data_dir.absolute()),
-        "download": options.download or None,
-        "train_examples": options.train_examples,
-    }
-    return dataclasses.replace(declared.data, **{k: v for k, v in given.items() if v is not None})
 
 
 def _lanes(text: str | None) -> int | str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from search.engine import Result
+from search.engine import DATA, Result
 from search.ledger import StudyRow
 from search.paths import Paths
 from search.report.answer import Answer, Entry
+from search.report.examples import data_lines
 from search.resources import Capacity
 from search.study import Study
 from spaces import Space
@@ -34,14 +36,8 @@ def print_plan(console: Console, study: Study, splits: Splits, paths: Paths) -> 
     """Print the resolved study: what ``--dry-run`` shows."""
     say(console, f"study      {study.name}  ({study.kind})")
     say(console, f"question   {study.question}")
-    say(
-        console,
-        f"data       {splits.name}: {len(splits.train)} train, {len(splits.val)} validation, "
-        f"{splits.test_examples} test (held out), {target_text(splits)}",
-    )
+    say_data(console, splits.facts())
     say(console, f"           fingerprint {splits.fingerprint}")
-    for note in splits.notes:
-        say(console, f"           {note}")
     say(console, f"trainable  {study.trainable}: {', '.join(f'{k}={v}' for k, v in study.settings.items())}")
     say(console, f"objective  {study.objective.metric}, {study.objective.mode}")
     say(console, f"budget     {budget_text(study)}")
@@ -53,11 +49,10 @@ def print_plan(console: Console, study: Study, splits: Splits, paths: Paths) -> 
     console.print(space_table(study.space, width=console.width))
 
 
-def target_text(splits: Splits) -> str:
-    """Return what is learned: ``10 classes``, ``a number (train mean 152, deviation 77)``."""
-    if splits.scale is None:
-        return f"{splits.classes} classes"
-    return f"a number (train mean {splits.scale.mean:.4g}, deviation {splits.scale.deviation:.4g})"
+def say_data(console: Console, facts: Mapping[str, Any]) -> None:
+    """Print what the examples are, and what a user should know of how they were read."""
+    for i, line in enumerate(data_lines(facts) if facts else []):
+        say(console, f"{'' if i else 'data':10} {line}")
 
 
 def print_answer(console: Console, study: Study, result: Result, paths: Paths) -> None:
@@ -73,6 +68,7 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
         console.print(top_table(found))
         if found.shown:
             console.print(choices_table(found))
+    say_data(console, result.data)
     say(console, epochs_text(found, study))
     if result.ending == "interrupted":
         home = shlex.quote(str(paths.home))
@@ -95,10 +91,12 @@ def print_studies(console: Console, declared: dict[str, Study], recorded: list[t
     if not recorded:
         return
     table = Table(box=SIMPLE_HEAD)
-    for column in ("name", "started", "trials"):
+    for column in ("name", "data", "started", "trials"):
         table.add_column(column)
     for row, states in recorded:
-        table.add_row(row.name, when_text(row.created_at), counts_text(states))
+        data = row.facts.get(DATA)
+        of = data_lines(data)[0] if data else row.declaration.get("data", {}).get("name", "")
+        table.add_row(row.name, of, when_text(row.created_at), counts_text(states))
     console.print(table)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.engine import Result
+from search.engine import DATA, Result
 from search.errors import RunError, UsageError
 from search.ledger import Ledger, StudyRow
 from search.paths import LEDGER_FILE, Paths
@@ -54,7 +54,8 @@ def recorded_result(paths: Paths) -> tuple[Study, Result]:
         row = facts.study(paths.name)
         study = recorded_study(row)
         found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
-        return study, Result(found, _ending(facts, row), None, _seconds(facts, row), _seconds(facts, row), 0)
+        seconds = _seconds(facts, row)
+        return study, Result(found, _ending(facts, row), None, seconds, seconds, 0, row.facts.get(DATA, {}))
 
 
 def _ending(ledger: Ledger, row: StudyRow) -> str:

@@ -40,6 +40,15 @@ def run(
     time_budget: Annotated[str | None, typer.Option(help="End after this long: 90s, 10m, 1h30m.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     dataset: Annotated[str | None, typer.Option(help="A named data set, such as digits; `list` shows all.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="table:FILE, images:FOLDER, or a named data set. [default: the study's]")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column of a table to predict.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Of a table: classification, regression or auto. [default: auto]")
+    ] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="Leave out this column of a table; may be repeated.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Width and height of your images. [default: 32]")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where torchvision's data sets lie.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Let torchvision download the data.")] = False,
     train_examples: Annotated[int | None, typer.Option(help="Train on only this many examples.")] = None,
@@ -104,6 +113,11 @@ def run(
             time_budget=time_budget,
             seed=seed,
             dataset=dataset,
+            data=data,
+            target=target,
+            task=task,
+            drop=drop or (),
+            image_size=image_size,
             data_dir=data_dir,
             download=download,
             train_examples=train_examples,
@@ -137,7 +151,8 @@ def run(
     if dry_run:
         splits = load_data(study)
         if json_:
-            print(json.dumps({"study": study.model_dump(mode="json"), "fingerprint": splits.fingerprint}))
+            plan = {"study": study.model_dump(mode="json"), "fingerprint": splits.fingerprint}
+            print(json.dumps({**plan, "data": splits.facts()}))
         else:
             print_plan(console, study, splits, paths)
         return 0
@@ -156,6 +171,7 @@ def to_json(study: Study, result: Result, paths: Paths) -> dict[str, object]:
     """Return the one object that ``--json`` prints."""
     return {
         **result.answer.to_dict(),
+        "data": dict(result.data) or None,
         "ending": result.ending,
         "wall_s": result.wall_s,
         "search_s": result.search_s,

@@ -23,9 +23,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from search.errors import UsageError
+from search.own_data import declaration_errors
 from spaces import Space, SpaceError, Value, nearest
 from spaces.grammar import space_schema
-from trainables.data.datasets import DATASETS, DataSpec
+from trainables.data.datasets import DataSpec
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
 from trainables.registry import find_trainable
@@ -260,8 +261,9 @@ class Study(Frozen):
     @field_validator("data")
     @classmethod
     def _data_exists(cls, data: DataSpec) -> DataSpec:
-        if data.name not in DATASETS:
-            _refuse(f"--dataset {data.name!r} is unknown.{nearest(data.name, DATASETS)} Known: {', '.join(DATASETS)}")
+        lines = declaration_errors(data)
+        if lines:
+            _refuse(*lines)
         return data
 
     @field_validator("objective")
@@ -434,6 +436,9 @@ FLAGS = {
     "executor": "--executor",
     "seed": "--seed",
     "checkpoint_every_s": "--checkpoint-every",
+    "data.source": "--data",
+    "data.task": "--task",
+    "data.image_size": "--image-size",
 }
 """The option that sets a field, so that a message names what the user typed."""
 

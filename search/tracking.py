@@ -269,7 +269,7 @@ class Tracker:
             name=study.data.name,
             digest=row.fingerprint[:36],  # the longest that MLflow's databases hold; the tag has it whole
             source_type="local",
-            source=json.dumps({"data_dir": study.data.data_dir}),
+            source=json.dumps({"data_dir": study.data.data_dir, "path": study.data.path, "target": study.data.target}),
         )
         self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[])])
         return run_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -204,14 +205,24 @@ class Space:
 
         All else is at the baseline, but for what the parameter's own condition needs.
         """
-        declared = {p.name: p.baseline for p in self.parameters}
         for p in self.parameters:
-            d, parents = p.distribution, self._met(p)
-            if parents is not None:
-                assert isinstance(d, CategoricalDistribution | FloatDistribution | IntDistribution)
-                ends: Sequence[Any] = d.choices if isinstance(d, CategoricalDistribution) else (d.low, d.high)
-                for value in ends:
-                    yield self.active({**declared, **parents, p.name: value})
+            yield from self._corners((p,))
+
+    def pairs(self) -> Iterator[dict[str, Value]]:
+        """Yield points that take each two categories or whole numbers to their ends or choices, as ``corners``."""
+        discrete = [p for p in self.parameters if not isinstance(p.distribution, FloatDistribution)]
+        for two in itertools.combinations(discrete, 2):
+            yield from self._corners(two)
+
+    def _corners(self, chosen: Sequence[Parameter]) -> Iterator[dict[str, Value]]:
+        point = {p.name: p.baseline for p in self.parameters}
+        for p in chosen:
+            parents = self._met(p)
+            if parents is None:
+                return
+            point |= parents
+        for values in itertools.product(*(_ends(p) for p in chosen)):
+            yield self.active({**point, **{p.name: v for p, v in zip(chosen, values, strict=True)}})
 
     def _met(self, p: Parameter) -> dict[str, Value] | None:
         """Return values that make ``p`` active; None if no point of the space does."""
@@ -304,6 +315,13 @@ def hash_params(params: Point) -> str:
 def fix(parameter: Parameter, value: Value) -> Parameter:
     """Return the parameter with one possible value, which is then its baseline too."""
     return replace(parameter, distribution=CategoricalDistribution([value]), baseline=value)
+
+
+def _ends(p: Parameter) -> Sequence[Any]:
+    """Return every choice of a category, or both ends of a range."""
+    d = p.distribution
+    assert isinstance(d, CategoricalDistribution | FloatDistribution | IntDistribution)
+    return d.choices if isinstance(d, CategoricalDistribution) else (d.low, d.high)
 
 
 def _count(parameters: Sequence[Parameter], point: dict[str, Value]) -> float:

@@ -21,7 +21,15 @@ class ConfigError(ValueError):
 
 
 class DataError(ValueError):
-    """A data set is absent, damaged or unfit; the message says what to do."""
+    """A data set is absent, damaged or unfit; the message says what to do.
+
+    Attributes:
+        errors: one line each.
+    """
+
+    def __init__(self, errors: str | Sequence[str]) -> None:
+        self.errors: tuple[str, ...] = (errors,) if isinstance(errors, str) else tuple(errors)
+        super().__init__("\n".join(self.errors))
 
 
 class CheckpointError(RuntimeError):

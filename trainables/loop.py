@@ -14,6 +14,7 @@ from torch import nn
 
 from trainables.config import MlpConfig
 from trainables.data import Splits
+from trainables.data.memory import is_mapped
 from trainables.data.splits import TargetScale
 from trainables.early_stopping import EarlyStopping
 from trainables.losses import build_loss
@@ -74,7 +75,7 @@ class DeviceData:
 
 def _tensor(array: NDArray[Any], device: torch.device) -> torch.Tensor:
     # Ray hands out arrays that are read-only, which torch cannot express
-    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
+    return torch.from_numpy(array if array.flags.writeable or is_mapped(array) else array.copy()).to(device)
 
 
 def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:

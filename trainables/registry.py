@@ -82,11 +82,19 @@ class MlpTrainable:
 
     def misfits(self, config: MlpConfig, splits: Splits) -> list[str]:
         """Return why a trial of ``config`` cannot train on ``splits``."""
+        errors: list[str] = []
         try:
             loss_name(config.loss, splits.task)
         except ConfigError as error:
-            return list(error.errors)
-        return []
+            errors += error.errors
+        # As trainables.loop.batch_bounds cuts them; a last single example is merged into the batch before.
+        n = len(splits.train)
+        if config.batch_norm and (n == 1 or (config.batch_size == 1 and n > 2)):
+            errors.append(
+                f"batch_norm=true needs two examples a batch: batch_size is {config.batch_size}, and there are {n} "
+                "training examples; use --set batch_norm=false, or a larger batch_size"
+            )
+        return errors
 
     def prepare(self, splits: Splits, device: torch.device) -> Any:
         """Return the examples as tensors on ``device``."""

@@ -61,7 +61,7 @@ def by_choice(
     """
     records = trials.to_dict("records")
     values = dict(zip(board["number"], board["value"], strict=True))
-    trained = epochs["number"].value_counts().to_dict()
+    trained = {int(number): int(n) for number, n in epochs["number"].value_counts().items()}
     found = {}
     for name, choices in _categories(study).items():
         having = [r for r in records if name in r["params"]]

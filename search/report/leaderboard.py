@@ -39,7 +39,7 @@ def leaderboard(trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective
         "number"
     )
     names = [c for c in best.columns if c not in ("number", "epoch", "at", SECONDS)]
-    best["metrics"] = best[names].to_dict("records")
+    best["metrics"] = pd.Series(best[names].to_dict("records"), index=best.index)
     best = best.rename(columns={objective.metric: "value"})[["number", "value", "epoch", "metrics"]]
     trained = epochs.groupby("number")["epoch"].max().rename("epochs").reset_index()
     board = best.merge(trained, on="number").merge(trials, on="number")

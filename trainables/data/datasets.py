@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
+from typing import Literal, TypeAlias
 
 from trainables.data import small, torchvision_sets
 from trainables.data.parts import Parts
@@ -12,17 +15,28 @@ from trainables.data.splits import Arrays, Splits, fingerprint, random_split, st
 from trainables.errors import DataError
 from trainables.task import Task
 
+Source: TypeAlias = Literal["named", "table", "images"]
+
+LARGEST_IMAGE = 1024
+"""Width and height of an image, at most."""
+
 
 @dataclass(frozen=True)
 class DataSpec:
     """Which examples, and how they are split.
 
     Attributes:
-        name: a key of ``DATASETS``.
+        name: a key of ``DATASETS``; of a user's own data, what they are called.
         data_dir: where torchvision's sets lie; unused by the sets that scikit-learn ships.
         download: allow torchvision to download into ``data_dir``.
         train_examples: use only this many training examples (stratified); None for all.
         seed: of the splits.
+        source: ``named``, or the user's own ``table`` or ``images``.
+        path: absolute, of the table's file or the images' folder; None for a named set.
+        target: the column of a table that is predicted.
+        task: of a table: ``classification``, ``regression``, or ``auto`` to tell by the target.
+        drop: columns of a table that are left out.
+        image_size: width and height, in pixels, of a user's images.
     """
 
     name: str = "digits"
@@ -30,6 +44,12 @@ class DataSpec:
     download: bool = False
     train_examples: int | None = None
     seed: int = 0
+    source: Source = "named"
+    path: str | None = None
+    target: str | None = None
+    task: Literal["auto", "classification", "regression"] = "auto"
+    drop: tuple[str, ...] = ()
+    image_size: int = 32
 
 
 @dataclass(frozen=True)
@@ -53,12 +73,12 @@ def load_splits(spec: DataSpec) -> Splits:
     Raises:
         DataError: unknown name, absent files, or too few examples.
     """
-    parts = _load(spec)
+    parts = _load(spec, _stamp(spec))
     return Splits(
         name=spec.name,
         train=parts.train,
         val=parts.val,
-        classes=int(parts.train.y.max()) + 1 if parts.scale is None else 0,
+        classes=_classes(parts),
         test_examples=len(parts.test),
         fingerprint=fingerprint(parts.train, parts.val, parts.test),
         scale=parts.scale,
@@ -69,26 +89,72 @@ def load_splits(spec: DataSpec) -> Splits:
 
 def load_test(spec: DataSpec) -> Arrays:
     """Return the held-out part. Only a confirmation opens it, once, after the search."""
-    return _load(spec).test
+    return _load(spec, _stamp(spec)).test
+
+
+def path_errors(spec: DataSpec) -> list[str]:
+    """Return why a user's own file or folder cannot be one, a line each; nothing is opened."""
+    if spec.path is None:
+        return []
+    what = f"--data {spec.source}:{spec.path}"
+    if not os.path.exists(spec.path):
+        return [f"{what}: there is no such {'file' if spec.source == 'table' else 'folder'}"]
+    if spec.source == "table" and os.path.isdir(spec.path):
+        return [f"{what} is a folder; expected a file: .csv, .tsv or .parquet (--data images:FOLDER takes images)"]
+    if spec.source == "images" and not os.path.isdir(spec.path):
+        return [f"{what} is a file; expected a folder (--data table:FILE takes a table)"]
+    return []
 
 
 @lru_cache(maxsize=2)
-def _load(spec: DataSpec) -> Parts:
-    if spec.name not in DATASETS:
+def _load(spec: DataSpec, stamp: Hashable) -> Parts:
+    if spec.source == "named" and spec.name not in DATASETS:
         raise DataError(f"unknown data set {spec.name!r}; known: {', '.join(DATASETS)}")
-    parts = DATASETS[spec.name].load(spec)
+    parts = _LOADERS[spec.source](spec)
     return parts if spec.train_examples is None else _fewer(parts, spec, spec.train_examples)
+
+
+def _stamp(spec: DataSpec) -> Hashable:
+    """Return what changes with the user's file or folder, so that nothing outdated is taken for it."""
+    errors = path_errors(spec)
+    if errors:
+        raise DataError(errors)
+    if spec.path is None:
+        return None
+    if spec.source == "table":
+        return _state(spec.path)
+    from trainables.data.images import listed_images
+
+    try:
+        return tuple(_state(file) for file in listed_images(Path(spec.path)).files)
+    except OSError as error:
+        raise DataError(f"--data images:{spec.path} cannot be read: {error.strerror} ({error.filename})") from None
+
+
+def _classes(parts: Parts) -> int:
+    """Return how many classes there are; 0 where the target is a number."""
+    if parts.scale is not None:
+        return 0
+    return len(parts.labels) or int(parts.train.y.max()) + 1
+
+
+def _state(file: str | Path) -> tuple[str, int, int]:
+    found = os.stat(file)
+    return str(file), found.st_size, found.st_mtime_ns
 
 
 def _fewer(parts: Parts, spec: DataSpec, examples: int) -> Parts:
     train, seed = parts.train, spec.seed + 2
-    fewest = 2 if parts.scale is not None else int(train.y.max()) + 1
+    fewest = _classes(parts) or 2
     if not fewest <= examples <= len(train):
         raise DataError(f"train_examples must be between {fewest} and {len(train)} for {spec.name}, got {examples}")
-    if parts.scale is None:
-        (kept,) = stratified_split(train.y, (examples,), seed=seed)
-    else:
-        (kept,) = random_split(len(train), (examples,), seed=seed)
+    try:
+        if parts.scale is None:
+            (kept,) = stratified_split(train.y, (examples,), seed=seed)
+        else:
+            (kept,) = random_split(len(train), (examples,), seed=seed)
+    except DataError as error:
+        raise DataError(f"train_examples {examples} of {spec.name}: {error}") from None
     return replace(parts, train=Arrays(train.x[kept], train.y[kept]))
 
 
@@ -102,6 +168,26 @@ def _torchvision(name: str, class_name: str) -> DataSet:
 
     return DataSet(load, images=True)
 
+
+def _named(spec: DataSpec) -> Parts:
+    return DATASETS[spec.name].load(spec)
+
+
+def _table(spec: DataSpec) -> Parts:
+    from trainables.data import table
+
+    assert spec.path is not None and spec.target is not None, "the study's declaration is checked for both"
+    return table.load(Path(spec.path), target=spec.target, task=spec.task, drop=spec.drop, seed=spec.seed)
+
+
+def _images(spec: DataSpec) -> Parts:
+    from trainables.data import images
+
+    assert spec.path is not None, "the study's declaration is checked for it"
+    return images.load(Path(spec.path), size=spec.image_size, seed=spec.seed)
+
+
+_LOADERS: dict[Source, Callable[[DataSpec], Parts]] = {"named": _named, "table": _table, "images": _images}
 
 DATASETS: dict[str, DataSet] = {
     "digits": _shipped(small.digits, images=True),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +13,12 @@ from trainables.data.splits import Arrays, TargetScale, random_split, stratified
 
 VALIDATION_SHARE = 0.2
 TEST_SHARE = 0.2
+
+FEWEST_OF_A_CLASS = 3
+"""Examples of a class: one for each part."""
+
+SHOWN = 5
+"""Names that a message lists before it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +48,58 @@ def cut(x: NDArray[np.float32], y: NDArray[np.generic], *, numeric: bool, seed: 
         numeric: whether the target is a number.
         seed: of the split.
     """
+    kind = np.float32 if numeric else np.int64
+    held_out, validation, training = (
+        Arrays(x[i], y[i].astype(kind)) for i in part_indices(y, numeric=numeric, seed=seed)
+    )
+    return Parts(training, validation, held_out)
+
+
+def part_indices(y: NDArray[np.generic], *, numeric: bool, seed: int) -> list[NDArray[np.int64]]:
+    """Return which examples are for test, for validation and for training, as ``cut`` splits them."""
     test, val = (round(len(y) * share) for share in (TEST_SHARE, VALIDATION_SHARE))
     sizes = (test, val, len(y) - test - val)
     if numeric:
-        indices = random_split(len(y), sizes, seed=seed)
-    else:
-        indices = stratified_split(y.astype(np.int64), sizes, seed=seed)
-    kind = np.float32 if numeric else np.int64
-    held_out, validation, training = (Arrays(x[i], y[i].astype(kind)) for i in indices)
-    return Parts(training, validation, held_out)
+        return random_split(len(y), sizes, seed=seed)
+    return stratified_split(y.astype(np.int64), sizes, seed=seed)
+
+
+def class_errors(
+    y: NDArray[np.int64], labels: Sequence[str], *, what: str, cut: bool = True, advice: str = ""
+) -> list[str]:
+    """Return why classes cannot be learned, a line each; empty if they can.
+
+    Args:
+        y: [N] class numbers.
+        labels: what the classes are called.
+        what: they are of, to begin each line.
+        cut: whether validation or test examples are to be cut from these.
+        advice: what else could be done, to end the line of small classes.
+    """
+    if len(labels) < 2:
+        return [f"{what} has {len(labels)} class(es) ({shown(labels)}); at least two are needed"]
+    counts = np.bincount(y, minlength=len(labels))
+    small = [f"{labels[c]!r} has {counts[c]}" for c in np.flatnonzero(counts < FEWEST_OF_A_CLASS).tolist()]
+    if small:
+        return [f"{what}: a class needs at least {FEWEST_OF_A_CLASS} examples; {listed(small)}{advice}"]
+    if cut and round(len(y) * min(TEST_SHARE, VALIDATION_SHARE)) < len(labels):
+        fewest = math.ceil(len(labels) / min(TEST_SHARE, VALIDATION_SHARE))
+        return [
+            f"{what}: {len(y)} examples are too few for {len(labels)} classes, of which validation and test "
+            f"need one each; at least {fewest} are needed"
+        ]
+    return []
+
+
+def shown(names: Sequence[str]) -> str:
+    """Return the first few names as a list in words, quoted, and how many more there are."""
+    return listed([repr(name) for name in names])
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Return the first few texts as a list in words, and how many more there are."""
+    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return ", ".join(texts[:SHOWN]) + more
 
 
 def centred_pixels(parts: Parts) -> Parts:

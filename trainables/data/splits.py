@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.errors import DataError
 from trainables.task import Task
 
 
@@ -77,6 +78,22 @@ class Splits:
         """Of one example: [D] for a table, [channels, height, width] for an image."""
         return tuple(self.train.x.shape[1:])
 
+    def facts(self) -> dict[str, Any]:
+        """Return what a reader should know of the data, as plain data: for the ledger and the terminal."""
+        return {
+            "name": self.name,
+            "train": len(self.train),
+            "validation": len(self.val),
+            "test": self.test_examples,
+            "shape": list(self.shape),
+            "task": self.task.value,
+            "classes": self.classes,
+            "labels": list(self.labels),
+            "target_mean": None if self.scale is None else self.scale.mean,
+            "target_deviation": None if self.scale is None else self.scale.deviation,
+            "notes": list(self.notes),
+        }
+
 
 def fingerprint(*parts: Arrays) -> str:
     """Return the sha256 over shapes, types and bytes of the parts, in order."""
@@ -98,6 +115,9 @@ def stratified_split(y: NDArray[np.int64], sizes: tuple[int, ...], *, seed: int)
 
     Returns:
         For each part its indices, sorted.
+
+    Raises:
+        DataError: a part, or what is left over, is smaller than the number of classes.
     """
     from sklearn.model_selection import StratifiedShuffleSplit
 
@@ -108,7 +128,10 @@ def stratified_split(y: NDArray[np.int64], sizes: tuple[int, ...], *, seed: int)
             taken, rest = rest, rest[:0]
         else:
             splitter = StratifiedShuffleSplit(1, train_size=size, random_state=(seed + i) % 2**32)
-            chosen, _ = next(splitter.split(rest[:, None], y[rest]))
+            try:
+                chosen, _ = next(splitter.split(rest[:, None], y[rest]))
+            except ValueError as error:
+                raise DataError(f"{len(rest)} examples cannot be split into {size} and the rest: {error}") from None
             taken = rest[np.sort(chosen)]
             rest = np.setdiff1d(rest, taken, assume_unique=True)
         parts.append(taken)

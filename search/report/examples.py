@@ -1,0 +1,24 @@
+"""What is said of the examples: how many, of what, and how they were read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+SHOWN = 5
+
+
+def data_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Return what ``Splits.facts`` holds in words: a line with the parts, and one for each note."""
+    counts = f"{facts['train']} train, {facts['validation']} validation, {facts['test']} test (held out)"
+    return [f"{facts['name']}: {counts}, {target_text(facts)}", *facts["notes"]]
+
+
+def target_text(facts: Mapping[str, Any]) -> str:
+    """Return what is learned: ``3 classes (a, b, c)``, ``a number (train mean 152, deviation 77)``."""
+    if facts["target_mean"] is not None:
+        return f"a number (train mean {facts['target_mean']:.4g}, deviation {facts['target_deviation']:.4g})"
+    labels = facts["labels"]
+    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+    named = f" ({', '.join(labels[:SHOWN])}{more})" if labels else ""
+    return f"{facts['classes']} classes{named}"

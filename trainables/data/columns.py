@@ -1,0 +1,202 @@
+"""The columns of a user's table: what kind each is, and how they become the inputs of a model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.parts import SHOWN, listed, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_TEXTS = 1000
+"""Distinct values of a text column; each becomes an input of its own."""
+
+LARGEST = 1e30
+"""Magnitude up to which a number is taken: float32 ends at 3e38."""
+
+ROWS = 10_000
+"""How many are encoded at once: the steps in between are in float64."""
+
+ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+DAY_US = 86_400_000_000
+
+
+class Kind(StrEnum):
+    """What the values of a column are."""
+
+    NUMBER = "numbers"
+    FLAG = "true/false"
+    DATE = "dates"
+    TEXT = "text"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The columns of a table as inputs.
+
+    Attributes:
+        x: [N, D] float32.
+        notes: what a user should know of how they were made, a line each.
+    """
+
+    x: NDArray[np.float32]
+    notes: tuple[str, ...]
+
+
+def kind_of(column: pd.Series[Any]) -> Kind:
+    """Return what the values of ``column`` are; one of text whose every value is an ISO date holds dates."""
+    import pandas as pd
+
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return Kind.TEXT
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    if inferred == "string":
+        return Kind.DATE if _all_dates(column.dropna()) else Kind.TEXT
+    return _KINDS.get(inferred, Kind.OTHER)
+
+
+def column_errors(columns: pd.DataFrame) -> list[str]:
+    """Return which columns cannot become inputs, a line each."""
+    errors = []
+    for name in columns:
+        column, kind = columns[name], kind_of(columns[name])
+        if kind is Kind.OTHER:
+            found = type(column.dropna().iloc[0]).__name__
+            errors.append(
+                f"column {name!r} holds {found} values, which are no number, text, date or true/false; "
+                f"leave it out: --drop {name!r}"
+            )
+        elif kind is Kind.TEXT and column.nunique() > MOST_TEXTS:
+            errors.append(
+                f"column {name!r} is text with {column.nunique():,} distinct values (such as {_odd_one(column)!r}), "
+                f"and at most {MOST_TEXTS:,} can be told apart; leave it out: --drop {name!r}, or write numbers as "
+                "1234.5 and dates as 2024-03-01"
+            )
+        elif kind is Kind.NUMBER:
+            count = int((np.abs(numbers(column, kind)) > LARGEST).sum())
+            if count:
+                errors.append(f"column {name!r} holds {count} infinite value(s), or beyond 1e30; make them empty")
+    return errors
+
+
+def encode(columns: pd.DataFrame, train: NDArray[np.int64]) -> Inputs:
+    """Return the columns as inputs, everything that is learned for it from the ``train`` rows alone.
+
+    Numbers and dates (days since 1970) are imputed with the median and standardised, true/false becomes 1/0
+    and is imputed with the more frequent one, text becomes one input a value, missing being a value of its
+    own. A value that the training part does not have becomes zeros.
+
+    Args:
+        columns: N rows, without errors (``column_errors``).
+        train: which rows.
+    """
+    import pandas as pd
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    kinds = {name: kind_of(columns[name]) for name in columns}
+    values = {name: numbers(columns[name], kind) for name, kind in kinds.items()}
+    dropped = {name: why for name in kinds if (why := _useless(values[name][train], kinds[name]))}
+    of = {kind: [name for name in kinds if kinds[name] is kind and name not in dropped] for kind in Kind}
+    kept = [name for name in kinds if name not in dropped]
+    transformer = ColumnTransformer(
+        [
+            (
+                "scaled",
+                make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
+                of[Kind.NUMBER] + of[Kind.DATE],
+            ),
+            ("flags", SimpleImputer(strategy="most_frequent"), of[Kind.FLAG]),
+            ("text", OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32), of[Kind.TEXT]),
+        ],
+        sparse_threshold=0,
+    )
+    frame = pd.DataFrame({name: values[name] for name in kept}, index=range(len(columns)))
+    x = np.zeros((len(columns), 0), np.float32)
+    if kept:
+        transformer.fit(frame.iloc[train])
+        blocks = (frame.iloc[start : start + ROWS] for start in range(0, len(frame), ROWS))
+        x = np.concatenate([transformer.transform(block).astype(np.float32) for block in blocks])
+    return Inputs(x, _notes(columns[kept], kinds, dropped, inputs=x.shape[1]))
+
+
+def numbers(column: pd.Series[Any], kind: Kind) -> NDArray[Any]:
+    """Return the values as float64 with NaN where one is missing; text as objects, likewise."""
+    import pandas as pd
+
+    if kind is Kind.TEXT:
+        texts = np.array(column.astype(object).map(str), object)
+        texts[column.isna().to_numpy()] = np.nan
+        return texts
+    if kind is Kind.DATE:
+        days = _to_dates(column).to_numpy("datetime64[us]").astype(np.int64) / DAY_US
+        return np.where(column.isna().to_numpy(), np.nan, days)
+    if pd.api.types.is_timedelta64_dtype(column.dtype):
+        column = column.dt.total_seconds() / (DAY_US / 1e6)
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _useless(values: NDArray[Any], kind: Kind) -> str:
+    """Return why a column's training part has nothing to tell, or an empty string."""
+    import pandas as pd
+
+    distinct = pd.Series(values).nunique(dropna=kind is not Kind.TEXT)
+    if pd.isna(values).all():
+        return "no value in the training part"
+    return "" if distinct > 1 else "constant in the training part"
+
+
+def _notes(kept: pd.DataFrame, kinds: dict[Any, Kind], dropped: dict[Any, str], *, inputs: int) -> tuple[str, ...]:
+    counts = [f"{kind.value} {n}" for kind in Kind if (n := sum(kinds[name] is kind for name in kept))]
+    notes = [f"columns: {len(kept.columns)} ({', '.join(counts)}), as {inputs} inputs"]
+    for why in dict.fromkeys(dropped.values()):
+        notes.append(f"dropped, {why}: {shown([name for name in dropped if dropped[name] == why])}")
+    gaps = kept.isna().sum()
+    if gaps.any():
+        notes.append(f"missing values: {listed([f'{name!r} {n}' for name, n in gaps[gaps > 0].items()])}")
+    return tuple(notes)
+
+
+def _all_dates(texts: pd.Series[Any]) -> bool:
+    import pandas as pd
+
+    if not all(ISO_DATE.match(text) for text in texts.iloc[:SHOWN]):
+        return False
+    if not texts.str.match(ISO_DATE).all():
+        return False
+    return bool(pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce").notna().all())
+
+
+def _to_dates(column: pd.Series[Any]) -> pd.Series[Any]:
+    import pandas as pd
+
+    text = pd.api.types.infer_dtype(column, skipna=True) == "string"
+    dates = pd.to_datetime(column, utc=True, format="ISO8601" if text else None)
+    return dates.dt.tz_localize(None)
+
+
+def _odd_one(column: pd.Series[Any]) -> str:
+    """Return a value to show: where most are numbers, one that is none, which made the column text."""
+    import pandas as pd
+
+    values = column.dropna().astype(str)
+    numeric = pd.to_numeric(values, errors="coerce").notna()
+    return str(values[~numeric].iloc[0] if 0.5 < numeric.mean() < 1 else values.iloc[0])
+
+
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(("integer", "floating", "mixed-integer-float", "decimal", "timedelta64", "empty"), Kind.NUMBER),
+    "boolean": Kind.FLAG,
+    **dict.fromkeys(("datetime64", "datetime", "date"), Kind.DATE),
+}
+"""The kinds by what pandas calls the values of a column; ``empty`` is one in which all are missing."""

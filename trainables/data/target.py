@@ -1,0 +1,96 @@
+"""The target of a user's table: whether it is a class or a number, and its values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.columns import LARGEST, Kind, kind_of, numbers
+from trainables.data.parts import class_errors
+from trainables.errors import DataError
+from trainables.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_WHOLE = 20
+"""Distinct whole numbers up to which a target is taken for classes, unless the user says otherwise."""
+
+FEWEST_NUMBERS = 10
+"""Rows that a numeric target needs: two for validation, two for test."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is learned from a table.
+
+    Attributes:
+        y: [N] int64 class numbers, or the target in its own units, float64.
+        labels: what the classes are called; empty for a number.
+        note: how it was read, and how to have it read otherwise.
+    """
+
+    y: NDArray[Any]
+    labels: tuple[str, ...]
+    note: str
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it is a number."""
+        return not self.labels
+
+
+def read_target(column: pd.Series[Any], name: str, task: str) -> Target:
+    """Return the target in ``column``, which misses no value.
+
+    With ``task`` ``auto``, text, categories and true/false are classes, and so are whole numbers of which
+    there are at most ``MOST_WHOLE``; any other number is a number.
+
+    Raises:
+        DataError: it is neither, or unfit to learn from; a line each.
+    """
+    what, kind = f"--target {name!r}", kind_of(column)
+    if kind in (Kind.DATE, Kind.OTHER):
+        kept = "a date" if kind is Kind.DATE else f"{type(column.iloc[0]).__name__} values"
+        raise DataError(f"{what} holds {kept}; a target is a class (text, true/false, whole numbers) or a number")
+    if kind is Kind.TEXT:
+        if task == Task.REGRESSION:
+            raise DataError(f"{what} is text (such as {column.iloc[0]!r}); --task regression needs numbers")
+        return _classes(numbers(column, kind), what, _why(task, "text"))
+    values = numbers(column, kind)
+    endless = int((np.abs(values) > LARGEST).sum())
+    if endless:
+        raise DataError(f"{what} holds {endless} infinite value(s), or beyond 1e30; correct or empty them")
+    if kind is Kind.FLAG and task != Task.REGRESSION:
+        return _classes(values.astype(bool), what, _why(task, "true or false"))
+    distinct = len(np.unique(values))
+    whole = bool((values == np.round(values)).all())
+    if task == Task.CLASSIFICATION or (task == "auto" and whole and distinct <= MOST_WHOLE):
+        found = f"a whole number with {distinct} distinct values (up to {MOST_WHOLE} are taken as classes"
+        instead = "--task regression takes it as a number"
+        return _classes(values, what, _why(task, f"{found}; {instead})"), advice=f"; {instead}")
+    if distinct < 2:
+        raise DataError(f"{what} is {values[0]:g} in every row; there is nothing to learn")
+    if len(values) < FEWEST_NUMBERS:
+        raise DataError(f"{what}: {len(values)} rows are too few; at least {FEWEST_NUMBERS} are needed")
+    return Target(values, (), f"task: regression, {_why(task, f'a number with {distinct:,} distinct values')}")
+
+
+def _classes(values: NDArray[Any], what: str, why: str, *, advice: str = "") -> Target:
+    found, y = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
+    labels = tuple(_label(value) for value in found.tolist())
+    errors = class_errors(y, labels, what=what, advice=advice)
+    if errors:
+        raise DataError(errors)
+    return Target(y.astype(np.int64), labels, f"task: classification, {why}")
+
+
+def _label(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _why(task: str, found: str) -> str:
+    return f"the target is {found}" if task == "auto" else "as asked for"
