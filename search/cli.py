@@ -20,6 +20,7 @@ from search.paths import LEDGER_FILE, Paths
 from search.present import make_console, print_answer, print_studies, say
 from search.progress import make_view
 from search.report.answer import answer
+from search.report.kept import kept_on_disk
 from search.run import run, to_json
 from search.studies import registered
 from search.study import Study
@@ -71,7 +72,8 @@ def show(
         row = facts.study(name)
         study = Study.model_validate(row.declaration)
         found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
-        result = Result(found, _ending(facts, row), None, _seconds(facts, row), _seconds(facts, row), 0)
+        seconds, kept = _seconds(facts, row), kept_on_disk(paths.checkpoints, found.best)
+        result = Result(found, _ending(facts, row), None, seconds, seconds, 0, kept)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
     else:

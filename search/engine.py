@@ -20,6 +20,7 @@ from search.paths import Paths
 from search.progress import View
 from search.recorder import Recorder
 from search.report.answer import Answer, answer
+from search.report.kept import Kept, kept_on_disk
 from search.study import Study, differences, fits
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
@@ -42,6 +43,7 @@ class Result:
         wall_s: seconds of the search, imports left out.
         search_s: of these, from the first trial's start until MLflow had the last of it.
         exit_code: for the process.
+        kept: what of its checkpoints is on disk.
     """
 
     answer: Answer
@@ -50,6 +52,7 @@ class Result:
     wall_s: float
     search_s: float
     exit_code: int
+    kept: Kept
 
 
 def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: View) -> Result:
@@ -155,13 +158,15 @@ def _drive(
         if tracker is not None:
             view.say("sending the last of the runs to MLflow ...")
             untracked = tracker.finish()
+    found = answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id))
     return Result(
-        answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id)),
+        found,
         ending,
         untracked,
         time.monotonic() - started,
         recorder.progress.training_s,
         control.exit_code,
+        kept_on_disk(paths.checkpoints, found.best),
     )
 
 
@@ -199,6 +204,7 @@ def _search(
         recorder.replay(trials, epochs)
         view.say(resumed_text(trials, epochs))
     search = Search(study, splits, sampler, scheduler, recorder, control, paths.folder, row.facts, remember)
+    search.sweep(trials)
     try:
         _executor(study, view).run(search)
         if sampler.exhausted:

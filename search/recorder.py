@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from search.ledger import EpochRow, LedgerWriter, TrialRow
 from search.outcome import Outcome, TrialState
+from search.retention import Retention
 from search.study import Study
 from trainables.report import SECONDS, EpochReport
 
@@ -71,6 +72,9 @@ class Recorder:
 
     Args:
         watch: is shown the live counts at every tick.
+
+    Attributes:
+        retention: which trials keep their best model, by what was recorded so far.
     """
 
     def __init__(self, study: Study, writer: LedgerWriter, *, watch: Callable[[Progress], None] | None = None) -> None:
@@ -78,6 +82,7 @@ class Recorder:
         self._writer = writer
         self._watch = watch
         self._running: set[int] = set()
+        self.retention = Retention(study.objective, study.keep_checkpoints)
         self.progress = Progress(study.budget.trials, study.budget.max_epochs, study.budget.time_s)
 
     @property
@@ -89,7 +94,9 @@ class Recorder:
         """Take up the counts of earlier sessions."""
         self.progress.states.update(row.state for row in trials if not row.state.resumable)
         for row in epochs:
-            self._count(row.number, {**row.metrics, SECONDS: row.seconds})
+            self._count(row.number, row.epoch, {**row.metrics, SECONDS: row.seconds})
+        for trial in trials:
+            self.retention.ended(trial.number, trial.state)
 
     def started(self, proposal: Proposal) -> None:
         """Record that a trial begins, or goes on."""
@@ -121,12 +128,13 @@ class Recorder:
                 value=decision.value,
                 cutoff=decision.cutoff,
             )
-        self._count(number, {**report.metrics, SECONDS: report.seconds})
+        self._count(number, report.epoch, {**report.metrics, SECONDS: report.seconds})
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """Record how a trial ended."""
         self._writer.trial_ended(number, outcome)
         self._running.discard(number)
+        self.retention.ended(number, outcome.state)
         self.progress.states[TrialState.RUNNING] -= 1
         self.progress.states[outcome.state] += 1
 
@@ -144,8 +152,9 @@ class Recorder:
         """Write the batch now."""
         self._writer.flush()
 
-    def _count(self, number: int, metrics: Mapping[str, float]) -> None:
+    def _count(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         progress, value = self.progress, float(metrics[self._objective.metric])
+        self.retention.reported(number, epoch, value)
         progress.epochs += 1
         if not math.isfinite(value):
             return

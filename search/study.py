@@ -186,6 +186,7 @@ class Study(Frozen):
         space: what is searched.
         settings: what every trial shares: widths, batch size, patience ...
         presets: settings that fit a data set better, by its name; used when it is chosen.
+        keep_checkpoints: how many finished trials, the best ones, keep the model of their best epoch.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
         ledger: SQLAlchemy URL of the database, or None for an SQLite file in the study's folder.
     """
@@ -211,6 +212,7 @@ class Study(Frozen):
     tracking: Tracking = Tracking()
     ledger: str | None = None
     seed: int = Field(0, ge=0, lt=2**32)
+    keep_checkpoints: int = Field(3, ge=0)
     checkpoint_every_s: float = Field(30.0, ge=0)
 
     # Each check sits on the last of the fields it looks at, so that one wrong field hides no other error.
@@ -273,6 +275,11 @@ class Study(Frozen):
     def params_of(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """Return a trial's active parameters together with the settings that every trial shares."""
         return {**self.settings, **params}
+
+    @property
+    def remembered_by(self) -> tuple[str, str] | None:
+        """By which metric and mode a trial remembers its best model; None where none is kept."""
+        return (self.objective.metric, self.objective.mode) if self.keep_checkpoints else None
 
 
 def differences(before: Study, after: Study) -> list[str]:
@@ -347,6 +354,7 @@ FLAGS = {
     "executor": "--executor",
     "seed": "--seed",
     "checkpoint_every_s": "--checkpoint-every",
+    "keep_checkpoints": "--keep-checkpoints",
 }
 """The option that sets a field, so that a message names what the user typed."""
 

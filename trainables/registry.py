@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from trainables.config import MlpConfig
 from trainables.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from trainables.data import Splits
     from trainables.report import EpochReport
@@ -23,7 +24,7 @@ class Run(Protocol):
         """Train and validate one epoch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything a bitwise resume needs."""
+        """Return everything a bitwise resume needs; ``model`` is the part that the best epoch is kept of."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where ``state_dict`` was taken."""
@@ -52,6 +53,17 @@ class Trainable(Protocol):
         """Return a trial at epoch 0."""
 
 
+@runtime_checkable
+class Rebuilds(Protocol):
+    """What a trainable may offer besides: its models from what was kept of them."""
+
+    def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> Any:
+        """See ``Trainable.configure``."""
+
+    def rebuild(self, config: Any, state: Any) -> nn.Module:
+        """Return the model whose ``state_dict`` a run's state had as ``model``, on CPU."""
+
+
 class MlpTrainable:
     """The multilayer perceptron of ``trainables/loop.py``."""
 
@@ -74,6 +86,12 @@ class MlpTrainable:
         from trainables.loop import TrainingRun
 
         return TrainingRun(config, data, seed=seed, device=device)
+
+    def rebuild(self, config: MlpConfig, state: Mapping[str, torch.Tensor]) -> nn.Module:
+        """Return the model with the weights ``state``, on CPU."""
+        from trainables.models import rebuilt
+
+        return rebuilt(config, state)
 
 
 TRAINABLES: dict[str, Callable[[], Trainable]] = {"mlp": MlpTrainable}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +97,7 @@ class _Loop:
                 if done is not None:
                     self._handle(*done)
                     recorder.flush()
+                    self._search.tidy()
             else:
                 time.sleep(WAIT_S)  # every trial left waits for its time to be tried again
             recorder.tick()
@@ -107,10 +108,17 @@ class _Loop:
         if isinstance(result, WorkerLost):
             self._requeue(index, result)
             return
-        for note in result.notes:
-            self._search.recorder.event("checkpoint", note, level="warning")
+        self._note(result.notes)
         for number in sorted(result.events):
             self._tell(self._lanes[number], result.events[number])
+        # the models first, then the ledger: a trial that it calls ended is not trained again
+        kept = [n for n in self._workers[index].retire if self._search.recorder.retention.keeps(n)]
+        if kept:
+            self._note(self._pool.keep(index, kept))
+
+    def _note(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            self._search.recorder.event("checkpoint", note, level="warning")
 
     def _launch(self) -> bool:
         """Fill the free lanes and start an epoch on every idle worker; False when nothing is left."""
@@ -161,7 +169,14 @@ class _Loop:
         config = sampler.suggest(trial_id)
         if config == Searcher.FINISHED or not isinstance(config, Mapping):
             return None
-        seat = Seat(config["number"], config["params"], config["seed"], config["resumed"], config["epochs_before"])
+        seat = Seat(
+            config["number"],
+            config["params"],
+            config["seed"],
+            resume=config["resumed"],
+            epochs=config["epochs_before"],
+            best=config["best"],
+        )
         lane = Lane(trial_id, config["number"], seat, worker=-1, reported=config["epochs_before"])
         self._lanes[lane.number] = lane
         self._search.scheduler.on_trial_add(None, lane)
@@ -209,7 +224,8 @@ class _Loop:
         self._search.recorder.event("worker_lost", text, level="warning")
         for number in numbers:
             lane = self._lanes[number]
-            lane.seat = replace(lane.seat, resume=True)
+            best = self._search.recorder.retention.best(number)
+            lane.seat = replace(lane.seat, resume=True, epochs=lane.reported, best=best)
             if number == lost.at and self._give_up(lane, lost):
                 continue
             self._waiting.append(lane)
@@ -236,10 +252,11 @@ class _Loop:
     def _end_rest(self, reason: StopReason | None) -> None:
         """Keep what the running trials have, and record why they did not go on."""
         if self._lanes:
-            self._pool.save({i: sorted(w.seated) for i, w in enumerate(self._workers) if w.seated})
+            self._note(self._pool.save({i: sorted(w.seated) for i, w in enumerate(self._workers) if w.seated}))
         for number in sorted(self._lanes):
             self._search.recorder.ended(number, Outcome(reason or StopReason.DIED))
         self._search.recorder.flush()
+        self._search.tidy()
 
 
 def failure(error: BaseException) -> Outcome:
