@@ -10,7 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.harness import spread
@@ -65,8 +65,13 @@ class FreePool:
         """Never called."""
         raise AssertionError("never lost")
 
-    def save(self, numbers: Mapping[int, list[int]]) -> None:
+    def keep(self, index: int, numbers: Sequence[int]) -> list[str]:
         """Nothing to keep."""
+        return []
+
+    def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
+        """Nothing to keep."""
+        return []
 
 
 def search_s(sampler: str, trials: int, max_epochs: int) -> tuple[float, int]:

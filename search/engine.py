@@ -22,6 +22,7 @@ from search.progress import View
 from search.recorder import Recorder
 from search.report.answer import Answer, answer
 from search.report.examples import data_lines
+from search.report.kept import Kept, kept_on_disk
 from search.study import Study, differences, fits
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
@@ -47,6 +48,7 @@ class Result:
         wall_s: seconds of the search, imports left out.
         search_s: of these, from the first trial's start until MLflow had the last of it.
         exit_code: for the process.
+        kept: what of its checkpoints is on disk.
         data: what the ledger holds of the examples (``Splits.facts``); empty in ledgers that hold nothing.
     """
 
@@ -56,6 +58,7 @@ class Result:
     wall_s: float
     search_s: float
     exit_code: int
+    kept: Kept
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -166,13 +169,15 @@ def _drive(
         if tracker is not None:
             view.say("sending the last of the runs to MLflow ...")
             untracked = tracker.finish()
+    found = answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id))
     return Result(
-        answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id)),
+        found,
         ending,
         untracked,
         time.monotonic() - started,
         recorder.progress.training_s,
         control.exit_code,
+        kept_on_disk(paths.checkpoints, found.best),
         splits.facts(),
     )
 
@@ -215,6 +220,7 @@ class _Session:
 
         executor = _executor(self.study, view)
         search = self._prepared(self.study, trials, epochs, open_trials - tried)
+        search.sweep(trials)
         try:
             executor.run(replace(search, facts=row.facts, remember=remember))
             self._say_what_is_used_up(search)

@@ -76,6 +76,7 @@ class Options:
     address: str | None = None
     tracking: str | None = None
     checkpoint_every: float | None = None
+    keep_checkpoints: int | None = None
     ledger: str | None = None
     max_failures: int | None = None
     abort_after_failures: int | None = None
@@ -137,6 +138,7 @@ def resolve(options: Options) -> Study:
         "checkpoint_every_s": declared.checkpoint_every_s
         if options.checkpoint_every is None
         else options.checkpoint_every,
+        "keep_checkpoints": declared.keep_checkpoints if options.keep_checkpoints is None else options.keep_checkpoints,
     }
     study = _collect(lambda: validated(lambda: Study.model_validate({**declared.model_dump(), **changes})), errors)
     if study is None:

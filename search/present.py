@@ -18,7 +18,9 @@ from search.ledger import StudyRow
 from search.paths import Paths
 from search.report.answer import Answer, Entry
 from search.report.examples import data_lines
+from search.report.kept import Kept
 from search.resources import Capacity
+from search.retention import FINISHED
 from search.study import Study
 from spaces import Space
 from trainables.data import Splits
@@ -75,6 +77,8 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
         say(console, f"interrupted  go on with: python -m search resume {study.name} --home {home}")
     for message, count in found.failures.items():
         say(console, f"failed     {count} x {message}")
+    for line in kept_lines(found, result.kept):
+        say(console, line)
     say(console, f"ledger     {paths.ledger}")
     for line in tracking_lines(study, paths, result.untracked):
         say(console, line)
@@ -168,6 +172,20 @@ def epochs_text(found: Answer, study: Study) -> str:
     total = found.epochs_trained + found.epochs_saved
     share = f" of {total} ({found.epochs_saved / total:.0%})" if total else ""
     return f"epochs     {found.epochs_trained} trained; {stopped} saved {found.epochs_saved}{share}"
+
+
+def kept_lines(found: Answer, kept: Kept) -> list[str]:
+    """Return what of the checkpoints is on disk, and where the best model is."""
+    if not kept.checkpoints:
+        return ["models     none kept"]
+    what = "checkpoint" if kept.checkpoints == 1 else "checkpoints"
+    lines = [f"models     {kept.checkpoints} {what} kept, {kept.size_mb:.2f} MB"]
+    if found.best is not None and kept.best_model is None:
+        lines.append(f"           the best model is not among them (trial {found.best.trial}, {found.best.state})")
+    elif found.best is not None:
+        so_far = "" if found.best.state in FINISHED else "; as of the trial's last checkpoint"
+        lines.append(f"best model {kept.best_model}{so_far}")
+    return lines
 
 
 def tracking_lines(study: Study, paths: Paths, untracked: str | None) -> list[str]:

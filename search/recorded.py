@@ -7,6 +7,7 @@ from search.errors import RunError, UsageError
 from search.ledger import Ledger, StudyRow
 from search.paths import LEDGER_FILE, Paths
 from search.report.answer import answer
+from search.report.kept import kept_on_disk
 from search.study import Study, validated
 from spaces import nearest
 
@@ -54,8 +55,8 @@ def recorded_result(paths: Paths) -> tuple[Study, Result]:
         row = facts.study(paths.name)
         study = recorded_study(row)
         found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
-        seconds = _seconds(facts, row)
-        return study, Result(found, _ending(facts, row), None, seconds, seconds, 0, row.facts.get(DATA, {}))
+        seconds, kept = _seconds(facts, row), kept_on_disk(paths.checkpoints, found.best)
+        return study, Result(found, _ending(facts, row), None, seconds, seconds, 0, kept, row.facts.get(DATA, {}))
 
 
 def _ending(ledger: Ledger, row: StudyRow) -> str:

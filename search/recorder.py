@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from search.alone import TRIED_ALONE, tried_text
 from search.ledger import EpochRow, LedgerWriter, TrialRow
 from search.outcome import Outcome, StopReason, TrialState
+from search.retention import Retention
 from search.study import Study
 from trainables.report import SECONDS, EpochReport
 
@@ -75,6 +76,7 @@ class Recorder:
 
     Attributes:
         alone: whether each trial has the device for itself, because it ran out of memory among others.
+        retention: which trials keep their best model, by what was recorded so far.
     """
 
     def __init__(self, study: Study, writer: LedgerWriter, *, watch: Callable[[Progress], None] | None = None) -> None:
@@ -84,6 +86,7 @@ class Recorder:
         self._running: set[int] = set()
         self._out_of_memory: set[int] = set()
         self.alone = False
+        self.retention = Retention(study.objective, study.keep_checkpoints)
         self.progress = Progress(study.budget.trials, study.budget.max_epochs, study.budget.time_s)
 
     @property
@@ -102,7 +105,10 @@ class Recorder:
         ran_out = StopReason.OUT_OF_MEMORY.value
         self._out_of_memory.update(row.number for row in trials if row.stop_reason == ran_out)
         for row in epochs:
-            self._count(row.number, {**row.metrics, SECONDS: row.seconds})
+            self._count(row.number, row.epoch, {**row.metrics, SECONDS: row.seconds})
+        for trial in trials:
+            if trial.stop_reason != ran_out:  # it may go on alone
+                self.retention.ended(trial.number, trial.state)
 
     def started(self, proposal: Proposal) -> None:
         """Record that a trial begins, or goes on."""
@@ -139,7 +145,7 @@ class Recorder:
                 value=decision.value,
                 cutoff=decision.cutoff,
             )
-        self._count(number, {**report.metrics, SECONDS: report.seconds})
+        self._count(number, report.epoch, {**report.metrics, SECONDS: report.seconds})
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """Record how a trial ended."""
@@ -149,6 +155,8 @@ class Recorder:
                 outcome = replace(outcome, message=f"{outcome.message}; it was alone on the device")
         self._writer.trial_ended(number, outcome)
         self._running.discard(number)
+        if self.alone or outcome.reason is not StopReason.OUT_OF_MEMORY:
+            self.retention.ended(number, outcome.state)
         self.progress.states[TrialState.RUNNING] -= 1
         self.progress.states[outcome.state] += 1
 
@@ -166,8 +174,9 @@ class Recorder:
         """Write the batch now."""
         self._writer.flush()
 
-    def _count(self, number: int, metrics: Mapping[str, float]) -> None:
+    def _count(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         progress, value = self.progress, float(metrics[self._objective.metric])
+        self.retention.reported(number, epoch, value)
         progress.epochs += 1
         if not math.isfinite(value):
             return

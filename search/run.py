@@ -85,6 +85,9 @@ def run(
         str | None, typer.Option(help="MLflow URI, or `offline`. [default: sqlite in the home]")
     ] = None,
     checkpoint_every: Annotated[float | None, typer.Option(help="Seconds between checkpoints.")] = None,
+    keep_checkpoints: Annotated[
+        int | None, typer.Option(help="How many finished trials keep their best model; 0 keeps none. [default: 3]")
+    ] = None,
     ledger: Annotated[
         str | None, typer.Option(help="Database: postgresql+psycopg://USER@HOST/NAME. [default: SQLite in the home]")
     ] = None,
@@ -141,6 +144,7 @@ def run(
             address=address,
             tracking=tracking,
             checkpoint_every=checkpoint_every,
+            keep_checkpoints=keep_checkpoints,
             ledger=ledger,
             max_failures=max_failures,
             abort_after_failures=abort_after_failures,
@@ -176,6 +180,7 @@ def to_json(study: Study, result: Result, paths: Paths) -> dict[str, object]:
         "wall_s": result.wall_s,
         "search_s": result.search_s,
         "ledger": str(paths.ledger),
+        "checkpoints": result.kept.to_dict(),
         "tracking_uri": (study.tracking.uri or paths.mlflow_uri) if study.tracking.enabled else None,
         "untracked": result.untracked,
     }

@@ -20,7 +20,7 @@ from search.ledger import TrialRow
 from search.outcome import OPTUNA_STATE, TrialState
 from search.scheduler import RecordingScheduler
 from search.shares import Share, Shares
-from search.study import Study, fits
+from search.study import Objective, Study, fits
 from spaces import Point, Space, Value, hash_params
 from trainables.derive import derive
 from trainables.report import EPOCH, STOP
@@ -58,6 +58,14 @@ class Proposal:
     values: dict[int, float] = field(default_factory=dict)
     epochs: int = 0
     resumed: bool = False
+
+    def best_epoch(self, objective: Objective) -> tuple[int, float] | None:
+        """Return the epoch at which the trial was best so far, the first of equals, and the value."""
+        if not self.values:
+            return None
+        pick = min if objective.mode == "min" else max
+        epoch = pick(sorted(self.values), key=self.values.__getitem__)
+        return epoch, self.values[epoch]
 
     @property
     def sampler_attrs(self) -> dict[str, Any]:
@@ -137,6 +145,7 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
             "max_epochs": self._study.budget.max_epochs,
             "checkpoint_every_s": self._study.checkpoint_every_s,
             "epochs_before": proposal.epochs,
+            "best": proposal.best_epoch(self._study.objective),
             "resumed": proposal.resumed,
         }
 

@@ -217,6 +217,7 @@ class Study(Frozen):
         balanced: a categorical parameter each of whose choices gets as many trials as any other.
         refits: splits on which the best configuration of each choice of ``balanced`` is trained anew after
             the search, so that the choices can be compared; 0 for none.
+        keep_checkpoints: how many finished trials, the best ones, keep the model of their best epoch.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
         ledger: SQLAlchemy URL of the database, or None for an SQLite file in the study's folder.
     """
@@ -246,6 +247,7 @@ class Study(Frozen):
     balanced: str | None = None
     refits: int = Field(0, ge=0)
     seed: int = Field(0, ge=0, lt=2**32)
+    keep_checkpoints: int = Field(3, ge=0)
     checkpoint_every_s: float = Field(30.0, ge=0)
 
     # Each check sits on the last of the fields it looks at, so that one wrong field hides no other error.
@@ -359,6 +361,11 @@ class Study(Frozen):
         """Return a trial's active parameters together with the settings that every trial shares."""
         return {**self.settings, **params}
 
+    @property
+    def remembered_by(self) -> tuple[str, str] | None:
+        """By which metric and mode a trial remembers its best model; None where none is kept."""
+        return (self.objective.metric, self.objective.mode) if self.keep_checkpoints else None
+
 
 def differences(before: Study, after: Study) -> list[str]:
     """Return what changed between two declarations, a line each: ``budget.trials: 64 -> 96``."""
@@ -439,6 +446,7 @@ FLAGS = {
     "data.source": "--data",
     "data.task": "--task",
     "data.image_size": "--image-size",
+    "keep_checkpoints": "--keep-checkpoints",
 }
 """The option that sets a field, so that a message names what the user typed."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -75,6 +76,14 @@ class Mlp(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits  # [B, ...] -> [B, C]."""
         return self.layers(x.flatten(1))  # type: ignore[no-any-return]
+
+
+def rebuilt(config: MlpConfig, state: Mapping[str, torch.Tensor]) -> Mlp:
+    """Return the model of ``config`` with the weights ``state``, on CPU; their shapes say D and C."""
+    matrices = [tensor for tensor in state.values() if tensor.ndim == 2]
+    model = Mlp(config, matrices[0].shape[1], len(matrices[-1]), seed=0, device=torch.device("cpu"))
+    model.load_state_dict(dict(state))
+    return model
 
 
 def initialise(model: nn.Module, rng: torch.Generator) -> None:

@@ -12,6 +12,7 @@ from trainables.metrics import METRICS
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from trainables.data import Splits
     from trainables.report import EpochReport
@@ -24,7 +25,7 @@ class Run(Protocol):
         """Train and validate one epoch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything a bitwise resume needs."""
+        """Return everything a bitwise resume needs; ``model`` is the part that the best epoch is kept of."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where ``state_dict`` was taken."""
@@ -69,6 +70,17 @@ class Choosy(Protocol):
         """Return why a trial of ``config`` cannot train on ``splits``, a line each; empty if it can."""
 
 
+@runtime_checkable
+class Rebuilds(Protocol):
+    """What a trainable may offer besides: its models from what was kept of them."""
+
+    def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> Any:
+        """See ``Trainable.configure``."""
+
+    def rebuild(self, config: Any, state: Any) -> nn.Module:
+        """Return the model whose ``state_dict`` a run's state had as ``model``, on CPU."""
+
+
 class MlpTrainable:
     """The multilayer perceptron of ``trainables/loop.py``."""
 
@@ -107,6 +119,12 @@ class MlpTrainable:
         from trainables.loop import TrainingRun
 
         return TrainingRun(config, data, seed=seed, device=device)
+
+    def rebuild(self, config: MlpConfig, state: Mapping[str, torch.Tensor]) -> nn.Module:
+        """Return the model with the weights ``state``, on CPU."""
+        from trainables.models import rebuilt
+
+        return rebuilt(config, state)
 
 
 TRAINABLES: dict[str, Callable[[], Trainable]] = {"mlp": MlpTrainable}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import ray
 from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
+from trainables.best import BestModels, trial_facts, weights_of
 from trainables.checkpoint_store import CheckpointStore, damage_notes
 from trainables.errors import is_out_of_memory
 from trainables.registry import Run, find_trainable
@@ -31,18 +33,26 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
     """Steps a run an epoch at a time.
 
     The config of a trial holds ``trainable``, ``number``, ``params`` (active parameters and settings),
-    ``seed``, ``max_epochs``, ``checkpoint_every_s`` and ``resumed`` (whether it began in an earlier
-    session). A GPU is used where Ray assigned one (or a fraction) and the machine has it.
+    ``seed``, ``max_epochs``, ``checkpoint_every_s`` and, where it goes on from an earlier session or
+    actor, ``resumed``, ``epochs_before`` (how many the ledger has) and ``best`` (epoch and value of the
+    best of these). A GPU is used where Ray assigned one (or a fraction) and the machine has it.
 
     A trial that raises ends itself with the reason ``error`` (``out_of_memory``): the fault is the
     trial's own, and Ray, which would try again, is left to deal with actors and nodes that die.
     """
 
-    def setup(self, config: dict[str, Any], splits: Splits | None = None, checkpoints: str = "") -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        splits: Splits | None = None,
+        checkpoints: str = "",
+        remembered_by: tuple[str, str] | None = None,
+    ) -> None:
         """Import torch, put the data on the device and start the first trial."""
         import torch
 
         self._saved_at = 0.0
+        self._number = -1
         self._notes: list[str] = []
         assert splits is not None, "bound with tune.with_parameters"
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
@@ -51,6 +61,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         self._data_by_trainable: dict[str, Any] = {}
         self._splits = splits
         self._store = CheckpointStore(Path(checkpoints))
+        self._best = BestModels(self._store, remembered_by)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -64,6 +75,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             return self._broken
         try:
             report = self._run.step()
+            self._best.heard(self._number, report, partial(weights_of, self._run))
         except Exception as error:
             return failed_result(error)
         result: dict[str, Any] = {**to_result(report), DONE: report.stop is not None, NOTES: self._notes}
@@ -78,16 +90,21 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
 
         One copy in one format: a resume, the other executor and Ray's own recovery all read it.
         """
+        self._notes += self._best.write(self._number)
         path = self._store.save(self._number, self._run.state_dict())
         (Path(checkpoint_dir) / POINTER).write_text(str(path))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
-        """Continue from the newest whole state in the study's store."""
-        self._continue()
+        """Do nothing: the trial's config says that it goes on, so it has continued from the study's store."""
 
-    def _continue(self) -> None:
-        state, damaged = self._store.latest(self._number)
+    def keep_best(self, number: int) -> list[str]:
+        """Write the best model of trial ``number``, which has just ended here; see ``BestModels.keep``."""
+        return self._best.keep(number)
+
+    def _continue(self, config: dict[str, Any], facts: dict[str, Any]) -> None:
+        state, damaged = self._store.latest(self._number, at_most=config["epochs_before"])
         self._notes += damage_notes(self._number, state, damaged)
+        self._notes += self._best.begin(self._number, facts, known=config["best"])
         if state is not None:
             self._run.load_state_dict(state)
 
@@ -95,13 +112,14 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         self.__dict__.pop("_run", None)  # its memory is for the next
         self._broken: dict[str, Any] | None = None
         self._notes = []
+        self._best.forget(self._number)
         try:
             self._start(config)
         except Exception as error:
             self._broken = failed_result(error)
 
     def _start(self, config: dict[str, Any]) -> None:
-        self._number: int = config["number"]
+        self._number = config["number"]
         name = config["trainable"]
         trainable = find_trainable(name)
         if name not in self._data_by_trainable:
@@ -110,8 +128,17 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         self._run: Run = trainable.start(
             validated, self._data_by_trainable[name], seed=config["seed"], device=self._device
         )
+        facts = trial_facts(
+            self._number,
+            trainable=name,
+            params=config["params"],
+            max_epochs=config["max_epochs"],
+            seed=config["seed"],
+        )
         if config["resumed"]:
-            self._continue()
+            self._continue(config, facts)
+        else:
+            self._best.begin(self._number, facts)
         self._checkpoint_every_s: float = config["checkpoint_every_s"]
         self._saved_at = time.monotonic()
 

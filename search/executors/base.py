@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from search.control import Control
+from search.ledger import TrialRow
 from search.outcome import TrialState
+from search.paths import CHECKPOINTS
 from search.recorder import Recorder
 from search.sampler import OptunaSampler
 from search.scheduler import RecordingScheduler
 from search.study import Study
+from trainables.checkpoint_store import CheckpointStore
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -37,6 +40,27 @@ class Search:
     folder: Path
     facts: Mapping[str, Any] = field(default_factory=dict)
     remember: Callable[[str, Any], None] = lambda name, value: None
+
+    @property
+    def checkpoints(self) -> CheckpointStore:
+        """What its trials left on disk."""
+        return CheckpointStore(self.folder / CHECKPOINTS)
+
+    def sweep(self, trials: Sequence[TrialRow]) -> None:
+        """Remove what earlier sessions of the study left behind and no trial needs."""
+        retention = self.recorder.retention
+        retention.take_settled()
+        going_on = {row.number for row in trials if row.state.resumable}
+        self.checkpoints.sweep(going_on=going_on, kept=retention.kept)
+
+    def tidy(self) -> None:
+        """Remove what the trials that have ended need no more; the ledger says first that they have."""
+        store, retention = self.checkpoints, self.recorder.retention
+        settled = [number for number in retention.take_settled() if store.holds(number)]
+        if settled:
+            self.recorder.flush()
+        for number in settled:
+            store.settle(number, keep_best=retention.keeps(number))
 
     def abort_if_poisoned(self) -> None:
         """Ask for an end where more trials failed than the study allows."""

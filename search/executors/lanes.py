@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,7 @@ class _Loop:
                 if done is not None:
                     self._handle(*done)
                     recorder.flush()
+                    self._search.tidy()
             else:
                 time.sleep(WAIT_S)  # every trial left waits for its time to be tried again
             recorder.tick()
@@ -109,13 +110,20 @@ class _Loop:
         if isinstance(result, WorkerLost):
             self._requeue(index, result)
             return
-        for note in result.notes:
-            self._search.recorder.event("checkpoint", note, level="warning")
+        self._note(result.notes)
         crowded = [n for n, e in result.events.items() if e.shared and is_out_of_memory(e.error)]
         if crowded:
             self._halve(index, sorted(crowded), failure(result.events[crowded[0]].error).message)
         for number in sorted(result.events.keys() - crowded):
             self._tell(self._lanes[number], result.events[number])
+        # the models first, then the ledger: a trial that it calls ended is not trained again
+        kept = [n for n in self._workers[index].retire if self._search.recorder.retention.keeps(n)]
+        if kept:
+            self._note(self._pool.keep(index, kept))
+
+    def _note(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            self._search.recorder.event("checkpoint", note, level="warning")
 
     def _launch(self) -> bool:
         """Fill the free lanes and start an epoch on every idle worker; False when nothing is left."""
@@ -166,7 +174,14 @@ class _Loop:
         config = sampler.suggest(trial_id)
         if config == Searcher.FINISHED or not isinstance(config, Mapping):
             return None
-        seat = Seat(config["number"], config["params"], config["seed"], config["resumed"], config["epochs_before"])
+        seat = Seat(
+            config["number"],
+            config["params"],
+            config["seed"],
+            resume=config["resumed"],
+            epochs=config["epochs_before"],
+            best=config["best"],
+        )
         lane = Lane(trial_id, config["number"], seat, worker=-1, reported=config["epochs_before"])
         self._lanes[lane.number] = lane
         self._search.scheduler.on_trial_add(None, lane)
@@ -226,7 +241,8 @@ class _Loop:
 
     def _queue(self, lane: Lane) -> None:
         """Put a trial back, to be continued from its last checkpoint, or begun again where it has none."""
-        lane.seat = replace(lane.seat, resume=True)
+        best = self._search.recorder.retention.best(lane.number)
+        lane.seat = replace(lane.seat, resume=True, epochs=lane.reported, best=best)
         self._waiting.append(lane)
 
     def _halve(self, index: int, numbers: list[int], why: str) -> None:
@@ -267,10 +283,11 @@ class _Loop:
     def _end_rest(self, reason: StopReason | None) -> None:
         """Keep what the running trials have, and record why they did not go on."""
         if self._lanes:
-            self._pool.save({i: sorted(w.seated) for i, w in enumerate(self._workers) if w.seated})
+            self._note(self._pool.save({i: sorted(w.seated) for i, w in enumerate(self._workers) if w.seated}))
         for number in sorted(self._lanes):
             self._search.recorder.ended(number, Outcome(reason or StopReason.DIED))
         self._search.recorder.flush()
+        self._search.tidy()
 
 
 def failure(error: BaseException | None) -> Outcome:

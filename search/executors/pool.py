@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from search.executors.base import Search
 from search.paths import CHECKPOINTS
 from search.study import Study
+from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore, damage_notes
 from trainables.registry import Run, Trainable, find_trainable
 
@@ -36,6 +38,7 @@ class Seat:
         resume: continue from the newest whole checkpoint, if there is one.
         epochs: how many are in the ledger already. Those that the checkpoint lacks are trained again
             before anything new is, so that all trials stand where the ledger saw them.
+        best: the best of these epochs and its value, if any.
     """
 
     number: int
@@ -43,6 +46,7 @@ class Seat:
     seed: int
     resume: bool = False
     epochs: int = 0
+    best: tuple[int, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,14 @@ class WorkerPool(Protocol):
     def replace(self, index: int) -> None:
         """Start a worker in the place of one that was lost."""
 
-    def save(self, numbers: Mapping[int, list[int]]) -> None:
-        """Write checkpoints of the seated trials of each worker, which must be idle."""
+    def keep(self, index: int, numbers: Sequence[int]) -> list[str]:
+        """Write the best models of trials that have just ended on a worker, which must be idle.
+
+        What could not be written is in the lines returned.
+        """
+
+    def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
+        """Write checkpoints of the seated trials of each worker, which must be idle; return as ``keep``."""
 
 
 class LaneHost:
@@ -137,6 +147,7 @@ class LaneHost:
         self._study = study
         self._trainable: Trainable = find_trainable(study.trainable)
         self._store = CheckpointStore(checkpoints)
+        self._best = BestModels(self._store, study.remembered_by)
         self._marker = marker
         self._seating = -1
         self._saved_at = time.monotonic()
@@ -164,6 +175,7 @@ class LaneHost:
         notes: list[str] = []
         for number in orders.retire:
             self._retire(number)
+            self._best.forget(number)
         if orders.compact is not None:
             self._worker.compact(orders.compact)
         failed: dict[int, LaneEvent] = {}
@@ -173,9 +185,9 @@ class LaneHost:
         for seat in orders.seat:
             if seat.number not in self._seated and seat.number not in failed:
                 self._seat(seat, notes, failed)
-        events = self._worker.advance()
+        events = self._train()
         if time.monotonic() - self._saved_at >= self._study.checkpoint_every_s:
-            self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
+            notes += self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
         return Advance(events | failed, tuple(notes))
 
     def close(self) -> None:
@@ -183,11 +195,29 @@ class LaneHost:
         self._worker.close()
         del self._worker
 
-    def save(self, numbers: Iterable[int]) -> None:
-        """Write a checkpoint of each of the seated trials ``numbers``."""
+    def save(self, numbers: Iterable[int]) -> list[str]:
+        """Write a checkpoint of each of the seated trials ``numbers``; return what the ledger should know."""
+        notes: list[str] = []
         for number in numbers:
+            notes += self._best.write(number)
             self._store.save(number, self._worker.state_dict(number))
         self._saved_at = time.monotonic()
+        return notes
+
+    def keep(self, numbers: Sequence[int]) -> list[str]:
+        """Write the best models of trials that ended and were not retired yet; return as ``save``."""
+        return [note for number in numbers for note in self._best.keep(number)]
+
+    def _train(self) -> dict[int, LaneEvent]:
+        """Train an epoch, and remember the models of those for which it was the best."""
+        events = self._worker.advance()
+        for number, event in events.items():
+            if event.report is not None:
+                try:
+                    self._best.heard(number, event.report, partial(self._worker.weights, number))
+                except Exception as error:  # its own state, which its own code may fail to say
+                    events[number] = replace(event, report=None, error=error)
+        return events
 
     def _retire(self, number: int) -> None:
         """Free the lane of a trial, if it has one."""
@@ -202,9 +232,8 @@ class LaneHost:
         from trainables.lanes import raised
 
         try:
-            if state is None and seat.resume:
-                state, damaged = self._store.latest(seat.number)
-                notes += damage_notes(seat.number, state, damaged)
+            if state is None:
+                state = self._take_up(seat, notes)
             config = self._trainable.configure(seat.params, max_epochs=self._study.budget.max_epochs)
             self._seating = seat.number
             self._worker.seat(seat.number, config, seed=seat.seed, state=state)
@@ -213,6 +242,23 @@ class LaneHost:
             return 0
         self._seated.add(seat.number)
         return int(state["epoch"]) if state else 0
+
+    def _take_up(self, seat: Seat, notes: list[str]) -> dict[str, Any] | None:
+        """Return the state that a trial begins from, None for epoch 0; its best model is taken up too."""
+        facts = trial_facts(
+            seat.number,
+            trainable=self._study.trainable,
+            params=seat.params,
+            max_epochs=self._study.budget.max_epochs,
+            seed=seat.seed,
+        )
+        if not seat.resume:
+            self._best.begin(seat.number, facts)
+            return None
+        state, damaged = self._store.latest(seat.number, at_most=seat.epochs)
+        notes += damage_notes(seat.number, state, damaged)
+        notes += self._best.begin(seat.number, facts, known=seat.best)
+        return state
 
     def _start(self, config: Any, data: Any, *, seed: int, device: torch.device) -> Run:
         """Start a looped trial; each of its steps says first whose it is."""
@@ -230,7 +276,7 @@ class LaneHost:
             for number in [n for n, epochs in behind.items() if epochs <= 0 and n in self._seated]:
                 states[number] = self._worker.state_dict(number)
                 self._retire(number)
-            for number, event in (self._worker.advance() if self._seated else {}).items():
+            for number, event in (self._train() if self._seated else {}).items():
                 if event.error is not None:
                     failed[number] = event
                     self._retire(number)
@@ -279,9 +325,13 @@ class LocalPool:
         """Never called: this worker dies with the driver."""
         raise AssertionError("the driver's own worker cannot be lost")
 
-    def save(self, numbers: Mapping[int, list[int]]) -> None:
+    def keep(self, index: int, numbers: Sequence[int]) -> list[str]:
+        """Write the best models of trials that have just ended."""
+        return self._host.keep(numbers)
+
+    def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
         """Write checkpoints of the seated trials."""
-        self._host.save(numbers.get(0, []))
+        return self._host.save(numbers.get(0, []))
 
     def close(self) -> None:
         """End the worker's threads and let go of its memory."""

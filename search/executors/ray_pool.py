@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +71,17 @@ class RayPool:
         """Start another actor; Ray places it where there is room, at once or when a node comes up."""
         self._actors[index] = self._start(index)
 
-    def save(self, numbers: Mapping[int, list[int]]) -> None:
+    def keep(self, index: int, numbers: Sequence[int]) -> list[str]:
+        """Write the best models of trials that have just ended."""
+        try:
+            return list(ray.get(self._actors[index].keep.remote(list(numbers))))
+        except RayActorError:  # the next orders to it find that out too
+            return [f"trial {n}: its worker died before its best model was written" for n in numbers]
+
+    def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
         """Write checkpoints of the seated trials of each worker."""
-        ray.get([self._actors[index].save.remote(list(n)) for index, n in numbers.items()])
+        written = ray.get([self._actors[index].save.remote(list(n)) for index, n in numbers.items()])
+        return [note for notes in written for note in notes]
 
     def close(self) -> None:
         """End the actors."""

@@ -20,11 +20,11 @@ import ray.tune.tune as tune_module
 from ray import tune
 from ray._private import ray_constants, services
 from ray.air.execution._internal import RayActorManager
-from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError, RayTaskError
+from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune import Callback, Stopper
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
-from ray.tune.result import DONE, SHOULD_CHECKPOINT
+from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.search import ConcurrencyLimiter
 
 from search.errors import RunError
@@ -52,6 +52,9 @@ QUIET = {
 
 STOP_GRACE_S = 4.0
 """How long a stop waits for the epochs in flight; with the checkpoints this stays within 5 s."""
+
+KEEP_S = 60.0
+"""How long an actor may take to write the best model of a trial; where it has died, Ray says so earlier."""
 
 RESIZE_S = 2.0
 """How often a cluster is asked what it has."""
@@ -132,7 +135,12 @@ class TuneExecutor:
             limiter = ConcurrencyLimiter(search.sampler, max_concurrent=at_once(capacity, resources))
             bridge = _Bridge(search, limiter)
             tune.run(
-                tune.with_parameters(TuneTrainable, splits=search.splits, checkpoints=str(search.folder / CHECKPOINTS)),
+                tune.with_parameters(
+                    TuneTrainable,
+                    splits=search.splits,
+                    checkpoints=str(search.folder / CHECKPOINTS),
+                    remembered_by=search.study.remembered_by,
+                ),
                 name="tune",
                 storage_path=str(search.folder / "ray"),
                 search_alg=limiter,
@@ -184,6 +192,7 @@ class _Bridge(Callback):  # type: ignore[misc]
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         try:
             self._search.recorder.tick()
+            self._search.tidy()
             self._end_hung(trials)
             self._resize()
         except RunError as error:  # raised again by ``finish``, after Tune has let go of its actors
@@ -199,6 +208,10 @@ class _Bridge(Callback):  # type: ignore[misc]
         number = trial.config["number"]
         text = f"trial {number}: its actor was lost ({_first_line(trial.temporary_state.error)}); it is started again"
         self._search.recorder.event("actor_lost", text, level="warning")
+        # what the next actor starts from is what the ledger has, as after a resume
+        trial.config["resumed"] = True
+        trial.config["epochs_before"] = self._reported.get(number, trial.config["epochs_before"])
+        trial.config["best"] = self._search.recorder.retention.best(number)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -209,7 +222,7 @@ class _Bridge(Callback):  # type: ignore[misc]
             self._search.recorder.event("checkpoint", note, level="warning")
         if EPOCH not in result:
             return  # it raised; ``on_trial_complete`` has the rest
-        if self.stopping and not result[DONE]:
+        if self.stopping and result[STOP] is None:  # Tune has already marked it as done: it is being stopped
             result[SHOULD_CHECKPOINT] = True
         decision = self._search.scheduler.take_decision(number)
         if result[EPOCH] > self._reported.get(number, trial.config["epochs_before"]):
@@ -227,8 +240,24 @@ class _Bridge(Callback):  # type: ignore[misc]
 
     def _end(self, trial: Trial, outcome: Outcome) -> None:
         self._heard.pop(trial.trial_id, None)
-        self._search.recorder.ended(trial.config["number"], outcome)
+        number = trial.config["number"]
+        self._search.recorder.ended(number, outcome)
+        if self._search.recorder.retention.keeps(number):
+            self._keep_best(trial)
         self._search.abort_if_poisoned()
+
+    def _keep_best(self, trial: Trial) -> None:
+        """Have a trial that has just ended write its best model, before the ledger calls it ended.
+
+        Its actor idles now, and gets the next trial when this returns.
+        """
+        number, actor = trial.config["number"], trial.temporary_state.ray_actor
+        try:
+            notes = ray.get(actor.keep_best.remote(number), timeout=KEEP_S)
+        except RayError as error:
+            notes = [f"trial {number}: its best model was not written: {_first_line(error)}"]
+        for note in notes:
+            self._search.recorder.event("checkpoint", note, level="warning")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         number = trial.config["number"]
@@ -270,6 +299,7 @@ class _Bridge(Callback):  # type: ignore[misc]
         for number in sorted(recorder.running):
             recorder.ended(number, Outcome(reason or StopReason.DIED))
         recorder.flush()
+        self._search.tidy()
 
 
 class _ControlStopper(Stopper):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -61,7 +62,7 @@ def by_choice(
     """
     records = trials.to_dict("records")
     values = dict(zip(board["number"], board["value"], strict=True))
-    trained = {int(number): int(n) for number, n in epochs["number"].value_counts().items()}
+    trained = Counter(int(number) for number in epochs["number"])
     found = {}
     for name, choices in _categories(study).items():
         having = [r for r in records if name in r["params"]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -107,7 +109,7 @@ class LaneTrial:
         numbers = list(range(len(self._names.parameters)))
         return {
             "epoch": self.epoch,
-            "model": self._model_state(),
+            "model": self.weights()(),
             "optimizer": {
                 "state": self._moments(),
                 "param_groups": [{**settings, "params": numbers}],
@@ -117,6 +119,15 @@ class LaneTrial:
             "shuffle": self.shuffle.get_state(),
             "dropout": [stream.get_state() for stream in self.streams],
         }
+
+    def weights(self) -> Callable[[], dict[str, torch.Tensor]]:
+        """Return what makes the model's state as it is now.
+
+        Called after most epochs of most trials, so it copies two rows and builds nothing.
+        """
+        return partial(
+            _model_state, self._names, self.bank.params.clone(), self.bank.statistics.clone(), steps=self.steps
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where a lane's or a loop's state was taken.
@@ -156,14 +167,6 @@ class LaneTrial:
             pair.of(self.bank.statistics)[1].fill_(1)
         self.bank.params.copy_(drawn)
 
-    def _model_state(self) -> dict[str, torch.Tensor]:
-        found = {name: slot.of(self.bank.params).clone() for name, slot in self._names.parameters.items()}
-        for name, slot in self._names.statistics.items():
-            found[name] = slot.of(self.bank.statistics).clone()
-        for name in self._names.counters:
-            found[name] = torch.tensor(self.steps, device=self.bank.params.device)
-        return {name: found[name] for name in self._names.order}
-
     def _moments(self) -> dict[int, dict[str, torch.Tensor]]:
         if self.steps == 0 or (self.config.optimizer == "sgd" and self.config.momentum == 0):
             return {}
@@ -185,3 +188,15 @@ class LaneTrial:
                 view = slot.of(bank)
                 saved = state.get(number, {}).get(kind)
                 view.zero_() if saved is None else view.copy_(saved)
+
+
+def _model_state(
+    names: Names, params: torch.Tensor, statistics: torch.Tensor, *, steps: int
+) -> dict[str, torch.Tensor]:
+    """Return copies of a lane's rows [P] and [R] by the names of the plain loop."""
+    found = {name: slot.of(params).clone() for name, slot in names.parameters.items()}
+    for name, slot in names.statistics.items():
+        found[name] = slot.of(statistics).clone()
+    for name in names.counters:
+        found[name] = torch.tensor(steps, device=params.device)
+    return {name: found[name] for name in names.order}

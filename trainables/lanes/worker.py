@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
+from trainables.best import Weights, weights_of
 from trainables.lanes.event import LaneEvent
 from trainables.lanes.grouping import can_stack, group_key
 from trainables.lanes.looped import LoopedLanes, Start
 from trainables.lanes.measure import faster_mode, sample
 from trainables.lanes.products import products_for
 from trainables.lanes.stacked import StackedLanes
+from trainables.lanes.trial import LaneTrial
 from trainables.loop import batch_bounds
 
 MODES = ("auto", "stacked", "looped")
@@ -125,6 +127,11 @@ class LaneWorker:
     def state_dict(self, ticket: int) -> dict[str, Any]:
         """Return the trial's checkpoint, in the format of the plain loop."""
         return self._seat_of(ticket).trial(ticket).state_dict()
+
+    def weights(self, ticket: int) -> Weights:
+        """Return what makes the state of the trial's model as it is now, in the names of the plain loop."""
+        trial = self._seat_of(ticket).trial(ticket)
+        return trial.weights() if isinstance(trial, LaneTrial) else weights_of(trial)
 
     def compact(self, lanes: int) -> None:
         """Shrink to ``lanes`` lanes once no trial waits for one, so that empty ones cost nothing.
