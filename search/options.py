@@ -67,6 +67,8 @@ class Options:
     max_failures: int | None = None
     abort_after_failures: int | None = None
     trial_timeout: float | None = None
+    resume: bool = False
+    accept_changed_model: bool = False
 
 
 def resolve(options: Options) -> Study:
@@ -120,7 +122,7 @@ def resolve(options: Options) -> Study:
         else options.checkpoint_every,
     }
     study = _collect(lambda: validated(lambda: Study.model_validate({**declared.model_dump(), **changes})), errors)
-    errors += _name_errors(options)
+    errors += _name_errors(options) + _resume_errors(options)
     if study is None:
         errors += home_errors(options.home)
     else:
@@ -258,12 +260,21 @@ def _name_errors(options: Options) -> list[str]:
         return []
     if not NAME.fullmatch(name):
         return [f"--name {name!r}: use letters, digits, '.', '_' and '-' only"]
-    if os.path.exists(options.home / name):
+    if os.path.exists(options.home / name) and not options.resume:
         return [
             f"--name {name}: a study of this name exists in {options.home.absolute()}; "
-            "choose another, or leave --name out"
+            "choose another, leave --name out, or continue it with --resume"
         ]
     return []
+
+
+def _resume_errors(options: Options) -> list[str]:
+    errors = []
+    if options.resume and options.name is None:
+        errors.append("--resume needs --name NAME: the study to continue, or to start where there is none")
+    if options.accept_changed_model and not options.resume:
+        errors.append("--accept-changed-model is for --resume: a new study has no other model yet")
+    return errors
 
 
 def _fresh_name(kind: str, home: Path) -> str:
