@@ -31,6 +31,9 @@ Home = Annotated[Path, typer.Option(help="Folder of all studies.")]
 Database = Annotated[
     str | None, typer.Option("--ledger", help="Database of the study, if not in its folder: postgresql+psycopg://...")
 ]
+Accept = Annotated[
+    bool, typer.Option("--accept-changed-model", help="Go on though the trainable's source has changed.")
+]
 HOME = Path("lanewise-home")
 
 app = typer.Typer(
@@ -108,10 +111,11 @@ def resume_(
     name: Name,
     home: Home = HOME,
     ledger: Database = None,
+    accept_changed_model: Accept = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
     """Continue a study where its ledger ends."""
-    return _continue(Paths(home, name, ledger), json_=json_)
+    return _continue(Paths(home, name, ledger), json_=json_, accept_changed_model=accept_changed_model)
 
 
 @app.command()
@@ -126,6 +130,7 @@ def extend(
         list[str] | None,
         typer.Option("--set", metavar="PARAM=VALUE", help="Change the space; trials that still fit are kept."),
     ] = None,
+    accept_changed_model: Accept = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
     """Go on with a study beyond what it was declared for; what it found is told to the sampler."""
@@ -135,14 +140,17 @@ def extend(
     def change(study: Study) -> Study:
         return extended(study, trials=trials, max_epochs=max_epochs, time_budget=time_budget, set_=set_ or ())
 
-    return _continue(Paths(home, name, ledger), json_=json_, change=change)
+    paths = Paths(home, name, ledger)
+    return _continue(paths, json_=json_, change=change, accept_changed_model=accept_changed_model)
 
 
-def _continue(paths: Paths, *, json_: bool, change: Callable[[Study], Study] | None = None) -> int:
+def _continue(
+    paths: Paths, *, json_: bool, accept_changed_model: bool, change: Callable[[Study], Study] | None = None
+) -> int:
     open_ledger(paths).close()
     console = make_console()
     view = make_view(console, metric=_metric(paths), silent=json_)
-    study, result = resume(paths, view=view, load=load_data, change=change)
+    study, result = resume(paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
     else:

@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search import alone
+from search.continuation import note_changes, refuse_changed_model, refuse_other_data
 from search.control import Control, kill_children
 from search.errors import RunError
 from search.executors.choice import choose_executor
 from search.ledger import EpochRow, Ledger, LedgerWriter, StudyRow, TrialRow
 from search.lock import driver_lock
+from search.model import MODEL, model_of
 from search.paths import Paths
 from search.progress import View
 from search.recorder import Recorder
 from search.report.answer import Answer, answer
 from search.report.examples import data_lines
 from search.report.kept import Kept, kept_on_disk
-from search.study import Study, differences, fits
+from search.study import Study, differences, fits, validated
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
 from trainables.report import SECONDS
@@ -63,7 +65,7 @@ class Result:
 
 
 def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: View) -> Result:
-    """Search from the start, and return the answer. The study's folder must not exist yet.
+    """Search from the start, and return the answer. The study must not be in its ledger yet.
 
     Args:
         study: the declaration.
@@ -75,11 +77,11 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
         RunError: the search could not go on; what was recorded stays.
     """
     paths = Paths(home, study.name, study.ledger)
-    facts = {UID: uuid.uuid4().hex, "versions": versions()}
+    facts = {UID: uuid.uuid4().hex, "versions": versions(), MODEL: model_of(study.trainable)}
     with ExitStack() as stack:
         tracker = _warm_tracker(study, stack)
         splits = load(study)
-        paths.folder.mkdir(parents=True)
+        paths.folder.mkdir(parents=True, exist_ok=True)  # two at once: the lock lets one of them in
         view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
         for i, line in enumerate(data_lines(splits.facts())):
             view.say(f"{'' if i else 'data':4} {line}")
@@ -93,7 +95,13 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
 
 
 def resume(
-    paths: Paths, *, view: View, load: Callable[[Study], Splits], change: Callable[[Study], Study] | None = None
+    paths: Paths,
+    *,
+    view: View,
+    load: Callable[[Study], Splits],
+    change: Callable[[Study], Study] | None = None,
+    extends: bool = True,
+    accept_changed_model: bool = False,
 ) -> tuple[Study, Result]:
     """Continue a recorded study where its ledger ends, and return it with the answer.
 
@@ -101,39 +109,45 @@ def resume(
         paths: of the study.
         view: shows the search.
         load: returns the examples of a study.
-        change: extends the declaration (more trials, another space); what it changed is recorded.
+        change: returns another declaration from the recorded one; what it changed is recorded.
+        extends: whether that may reach the results (more trials, another space).
+        accept_changed_model: go on with a model that is not what it was.
 
     Raises:
-        RunError: another process drives it, its ledger is damaged, or its data are not what they were.
+        RunError: another process drives it, its ledger is damaged, or its data or its model are not what
+            they were.
     """
+    if paths.database is not None:
+        paths.folder.mkdir(parents=True, exist_ok=True)  # the study may have been begun on another machine
     with ExitStack() as stack:
         stack.enter_context(driver_lock(paths.lock, paths.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url))
         ledger.check_whole()
         row = ledger.study(paths.name)
-        study = Study.model_validate(row.declaration)
-        if change is not None:
-            before, study = study, change(study)
-            _redeclare(ledger, row, before, study, view)
+        study = validated(lambda: Study.model_validate(row.declaration))
+        before, study = study, study if change is None else change(study)
+        refuse_changed_model(row, study, accept=accept_changed_model)
         tracker = _warm_tracker(study, stack)
         splits = load(study)
-        if splits.fingerprint != row.fingerprint:
-            raise RunError(
-                f"the data of {paths.name} are not what they were: fingerprint {splits.fingerprint[:16]} now, "
-                f"{row.fingerprint[:16]} when the study began; a resume would mix two data sets"
-            )
+        refuse_other_data(row, splits)
+        if change is not None:
+            _redeclare(ledger, row, before, study, view, extends=extends)
+        note_changes(ledger, row, study, view)
         return study, _drive(study, ledger, splits, paths, view, tracker, stack)
 
 
-def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view: View) -> None:
-    """Record a changed declaration, and say what changed and how many trials still fit."""
+def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view: View, *, extends: bool) -> None:
+    """Record a changed declaration, and say what changed; where it extends, how many trials still fit."""
     lines = differences(before, after)
-    fitting = sum(fits(after.space, trial.params, trial.number) for trial in ledger.trials(row.id))
-    lines.append(f"{fitting} of {len(ledger.trials(row.id))} trials fit and are told to the sampler")
+    if extends:
+        fitting = sum(fits(after.space, trial.params, trial.number) for trial in ledger.trials(row.id))
+        lines.append(f"{fitting} of {len(ledger.trials(row.id))} trials fit and are told to the sampler")
+    elif not lines:
+        return
     ledger.redeclare(row.id, after.model_dump(mode="json"))
     writer = LedgerWriter(ledger, row.id)
     for line in lines:
-        writer.event("extended", line)
+        writer.event("extended" if extends else "redeclared", line)
         view.say(line)
     writer.flush()
 

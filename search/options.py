@@ -81,6 +81,8 @@ class Options:
     max_failures: int | None = None
     abort_after_failures: int | None = None
     trial_timeout: float | None = None
+    resume: bool = False
+    accept_changed_model: bool = False
 
 
 def resolve(options: Options) -> Study:
@@ -141,18 +143,19 @@ def resolve(options: Options) -> Study:
         "keep_checkpoints": declared.keep_checkpoints if options.keep_checkpoints is None else options.keep_checkpoints,
     }
     study = _collect(lambda: validated(lambda: Study.model_validate({**declared.model_dump(), **changes})), errors)
+    errors += _resume_errors(options)
     if study is None:
-        errors += [*taken(name, options.home), *home_errors(options.home)]
+        errors += [*([] if options.resume else taken(name, options.home)), *home_errors(options.home)]
     else:
-        errors += obstacles(study, options.home)
+        errors += obstacles(study, options.home, resumes=options.resume)
     if errors or study is None:
         raise UsageError(tuple(dict.fromkeys(errors)))
     return study
 
 
-def obstacles(study: Study, home: Path) -> list[str]:
-    """Return why a valid study cannot begin here, a line each; empty if it can."""
-    errors = taken(study.name, home)
+def obstacles(study: Study, home: Path, *, resumes: bool = False) -> list[str]:
+    """Return why a valid study cannot begin here, or go on if it ``resumes``, a line each; empty if it can."""
+    errors = [] if resumes else taken(study.name, home)
     _collect(lambda: choose_executor(study), errors)
     if isinstance(trainable := find_trainable(study.trainable), ModelTrainable):
         _collect(trainable.function, errors)
@@ -323,7 +326,19 @@ def taken(name: str, home: Path) -> list[str]:
     """Return why no study called ``name`` can begin in ``home``, if it is there already."""
     if not NAME.fullmatch(name) or not os.path.exists(home / name):
         return []
-    return [f"--name {name}: a study of this name exists in {home.absolute()}; choose another, or leave --name out"]
+    return [
+        f"--name {name}: a study of this name exists in {home.absolute()}; "
+        "choose another, leave --name out, or continue it with --resume"
+    ]
+
+
+def _resume_errors(options: Options) -> list[str]:
+    errors = []
+    if options.resume and options.name is None:
+        errors.append("--resume needs --name NAME: the study to continue, or to start where there is none")
+    if options.accept_changed_model and not options.resume:
+        errors.append("--accept-changed-model is for --resume: a new study has no other model yet")
+    return errors
 
 
 def fresh_name(kind: str, home: Path) -> str:

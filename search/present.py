@@ -34,8 +34,10 @@ def make_console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=WIDE)
 
 
-def print_plan(console: Console, study: Study, splits: Splits, paths: Paths) -> None:
-    """Print the resolved study: what ``--dry-run`` shows."""
+def print_plan(
+    console: Console, study: Study, splits: Splits, paths: Paths, past: dict[str, Any] | None = None
+) -> None:
+    """Print the resolved study, and from where it would be continued (``past``): what ``--dry-run`` shows."""
     say(console, f"study      {study.name}  ({study.kind})")
     say(console, f"question   {study.question}")
     say_data(console, splits.facts())
@@ -48,6 +50,10 @@ def print_plan(console: Console, study: Study, splits: Splits, paths: Paths) -> 
     say(console, f"executor   {study.executor}; {resources_text(study)}")
     say(console, f"ledger     {paths.ledger}")
     say(console, f"mlflow     {tracking_text(study, paths)}")
+    if past is not None:
+        say(console, f"continues  {past['trials']} trials and {past['epochs']} epochs; {past['open']} trials go on")
+        for line in past["changes"]:
+            say(console, f"changes    {line}")
     console.print(space_table(study.space, width=console.width))
 
 

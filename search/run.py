@@ -10,7 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from search.engine import Result, conduct
+from search import engine
+from search.continuation import check_continuation, continued, is_recorded
+from search.engine import Result
 from search.entry import guarded
 from search.options import Options, load_data, resolve
 from search.paths import Paths
@@ -100,6 +102,12 @@ def run(
     trial_timeout: Annotated[
         float | None, typer.Option(help="End a trial that reports nothing for so many seconds.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the study NAME as recorded; start it where there is none.")
+    ] = False,
+    accept_changed_model: Annotated[
+        bool, typer.Option("--accept-changed-model", help="Continue though the trainable's source has changed.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved study; start nothing.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
@@ -149,21 +157,37 @@ def run(
             max_failures=max_failures,
             abort_after_failures=abort_after_failures,
             trial_timeout=trial_timeout,
+            resume=resume,
+            accept_changed_model=accept_changed_model,
         )
     )
     paths, console = Paths(home, study.name, study.ledger), make_console()
+    continues = resume and is_recorded(paths)
     if dry_run:
         splits = load_data(study)
+        past = check_continuation(paths, study, splits, accept=accept_changed_model) if continues else None
         if json_:
             plan = {"study": study.model_dump(mode="json"), "fingerprint": splits.fingerprint}
-            print(json.dumps({**plan, "data": splits.facts()}))
+            print(json.dumps({**plan, "data": splits.facts(), "continues": past}))
         else:
-            print_plan(console, study, splits, paths)
+            print_plan(console, study, splits, paths, past)
         return 0
     if study.tracking.enabled:
         check_server(study.tracking.uri or paths.mlflow_uri)
     view = make_view(console, metric=study.objective.metric, silent=json_)
-    result = conduct(study, home, load_data, view=view)
+    if continues:
+        study, result = engine.resume(
+            paths,
+            view=view,
+            load=load_data,
+            change=lambda recorded: continued(recorded, study),
+            extends=False,
+            accept_changed_model=accept_changed_model,
+        )
+    else:
+        if resume:
+            view.say(f"no study {study.name} in {home.absolute()} yet: it is started")
+        result = engine.conduct(study, home, load_data, view=view)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
     else:

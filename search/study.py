@@ -422,6 +422,10 @@ def validated(build: Callable[[], Study]) -> Study:
 
 
 FLAGS = {
+    "data.name": "--dataset",
+    "data.train_examples": "--train-examples",
+    "objective.metric": "--objective",
+    "objective.mode": "--objective",
     "budget.trials": "--trials",
     "budget.max_epochs": "--max-epochs",
     "budget.time_s": "--time-budget",

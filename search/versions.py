@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("lanewise", "torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "pandas", "scikit-learn")
+
+IN_RESULTS = ("python", "torch", "ray", "optuna", "numpy", "scikit-learn")
+"""Those whose change may show in the last digits of a curve, in a proposal or in a decision."""
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that matter, without importing them."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
+        if (number := version_of(package)) is not None:
+            found[package] = number
     return found
+
+
+def version_of(package: str) -> str | None:
+    """Return the version of an installed package, without importing it; None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def version_changes(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """Return in one line what became of the versions that results depend on, or None where they are the same."""
+    changes = [
+        f"{name} {before.get(name, 'absent')} -> {now.get(name, 'absent')}"
+        for name in IN_RESULTS
+        if before.get(name) != now.get(name)
+    ]
+    if not changes:
+        return None
+    return (
+        f"since the study began: {', '.join(changes)}; it goes on, but equality bit for bit with a search that "
+        "was never interrupted is not promised"
+    )

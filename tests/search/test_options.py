@@ -54,6 +54,8 @@ BAD = [
     ({"name": "my study"}, "--name 'my study': use letters, digits, '.', '_' and '-' only"),
     ({"name": "../elsewhere"}, "--name '../elsewhere': use letters, digits, '.', '_' and '-' only"),
     ({"name": "taken"}, "--name taken: a study of this name exists in "),
+    ({"resume": True}, "--resume needs --name NAME: the study to continue, or to start where there is none"),
+    ({"accept_changed_model": True}, "--accept-changed-model is for --resume: a new study has no other model yet"),
     ({"space": Path("absent.yaml")}, "--space absent.yaml: cannot be read "),
     ({"config": Path("absent.yaml")}, "--config absent.yaml: cannot be read (no such file or directory)"),
     ({"kind": None}, "name a STUDY, or a file with --config FILE; `python -m search list` shows the studies"),
@@ -262,6 +264,12 @@ def test_a_data_sets_preset_is_used_and_set_has_the_last_word(home):
     assert preset != find(KIND).settings["hidden"]
     assert resolve(Options(KIND, home=home, dataset="mnist")).settings["hidden"] == preset
     assert resolve(Options(KIND, home=home, dataset="mnist", set_=["hidden=8"])).settings["hidden"] == 8
+
+
+def test_a_name_that_exists_may_be_resumed(home):
+    (line,) = errors_of(home, name="taken")
+    assert line.endswith("choose another, leave --name out, or continue it with --resume")
+    assert resolve(Options(KIND, home=home, name="taken", resume=True)).name == "taken"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,155 @@
+"""How a recorded study is continued: with the same question, on the same data, by the same model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from search.errors import RunError, UsageError
+from search.ledger import Ledger, LedgerWriter, StudyRow
+from search.model import MODEL, model_change, model_of
+from search.paths import Paths
+from search.study import FLAGS, Study, differences, validated
+from search.versions import version_changes, versions
+
+if TYPE_CHECKING:
+    from search.progress import View
+    from trainables.data import Splits
+
+MAY_CHANGE = (
+    "question",
+    "presets",
+    "data.data_dir",
+    "data.download",
+    "executor",
+    "resources",
+    "faults",
+    "tracking",
+    "ledger",
+    "checkpoint_every_s",
+)
+"""The fields of a study, with all below them, that no result is a result of: where things lie, what trials are run
+on, what is done when something fails, and who is told. What a parameter means (``space.NAME.help``) is another."""
+
+EXTENDABLE = ("budget.trials", "budget.max_epochs", "budget.time_s", "space.")
+"""The beginnings of those that ``extend`` can change."""
+
+
+def is_recorded(paths: Paths) -> bool:
+    """Say whether the study is in its ledger: one that was killed before it had written that is not.
+
+    Raises:
+        RunError: there is a file, but it is no ledger of this version.
+    """
+    if paths.database is None:
+        if not paths.ledger_file.is_file() or not paths.ledger_file.stat().st_size:
+            return False
+        with Ledger(paths.ledger_url) as ledger:
+            return _has(ledger, paths.name)
+    try:
+        with Ledger(paths.database) as ledger:
+            return _has(ledger, paths.name)
+    except RunError:  # a database without our tables yet; if it is another fault, the start will meet it too
+        return False
+
+
+def _has(ledger: Ledger, name: str) -> bool:
+    return any(row.name == name for row in ledger.studies())
+
+
+def continued(recorded: Study, given: Study) -> Study:
+    """Return ``given``, as which a recorded study of the same name goes on.
+
+    Raises:
+        UsageError: it differs in what the results depend on; a line for each difference.
+    """
+    lines = [line for line in differences(recorded, given) if not _may_change(line.partition(":")[0])]
+    if lines:
+        raise UsageError([_refusal(given.name, line) for line in lines])
+    return given
+
+
+def _may_change(field: str) -> bool:
+    free = any(field == name or field.startswith(f"{name}.") for name in MAY_CHANGE)
+    return free or field.startswith("space.") and field.endswith(".help")
+
+
+def _refusal(name: str, line: str) -> str:
+    field = line.partition(":")[0]
+    option = f" ({FLAGS[field]})" if field in FLAGS else ""
+    text = f"--resume {name}: {line}{option} is another search than the one recorded"
+    if field.startswith(EXTENDABLE):
+        return f"{text}; `python -m search extend {name}` can change it"
+    return f"{text}; give the options that it was begun with, or another --name"
+
+
+def check_continuation(paths: Paths, study: Study, splits: Splits, *, accept: bool) -> dict[str, Any]:
+    """Return as plain data what a recorded study would be continued from, having refused what a resume would.
+
+    Args:
+        paths: of the study.
+        study: as which it would go on.
+        splits: its examples.
+        accept: another model.
+
+    Raises:
+        UsageError, RunError: see ``continued``, ``refuse_other_data`` and ``refuse_changed_model``.
+    """
+    with Ledger(paths.ledger_url) as ledger:
+        row = ledger.study(paths.name)
+        recorded = validated(lambda: Study.model_validate(row.declaration))
+        continued(recorded, study)
+        refuse_other_data(row, splits)
+        refuse_changed_model(row, study, accept=accept)
+        trials = ledger.trials(row.id)
+        return {
+            "trials": len(trials),
+            "epochs": len(ledger.epochs(row.id)),
+            "open": sum(t.state.resumable for t in trials),
+            "changes": differences(recorded, study),
+        }
+
+
+def refuse_other_data(row: StudyRow, splits: Splits) -> None:
+    """Compare the examples with those that the study began with.
+
+    Raises:
+        RunError: they are others.
+    """
+    if splits.fingerprint != row.fingerprint:
+        raise RunError(
+            f"the data of {row.name} are not what they were: fingerprint {splits.fingerprint[:16]} now, "
+            f"{row.fingerprint[:16]} when the study began; a resume would mix two data sets"
+        )
+
+
+def refuse_changed_model(row: StudyRow, study: Study, *, accept: bool) -> None:
+    """Compare the model with the one that the study began with.
+
+    Raises:
+        RunError: it is another, and that was not accepted.
+    """
+    model = model_of(study.trainable)
+    change = model_change(row.facts.get(MODEL, model), model)
+    if change is not None and not accept:
+        raise RunError(
+            f"the model of {row.name} is not what it was: {change}; a resume would mix two models; "
+            "put the old one back, or go on with --accept-changed-model"
+        )
+
+
+def note_changes(ledger: Ledger, row: StudyRow, study: Study, view: View) -> None:
+    """Say, there and here, what is not as it was when the study began, where it goes on all the same."""
+    model = model_of(study.trainable)
+    changed = model_change(row.facts.get(MODEL, model), model)
+    notes = {
+        "model_changed": None if changed is None else f"the model is not what it was: {changed}, as was accepted",
+        "versions_changed": version_changes(row.facts["versions"], versions()),
+    }
+    writer = LedgerWriter(ledger, row.id)
+    for kind, line in notes.items():
+        if line is not None:
+            writer.event(kind, line, level="warning")
+            view.say(line)
+    writer.flush()
+    if changed is not None:
+        ledger.add_fact(row.id, MODEL, model)
