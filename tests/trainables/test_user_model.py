@@ -341,3 +341,18 @@ def test_pythons_own_random_numbers_are_left_alone(written):
     random.seed(3)
     written(NET + "return nn.Sequential(nn.Flatten(), nn.Linear(64, outputs))")
     assert random.random() == expected
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_a_curve_depends_on_its_seed_alone_and_resumes(tmp_path):
+    cuda, trainable = torch.device("cuda"), model("small")
+    config, data = trainable.configure(SMALL, max_epochs=4), trainable.prepare(SPLITS, cuda)
+    whole, half = (trainable.start(config, data, seed=1, device=cuda) for _ in range(2))
+    expected = curve(whole)
+    torch.cuda.manual_seed(6)
+    found = curve(half, 2)
+    checkpoint.save(half.state_dict(), tmp_path / "trial.pt")
+    torch.randn(7, device=cuda)
+    resumed = trainable.start(config, data, seed=7, device=cuda)
+    resumed.load_state_dict(checkpoint.load(tmp_path / "trial.pt"))
+    assert found + curve(resumed, 2) == expected
