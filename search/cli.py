@@ -70,7 +70,7 @@ def show(
     with open_ledger(paths) as facts:
         row = facts.study(name)
         study = Study.model_validate(row.declaration)
-        found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
+        found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id), row.facts)
         result = Result(found, _ending(facts, row), None, _seconds(facts, row), _seconds(facts, row), 0)
     if json_:
         print(json.dumps(to_json(study, result, paths)))

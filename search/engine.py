@@ -149,6 +149,10 @@ def _drive(
     ending, untracked = FAILED, None
     try:
         _search(study, splits, ledger, recorder, control, paths, view)
+        if study.refits and not control.exit_code:
+            from search.refits import refit_best
+
+            refit_best(study, ledger, study_id, splits, control, view.say)
         ending = INTERRUPTED if control.exit_code else DONE
     finally:
         ledger.end_session(session, ending)
@@ -156,7 +160,12 @@ def _drive(
             view.say("sending the last of the runs to MLflow ...")
             untracked = tracker.finish()
     return Result(
-        answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id)),
+        answer(
+            study,
+            ledger.trials_frame(study_id),
+            ledger.epochs_frame(study_id),
+            ledger.study(study.name).facts,
+        ),
         ending,
         untracked,
         time.monotonic() - started,

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from trainables.baselines import EstimatorTrainable
 from trainables.config import MlpConfig, loss_name
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
@@ -93,7 +94,7 @@ class MlpTrainable:
         return TrainingRun(config, data, seed=seed, device=device)
 
 
-TRAINABLES: dict[str, Callable[[], Trainable]] = {"mlp": MlpTrainable}
+TRAINABLES: dict[str, Callable[[], Trainable]] = {"mlp": MlpTrainable, "estimator": EstimatorTrainable}
 """The trainables that a study may name; ``package.module:attribute`` names any other."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -61,7 +62,7 @@ def by_choice(
     """
     records = trials.to_dict("records")
     values = dict(zip(board["number"], board["value"], strict=True))
-    trained = epochs["number"].value_counts().to_dict()
+    trained = Counter(int(number) for number in epochs["number"])
     found = {}
     for name, choices in _categories(study).items():
         having = [r for r in records if name in r["params"]]
@@ -118,7 +119,7 @@ def _choice(
         completed=len(complete),
         best=float(pick(finite)) if finite else None,
         median=float(median(whole or finite)) if finite else None,
-        epochs=fmean(int(trained.get(r["number"], 0)) for r in records) if records else 0.0,
+        epochs=fmean(trained[r["number"]] for r in records) if records else 0.0,
     )
 
 
