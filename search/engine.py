@@ -177,13 +177,18 @@ def _drive(
     ending, untracked = FAILED, None
     try:
         _Session(study, splits, ledger, recorder, control, paths, view).run()
+        if study.refits and not control.exit_code:
+            from search.refits import refit_best
+
+            refit_best(study, ledger, study_id, splits, control, view.say)
         ending = INTERRUPTED if control.exit_code else DONE
     finally:
         ledger.end_session(session, ending)
         if tracker is not None:
             view.say("sending the last of the runs to MLflow ...")
             untracked = tracker.finish()
-    found = answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id))
+    facts = ledger.study(study.name).facts
+    found = answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id), facts)
     return Result(
         found,
         ending,

@@ -11,12 +11,14 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from search.engine import DATA, Result
 from search.ledger import StudyRow
 from search.paths import Paths
 from search.report.answer import Answer, Entry
+from search.report.comparison import CONFIDENCE, Comparison
 from search.report.examples import data_lines
 from search.report.kept import Kept
 from search.resources import Capacity
@@ -45,7 +47,7 @@ def print_plan(
     say(console, f"trainable  {study.trainable}: {', '.join(f'{k}={v}' for k, v in study.settings.items())}")
     say(console, f"objective  {study.objective.metric}, {study.objective.mode}")
     say(console, f"budget     {budget_text(study)}")
-    say(console, f"sampler    {study.sampler}, seed {study.seed}")
+    say(console, f"sampler    {study.sampler}, seed {study.seed}{share_text(study)}")
     say(console, f"scheduler  {scheduler_text(study)}")
     say(console, f"executor   {study.executor}; {resources_text(study)}")
     say(console, f"ledger     {paths.ledger}")
@@ -76,6 +78,9 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
         console.print(top_table(found))
         if found.shown:
             console.print(choices_table(found))
+    if found.comparison is not None:
+        console.print(comparison_table(found.comparison))
+        say(console, f"compared   {found.comparison.verdict}")
     say_data(console, result.data)
     say(console, epochs_text(found, study))
     if result.ending == "interrupted":
@@ -152,6 +157,46 @@ def choices_table(found: Answer) -> Table:
     return table
 
 
+def comparison_table(found: Comparison) -> Table:
+    """Return the choices on the same splits, the best first."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    columns = (
+        "trial",
+        "searched",
+        f"{found.metric}, {found.splits} splits",
+        f"minus the best [{CONFIDENCE:.0%}]",
+        "fit",
+    )
+    table.add_column(found.parameter, no_wrap=True)
+    for column in columns:
+        table.add_column(escape(column), justify="right", no_wrap=True)
+    for row in found.rows:
+        named = _value(row.choice), str(row.trial), f"{row.searched:.4g}"
+        if row.error is not None:
+            table.add_row(*named, escape(f"failed: {row.error}"))
+            continue
+        beside = "" if row.difference is None else f"{row.difference:+.3g}"
+        if row.low is not None and row.high is not None:
+            beside += f" [{row.low:+.2g}, {row.high:+.2g}]"
+        cells = spread_text(row.mean, row.spread), escape(beside), time_text(row.seconds, row.seconds_spread)
+        table.add_row(*named, *cells)
+    return table
+
+
+def spread_text(mean: float | None, spread: float | None) -> str:
+    """Return ``0.972 ± 0.02``."""
+    return _number(mean) if mean is None or spread is None else f"{mean:.3g} ± {spread:.2g}"
+
+
+def time_text(mean_s: float | None, spread_s: float | None) -> str:
+    """Return ``1.2 ± 0.1 s`` or ``12 ± 1.5 ms``."""
+    if mean_s is None:
+        return "-"
+    factor, unit = (1.0, "s") if mean_s >= 1 else (1000.0, "ms")
+    spread = "" if spread_s is None else f" ± {spread_s * factor:.2g}"
+    return f"{mean_s * factor:.3g}{spread} {unit}"
+
+
 def verdict(found: Answer) -> str:
     """Return the best beside the baseline, in one sentence."""
     assert found.best is not None
@@ -219,6 +264,14 @@ def budget_text(study: Study) -> str:
     """Return the budget in words."""
     text = f"{study.budget.trials} trials of at most {study.budget.max_epochs} epochs"
     return text if study.budget.time_s is None else f"{text}, {study.budget.time_s:g} s in all"
+
+
+def share_text(study: Study) -> str:
+    """Return what a balanced parameter means for the trials, and what follows them."""
+    if study.balanced is None:
+        return ""
+    text = f"; equal numbers of trials for each {study.balanced}"
+    return f"{text}, then the best of each on {study.refits} splits" if study.refits else text
 
 
 def scheduler_text(study: Study) -> str:

@@ -54,7 +54,7 @@ def recorded_result(paths: Paths) -> tuple[Study, Result]:
     with open_ledger(paths) as facts:
         row = facts.study(paths.name)
         study = recorded_study(row)
-        found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
+        found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id), row.facts)
         seconds, kept = _seconds(facts, row), kept_on_disk(paths.checkpoints, found.best)
         return study, Result(found, _ending(facts, row), None, seconds, seconds, 0, kept, row.facts.get(DATA, {}))
 

@@ -38,6 +38,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from search.errors import RunError
 from search.ledger import EpochRow, Ledger, StudyRow, TrialRow
 from search.outcome import MLFLOW_STATUS
+from search.report.comparison import comparison, comparison_csv
+from search.report.comparison_plot import comparison_figure
 from search.report.leaderboard import leaderboard
 from search.study import Study
 from search.tracker_process import FINISH, UID
@@ -164,6 +166,7 @@ class Tracker:
         self._client.log_text(
             server.parent, board.drop(columns=["params", "metrics"]).to_csv(index=False), "leaderboard.csv"
         )
+        self._log_comparison(server)
         if len(board):
             name = self._study.objective.metric
             now = int(time.time() * 1000)
@@ -180,6 +183,15 @@ class Tracker:
         if ending is not None:
             self._client.set_tag(server.parent, "lanewise.state", ending)
             self._client.set_terminated(server.parent, PARENT_STATUS[ending])
+
+    def _log_comparison(self, server: _Server) -> None:
+        """Log the choices of the balanced parameter side by side, where the study compared them."""
+        found = comparison(self._study, self._ledger.study(self._row.name).facts)
+        if found is None:
+            return
+        self._client.log_text(server.parent, comparison_csv(found), "comparison.csv")
+        self._client.log_figure(server.parent, comparison_figure(found), "comparison.png")
+        self._client.set_tag(server.parent, "lanewise.comparison", found.verdict)
 
     def _reconcile(self) -> _Server:
         """Ask the server what it has of this study, by tags; create what is missing of the frame."""

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from trainables.baselines import EstimatorTrainable
 from trainables.config import MlpConfig, loss_name
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
@@ -127,7 +128,7 @@ class MlpTrainable:
         return rebuilt(config, state)
 
 
-TRAINABLES: dict[str, Callable[[], Trainable]] = {"mlp": MlpTrainable}
+TRAINABLES: dict[str, Callable[[], Trainable]] = {"mlp": MlpTrainable, "estimator": EstimatorTrainable}
 """The trainables that a study may name; ``package.module:attribute`` names any other."""
 
 MODEL = "model:"

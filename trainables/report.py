@@ -24,7 +24,7 @@ class EpochReport:
 
     Attributes:
         epoch: counted from 1.
-        metrics: by name; ``train_loss``, ``val_loss``, ``lr`` always, others as the task has them.
+        metrics: by name; ``train_loss`` and ``val_loss`` always, others as the task and the model have them.
         seconds: wall time of the epoch, training and validation.
         stop: why the trial ends itself here (``max_epochs``, ``patience``, ``diverged``), or None.
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.outcome import TrialState
 from search.report.choices import Choice, by_choice, shown_choices
+from search.report.comparison import Comparison, comparison
 from search.report.leaderboard import leaderboard
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Answer:
         failures: the messages of failed trials, with their counts.
         choices: what each choice of each categorical parameter came to.
         shown: the parameters of ``choices`` that a reader should look at.
+        comparison: the choices of the balanced parameter on the same splits, where the study asks for it.
     """
 
     study: str
@@ -69,14 +71,15 @@ class Answer:
     failures: dict[str, int]
     choices: dict[str, tuple[Choice, ...]] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
+    comparison: Comparison | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain data."""
         return asdict(self)
 
 
-def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer:
-    """Return what the trials and epochs of ``study`` say."""
+def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, facts: Mapping[str, Any] | None = None) -> Answer:
+    """Return what the trials and epochs of ``study`` say, and the ``facts`` that were kept of it."""
     board = leaderboard(trials, epochs, study.objective)
     entries = [_entry(row) for row in board.to_dict("records")]
     choices = by_choice(study, trials, epochs, board)
@@ -96,6 +99,7 @@ def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer:
         failures={str(k): int(v) for k, v in failed["message"].value_counts().items()} if len(failed) else {},
         choices=choices,
         shown=shown_choices(study, choices, board),
+        comparison=comparison(study, facts or {}),
     )
 
 

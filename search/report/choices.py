@@ -119,7 +119,7 @@ def _choice(
         completed=len(complete),
         best=float(pick(finite)) if finite else None,
         median=float(median(whole or finite)) if finite else None,
-        epochs=fmean(int(trained.get(r["number"], 0)) for r in records) if records else 0.0,
+        epochs=fmean(trained[r["number"]] for r in records) if records else 0.0,
     )
 
 

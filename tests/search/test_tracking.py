@@ -262,3 +262,26 @@ def unused_port():
 
 def test_local_stores_need_no_server():
     check_server(f"sqlite:///{os.devnull}")
+
+
+def test_a_comparison_is_logged_to_the_parent_as_a_table_and_a_plot(tmp_path, ledger):
+    study = find("sklearn_comparison").model_copy(update={"name": "s"})
+    chosen = [{"choice": c, "trial": i, "epoch": 1, "value": 1.0, "params": {}} for i, c in enumerate(("svm", "knn"))]
+    fits = [
+        {"choice": c, "trial": i, "split": s, "value": 0.9 - i / 10 + s / 100, "seconds": 0.1}
+        for i, c in enumerate(("svm", "knn"))
+        for s in range(3)
+    ]
+    facts = {UID: "u", "versions": {}}
+    study_id = ledger.create_study("s", study.model_dump(mode="json"), fingerprint="f", facts=facts)
+    tracker, client = make_tracker(ledger, tmp_path)  # it read the study before there was anything to compare
+    ledger.add_fact(study_id, "refits", {"train": 107, "val": 36, "chosen": chosen, "fits": fits})
+    for _ in range(2):  # sending twice adds nothing
+        sync(tracker, grace_s=DRAIN_GRACE_S)
+    (parent,) = client.search_runs([client.get_experiment_by_name("sklearn_comparison").experiment_id])
+    folder = tmp_path / "artifacts" / parent.info.run_id / "artifacts"
+    assert {f.path for f in client.list_artifacts(parent.info.run_id)} >= {"comparison.csv", "comparison.png"}
+    assert (folder / "comparison.png").read_bytes()[1:4] == b"PNG"
+    table = (folder / "comparison.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in table] == ["choice", "svm", "knn"]
+    assert parent.data.tags["lanewise.comparison"].startswith("svm has the best mean val_accuracy over 3 splits, 0.91;")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -136,6 +136,21 @@ def stratified_split(y: NDArray[np.int64], sizes: tuple[int, ...], *, seed: int)
             rest = np.setdiff1d(rest, taken, assume_unique=True)
         parts.append(taken)
     return parts
+
+
+def resplit(splits: Splits, *, seed: int) -> Splits:
+    """Return train and validation parts of the same sizes, cut anew from the two together.
+
+    The test part stays closed. Columns and target stay standardised as they are, by the training part that
+    was.
+    """
+    x, y = (np.concatenate([getattr(part, name) for part in (splits.train, splits.val)]) for name in ("x", "y"))
+    sizes = (len(splits.val), len(splits.train))
+    if splits.task is Task.CLASSIFICATION:
+        val, train = stratified_split(y, sizes, seed=seed)
+    else:
+        val, train = random_split(len(y), sizes, seed=seed)
+    return replace(splits, train=Arrays(x[train], y[train]), val=Arrays(x[val], y[val]))
 
 
 def random_split(n: int, sizes: tuple[int, ...], *, seed: int) -> list[NDArray[np.int64]]:

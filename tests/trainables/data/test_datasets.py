@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from trainables.data import DATASETS, DataSpec, load_splits, load_test
-from trainables.data.splits import Arrays, fingerprint, random_split, stratified_split
+from trainables.data.splits import Arrays, fingerprint, random_split, resplit, stratified_split
 from trainables.errors import DataError
 from trainables.task import Task
 
@@ -247,3 +247,26 @@ def test_a_random_split_is_disjoint_and_fixed_by_its_seed():
     assert len(set(np.concatenate(parts).tolist())) == 90
     assert all(np.array_equal(a, b) for a, b in zip(parts, random_split(100, (20, 30, 40), seed=3), strict=True))
     assert not np.array_equal(parts[0], random_split(100, (20, 30, 40), seed=4)[0])
+
+
+@pytest.mark.parametrize("name", ["digits", "wine", "diabetes"])
+def test_a_re_split_cuts_train_and_validation_anew_and_leaves_the_test_part(name):
+    before = load_splits(DataSpec(name))
+    after = resplit(before, seed=7)
+    assert (len(after.train), len(after.val)) == (len(before.train), len(before.val))
+    assert rows(after.train, after.val) == rows(before.train, before.val)
+    assert not rows(after.train, after.val) & rows(load_test(DataSpec(name)))
+    moved = rows(after.val) - rows(before.val)
+    assert len(moved) > len(before.val) / 2
+    pairs = {(x.tobytes(), y) for part in (before.train, before.val) for x, y in zip(part.x, part.y, strict=True)}
+    assert pairs == {(x.tobytes(), y) for part in (after.train, after.val) for x, y in zip(part.x, part.y, strict=True)}
+
+
+def test_a_re_split_depends_on_its_seed_alone_and_keeps_the_proportions():
+    before = load_splits(DataSpec("wine"))
+    first, again, other = (resplit(before, seed=seed) for seed in (1, 1, 2))
+    assert fingerprint(first.train, first.val) == fingerprint(again.train, again.val)
+    assert rows(first.val) != rows(other.val)
+    whole = np.bincount(np.concatenate([before.train.y, before.val.y])) / (len(before.train) + len(before.val))
+    for split in (first, other):
+        assert np.abs(np.bincount(split.val.y) - whole * len(split.val)).max() <= 1

@@ -1,0 +1,222 @@
+"""The choices side by side: intervals, order and words, from the facts of a ledger."""
+
+import io
+import json
+import math
+from statistics import fmean, stdev
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from scipy import stats
+
+from search.present import comparison_table, time_text
+from search.report.comparison import best_of_each, comparison, comparison_csv, student_interval
+from search.report.comparison_plot import comparison_figure
+from search.report.leaderboard import leaderboard
+from spaces import Space, category, float_
+from tests.search.conftest import make_study
+
+SPACE = Space((category("model", ("a", "b", "c"), baseline="a"), float_("x", 0, 1, baseline=0.5)))
+ACCURACY = {"metric": "val_accuracy", "mode": "max"}
+
+
+def study(**values):
+    return make_study(SPACE, balanced="model", refits=4, **{"objective": ACCURACY, **values})
+
+
+def facts(values, *, seconds=0.5, train=60, val=20):
+    """Return the ledger's facts of these values by choice, a split each; a text is an error."""
+    chosen = [{"choice": c, "trial": i, "epoch": 1, "value": 0.9, "params": {}} for i, c in enumerate(values)]
+    fits = []
+    for i, (choice, column) in enumerate(values.items()):
+        for split, value in enumerate(column):
+            fit = {"choice": choice, "trial": i, "split": split}
+            done = {"error": value} if isinstance(value, str) else {"value": value, "seconds": seconds * (split + 1)}
+            fits.append({**fit, **done})
+    return {"refits": {"train": train, "val": val, "chosen": chosen, "fits": fits}}
+
+
+THREE = {"a": [0.9, 0.8, 0.9, 0.8], "b": [0.95, 0.85, 0.95, 0.9], "c": [0.5, 0.45, 0.5, 0.4]}
+
+
+def test_rows_are_ranked_by_their_mean_with_their_spread():
+    found = comparison(study(), facts(THREE))
+    assert [row.choice for row in found.rows] == ["b", "a", "c"]
+    assert (found.parameter, found.metric, found.splits) == ("model", "val_accuracy", 4)
+    for row in found.rows:
+        assert row.mean == pytest.approx(fmean(THREE[row.choice]))
+        assert row.spread == pytest.approx(stdev(THREE[row.choice]))
+        assert row.seconds == pytest.approx(1.25)
+        assert row.seconds_spread == pytest.approx(stdev([0.5, 1.0, 1.5, 2.0]))
+
+
+def test_differences_are_paired_and_their_interval_is_corrected_for_the_shared_examples():
+    found = comparison(study(), facts(THREE))
+    best, a, c = found.rows
+    assert (best.difference, best.low, best.high, best.larger) == (None, None, None, False)
+    paired = [x - y for x, y in zip(THREE["a"], THREE["b"], strict=True)]
+    half = stats.t.ppf(0.975, 3) * stdev(paired) * math.sqrt(1 / 4 + 20 / 60)
+    assert a.difference == pytest.approx(fmean(paired))
+    assert (a.low, a.high) == pytest.approx((fmean(paired) - half, fmean(paired) + half))
+    assert not a.low <= c.high, "c is far behind"
+    assert c.larger
+
+
+def test_the_verdict_says_which_differences_are_larger_than_the_spread():
+    noisy = {"a": [0.9, 0.8, 0.9, 0.8], "b": [0.8, 0.95, 0.9, 0.9], "c": [0.5, 0.45, 0.5, 0.4]}
+    assert comparison(study(), facts(noisy)).verdict == (
+        "b has the best mean val_accuracy over 4 splits, 0.8875; behind it by more than the splits' spread: "
+        "c (-0.425); within the spread: a (-0.0375)"
+    )
+
+
+def test_where_less_is_better_the_lowest_mean_is_the_best():
+    found = comparison(study(objective={"metric": "val_loss", "mode": "min"}), facts(THREE))
+    assert [row.choice for row in found.rows] == ["c", "a", "b"]
+    assert found.rows[1].difference > 0
+
+
+def test_equal_on_every_split_is_no_difference():
+    found = comparison(study(), facts({"a": [0.9, 0.8, 1.0], "b": [0.9, 0.8, 1.0]}))
+    assert [row.choice for row in found.rows] == ["a", "b"]
+    assert (found.rows[1].low, found.rows[1].high, found.rows[1].larger) == (0.0, 0.0, False)
+    assert found.verdict.endswith("behind it by more than the splits' spread: none; within the spread: b (+0)")
+
+
+def test_one_split_has_no_spread():
+    found = comparison(study(), facts({"a": [0.9], "b": [0.8]}))
+    assert [(row.spread, row.low, row.larger) for row in found.rows] == [(None, None, False)] * 2
+    assert found.verdict.endswith("over 1 split, 0.9; one split has no spread, and nothing more can be said")
+
+
+@pytest.mark.parametrize("bad", ["ValueError: no", math.nan])
+def test_a_choice_that_failed_on_a_split_comes_last_without_numbers(bad):
+    found = comparison(study(), facts({"a": [0.9, bad, 0.9], "b": [0.8, 0.9, 0.8]}))
+    assert [row.choice for row in found.rows] == ["b", "a"]
+    last = found.rows[-1]
+    assert (last.mean, last.values, last.difference) == (None, (), None)
+    assert last.error == (bad if isinstance(bad, str) else "a value that is not finite")
+    assert found.verdict.endswith("within the spread: none; failed: a")
+    json.dumps(comparison(study(), facts({"a": ["no"], "b": ["no"]})).verdict)
+    assert comparison(study(), facts({"a": ["no"]})).verdict == "no choice could be trained on every split"
+
+
+def test_only_splits_that_every_choice_was_trained_on_count():
+    kept = facts({"a": [0.9, 0.8, 0.7], "b": [0.8, 0.9]})
+    found = comparison(study(), kept)
+    assert found.splits == 2
+    assert {row.choice: row.values for row in found.rows} == {"a": (0.9, 0.8), "b": (0.8, 0.9)}
+    assert comparison(study(), facts({"a": [0.9], "b": []})) is None
+
+
+@pytest.mark.parametrize("kept", [{}, {"refits": {}}, facts({})])
+def test_nothing_compared_is_none(kept):
+    assert comparison(study(), kept) is None
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=8), st.floats(0, 1))
+def test_the_interval_is_students_with_the_variance_of_nadeau_and_bengio(differences, share):
+    low, high = student_interval(differences, share=share)
+    n = len(differences)
+    scale = stdev(differences) * math.sqrt(1 / n + share)
+    if scale == 0:
+        assert low == high == pytest.approx(fmean(differences))
+    else:
+        expected = stats.t.interval(0.95, n - 1, loc=fmean(differences), scale=scale)
+        assert (low, high) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    plain = student_interval(differences, share=0.0)
+    assert high - low >= plain[1] - plain[0]
+
+
+def test_of_one_difference_there_is_no_interval():
+    assert student_interval([0.5], share=0.3) is None
+
+
+def frames(trials):
+    """Return the frames of (model, state, [(accuracy, loss) an epoch])."""
+    rows = [
+        {
+            "number": n,
+            "state": state,
+            "stop_reason": "",
+            "message": None,
+            "params": {"model": model},
+            "params_model": model,
+        }
+        for n, (model, state, _) in enumerate(trials)
+    ]
+    epochs = [
+        {"number": n, "epoch": e, "seconds": 0.1, "at": 0.0, "val_accuracy": accuracy, "val_loss": loss}
+        for n, (_, _, curve) in enumerate(trials)
+        for e, (accuracy, loss) in enumerate(curve, 1)
+    ]
+    return pd.DataFrame(rows), pd.DataFrame(epochs)
+
+
+def chosen_of(trials, **values):
+    declared = study(**values)
+    table, epochs = frames(trials)
+    board = leaderboard(table, epochs, declared.objective)
+    return {e["choice"]: (e["trial"], e["epoch"], e["value"]) for e in best_of_each(declared, board, epochs)}
+
+
+def test_the_best_of_each_choice_is_taken_and_ties_go_to_the_lower_loss():
+    trials = [
+        ("a", "COMPLETE", [(0.8, 0.5)]),
+        ("a", "COMPLETE", [(0.9, 0.9), (0.9, 0.3), (0.9, 0.4)]),
+        ("a", "COMPLETE", [(0.9, 0.35)]),
+        ("b", "COMPLETE", [(0.5, 1.0)]),
+        ("b", "PRUNED", [(0.99, 0.1)]),
+        ("b", "FAILED", [(0.99, 0.1)]),
+    ]
+    assert chosen_of(trials) == {"a": (1, 2, 0.9), "b": (3, 1, 0.5)}
+
+
+def test_equal_trials_go_to_the_first():
+    assert chosen_of([("a", "COMPLETE", [(0.9, 0.5)])] * 3) == {"a": (0, 1, 0.9)}
+
+
+def test_a_minimum_is_the_best_where_less_is_better():
+    trials = [("a", "COMPLETE", [(0.8, 0.5), (0.7, 0.2)]), ("a", "COMPLETE", [(0.9, 0.3)])]
+    assert chosen_of(trials, objective={"metric": "val_loss", "mode": "min"}) == {"a": (0, 2, 0.2)}
+
+
+def test_the_printed_table_has_every_row():
+    console = Console(width=110, record=True)
+    console.print(comparison_table(comparison(study(), facts({**THREE, "d": ["ValueError: [no] room"] * 4}))))
+    text = console.export_text()
+    assert "val_accuracy, 4 splits" in text
+    assert "minus the best [95%]" in text
+    assert "0.85 ± 0.058" in text
+    assert "1.25 ± 0.65 s" in text
+    assert "-0.45 [" in text
+    assert "failed: ValueError: [no] room" in text
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "text"),
+    [(2.5, 0.25, "2.5 ± 0.25 s"), (0.0125, 0.001, "12.5 ± 1 ms"), (0.5, None, "500 ms"), (None, None, "-")],
+)
+def test_short_times_are_in_milliseconds(mean, spread, text):
+    assert time_text(mean, spread) == text
+
+
+def test_the_csv_has_a_column_for_each_split():
+    table = pd.read_csv(io.StringIO(comparison_csv(comparison(study(), facts(THREE)))))
+    assert table["choice"].tolist() == ["b", "a", "c"]
+    assert table[[f"split_{i}" for i in range(4)]].values.tolist() == [THREE[c] for c in ("b", "a", "c")]
+
+
+def test_the_figure_has_a_point_for_each_split_and_leaves_out_what_failed(tmp_path):
+    figure = comparison_figure(comparison(study(), facts({**THREE, "d": ["no"] * 4})))
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["b", "a", "c"]
+    assert left.yaxis_inverted(), "the best on top"
+    drawn = [list(line.get_xdata()) for line in left.lines if len(line.get_xdata()) == 4]
+    assert drawn == [THREE[c] for c in ("b", "a", "c")]
+    assert right.get_xscale() == "log"
+    figure.savefig(tmp_path / "x.png")
+    assert (tmp_path / "x.png").read_bytes()[1:4] == b"PNG"

@@ -1,0 +1,57 @@
+"""The trainable whose parameter ``model`` chooses among the estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from trainables.baselines.config import EstimatorConfig
+from trainables.metrics import METRICS
+from trainables.task import Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.data import Splits
+    from trainables.registry import Run
+
+
+class EstimatorTrainable:
+    """One of scikit-learn's estimators, or torch's MLP.
+
+    An estimator reports one epoch, its fit; torch's MLP one for each of its own, up to ``max_epochs``, which
+    is also what scikit-learn's MLP may train inside its fit.
+    """
+
+    stacks = False
+    loops = True
+    metrics: tuple[str, ...] = tuple(name for name in METRICS if name not in ("lr", "parameters"))
+
+    def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> EstimatorConfig:
+        """Return the validated configuration of a trial."""
+        return EstimatorConfig.from_params(params, max_epochs=max_epochs)
+
+    def misfits(self, config: EstimatorConfig, splits: Splits) -> list[str]:
+        """Return why a trial of ``config`` cannot train on ``splits``."""
+        from trainables.baselines.estimators import smallest_class
+
+        if config.model == "svm" and splits.task is Task.CLASSIFICATION and smallest_class(splits.train.y) < 2:
+            return [
+                "model=svm needs two training examples of each class, and one class has fewer; "
+                "leave it out with --set model.choices="
+            ]
+        return []
+
+    def prepare(self, splits: Splits, device: torch.device) -> Any:
+        """Return the examples as arrays, and as tensors on ``device``."""
+        from trainables.baselines.runs import EstimatorData
+
+        return EstimatorData.of(splits, device)
+
+    def start(self, config: EstimatorConfig, data: Any, *, seed: int, device: torch.device) -> Run:
+        """Return a trial at epoch 0."""
+        from trainables.baselines.runs import FitRun, NetworkRun
+
+        if config.model == "torch_mlp":
+            return NetworkRun(config, data, seed=seed, device=device)
+        return FitRun(config, data, seed=seed)

@@ -1,0 +1,55 @@
+"""A configuration trained once more, to compare it with others on equal terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from trainables.registry import Trainable
+from trainables.report import SECONDS
+
+
+@dataclass(frozen=True)
+class Refit:
+    """What came of it.
+
+    Attributes:
+        metrics: after its last epoch.
+        seconds: of training, without the scoring where the run tells the two apart.
+    """
+
+    metrics: Mapping[str, float]
+    seconds: float
+
+
+def refit(trainable: Trainable, config: Any, data: Any, *, seed: int, epochs: int) -> Refit:
+    """Train ``config`` for ``epochs``, or until it ends itself, on one core of this machine.
+
+    The horizon of its schedule is the configuration's own: it is stopped after ``epochs``, where a search
+    found it best, and scored there. No epoch is chosen by the examples that score it.
+
+    Args:
+        trainable: whose configuration it is.
+        config: of the trial.
+        data: what ``trainable.prepare`` returned, on the CPU.
+        seed: of the run.
+        epochs: at most.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(limits=1):
+            run = trainable.start(config, data, seed=seed, device=torch.device("cpu"))
+            seconds = 0.0
+            for _ in range(epochs):
+                report = run.step()
+                seconds += report.seconds
+                if report.stop is not None:
+                    break
+    finally:
+        torch.set_num_threads(threads)
+    return Refit({**report.metrics, SECONDS: report.seconds}, getattr(run, "fit_seconds", seconds))
