@@ -22,7 +22,7 @@ from search.progress import make_view
 from search.report.answer import answer
 from search.run import run, to_json
 from search.studies import registered
-from search.study import Study
+from search.study import Study, recorded
 from spaces import nearest
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a recorded study; `list` shows all.")]
@@ -69,7 +69,7 @@ def show(
     paths = Paths(home, name, ledger)
     with open_ledger(paths) as facts:
         row = facts.study(name)
-        study = Study.model_validate(row.declaration)
+        study = recorded(row)
         found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
         result = Result(found, _ending(facts, row), None, _seconds(facts, row), _seconds(facts, row), 0)
     if json_:
@@ -114,9 +114,11 @@ def extend(
 
 
 def _continue(paths: Paths, *, json_: bool, change: Callable[[Study], Study] | None = None) -> int:
-    open_ledger(paths).close()
+    with open_ledger(paths) as ledger:
+        ledger.check_whole()  # in the first opening: what SQLite tidies up when it closes is then not damage
+        metric = recorded(ledger.study(paths.name)).objective.metric
     console = make_console()
-    view = make_view(console, metric=_metric(paths), silent=json_)
+    view = make_view(console, metric=metric, silent=json_)
     study, result = resume(paths, view=view, load=load_data, change=change)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
@@ -136,7 +138,7 @@ def sync(
     paths = Paths(home, name, ledger)
     with open_ledger(paths) as facts:
         row = facts.study(name)
-        uri = tracking or Study.model_validate(row.declaration).tracking.uri or paths.mlflow_uri
+        uri = tracking or recorded(row).tracking.uri or paths.mlflow_uri
         from search.tracker_process import check_server
 
         check_server(uri)
@@ -166,11 +168,6 @@ def open_ledger(paths: Paths) -> Ledger:
             "`python -m search list` shows all"
         )
     return Ledger(paths.ledger_url)
-
-
-def _metric(paths: Paths) -> str:
-    with open_ledger(paths) as ledger:
-        return Study.model_validate(ledger.study(paths.name).declaration).objective.metric
 
 
 def _ending(ledger: Ledger, row: StudyRow) -> str:

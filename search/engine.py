@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from search.control import Control, kill_children
 from search.errors import RunError
 from search.executors.choice import choose_executor
+from search.history import replaying
 from search.ledger import EpochRow, Ledger, LedgerWriter, StudyRow, TrialRow
 from search.lock import driver_lock
 from search.paths import Paths
 from search.progress import View
 from search.recorder import Recorder
 from search.report.answer import Answer, answer
-from search.study import Study, differences, fits
+from search.study import Study, differences, fits, recorded
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
 from trainables.report import SECONDS
@@ -97,7 +98,7 @@ def resume(
         ledger = stack.enter_context(Ledger(paths.ledger_url))
         ledger.check_whole()
         row = ledger.study(paths.name)
-        study = Study.model_validate(row.declaration)
+        study = recorded(row)
         if change is not None:
             before, study = study, change(study)
             _redeclare(ledger, row, before, study, view)
@@ -194,9 +195,10 @@ def _search(
 
     if trials := ledger.trials(study_id):
         epochs = ledger.epochs(study_id)
-        scheduler.replay(epochs, trials)
-        sampler.replay(trials, _values(epochs, study.objective.metric))
-        recorder.replay(trials, epochs)
+        with replaying(trials, epochs, metric=study.objective.metric, ledger=paths.ledger):
+            scheduler.replay(epochs, trials)
+            sampler.replay(trials, _values(epochs, study.objective.metric))
+            recorder.replay(trials, epochs)
         view.say(resumed_text(trials, epochs))
     search = Search(study, splits, sampler, scheduler, recorder, control, paths.folder, row.facts, remember)
     try:

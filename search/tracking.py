@@ -39,7 +39,7 @@ from search.errors import RunError
 from search.ledger import EpochRow, Ledger, StudyRow, TrialRow
 from search.outcome import MLFLOW_STATUS
 from search.report.leaderboard import leaderboard
-from search.study import Study
+from search.study import recorded
 from search.tracker_process import FINISH, UID
 from trainables.report import SECONDS
 
@@ -102,8 +102,10 @@ class Tracker:
     def __init__(self, ledger: Ledger, row: StudyRow, uri: str, *, artifacts: Path | None) -> None:
         self._ledger = ledger
         self._row = row
-        self._study = Study.model_validate(row.declaration)
-        self._uid: str = row.facts[UID]
+        self._study = recorded(row)
+        if UID not in row.facts:
+            raise RunError(f"study {row.name!r} of the ledger has no {UID}; its runs in MLflow cannot be told apart")
+        self._uid = str(row.facts[UID])
         self._uri = uri
         self._artifacts = artifacts
         self._server: _Server | None = None
