@@ -20,10 +20,10 @@ from search.options import extended, load_data
 from search.paths import LEDGER_FILE, Paths
 from search.present import make_console, print_answer, print_studies, say
 from search.progress import make_view
-from search.recorded import open_ledger, recorded_names, recorded_result, recorded_study
+from search.recorded import open_ledger, recorded_names, recorded_result
 from search.run import run, to_json
 from search.studies import registered
-from search.study import Study
+from search.study import Study, recorded
 from spaces import nearest
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a recorded study; `list` shows all.")]
@@ -97,7 +97,7 @@ def _declaration(paths: Paths) -> Study:
             f"{nearest(paths.name, names)} `python -m search list` shows all"
         )
     with open_ledger(paths) as facts:
-        return recorded_study(facts.study(paths.name))
+        return recorded(facts.study(paths.name))
 
 
 @app.command()
@@ -147,9 +147,11 @@ def extend(
 def _continue(
     paths: Paths, *, json_: bool, accept_changed_model: bool, change: Callable[[Study], Study] | None = None
 ) -> int:
-    open_ledger(paths).close()
+    with open_ledger(paths) as ledger:
+        ledger.check_whole()  # in the first opening: what SQLite tidies up when it closes is then not damage
+        metric = recorded(ledger.study(paths.name)).objective.metric
     console = make_console()
-    view = make_view(console, metric=_metric(paths), silent=json_)
+    view = make_view(console, metric=metric, silent=json_)
     study, result = resume(paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
@@ -169,7 +171,7 @@ def sync(
     paths = Paths(home, name, ledger)
     with open_ledger(paths) as facts:
         row = facts.study(name)
-        uri = tracking or recorded_study(row).tracking.uri or paths.mlflow_uri
+        uri = tracking or recorded(row).tracking.uri or paths.mlflow_uri
         from search.tracker_process import check_server
 
         check_server(uri)
@@ -182,11 +184,6 @@ def sync(
         make_console(),
         f"{name}: MLflow at {uri} is up to date; {tracker.progress} epochs and endings were sent",
     )
-
-
-def _metric(paths: Paths) -> str:
-    with open_ledger(paths) as ledger:
-        return recorded_study(ledger.study(paths.name)).objective.metric
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from search.continuation import note_changes, refuse_changed_model, refuse_other
 from search.control import Control, kill_children
 from search.errors import RunError
 from search.executors.choice import choose_executor
+from search.history import replaying
 from search.ledger import EpochRow, Ledger, LedgerWriter, StudyRow, TrialRow
 from search.lock import driver_lock
 from search.model import MODEL, model_of
@@ -25,7 +26,7 @@ from search.recorder import Recorder
 from search.report.answer import Answer, answer
 from search.report.examples import data_lines
 from search.report.kept import Kept, kept_on_disk
-from search.study import Study, differences, fits, validated
+from search.study import Study, differences, fits, recorded
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
 from trainables.report import SECONDS
@@ -124,7 +125,7 @@ def resume(
         ledger = stack.enter_context(Ledger(paths.ledger_url))
         ledger.check_whole()
         row = ledger.study(paths.name)
-        study = validated(lambda: Study.model_validate(row.declaration))
+        study = recorded(row)
         before, study = study, study if change is None else change(study)
         refuse_changed_model(row, study, accept=accept_changed_model)
         tracker = _warm_tracker(study, stack)
@@ -229,7 +230,8 @@ class _Session:
         row, recorder, view = self.ledger.study(self.study.name), self.recorder, self.view
         trials, epochs = self.ledger.trials(row.id), self.ledger.epochs(row.id)
         if trials:
-            recorder.replay(trials, epochs)
+            with self._replaying(trials, epochs):
+                recorder.replay(trials, epochs)
             view.say(resumed_text(trials, epochs))
         tried = alone.tried(self.ledger.messages(row.id, alone.TRIED_ALONE))
         open_trials = {t.number for t in trials if t.state.resumable}
@@ -283,6 +285,9 @@ class _Session:
             self.recorder.alone = True
             executor.run(search)
 
+    def _replaying(self, trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> AbstractContextManager[None]:
+        return replaying(trials, epochs, metric=self.study.objective.metric, ledger=self.paths.ledger)
+
     def _prepared(
         self, study: Study, trials: Sequence[TrialRow], epochs: Sequence[EpochRow], goes_on: Collection[int]
     ) -> Search:
@@ -294,8 +299,9 @@ class _Session:
 
         scheduler = build_scheduler(study)
         sampler = OptunaSampler(study, scheduler)
-        scheduler.replay(epochs, trials)
-        sampler.replay(trials, _values(epochs, study.objective.metric), goes_on=goes_on)
+        with self._replaying(trials, epochs):
+            scheduler.replay(epochs, trials)
+            sampler.replay(trials, _values(epochs, study.objective.metric), goes_on=goes_on)
         return Search(study, self.splits, sampler, scheduler, self.recorder, self.control, self.paths.folder)
 
 

@@ -30,3 +30,11 @@ class RunError(UserError):
     """Something failed at run time; what was recorded until then stays."""
 
     exit_code = 1
+
+
+class LedgerError(RunError):
+    """The ledger cannot be read, or what it holds contradicts itself; nothing in it was changed."""
+
+
+class StorageError(RunError):
+    """The ledger or a checkpoint cannot be written (a full disk, say); the search can go on from what is recorded."""

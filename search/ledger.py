@@ -7,22 +7,30 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from search import schema
-from search.errors import RunError
+from search.damage import has_log, is_damage, keep_copy
+from search.errors import LedgerError, RunError, StorageError
 from search.outcome import Outcome, TrialState
+from search.rows import EpochRow as EpochRow
+from search.rows import StudyRow as StudyRow
+from search.rows import TrialRow as TrialRow
+from search.rows import epoch_row, session_row, study_row, trial_row
+from trainables.disk import space_hint
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +42,12 @@ ALIVE_S = 60.0
 SEEN_EVERY_S = 10.0
 """How often a session that has nothing to record says that it is alive."""
 
+VERSION_DIGITS = 9
+"""More digits than any version of the schema has."""
+
+FAULTS = (DBAPIError, sqlite3.Error)
+"""What a database that is damaged, full or gone raises; the second where SQLAlchemy does not wrap it."""
+
 FLUSH_EVERY_S = 0.25
 """Longest time that a reported epoch waits in memory for its transaction."""
 
@@ -43,58 +57,11 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path.absolute()}"
 
 
-@dataclass(frozen=True, slots=True)
-class TrialRow:
-    """One trial as the ledger holds it.
-
-    Attributes:
-        params: active parameters.
-        sampler_attrs: Optuna's own notes on the trial, which some samplers continue from.
-        repeats: earlier trials whose configuration the sampler proposed again just before, each with the
-            value that Optuna was told again for it.
-    """
-
-    number: int
-    params: dict[str, Any]
-    config_hash: str
-    seed: int
-    sampler_attrs: dict[str, Any]
-    repeats: list[tuple[int, float | None]]
-    state: TrialState
-    stop_reason: str | None
-    message: str | None
-    traceback: str | None
-    started_at: float
-    ended_at: float | None
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class EpochRow:
-    """One epoch of one trial as the ledger holds it; ``id`` orders all of a study's epochs."""
-
-    id: int
-    number: int
-    epoch: int
-    seconds: float
-    at: float
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class StudyRow:
-    """One study as the ledger holds it: its declaration and facts are plain data."""
-
-    id: int
-    name: str
-    declaration: dict[str, Any]
-    fingerprint: str
-    facts: dict[str, Any]
-    created_at: float
-
-
 class Ledger:
     """The database behind one URL. Reads are methods here; a search writes through ``LedgerWriter``.
+
+    Any read raises LedgerError where the database is damaged; a copy of it is kept first. Any write raises
+    StorageError where the database cannot be written.
 
     Args:
         url: of SQLAlchemy; SQLite runs in WAL, so that readers never wait for the writer.
@@ -119,17 +86,22 @@ class Ledger:
             raise RunError(
                 f"ledger {self._where} needs the package {error.name}; pip install 'lanewise[postgresql]'"
             ) from None
-        if shown.drivername.startswith("sqlite"):
+        self._file = Path(self._where) if shown.drivername.startswith("sqlite") else None
+        if self._file is not None:
             event.listen(self.engine, "connect", _configure_sqlite)
         try:
             if create:
+                with self.engine.connect() as connection:
+                    self._switch_to_wal(connection)
                 schema.metadata.create_all(self.engine)
                 self._write_version()
             found = self._version()
-        except (DatabaseError, sqlite3.DatabaseError) as error:
+        except FAULTS as error:
+            kept = ""
+            if self._file is not None and is_damage(error) and has_log(self._file):
+                kept = f"; {keep_copy(self._file)}"  # SQLite may write its log into the file when it closes
             self.engine.dispose()
-            cause = str(getattr(error, "orig", error)).splitlines()[0]
-            raise RunError(f"ledger {self._where} cannot be opened: {cause}") from None
+            raise LedgerError(f"ledger {self._where} cannot be opened: {_cause(error)}{self._hint()}{kept}") from None
         if found != schema.VERSION:
             self.engine.dispose()
             age = "newer" if found > schema.VERSION else "older"
@@ -142,25 +114,68 @@ class Ledger:
         """Ask the database to check itself.
 
         Raises:
-            RunError: it is damaged; a copy is kept beside it before anything else touches it.
+            LedgerError: it is damaged; a copy is kept beside it before anything else touches it.
         """
-        if self.engine.dialect.name != "sqlite":
+        if self._file is None:
             return
+        with self._reading() as connection:
+            found = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
+            page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+            if found == "ok" and self._file.stat().st_size % page:
+                found = "its last page is cut off"  # SQLite reads zeros there and does not notice
+            if found != "ok":
+                raise self._damaged(str(found))
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Yield a connection; what the database raises becomes a ``LedgerError``."""
         try:
             with self.engine.connect() as connection:
-                found = connection.exec_driver_sql("PRAGMA quick_check").scalar()
-                page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
-            if found == "ok" and Path(self._where).stat().st_size % page:
-                found = "its last page is cut off"  # SQLite reads zeros there and does not notice
-        except DatabaseError as error:
-            found = str(error.orig)
-        if found != "ok":
-            copy = Path(f"{self._where}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-            shutil.copyfile(self._where, copy)
-            raise RunError(
-                f"ledger {self._where} is damaged ({str(found).splitlines()[0]}); nothing was started or changed, "
-                f"a copy is in {copy}; sqlite3's .recover may save it"
-            )
+                try:
+                    yield connection
+                except FAULTS as error:  # while it is open: a last connection that closes tidies the files up
+                    raise self._unreadable(error) from None
+        except FAULTS as error:
+            raise self._unreadable(error) from None
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Yield a connection in a transaction; what the database raises becomes a ``StorageError``."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise  # not the disk's fault
+        except FAULTS as error:
+            raise StorageError(
+                f"the ledger {self._where} cannot be written: {_cause(error)}{self._hint()}; "
+                "everything recorded before stays"
+            ) from None
+
+    def _read(self, query: sa.Select[Any], build: Callable[[Any], T]) -> list[T]:
+        """Return what ``build`` makes of each row; a row that it refuses is damage."""
+        with self._reading() as connection:
+            rows = connection.execute(query)
+            try:
+                return [build(row) for row in rows]
+            except ValueError as error:
+                tables = " and ".join(table.name for table in query.get_final_froms() if isinstance(table, sa.Table))
+                raise self._damaged(f"a row of {tables} cannot be read: {error}") from None
+
+    def _unreadable(self, error: BaseException) -> LedgerError:
+        if self._file is None or not is_damage(error):
+            return LedgerError(f"ledger {self._where} cannot be read: {_cause(error)}{self._hint()}")
+        return self._damaged(_cause(error))
+
+    def _damaged(self, what: str) -> LedgerError:
+        """Keep a copy of the database file and return what to raise."""
+        line = f"ledger {self._where} is damaged ({what.splitlines()[0]}); nothing was started or changed"
+        if self._file is None:
+            return LedgerError(line)
+        return LedgerError(f"{line}, {keep_copy(self._file)}")
+
+    def _hint(self) -> str:
+        return "" if self._file is None else space_hint(self._file)
 
     def close(self) -> None:
         """Close all connections."""
@@ -184,7 +199,7 @@ class Ledger:
             "created_at": time.time(),
         }
         try:
-            with self.engine.begin() as connection:
+            with self._writing() as connection:
                 return _inserted_id(connection.execute(sa.insert(schema.studies).values(row)))
         except IntegrityError:
             raise RunError(f"study {name!r} exists in ledger {self._where}; choose another --name") from None
@@ -192,33 +207,21 @@ class Ledger:
     def add_fact(self, study_id: int, name: str, value: Any) -> None:
         """Keep a fact about a study for later sessions."""
         table = schema.studies
-        with self.engine.begin() as connection:
-            facts = json.loads(connection.execute(sa.select(table.c.facts).where(table.c.id == study_id)).scalar_one())
-            changed = json.dumps({**facts, name: value})
+        (row,) = (row for row in self.studies() if row.id == study_id)
+        changed = json.dumps({**row.facts, name: value})
+        with self._writing() as connection:
             connection.execute(sa.update(table).where(table.c.id == study_id).values(facts=changed))
 
     def redeclare(self, study_id: int, declaration: Mapping[str, Any]) -> None:
         """Replace the declaration of a study that is being extended."""
         table = schema.studies
         change = sa.update(table).where(table.c.id == study_id).values(declaration=json.dumps(declaration))
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(change)
 
     def studies(self) -> list[StudyRow]:
         """Return every study, oldest first."""
-        with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(schema.studies).order_by(schema.studies.c.id)).mappings()
-            return [
-                StudyRow(
-                    r["id"],
-                    r["name"],
-                    json.loads(r["declaration"]),
-                    r["fingerprint"],
-                    json.loads(r["facts"]),
-                    r["created_at"],
-                )
-                for r in rows
-            ]
+        return self._read(sa.select(schema.studies).order_by(schema.studies.c.id), study_row)
 
     def study(self, name: str) -> StudyRow:
         """Return the study called ``name``.
@@ -241,13 +244,15 @@ class Ledger:
             "started_at": now,
             "seen_at": now,
         }
-        with self.engine.begin() as connection:
+        with self._reading() as connection:
+            self._switch_to_wal(connection)  # a file that was saved by sqlite3's .recover is not
+        with self._writing() as connection:
             return _inserted_id(connection.execute(sa.insert(schema.sessions).values(row)))
 
     def end_session(self, session_id: int, ending: str) -> None:
         """Record how the session ended: ``done``, ``interrupted``, ``failed``."""
         table = schema.sessions
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(
                 sa.update(table)
                 .where(table.c.id == session_id)
@@ -269,7 +274,7 @@ class Ledger:
         """Record that sessions without an ending died when they were last seen; return how many."""
         table = schema.sessions
         lost = sa.update(table).where(table.c.study_id == study_id, table.c.ended_at.is_(None))
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             return connection.execute(lost.values(ended_at=table.c.seen_at, ending="died")).rowcount
 
     def seconds_used(self, study_id: int) -> float:
@@ -280,30 +285,19 @@ class Ledger:
     def sessions(self, study_id: int) -> list[dict[str, Any]]:
         """Return the sessions of a study, oldest first."""
         table = schema.sessions
-        query = sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id)
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        return self._read(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id), session_row)
 
     def trials(self, study_id: int, *, after_revision: int = -1) -> list[TrialRow]:
         """Return the trials by number; with ``after_revision`` only those changed since."""
         table = schema.trials
-        query = (
-            sa.select(table)
-            .where(table.c.study_id == study_id, table.c.revision > after_revision)
-            .order_by(table.c.number)
-        )
-        with self.engine.connect() as connection:
-            return [_trial_row(r) for r in connection.execute(query).mappings()]
+        query = sa.select(table).where(table.c.study_id == study_id, table.c.revision > after_revision)
+        return self._read(query.order_by(table.c.number), trial_row)
 
     def epochs(self, study_id: int, *, after_id: int = 0) -> list[EpochRow]:
         """Return the epochs of all trials in the order they were reported."""
         table = schema.epochs
-        query = sa.select(table).where(table.c.study_id == study_id, table.c.id > after_id).order_by(table.c.id)
-        with self.engine.connect() as connection:
-            return [
-                EpochRow(r.id, r.number, r.epoch, r.seconds, r.at, json.loads(r.metrics))
-                for r in connection.execute(query)
-            ]
+        query = sa.select(table).where(table.c.study_id == study_id, table.c.id > after_id)
+        return self._read(query.order_by(table.c.id), epoch_row)
 
     def trials_frame(self, study_id: int) -> pd.DataFrame:
         """Return one row a trial: number, state, reason, seed, hash, times, params.
@@ -358,22 +352,25 @@ class Ledger:
         import pandas as pd
 
         query = sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id)
-        with self.engine.connect() as connection:
-            rows = [dict(r) for r in connection.execute(query).mappings()]
+        rows = self._read(query, lambda row: row._asdict())
         columns = [c.name for c in table.columns if c.name not in ("id", "study_id")]
         return pd.DataFrame(rows, columns=columns)
 
     def _write_version(self) -> None:
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             if connection.execute(sa.select(schema.meta)).first() is None:
                 row = {"key": "schema_version", "value": str(schema.VERSION)}
                 connection.execute(sa.insert(schema.meta).values(row))
 
+    def _switch_to_wal(self, connection: Connection) -> None:
+        if self._file is not None:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
     def _version(self) -> int:
         query = sa.select(schema.meta.c.value).where(schema.meta.c.key == "schema_version")
         with self.engine.connect() as connection:
-            value = connection.execute(query).scalar_one_or_none()
-        if value is None or not value.isdecimal():
+            value = connection.execute(query).scalars().first()
+        if not isinstance(value, str) or not value.isdecimal() or len(value) > VERSION_DIGITS:
             raise RunError(f"{self._where} is a database, but no Lanewise ledger")
         return int(value)
 
@@ -400,7 +397,7 @@ class LedgerWriter:
     last seen alive.
 
     Raises:
-        RunError: from ``flush``, where the database cannot be written (a full disk, say).
+        StorageError: from ``flush``, where the database cannot be written (a full disk, say).
     """
 
     def __init__(self, ledger: Ledger, study_id: int, *, session: int | None = None) -> None:
@@ -412,7 +409,7 @@ class LedgerWriter:
         self._seen = time.monotonic()
         table = schema.trials
         query = sa.select(sa.func.max(table.c.revision)).where(table.c.study_id == study_id)
-        with ledger.engine.connect() as connection:
+        with ledger._reading() as connection:
             self._revision: int = (connection.execute(query).scalar() or 0) + 1
 
     def trial_started(
@@ -530,18 +527,12 @@ class LedgerWriter:
 
     def _write_batch(self) -> None:
         batch = self._pending
-        try:
-            with self.ledger.engine.begin() as connection:
-                _write(connection, batch)
-                if self._session is not None:
-                    sessions = schema.sessions
-                    seen = sa.update(sessions).where(sessions.c.id == self._session).values(seen_at=time.time())
-                    connection.execute(seen)
-        except OperationalError as error:
-            raise RunError(
-                f"the ledger {self.ledger.url} cannot be written: {error.orig}; "
-                "everything recorded before stays, and resume continues from there"
-            ) from None
+        with self.ledger._writing() as connection:
+            _write(connection, batch)
+            if self._session is not None:
+                sessions = schema.sessions
+                seen = sa.update(sessions).where(sessions.c.id == self._session).values(seen_at=time.time())
+                connection.execute(seen)
         self._pending = _Pending()
         self._revision += 1
         self._seen = time.monotonic()
@@ -582,28 +573,13 @@ def _inserted_id(result: sa.CursorResult[Any]) -> int:
     return int(key[0])
 
 
-def _trial_row(row: Any) -> TrialRow:
-    return TrialRow(
-        number=row["number"],
-        params=json.loads(row["params"]),
-        config_hash=row["config_hash"],
-        seed=row["seed"],
-        sampler_attrs=json.loads(row["sampler_attrs"]),
-        repeats=[(number, value) for number, value in json.loads(row["repeats"])],
-        state=TrialState(row["state"]),
-        stop_reason=row["stop_reason"],
-        message=row["message"],
-        traceback=row["traceback"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        revision=row["revision"],
-    )
-
-
 def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    # FULL: a transaction that was reported as written survives a power cut.
-    cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA busy_timeout=10000")
+    # FULL: a transaction that was reported as written survives a power cut. (WAL is a property of the file.)
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _cause(error: BaseException) -> str:
+    return (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from search.engine import DATA, Result
-from search.errors import RunError, UsageError
+from search.errors import UsageError
 from search.ledger import Ledger, StudyRow
 from search.paths import LEDGER_FILE, Paths
 from search.report.answer import answer
 from search.report.kept import kept_on_disk
-from search.study import Study, validated
+from search.study import Study, recorded
 from spaces import nearest
 
 
@@ -33,18 +33,6 @@ def recorded_names(paths: Paths) -> list[str]:
     return [p.parent.name for p in paths.home.glob(f"*/{LEDGER_FILE}")] if paths.home.is_dir() else []
 
 
-def recorded_study(row: StudyRow) -> Study:
-    """Return the declaration of a recorded study.
-
-    Raises:
-        RunError: this version does not understand it, or what it names is not here, a line each.
-    """
-    try:
-        return validated(lambda: Study.model_validate(row.declaration))
-    except UsageError as error:
-        raise RunError([f"study {row.name}, as it was recorded: {line}" for line in error.errors]) from None
-
-
 def recorded_result(paths: Paths) -> tuple[Study, Result]:
     """Return a recorded study, and what it found until now.
 
@@ -53,7 +41,7 @@ def recorded_result(paths: Paths) -> tuple[Study, Result]:
     """
     with open_ledger(paths) as facts:
         row = facts.study(paths.name)
-        study = recorded_study(row)
+        study = recorded(row)
         found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id), row.facts)
         seconds, kept = _seconds(facts, row), kept_on_disk(paths.checkpoints, found.best)
         return study, Result(found, _ending(facts, row), None, seconds, seconds, 0, kept, row.facts.get(DATA, {}))

@@ -56,34 +56,35 @@ class RunningMeans:
     def __init__(self, first: int) -> None:
         self._first = first
         self._ordered: defaultdict[int, list[float]] = defaultdict(list)
-        self._values: dict[str, list[float]] = {}
+        self._values: dict[str, list[tuple[int, float]]] = {}
         self._last: dict[str, tuple[int, float]] = {}
 
     def values(self, trial_id: str) -> list[float]:
         """Return what was added of a trial that goes on, in order."""
-        return self._values[trial_id]
+        return [value for _, value in self._values[trial_id]]
 
     def add(self, trial_id: str, epoch: int, value: float) -> None:
-        """Add an epoch that follows the last one, or the last one once more.
+        """Add an epoch later than the last one, or the last one once more.
 
         Raises:
-            ValueError: any other epoch.
+            ValueError: an earlier epoch.
         """
         before, mean = self._last.get(trial_id, (0, math.nan))
-        if epoch not in (before, before + 1):
+        if epoch < before:
             raise ValueError(f"trial {trial_id} reported epoch {epoch} after epoch {before}")
-        values = self._values.setdefault(trial_id, [])
-        values.append(value)
-        if epoch < self._first:
-            self._last[trial_id] = epoch, math.nan
-            return
+        self._values.setdefault(trial_id, []).append((epoch, value))
         if epoch == before and math.isfinite(mean):
             ordered = self._ordered[epoch]
             del ordered[bisect_left(ordered, mean)]
-        mean = float(np.mean(values[self._first - 1 :]))  # numpy adds in an order of its own, as in Ray's
+        for at in range(epoch if epoch == before else before + 1, epoch + 1):
+            mean = self._mean(trial_id, at)
+            if math.isfinite(mean):
+                insort(self._ordered[at], mean)
         self._last[trial_id] = epoch, mean
-        if math.isfinite(mean):
-            insort(self._ordered[epoch], mean)
+
+    def _mean(self, trial_id: str, at: int) -> float:
+        scoped = [value for epoch, value in self._values[trial_id] if self._first <= epoch <= at]
+        return float(np.mean(scoped)) if scoped else math.nan  # numpy adds in an order of its own, as in Ray's
 
     def others(self, trial_id: str) -> tuple[int, float]:
         """Return how many other trials have a finite average at a trial's last epoch, and their median.

@@ -185,12 +185,13 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
         self._next = trials[-1].number + 1 if trials else 0
         if self.finished and not goes_on:
             return  # nothing will be proposed, so Optuna need not hear of thousands of trials
+        by_number = {row.number: row for row in trials}
         for row in trials:
             if not fits(self._space, row.params, row.number):
                 continue  # trained before the space was changed
             for earlier, value in row.repeats:
                 state = TrialState.FAILED if value is None else TrialState.COMPLETE
-                self._add(trials[earlier].params, state, value=value)
+                self._add(by_number[earlier].params, state, value=value)
             recorded = values.get(row.number, {})
             finite = {epoch: value for epoch, value in recorded.items() if math.isfinite(value)}
             state = TrialState.FAILED if row.state.resumable else row.state

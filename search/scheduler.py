@@ -101,10 +101,10 @@ class RecordingScheduler(TrialScheduler):  # type: ignore[misc]
             epochs: of the ledger, in order.
             trials: likewise, all of them, by number.
         """
-        rows = list(epochs)
+        rows, by_number = list(epochs), {row.number: row for row in trials}
         last = {row.number: row.epoch for row in rows}
         for row in rows:
-            trial = trials[row.number]
+            trial = by_number[row.number]
             if row.number not in self._replayed:
                 self._inner.on_trial_add(None, TrialKey.of(row.number))
             self._replayed[row.number] = row.epoch

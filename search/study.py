@@ -22,8 +22,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from search.errors import UsageError
+from search.errors import RunError, UsageError
 from search.own_data import declaration_errors
+from search.rows import StudyRow
 from spaces import Space, SpaceError, Value, nearest
 from spaces.grammar import space_schema
 from trainables.data.datasets import DataSpec
@@ -419,6 +420,23 @@ def validated(build: Callable[[], Study]) -> Study:
         return build()
     except ValidationError as error:
         raise UsageError([line for e in error.errors() for line in _lines(dict(e))]) from None
+
+
+def recorded(row: StudyRow) -> Study:
+    """Return the study that a ledger holds.
+
+    Raises:
+        RunError: its declaration cannot be used: damaged, of another Lanewise, or it names a trainable that
+            cannot be imported here.
+    """
+    where = f"study {row.name!r} of the ledger cannot be used"
+    try:
+        return validated(lambda: Study.model_validate(row.declaration))
+    except UsageError as error:
+        raise RunError([f"{where}: {line}" for line in error.errors]) from None
+    except Exception as error:  # a space is built by many hands; damaged data lead them to whatever they raise
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise RunError(f"{where}: its declaration is damaged ({cause})") from None
 
 
 FLAGS = {

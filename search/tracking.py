@@ -41,7 +41,7 @@ from search.outcome import MLFLOW_STATUS
 from search.report.comparison import comparison, comparison_csv
 from search.report.comparison_plot import comparison_figure
 from search.report.leaderboard import leaderboard
-from search.study import Study
+from search.study import recorded
 from search.tracker_process import FINISH, UID
 from trainables.report import SECONDS
 
@@ -107,8 +107,10 @@ class Tracker:
     def __init__(self, ledger: Ledger, row: StudyRow, uri: str, *, artifacts: Path | None) -> None:
         self._ledger = ledger
         self._row = row
-        self._study = Study.model_validate(row.declaration)
-        self._uid: str = row.facts[UID]
+        self._study = recorded(row)
+        if UID not in row.facts:
+            raise RunError(f"study {row.name!r} of the ledger has no {UID}; its runs in MLflow cannot be told apart")
+        self._uid = str(row.facts[UID])
         self._uri = uri
         self._artifacts = artifacts
         self._server: _Server | None = None

@@ -66,11 +66,21 @@ def test_values_that_are_equal_are_told_apart_by_their_number():
     assert means.others("3") == (4, 0.5)
 
 
-def test_an_epoch_that_was_left_out_is_an_error():
+def test_an_epoch_that_was_left_out_counts_with_what_came_before():
+    means = RunningMeans(first=2)
+    for epoch, value in ((1, 9), (2, 4), (5, 6)):
+        means.add("a", epoch, value)
+    for epoch in range(1, 6):
+        means.add("b", epoch, 0)
+        others = means.others("b")
+        assert others == {1: (0, pytest.approx(math.nan, nan_ok=True)), 5: (1, 5.0)}.get(epoch, (1, 4.0))
+
+
+def test_an_earlier_epoch_is_an_error():
     means = RunningMeans(first=1)
-    means.add("a", 1, 0.5)
-    with pytest.raises(ValueError, match="trial a reported epoch 3 after epoch 1"):
-        means.add("a", 3, 0.5)
+    means.add("a", 3, 0.5)
+    with pytest.raises(ValueError, match="trial a reported epoch 2 after epoch 3"):
+        means.add("a", 2, 0.5)
 
 
 def test_a_trial_that_ended_leaves_its_averages():

@@ -1,0 +1,18 @@
+"""What to say of a disk that cannot be written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+SCARCE_BYTES = 16 << 20
+"""With less free than this a disk that cannot be written is probably full."""
+
+
+def space_hint(path: Path) -> str:
+    """Return ``; its disk has 0.1 MiB free: make space``, or nothing where there is space enough."""
+    existing = next((folder for folder in (path, *path.parents) if folder.exists()), None)
+    if existing is None:
+        return ""
+    free = shutil.disk_usage(existing).free
+    return "" if free >= SCARCE_BYTES else f"; its disk has {free / 2**20:.1f} MiB free: make space"
