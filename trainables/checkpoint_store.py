@@ -39,15 +39,23 @@ class CheckpointStore:
             checkpoint.hash_path(old).unlink(missing_ok=True)
         return path
 
-    def latest(self, number: int) -> tuple[dict[str, Any] | None, list[CheckpointError]]:
+    def latest(self, number: int, *, at_most: int | None = None) -> tuple[dict[str, Any] | None, list[CheckpointError]]:
         """Return the newest whole state of trial ``number``, and what was wrong with newer ones.
 
         The state is None where the trial has no whole checkpoint; it then starts from epoch 0.
+
+        Args:
+            number: of the trial.
+            at_most: the epochs that were recorded of it, where that matters. A worker that is killed after a
+                checkpoint and before its report arrives leaves a newer one; to go on from there would leave
+                out an epoch.
         """
         from trainables import checkpoint
 
         damaged: list[CheckpointError] = []
         for path in reversed(self._files(number)):
+            if at_most is not None and _epoch(path) > at_most:
+                continue
             try:
                 return checkpoint.load(path), damaged
             except CheckpointError as error:
@@ -67,6 +75,10 @@ class CheckpointStore:
 
     def _files(self, number: int) -> list[Path]:
         return sorted(self._trial(number).glob("epoch_*.pt"))
+
+
+def _epoch(path: Path) -> int:
+    return int(path.stem.removeprefix("epoch_"))
 
 
 def damage_notes(number: int, state: dict[str, Any] | None, damaged: Sequence[CheckpointError]) -> list[str]:

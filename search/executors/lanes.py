@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune.search import Searcher
 
-from search.executors.base import Search
+from search.errors import RunError
+from search.executors.base import STOP_GRACE_S, Search, back_off_s
 from search.executors.pool import LANES_FACT, Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP
@@ -24,9 +25,6 @@ from trainables.report import EpochReport, to_result
 
 if TYPE_CHECKING:
     from trainables.lanes import LaneEvent
-
-BACK_OFF_S = 0.5
-"""Wait before a trial whose worker died is tried again; doubled each time."""
 
 WAIT_S = 0.25
 """Longest wait for a worker before the control and the live view have their turn."""
@@ -39,7 +37,9 @@ class Lane:
     Attributes:
         reported: the last epoch that was recorded. A trial that continues from an older checkpoint
             trains up to it again, and nothing of that is recorded or decided twice.
-        failures: how often its worker died while training it.
+        failures: how often its worker died while training it. Where nobody knows which of a worker's trials
+            was in training (stacked ones), it counts for each, until the trial has got further.
+        failed_at: ``reported`` when that happened last.
         not_before: when it may be tried again (monotonic seconds).
     """
 
@@ -49,6 +49,7 @@ class Lane:
     worker: int
     reported: int = 0
     failures: int = 0
+    failed_at: int = -1
     not_before: float = 0.0
 
     @property
@@ -59,12 +60,21 @@ class Lane:
 
 @dataclass
 class _Worker:
-    """What the driver holds of one worker."""
+    """What the driver holds of one worker.
+
+    Attributes:
+        busy: it trains, or starts; a worker that starts holds no trials, for it may never come up.
+        lost: it died, and is to be replaced at ``not_before`` (monotonic seconds).
+        failed_starts: how often in a row it died before it was up.
+    """
 
     lanes: int
     seated: set[int] = field(default_factory=set)
     retire: list[int] = field(default_factory=list)
     busy: bool = False
+    lost: bool = False
+    failed_starts: int = 0
+    not_before: float = 0.0
 
 
 class LanesExecutor:
@@ -91,7 +101,7 @@ class _Loop:
 
     def run(self) -> None:
         control, recorder = self._search.control, self._search.recorder
-        while control.stopping is None and (self._launch() or self._waiting):
+        while control.stopping is None and self._launch():
             if any(worker.busy for worker in self._workers):
                 done = self._pool.wait(WAIT_S)
                 if done is not None:
@@ -103,10 +113,12 @@ class _Loop:
         self._end_rest(control.stopping)
 
     def _handle(self, index: int, result: Advance | WorkerLost) -> None:
-        self._workers[index].busy = False
+        worker = self._workers[index]
+        worker.busy = False
         if isinstance(result, WorkerLost):
-            self._requeue(index, result)
+            self._lost(index, result)
             return
+        worker.failed_starts = 0
         for note in result.notes:
             self._search.recorder.event("checkpoint", note, level="warning")
         for number in sorted(result.events):
@@ -115,7 +127,10 @@ class _Loop:
     def _launch(self) -> bool:
         """Fill the free lanes and start an epoch on every idle worker; False when nothing is left."""
         for index, worker in enumerate(self._workers):
-            if worker.busy:
+            if worker.lost and time.monotonic() >= worker.not_before:
+                self._pool.replace(index)
+                worker.lost, worker.busy = False, True
+            if worker.busy or worker.lost:
                 continue
             seats = self._fill(index, worker)
             if worker.seated:
@@ -123,7 +138,7 @@ class _Loop:
                 self._pool.launch(index, Orders(tuple(worker.retire), compact, tuple(seats)))
                 worker.retire.clear()
                 worker.busy = True
-        return any(worker.busy for worker in self._workers)
+        return bool(self._lanes) or not self._search.sampler.finished
 
     def _fill(self, index: int, worker: _Worker) -> list[Seat]:
         seats = []
@@ -201,42 +216,61 @@ class _Loop:
         self._search.recorder.ended(lane.number, outcome)
         del self._lanes[lane.number]
 
-    def _requeue(self, index: int, lost: WorkerLost) -> None:
-        """Put the trials of a dead worker back, to be continued elsewhere from their last checkpoints."""
-        worker = self._workers[index]
-        numbers = sorted(worker.seated)
-        text = f"worker {index} was lost ({lost.reason}); trials {numbers} are queued again"
-        self._search.recorder.event("worker_lost", text, level="warning")
-        for number in numbers:
-            lane = self._lanes[number]
-            lane.seat = replace(lane.seat, resume=True)
-            if number == lost.at and self._give_up(lane, lost):
-                continue
-            self._waiting.append(lane)
+    def _lost(self, index: int, lost: WorkerLost) -> None:
+        """Put the trials of a dead worker back, to be continued wherever there is room, and replace the worker.
+
+        Raises:
+            RunError: it died again and again before it was up.
+        """
+        worker, limit = self._workers[index], self._search.study.faults.max_failures
+        worker.lost = True
+        if not worker.seated:
+            worker.failed_starts += 1
+            if worker.failed_starts > limit:
+                raise RunError(f"worker {index} died {worker.failed_starts} times before it was up: {lost.reason}")
+            worker.not_before = time.monotonic() + back_off_s(worker.failed_starts)
+        queued = [self._requeue(self._lanes[number], lost) for number in sorted(worker.seated)]
+        text = f"worker {index} was lost ({lost.reason})"
+        self._search.recorder.event("worker_lost", "; ".join([text, *queued]), level="warning")
         worker.seated.clear()
         worker.retire.clear()
-        self._pool.replace(index)
 
-    def _give_up(self, lane: Lane, lost: WorkerLost) -> bool:
-        """Count a fault of a trial; end the trial that hung, or that took its worker down too often."""
-        faults = self._search.study.faults
-        lane.failures += 1
-        lane.not_before = time.monotonic() + BACK_OFF_S * 2 ** (lane.failures - 1)
-        if lost.hung:
-            limit_s = faults.trial_timeout_s
-            self._failed(lane, Outcome(StopReason.ERROR, message=f"no report in {limit_s:g} s (--trial-timeout)"))
-        elif lane.failures > faults.max_failures:
+    def _requeue(self, lane: Lane, lost: WorkerLost) -> str:
+        """Queue a trial of a dead worker again, or end one that hung or took its worker down too often."""
+        faults, number = self._search.study.faults, lane.number
+        lane.seat = replace(lane.seat, resume=True, epochs=lane.reported)
+        blamed = lost.at in (None, number)
+        if blamed:
+            known = lost.at is not None
+            lane.failures = lane.failures + 1 if known or lane.failed_at == lane.reported else 1
+            lane.failed_at = lane.reported
+        if number == lost.at and lost.hung:
+            message = f"no report in {faults.trial_timeout_s:g} s (--trial-timeout)"
+        elif blamed and lane.failures > faults.max_failures:
             times = f"{lane.failures} times (--max-failures {faults.max_failures})"
             message = f"its worker process died while training it, {times}: {lost.reason}"
-            self._failed(lane, Outcome(StopReason.ERROR, message=message))
         else:
-            return False
-        return True
+            wait_s = back_off_s(lane.failures) if blamed else 0.0
+            lane.not_before = time.monotonic() + wait_s
+            self._waiting.append(lane)
+            return f"trial {number} is tried again in {wait_s:g} s"
+        self._failed(lane, Outcome(StopReason.ERROR, message=message))
+        return f"trial {number} is given up"
 
     def _end_rest(self, reason: StopReason | None) -> None:
-        """Keep what the running trials have, and record why they did not go on."""
-        if self._lanes:
-            self._pool.save({i: sorted(w.seated) for i, w in enumerate(self._workers) if w.seated})
+        """Keep what the running trials have, and record why they did not go on.
+
+        An epoch in flight that is not over in time is given up, and its trial keeps its last checkpoint.
+        """
+        deadline = time.monotonic() + STOP_GRACE_S
+        while any(w.busy and w.seated for w in self._workers) and time.monotonic() < deadline:
+            done = self._pool.wait(WAIT_S)
+            if done is not None and self._workers[done[0]].seated:
+                self._handle(*done)
+            self._search.recorder.tick()
+        idle = {i: sorted(w.seated) for i, w in enumerate(self._workers) if w.seated and not w.busy}
+        if idle:
+            self._pool.save(idle)
         for number in sorted(self._lanes):
             self._search.recorder.ended(number, Outcome(reason or StopReason.DIED))
         self._search.recorder.flush()

@@ -78,7 +78,7 @@ class WorkerLost:
     """A worker died, with its lanes.
 
     Attributes:
-        at: the trial that it was training, where that is known.
+        at: the trial that it was training, where that is known; where it is not, it may have been any.
         hung: whether it was ended because that trial did not report in time.
     """
 
@@ -105,10 +105,13 @@ class WorkerPool(Protocol):
         """Return the worker that is done first and what came of it; None if none was in time."""
 
     def replace(self, index: int) -> None:
-        """Start a worker in the place of one that was lost."""
+        """Start a worker in the place of one that was lost; ``wait`` tells when it is up, by an empty advance."""
 
     def save(self, numbers: Mapping[int, list[int]]) -> None:
-        """Write checkpoints of the seated trials of each worker, which must be idle."""
+        """Write checkpoints of the seated trials of each worker, which must be idle.
+
+        A worker that is lost or late meanwhile leaves its trials with the checkpoints they have.
+        """
 
 
 class LaneHost:
@@ -182,7 +185,7 @@ class LaneHost:
     def _seat(self, seat: Seat, notes: list[str], state: dict[str, Any] | None = None) -> int:
         """Seat a trial and return the epochs it has."""
         if state is None and seat.resume:
-            state, damaged = self._store.latest(seat.number)
+            state, damaged = self._store.latest(seat.number, at_most=seat.epochs)
             notes += damage_notes(seat.number, state, damaged)
         config = self._trainable.configure(seat.params, max_epochs=self._study.budget.max_epochs)
         self._seating = seat.number

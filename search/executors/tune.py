@@ -18,15 +18,15 @@ import ray
 import ray.tune.tune as tune_module
 from ray import tune
 from ray._private import ray_constants, services
-from ray.exceptions import AuthenticationError, RayTaskError
+from ray.exceptions import AuthenticationError, RayActorError, RayTaskError
 from ray.tune import Callback, Stopper
-from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from ray.tune.search import ConcurrencyLimiter
 
 from search.errors import RunError
-from search.executors.base import Search
+from search.executors.base import STOP_GRACE_S, Search, back_off_s, reason_of
+from search.executors.controller import PatientController, failed_with
 from search.outcome import Outcome, StopReason
 from search.paths import CHECKPOINTS
 from search.resources import Capacity
@@ -47,9 +47,6 @@ QUIET = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the ledger has the traceback
 }
 
-STOP_GRACE_S = 4.0
-"""How long a stop waits for the epochs in flight; with the checkpoints this stays within 5 s."""
-
 RESIZE_S = 2.0
 """How often a cluster is asked what it has."""
 
@@ -57,22 +54,7 @@ CONNECT_S = 10.0
 """How long a cluster may take to answer."""
 
 
-class _PatientController(TuneController):  # type: ignore[misc]
-    """Tune's controller, which lets an actor finish its start.
-
-    Tune hands the actor of a trial that ended to any pending trial, and takes back the one that this trial
-    had been given. Where trials are shorter than the start of an actor (seconds), the second actor of a
-    search is taken back again and again, and everything runs in the first.
-    """
-
-    def _maybe_reuse_cached_actor(self, trial: Trial) -> bool:
-        own = self._trial_to_actor.get(trial)
-        if own is not None and self._actor_manager.is_actor_started(own):
-            return False  # it has its resources and is importing torch: the next trial takes the free one
-        return bool(super()._maybe_reuse_cached_actor(trial))
-
-
-tune_module.TuneController = _PatientController
+tune_module.TuneController = PatientController
 
 
 class TuneExecutor:
@@ -160,7 +142,12 @@ class _Bridge(Callback):  # type: ignore[misc]
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         number = trial.config["number"]
-        text = f"trial {number}: its actor was lost ({_first_line(trial.get_error())}); it is started again"
+        failures, limit = trial.run_metadata.num_failures, self._search.study.faults.max_failures
+        self._heard.pop(trial.trial_id, None)  # it is not late while it waits
+        text = (
+            f"trial {number}: its actor was lost ({reason_of(failed_with(trial))}); it is started again "
+            f"in {back_off_s(failures):g} s (failure {failures}, --max-failures {limit})"
+        )
         self._search.recorder.event("actor_lost", text, level="warning")
 
     def on_trial_result(
@@ -175,6 +162,9 @@ class _Bridge(Callback):  # type: ignore[misc]
         if self.stopping and not result[DONE]:
             result[SHOULD_CHECKPOINT] = True
         decision = self._search.scheduler.take_decision(number)
+        if decision is not None and decision.action == "stop":
+            result[SHOULD_CHECKPOINT] = False  # Tune would end the trial after the save: an actor that dies in
+            # between would train on what the ledger calls stopped
         if result[EPOCH] > self._reported.get(number, trial.config["epochs_before"]):
             self._reported[number] = result[EPOCH]
             self._search.recorder.reported(number, from_result(result), decision)
@@ -200,7 +190,15 @@ class _Bridge(Callback):  # type: ignore[misc]
         if number in self._hung:
             self._end(trial, Outcome(StopReason.ERROR, message=self._hung[number]))
         else:
-            self._end(trial, failure(trial.get_error()))
+            self._end(trial, self._given_up(trial))
+
+    def _given_up(self, trial: Trial) -> Outcome:
+        error = failed_with(trial)
+        outcome = failure(error)
+        if not isinstance(error, RayActorError) or outcome.reason is StopReason.OUT_OF_MEMORY:
+            return outcome
+        times = f"{trial.run_metadata.num_failures} times (--max-failures {self._search.study.faults.max_failures})"
+        return replace(outcome, message=f"its actor died, {times}: {reason_of(error)}")
 
     def _resize(self) -> None:
         """Run as many trials as fit in what the cluster has become."""
@@ -270,19 +268,14 @@ def waiting_line(capacity: Capacity, resources: Resources) -> str:
     )
 
 
-def _first_line(error: Exception | None) -> str:
-    return (str(error).strip().splitlines() or ["unknown"])[0]
-
-
 def failure(error: Exception | None) -> Outcome:
     """Return the outcome of a trial that Ray gave up, with the message of the exception behind it."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     reason = StopReason.OUT_OF_MEMORY if is_out_of_memory(cause) else StopReason.ERROR
-    lines = str(cause).strip().splitlines()
     text = "".join(traceback.format_exception(error)) if error is not None else ""
     return Outcome(
         reason,
-        message=f"{type(cause).__name__}: {lines[-1] if lines else ''}",
+        message=f"{type(cause).__name__}: {reason_of(cause)}",
         traceback=str(error) if isinstance(error, RayTaskError) else text,
     )
 
