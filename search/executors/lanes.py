@@ -6,6 +6,7 @@ a result goes to the scheduler, then to the sampler; an ending to the scheduler,
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections import deque
@@ -64,7 +65,7 @@ class _Worker:
 
     Attributes:
         busy: it trains, or starts; a worker that starts holds no trials, for it may never come up.
-        lost: it died, and is to be replaced at ``not_before`` (monotonic seconds).
+        lost: it died, and is to be replaced at ``not_before`` (monotonic seconds; infinity: never).
         failed_starts: how often in a row it died before it was up.
     """
 
@@ -118,7 +119,7 @@ class _Loop:
         if isinstance(result, WorkerLost):
             self._lost(index, result)
             return
-        worker.failed_starts = 0
+        worker.failed_starts, worker.not_before = 0, 0.0
         for note in result.notes:
             self._search.recorder.event("checkpoint", note, level="warning")
         for number in sorted(result.events):
@@ -220,20 +221,24 @@ class _Loop:
         """Put the trials of a dead worker back, to be continued wherever there is room, and replace the worker.
 
         Raises:
-            RunError: it died again and again before it was up.
+            RunError: it was the last, and died again and again before it was up.
         """
-        worker, limit = self._workers[index], self._search.study.faults.max_failures
+        worker = self._workers[index]
         worker.lost = True
         if not worker.seated:
             worker.failed_starts += 1
-            if worker.failed_starts > limit:
-                raise RunError(f"worker {index} died {worker.failed_starts} times before it was up: {lost.reason}")
             worker.not_before = time.monotonic() + back_off_s(worker.failed_starts)
-        queued = [self._requeue(self._lanes[number], lost) for number in sorted(worker.seated)]
-        text = f"worker {index} was lost ({lost.reason})"
-        self._search.recorder.event("worker_lost", "; ".join([text, *queued]), level="warning")
+        what = [f"worker {index} was lost ({lost.reason})"]
+        what += [self._requeue(self._lanes[number], lost) for number in sorted(worker.seated)]
+        given_up = worker.failed_starts > self._search.study.faults.max_failures
+        if given_up:
+            worker.not_before = math.inf
+            what.append(f"it died {worker.failed_starts} times before it was up and is given up")
+        self._search.recorder.event("worker_lost", "; ".join(what), level="warning")
         worker.seated.clear()
         worker.retire.clear()
+        if given_up and all(w.not_before == math.inf for w in self._workers):
+            raise RunError(f"no worker comes up: {lost.reason}")
 
     def _requeue(self, lane: Lane, lost: WorkerLost) -> str:
         """Queue a trial of a dead worker again, or end one that hung or took its worker down too often."""
