@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from search.ledger import EpochRow, TrialRow
@@ -18,6 +19,7 @@ from trainables.report import STOP as REPORTED_STOP
 
 CONTINUE = TrialScheduler.CONTINUE
 STOP = TrialScheduler.STOP
+PAUSED = Trial.PAUSED
 ENDS_BY_ITSELF = (MAX_EPOCHS, PATIENCE, DIVERGED)
 WITHOUT_VALUE = (DIVERGED, StopReason.ERROR, StopReason.OUT_OF_MEMORY)
 
@@ -169,8 +171,9 @@ class RecordingScheduler(TrialScheduler):  # type: ignore[misc]
         self._inner.on_trial_remove(None, TrialKey.of(trial.config["number"]))
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """Ray's hook: which pending trial is next."""
-        return self._inner.choose_trial_to_run(tune_controller)
+        """Ray's hook: which pending trial is next; one that is paused waits for its time to be tried again."""
+        trial = self._inner.choose_trial_to_run(tune_controller)
+        return None if trial is None or trial.status == PAUSED else trial
 
     def debug_string(self) -> str:
         """Ray's hook: one line on the state."""

@@ -20,6 +20,26 @@ from trainables.checkpoint_store import CheckpointStore
 if TYPE_CHECKING:
     from trainables.data import Splits
 
+BACK_OFF_S = 0.5
+"""Wait before a trial whose process died is tried again; doubled each time."""
+
+LONGEST_BACK_OFF_S = 30.0
+"""Longest such wait: with many failures allowed, doubling alone would soon wait for days."""
+
+STOP_GRACE_S = 4.0
+"""How long a stop waits for the epochs in flight; with the checkpoints this stays within 5 s."""
+
+
+def back_off_s(failures: int) -> float:
+    """Return how many seconds to wait after the last of ``failures`` faults in a row."""
+    return min(BACK_OFF_S * 2.0 ** (max(1, failures) - 1), LONGEST_BACK_OFF_S)
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Return in one line what went wrong: Ray says why an actor was lost last, and guesses at causes after that."""
+    lines = str(error or "").strip().splitlines()
+    return lines[-1].partition(" Some common causes")[0].strip() if lines else "no message"
+
 
 @dataclass(frozen=True)
 class Search:

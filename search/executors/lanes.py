@@ -6,6 +6,7 @@ a result goes to the scheduler, then to the sampler; an ending to the scheduler,
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections import deque
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune.search import Searcher
 
-from search.executors.base import Search
+from search.errors import RunError
+from search.executors.base import STOP_GRACE_S, Search, back_off_s
 from search.executors.pool import LANES_FACT, Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP
@@ -25,9 +27,6 @@ from trainables.report import EpochReport, to_result
 
 if TYPE_CHECKING:
     from trainables.lanes import LaneEvent
-
-BACK_OFF_S = 0.5
-"""Wait before a trial whose worker died is tried again; doubled each time."""
 
 WAIT_S = 0.25
 """Longest wait for a worker before the control and the live view have their turn."""
@@ -40,7 +39,9 @@ class Lane:
     Attributes:
         reported: the last epoch that was recorded. A trial that continues from an older checkpoint
             trains up to it again, and nothing of that is recorded or decided twice.
-        failures: how often its worker died while training it.
+        failures: how often its worker died while training it. Where nobody knows which of a worker's trials
+            was in training (stacked ones), it counts for each, until the trial has got further.
+        failed_at: ``reported`` when that happened last.
         not_before: when it may be tried again (monotonic seconds).
     """
 
@@ -50,6 +51,7 @@ class Lane:
     worker: int
     reported: int = 0
     failures: int = 0
+    failed_at: int = -1
     not_before: float = 0.0
 
     @property
@@ -60,12 +62,21 @@ class Lane:
 
 @dataclass
 class _Worker:
-    """What the driver holds of one worker."""
+    """What the driver holds of one worker.
+
+    Attributes:
+        busy: it trains, or starts; a worker that starts holds no trials, for it may never come up.
+        lost: it died, and is to be replaced at ``not_before`` (monotonic seconds; infinity: never).
+        failed_starts: how often in a row it died before it was up.
+    """
 
     lanes: int
     seated: set[int] = field(default_factory=set)
     retire: list[int] = field(default_factory=list)
     busy: bool = False
+    lost: bool = False
+    failed_starts: int = 0
+    not_before: float = 0.0
 
 
 class LanesExecutor:
@@ -93,7 +104,7 @@ class _Loop:
 
     def run(self) -> None:
         control, recorder = self._search.control, self._search.recorder
-        while control.stopping is None and (self._launch() or self._waiting):
+        while control.stopping is None and self._launch():
             if any(worker.busy for worker in self._workers):
                 done = self._pool.wait(WAIT_S)
                 if done is not None:
@@ -106,10 +117,12 @@ class _Loop:
         self._end_rest(control.stopping)
 
     def _handle(self, index: int, result: Advance | WorkerLost) -> None:
-        self._workers[index].busy = False
+        worker = self._workers[index]
+        worker.busy = False
         if isinstance(result, WorkerLost):
-            self._requeue(index, result)
+            self._lost(index, result)
             return
+        worker.failed_starts, worker.not_before = 0, 0.0
         self._note(result.notes)
         crowded = [n for n, e in result.events.items() if e.shared and is_out_of_memory(e.error)]
         if crowded:
@@ -128,7 +141,10 @@ class _Loop:
     def _launch(self) -> bool:
         """Fill the free lanes and start an epoch on every idle worker; False when nothing is left."""
         for index, worker in enumerate(self._workers):
-            if worker.busy:
+            if worker.lost and time.monotonic() >= worker.not_before:
+                self._pool.replace(index)
+                worker.lost, worker.busy = False, True
+            if worker.busy or worker.lost:
                 continue
             seats = self._fill(index, worker)
             if worker.seated:
@@ -136,7 +152,7 @@ class _Loop:
                 self._pool.launch(index, Orders(tuple(worker.retire), compact, tuple(seats)))
                 worker.retire.clear()
                 worker.busy = True
-        return any(worker.busy for worker in self._workers)
+        return bool(self._lanes) or not self._search.sampler.finished
 
     def _fill(self, index: int, worker: _Worker) -> list[Seat]:
         seats = []
@@ -221,23 +237,38 @@ class _Loop:
         self._search.recorder.ended(lane.number, outcome)
         del self._lanes[lane.number]
 
-    def _requeue(self, index: int, lost: WorkerLost) -> None:
-        """Put the trials of a dead worker back, to be continued elsewhere from their last checkpoints."""
+    def _lost(self, index: int, lost: WorkerLost) -> None:
+        """Put the trials of a dead worker back, to be continued wherever there is room, and replace the worker.
+
+        Raises:
+            RunError: it was the last, and died again and again before it was up.
+        """
         worker = self._workers[index]
+        worker.lost = True
         numbers = sorted(worker.seated)
         if lost.crowded and len(numbers) > 1:
             self._halve(index, numbers, lost.reason)
-        elif lost.crowded:
+        elif lost.crowded and numbers:
             self._failed(self._lanes[numbers[0]], Outcome(StopReason.OUT_OF_MEMORY, message=lost.reason))
         else:
-            text = f"worker {index} was lost ({lost.reason}); trials {numbers} are queued again"
-            self._search.recorder.event("worker_lost", text, level="warning")
-            for number in numbers:
-                if number != lost.at or not self._give_up(self._lanes[number], lost):
-                    self._queue(self._lanes[number])
+            self._died(index, lost)
         worker.seated.clear()
         worker.retire.clear()
-        self._pool.replace(index)
+        if all(w.not_before == math.inf for w in self._workers):
+            raise RunError(f"no worker comes up: {lost.reason}")
+
+    def _died(self, index: int, lost: WorkerLost) -> None:
+        """Queue the trials of a dead worker again; count it where it died before it was up."""
+        worker = self._workers[index]
+        if not worker.seated:
+            worker.failed_starts += 1
+            worker.not_before = time.monotonic() + back_off_s(worker.failed_starts)
+        what = [f"worker {index} was lost ({lost.reason})"]
+        what += [self._requeue(self._lanes[number], lost) for number in sorted(worker.seated)]
+        if worker.failed_starts > self._search.study.faults.max_failures:
+            worker.not_before = math.inf
+            what.append(f"it died {worker.failed_starts} times before it was up and is given up")
+        self._search.recorder.event("worker_lost", "; ".join(what), level="warning")
 
     def _queue(self, lane: Lane) -> None:
         """Put a trial back, to be continued from its last checkpoint, or begun again where it has none."""
@@ -264,26 +295,41 @@ class _Loop:
             worker.seated.discard(number)
             worker.retire.append(number)
 
-    def _give_up(self, lane: Lane, lost: WorkerLost) -> bool:
-        """Count a fault of a trial; end the trial that hung, or that took its worker down too often."""
-        faults = self._search.study.faults
-        lane.failures += 1
-        lane.not_before = time.monotonic() + BACK_OFF_S * 2 ** (lane.failures - 1)
-        if lost.hung:
-            limit_s = faults.trial_timeout_s
-            self._failed(lane, Outcome(StopReason.ERROR, message=f"no report in {limit_s:g} s (--trial-timeout)"))
-        elif lane.failures > faults.max_failures:
+    def _requeue(self, lane: Lane, lost: WorkerLost) -> str:
+        """Queue a trial of a dead worker again, or end one that hung or took its worker down too often."""
+        faults, number = self._search.study.faults, lane.number
+        blamed = lost.at in (None, number)
+        if blamed:
+            known = lost.at is not None
+            lane.failures = lane.failures + 1 if known or lane.failed_at == lane.reported else 1
+            lane.failed_at = lane.reported
+        if number == lost.at and lost.hung:
+            message = f"no report in {faults.trial_timeout_s:g} s (--trial-timeout)"
+        elif blamed and lane.failures > faults.max_failures:
             times = f"{lane.failures} times (--max-failures {faults.max_failures})"
             message = f"its worker process died while training it, {times}: {lost.reason}"
-            self._failed(lane, Outcome(StopReason.ERROR, message=message))
         else:
-            return False
-        return True
+            wait_s = back_off_s(lane.failures) if blamed else 0.0
+            lane.not_before = time.monotonic() + wait_s
+            self._queue(lane)
+            return f"trial {number} is tried again in {wait_s:g} s"
+        self._failed(lane, Outcome(StopReason.ERROR, message=message))
+        return f"trial {number} is given up"
 
     def _end_rest(self, reason: StopReason | None) -> None:
-        """Keep what the running trials have, and record why they did not go on."""
-        if self._lanes:
-            self._note(self._pool.save({i: sorted(w.seated) for i, w in enumerate(self._workers) if w.seated}))
+        """Keep what the running trials have, and record why they did not go on.
+
+        An epoch in flight that is not over in time is given up, and its trial keeps its last checkpoint.
+        """
+        deadline = time.monotonic() + STOP_GRACE_S
+        while any(w.busy and w.seated for w in self._workers) and time.monotonic() < deadline:
+            done = self._pool.wait(WAIT_S)
+            if done is not None and self._workers[done[0]].seated:
+                self._handle(*done)
+            self._search.recorder.tick()
+        idle = {i: sorted(w.seated) for i, w in enumerate(self._workers) if w.seated and not w.busy}
+        if idle:
+            self._note(self._pool.save(idle))
         for number in sorted(self._lanes):
             self._search.recorder.ended(number, Outcome(reason or StopReason.DIED))
         self._search.recorder.flush()

@@ -82,7 +82,7 @@ class WorkerLost:
     """A worker died, with its lanes.
 
     Attributes:
-        at: the trial that it was training, where that is known.
+        at: the trial that it was training, where that is known; where it is not, it may have been any.
         hung: whether it was ended because that trial did not report in time.
         crowded: whether it was ended because its machine ran out of memory.
     """
@@ -111,7 +111,7 @@ class WorkerPool(Protocol):
         """Return the worker that is done first and what came of it; None if none was in time."""
 
     def replace(self, index: int) -> None:
-        """Start a worker in the place of one that was lost."""
+        """Start a worker in the place of one that was lost; ``wait`` tells when it is up, by an empty advance."""
 
     def keep(self, index: int, numbers: Sequence[int]) -> list[str]:
         """Write the best models of trials that have just ended on a worker, which must be idle.
@@ -120,7 +120,10 @@ class WorkerPool(Protocol):
         """
 
     def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
-        """Write checkpoints of the seated trials of each worker, which must be idle; return as ``keep``."""
+        """Write checkpoints of the seated trials of each worker, which must be idle; return as ``keep``.
+
+        A worker that is lost or late meanwhile leaves its trials with the checkpoints they have.
+        """
 
 
 class LaneHost:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, RayTaskError
 
 from search.errors import RunError
+from search.executors.base import reason_of
 from search.executors.pool import Advance, LaneHost, Orders, WorkerLost
 from search.study import Study
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 START_S = 120.0
 """How long the first workers may take to come up before the search gives up."""
+
+SAVE_S = 5.0
+"""How long the checkpoints at the end of a search may take."""
 
 
 class RayPool:
@@ -56,32 +61,37 @@ class RayPool:
             return None
         index = self._running.pop(done[0])
         try:
-            return index, ray.get(done[0])
-        except RayActorError as error:
-            reason = str(error).strip().splitlines()[0]
-            if index in self._hung:
-                return index, WorkerLost(reason, self._hung.pop(index), hung=True)
-            return index, WorkerLost(reason, self._at(index))
-        except OutOfMemoryError as error:  # Ray's memory monitor ended it
-            return index, WorkerLost(str(error).strip().splitlines()[0], crowded=True)
+            result = ray.get(done[0])
         except RayTaskError as error:
-            raise RunError(f"lane worker {index} failed: {error.cause!r}") from error
+            if not isinstance(error.cause, RayError):
+                raise RunError(f"lane worker {index} failed: {error.cause!r}") from error
+            return index, self._lost(index, error.cause)
+        except RayError as error:  # it died, its node did, or what it returned went with the node
+            return index, self._lost(index, error)
+        return index, result if isinstance(result, Advance) else Advance({})
 
     def replace(self, index: int) -> None:
         """Start another actor; Ray places it where there is room, at once or when a node comes up."""
+        ray.kill(self._actors[index])  # where Ray only lost sight of it, it must not go on beside the new one
         self._actors[index] = self._start(index)
+        self._running[self._actors[index].describe.remote()] = index
 
     def keep(self, index: int, numbers: Sequence[int]) -> list[str]:
         """Write the best models of trials that have just ended."""
         try:
             return list(ray.get(self._actors[index].keep.remote(list(numbers))))
-        except RayActorError:  # the next orders to it find that out too
+        except RayError:  # the next orders to it find that out too
             return [f"trial {n}: its worker died before its best model was written" for n in numbers]
 
     def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
         """Write checkpoints of the seated trials of each worker."""
-        written = ray.get([self._actors[index].save.remote(list(n)) for index, n in numbers.items()])
-        return [note for notes in written for note in notes]
+        saving = [self._actors[index].save.remote(list(n)) for index, n in numbers.items()]
+        done, _ = ray.wait(saving, num_returns=len(saving), timeout=SAVE_S)
+        notes: list[str] = []
+        for future in done:
+            with suppress(RayError):
+                notes += ray.get(future)
+        return notes
 
     def close(self) -> None:
         """End the actors."""
@@ -94,6 +104,14 @@ class RayPool:
         return self._actor_class.remote(
             self._study, self._splits, device=None, checkpoints=self._checkpoints, marker=marker
         )
+
+    def _lost(self, index: int, error: RayError) -> WorkerLost:
+        reason = reason_of(error)
+        if index in self._hung:
+            return WorkerLost(reason, self._hung.pop(index), hung=True)
+        if isinstance(error, OutOfMemoryError):  # Ray's memory monitor ended it
+            return WorkerLost(reason, crowded=True)
+        return WorkerLost(reason, self._at(index))
 
     def _at(self, index: int) -> int | None:
         """Return the trial that a worker was training, by the mark it left."""
@@ -127,6 +145,6 @@ class RayPool:
                 f"{r.cpus_per_worker:g} CPU and {r.gpus_per_worker:g} GPU each were asked for; "
                 f"the cluster has {ray.cluster_resources()}"
             ) from None
-        except (RayActorError, OutOfMemoryError) as error:
+        except RayError as error:
             self.close()
-            raise RunError(f"a lane worker ended while it started: {str(error).strip().splitlines()[0]}") from None
+            raise RunError(f"the workers did not start: {reason_of(error)}") from None

@@ -19,16 +19,15 @@ import ray.tune.execution.tune_controller as controller_module
 import ray.tune.tune as tune_module
 from ray import tune
 from ray._private import ray_constants, services
-from ray.air.execution._internal import RayActorManager
-from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.exceptions import AuthenticationError, RayActorError, RayError, RayTaskError
 from ray.tune import Callback, Stopper
-from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.search import ConcurrencyLimiter
 
 from search.errors import RunError
-from search.executors.base import Search
+from search.executors.base import STOP_GRACE_S, Search, back_off_s, reason_of
+from search.executors.controller import ActorManager, KilledForMemoryError, PatientController, failed_with
 from search.outcome import Outcome, StopReason
 from search.paths import CHECKPOINTS
 from search.resources import Capacity
@@ -50,9 +49,6 @@ QUIET = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the ledger has the traceback
 }
 
-STOP_GRACE_S = 4.0
-"""How long a stop waits for the epochs in flight; with the checkpoints this stays within 5 s."""
-
 KEEP_S = 60.0
 """How long an actor may take to write the best model of a trial; where it has died, Ray says so earlier."""
 
@@ -63,56 +59,8 @@ CONNECT_S = 10.0
 """How long a cluster may take to answer."""
 
 
-class _PatientController(TuneController):  # type: ignore[misc]
-    """Tune's controller, which lets an actor finish its start.
-
-    Tune hands the actor of a trial that ended to any pending trial, and takes back the one that this trial
-    had been given. Where trials are shorter than the start of an actor (seconds), the second actor of a
-    search is taken back again and again, and everything runs in the first.
-    """
-
-    def _maybe_reuse_cached_actor(self, trial: Trial) -> bool:
-        own = self._trial_to_actor.get(trial)
-        if own is not None and self._actor_manager.is_actor_started(own):
-            return False  # it has its resources and is importing torch: the next trial takes the free one
-        return bool(super()._maybe_reuse_cached_actor(trial))
-
-    def _process_trial_failure(self, trial: Trial, exception: Exception) -> None:
-        trial.temporary_state.error = exception  # as it is: Tune keeps it as text in a file
-        if isinstance(exception, KilledForMemoryError):
-            trial.max_failures = 0  # beside the same others it would run out again; it is tried once more, alone
-        super()._process_trial_failure(trial, exception)
-
-
-class KilledForMemoryError(RayActorError):  # type: ignore[misc]
-    """An actor that Ray's memory monitor ended."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(error_msg=message)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return KilledForMemoryError, (self.error_msg,)
-
-
-class _ActorManager(RayActorManager):  # type: ignore[misc]
-    """Tune's actor manager, which knows that an actor can be ended for want of memory.
-
-    Ray then raises an error that is no ``RayActorError``, and Tune's own manager ends the whole run with it.
-    """
-
-    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
-        super()._actor_task_failed(tracked_actor_task, _as_actor_error(exception))
-
-    def _actor_start_failed(self, tracked_actor: Any, exception: Exception) -> None:
-        super()._actor_start_failed(tracked_actor, _as_actor_error(exception))
-
-
-def _as_actor_error(error: Exception) -> Exception:
-    return KilledForMemoryError(_first_line(error)) if isinstance(error, OutOfMemoryError) else error
-
-
-tune_module.TuneController = _PatientController
-controller_module.RayActorManager = _ActorManager
+tune_module.TuneController = PatientController
+controller_module.RayActorManager = ActorManager
 
 
 class TuneExecutor:
@@ -206,7 +154,12 @@ class _Bridge(Callback):  # type: ignore[misc]
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         number = trial.config["number"]
-        text = f"trial {number}: its actor was lost ({_first_line(trial.temporary_state.error)}); it is started again"
+        failures, limit = trial.run_metadata.num_failures, self._search.study.faults.max_failures
+        self._heard.pop(trial.trial_id, None)  # it is not late while it waits
+        text = (
+            f"trial {number}: its actor was lost ({reason_of(failed_with(trial))}); it is started again "
+            f"in {back_off_s(failures):g} s (failure {failures}, --max-failures {limit})"
+        )
         self._search.recorder.event("actor_lost", text, level="warning")
         # what the next actor starts from is what the ledger has, as after a resume
         trial.config["resumed"] = True
@@ -225,6 +178,9 @@ class _Bridge(Callback):  # type: ignore[misc]
         if self.stopping and result[STOP] is None:  # Tune has already marked it as done: it is being stopped
             result[SHOULD_CHECKPOINT] = True
         decision = self._search.scheduler.take_decision(number)
+        if decision is not None and decision.action == "stop":
+            result[SHOULD_CHECKPOINT] = False  # Tune would end the trial after the save: an actor that dies in
+            # between would train on what the ledger calls stopped
         if result[EPOCH] > self._reported.get(number, trial.config["epochs_before"]):
             self._reported[number] = result[EPOCH]
             self._search.recorder.reported(number, from_result(result), decision)
@@ -255,7 +211,7 @@ class _Bridge(Callback):  # type: ignore[misc]
         try:
             notes = ray.get(actor.keep_best.remote(number), timeout=KEEP_S)
         except RayError as error:
-            notes = [f"trial {number}: its best model was not written: {_first_line(error)}"]
+            notes = [f"trial {number}: its best model was not written: {reason_of(error)}"]
         for note in notes:
             self._search.recorder.event("checkpoint", note, level="warning")
 
@@ -266,7 +222,15 @@ class _Bridge(Callback):  # type: ignore[misc]
         if number in self._hung:
             self._end(trial, Outcome(StopReason.ERROR, message=self._hung[number]))
         else:
-            self._end(trial, failure(trial.temporary_state.error))
+            self._end(trial, self._given_up(trial))
+
+    def _given_up(self, trial: Trial) -> Outcome:
+        error = failed_with(trial)
+        outcome = failure(error)
+        if not isinstance(error, RayActorError) or outcome.reason is StopReason.OUT_OF_MEMORY:
+            return outcome
+        times = f"{trial.run_metadata.num_failures} times (--max-failures {self._search.study.faults.max_failures})"
+        return replace(outcome, message=f"its actor died, {times}: {reason_of(error)}")
 
     def _resize(self) -> None:
         """Run as many trials as fit in what the cluster has become."""
@@ -337,22 +301,15 @@ def waiting_line(capacity: Capacity, resources: Resources) -> str:
     )
 
 
-def _first_line(error: Exception | None) -> str:
-    return (str(error).strip().splitlines() or ["unknown"])[0]
-
-
 def failure(error: Exception | None) -> Outcome:
     """Return the outcome of a trial that Ray gave up, with the message of the exception behind it."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     memory = isinstance(cause, KilledForMemoryError) or is_out_of_memory(cause)
     reason = StopReason.OUT_OF_MEMORY if memory else StopReason.ERROR
-    lines = str(cause).strip().splitlines()
-    if isinstance(cause, RayActorError):
-        del lines[1:]  # what follows is the actor's own: its id, its process
     text = "".join(traceback.format_exception(error)) if error is not None else ""
     return Outcome(
         reason,
-        message=f"{type(cause).__name__}: {lines[-1] if lines else ''}",
+        message=f"{type(cause).__name__}: {reason_of(cause)}",
         traceback=str(error) if isinstance(error, RayTaskError) else text,
     )
 

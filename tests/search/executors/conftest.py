@@ -68,7 +68,7 @@ def make_study(folder: Path, trainable: str = "Scripted", **values: object) -> S
     declared = {
         "kind": "scripted",
         "name": "here",
-        "trainable": f"tests.support.scripted:{trainable}",
+        "trainable": trainable if ":" in trainable else f"tests.support.scripted:{trainable}",
         "data": DATA,
         "space": SPACE,
         "settings": {"folder": str(folder)},
@@ -79,6 +79,16 @@ def make_study(folder: Path, trainable: str = "Scripted", **values: object) -> S
         "tracking": {"enabled": False},
     }
     return Study.model_validate({**declared, **values})
+
+
+def steady_study(folder: Path, *, epoch_s: float, trials: int, max_epochs: int, **values: object) -> Study:
+    """Return a study whose trials take their time, count it in ``folder`` and save after every epoch."""
+    declared = {
+        "settings": {"folder": str(folder), "epoch_s": epoch_s},
+        "budget": {"trials": trials, "max_epochs": max_epochs},
+        "checkpoint_every_s": 0.0,
+    }
+    return make_study(folder, "tests.support.steady:Steady", **{**declared, **values})
 
 
 def does(*choices: str) -> Space:
