@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from trainables.config import MlpConfig, loss_name
+from trainables.config import CnnConfig, MlpConfig, loss_name
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
 
@@ -93,7 +93,36 @@ class MlpTrainable:
         return TrainingRun(config, data, seed=seed, device=device)
 
 
-TRAINABLES: dict[str, Callable[[], Trainable]] = {"mlp": MlpTrainable}
+class NetTrainable(MlpTrainable):
+    """A network of the kind that the parameter ``model`` names: ``mlp`` (also where it is absent) or ``cnn``.
+
+    ``head`` are the widths of a CNN's linear layers, ``hidden`` those of an MLP, so that a space can have both.
+    """
+
+    def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> MlpConfig:
+        """Return the validated configuration of a trial."""
+        values = dict(params)
+        model = values.pop("model", "mlp")
+        if model == "mlp":
+            return MlpConfig.from_params(values, max_epochs=max_epochs)
+        if model != "cnn":
+            raise ConfigError(f"model must be mlp or cnn, got {model!r}")
+        if "head" in values:
+            values["hidden"] = values.pop("head")
+        return CnnConfig.from_params(values, max_epochs=max_epochs)
+
+    def misfits(self, config: MlpConfig, splits: Splits) -> list[str]:
+        """Return why a trial of ``config`` cannot train on ``splits``."""
+        lines = super().misfits(config, splits)
+        if isinstance(config, CnnConfig) and len(splits.shape) != 3:
+            lines.append(
+                f"model=cnn needs images, and {splits.name} has rows of {splits.shape[0]} numbers; "
+                "use --set model=mlp, or a --dataset of images such as digits"
+            )
+        return lines
+
+
+TRAINABLES: dict[str, Callable[[], Trainable]] = {"mlp": MlpTrainable, "net": NetTrainable}
 """The trainables that a study may name; ``package.module:attribute`` names any other."""
 
 
