@@ -221,7 +221,7 @@ def _executor(study: Study, view: View) -> Executor:
     if choice.executor == "lanes":
         from search.executors.lanes import LanesExecutor
 
-        return LanesExecutor()
+        return LanesExecutor(view.say)
     from search.executors.tune import TuneExecutor
 
     return TuneExecutor(view.say)

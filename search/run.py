@@ -53,7 +53,8 @@ def run(
         str | None, typer.Option(help="Trials that one worker trains at once; `auto` measures. [default: 1/4, <= 32]")
     ] = None,
     lane_mode: Annotated[
-        str | None, typer.Option(help="stacked, looped, or auto: whichever is measured faster. [default: stacked]")
+        str | None,
+        typer.Option(help="stacked, looped, auto: whichever is measured faster, or usual. [default: usual]"),
     ] = None,
     precision: Annotated[str | None, typer.Option(help="Of lanes: fp32, bf16 or auto. [default: fp32]")] = None,
     cpus_per_worker: Annotated[float | None, typer.Option(help="Cores of a lanes worker on Ray.")] = None,

@@ -133,13 +133,14 @@ class LanesSpec(Frozen):
     Attributes:
         lanes: of one worker; None takes a quarter of the trials, at most 32, which is the same on every
             machine; ``auto`` measures which number is fastest on this one.
-        mode: ``stacked`` tensors, ``looped`` models, or ``auto``: whichever was measured faster (the last
-            digits of a curve then depend on the measurement).
+        mode: ``stacked`` tensors, ``looped`` models, ``usual`` (stacked, but CNNs looped on a CPU), or
+            ``auto``: whichever was measured faster (the last digits of a curve then depend on the
+            measurement).
         precision: of the matrix products; ``auto`` takes bf16 where the device is made for it.
     """
 
     lanes: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
-    mode: Literal["auto", "stacked", "looped"] = "stacked"
+    mode: Literal["usual", "stacked", "looped", "auto"] = "usual"
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
 
 

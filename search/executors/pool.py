@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LANES_FACT = "lanes"
 """The name of the fact that holds the lanes of a worker, so that a resume has as many."""
+MODES_FACT = "lane_modes"
+"""The name of the fact that holds how groups train whose mode was measured, so that a resume does the same."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,12 @@ class Advance:
     Attributes:
         events: what each seated trial reported.
         notes: what the ledger should know besides (a damaged checkpoint, say).
+        choices: how groups train whose mode was measured since the last orders, and the measurement in words.
     """
 
     events: dict[int, LaneEvent]
     notes: tuple[str, ...] = ()
+    choices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,10 +125,18 @@ class LaneHost:
         checkpoints: folder of the study's checkpoints; every node must see it.
         marker: file that holds the number of the trial in training, for whoever finds this worker dead
             or hung; None where nobody looks.
+        modes: how groups train whose mode was measured before.
     """
 
     def __init__(
-        self, study: Study, splits: Splits, *, device: str | None, checkpoints: Path, marker: Path | None = None
+        self,
+        study: Study,
+        splits: Splits,
+        *,
+        device: str | None,
+        checkpoints: Path,
+        marker: Path | None = None,
+        modes: Mapping[str, str] | None = None,
     ) -> None:
         import torch
 
@@ -148,6 +160,7 @@ class LaneHost:
             precision=choose_precision(study, where),
             mode=study.lanes.mode if self._trainable.stacks else "looped",
             start=self._start,
+            measured=modes,
         )
 
     def describe(self) -> tuple[int, str]:
@@ -171,13 +184,21 @@ class LaneHost:
         events = self._worker.advance()
         if time.monotonic() - self._saved_at >= self._study.checkpoint_every_s:
             self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
-        return Advance(events, tuple(notes))
+        return Advance(events, tuple(notes), self._take_choices())
 
     def save(self, numbers: Iterable[int]) -> None:
         """Write a checkpoint of each of the seated trials ``numbers``."""
         for number in numbers:
             self._store.save(number, self._worker.state_dict(number))
         self._saved_at = time.monotonic()
+
+    def _take_choices(self) -> dict[str, tuple[str, str]]:
+        taken = dict(self._worker.choices)
+        self._worker.choices.clear()
+        return {
+            group: (c.mode, f"{group}: {c.mode} ({c.stacked_ms:.1f} ms stacked, {c.looped_ms:.1f} ms looped)")
+            for group, c in taken.items()
+        }
 
     def _seat(self, seat: Seat, notes: list[str], state: dict[str, Any] | None = None) -> int:
         """Seat a trial and return the epochs it has."""
@@ -229,11 +250,12 @@ class _Marked:
 class LocalPool:
     """One worker in this process: no Ray is started, no other process, no copy of the data."""
 
-    def __init__(self, study: Study, splits: Splits, checkpoints: Path) -> None:
+    def __init__(self, study: Study, splits: Splits, checkpoints: Path, modes: Mapping[str, str]) -> None:
         import torch
 
         on_gpu = study.resources.gpus_per_worker > 0 and torch.cuda.is_available()
-        self._host = LaneHost(study, splits, device="cuda" if on_gpu else "cpu", checkpoints=checkpoints)
+        device = "cuda" if on_gpu else "cpu"
+        self._host = LaneHost(study, splits, device=device, checkpoints=checkpoints, modes=modes)
         lanes, reason = self._host.describe()
         self.lanes, self.told = [lanes], [reason]
         self._orders: Orders | None = None
@@ -261,19 +283,20 @@ class LocalPool:
 def open_pool(search: Search) -> Iterator[WorkerPool]:
     """Yield the workers that the study asks for; Ray is started only where it is needed.
 
-    Stacked trials run our own code and can neither hang nor exit, so they run in this process. Others
-    may do what they like: their worker is a process of its own.
+    Trials that can be stacked run our own code and can neither hang nor exit, so they run in this process.
+    Others may do what they like: their worker is a process of its own.
     """
     study, checkpoints = _with_lanes(search), search.folder / CHECKPOINTS
+    modes: Mapping[str, str] = search.facts.get(MODES_FACT, {})
     here = study.resources.address is None and study.resources.workers in (None, 1)
     if here and find_trainable(study.trainable).stacks:
-        yield LocalPool(study, search.splits, checkpoints)
+        yield LocalPool(study, search.splits, checkpoints, modes)
         return
     from search.executors.ray_pool import RayPool
     from search.executors.tune import ray_session
 
     with ray_session(study.resources):
-        pool = RayPool(study, search.splits, checkpoints)
+        pool = RayPool(study, search.splits, checkpoints, modes)
         try:
             yield pool
         finally:

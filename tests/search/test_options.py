@@ -40,7 +40,7 @@ BAD = [
     ({"cpus_per_worker": MANY}, f"--cpus-per-worker {MANY} is more than the "),
     ({"cpus_per_trial": MANY, "executor": "tune"}, f"--cpus-per-trial {MANY} is more than the "),
     ({"dataset": "minst"}, "--dataset 'minst' is unknown. Did you mean 'mnist'? Known: digits, mnist, "),
-    ({"metric": ["val_f1"]}, "--metric 'val_f1' is unknown. Did you mean 'val_macro_f1'?"),
+    ({"metric": ["val_macrof1"]}, "--metric 'val_macrof1' is unknown. Did you mean 'val_macro_f1'?"),
     ({"objective": "val_los"}, "--objective 'val_los' is not reported. Did you mean 'val_loss'?"),
     ({"objective": "val_loss:up"}, "--objective val_loss:up: the part after the colon must be min or max, got 'up'"),
     ({"sampler": "grid"}, "--sampler must be 'tpe', 'random', 'gp', 'cmaes' or 'qmc', got 'grid'"),
