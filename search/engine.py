@@ -195,7 +195,7 @@ def _search(
     if trials := ledger.trials(study_id):
         epochs = ledger.epochs(study_id)
         scheduler.replay(epochs, trials)
-        sampler.replay(trials, _values(epochs, study.objective.metric))
+        sampler.replay(trials, _values(epochs, study))
         recorder.replay(trials, epochs)
         view.say(resumed_text(trials, epochs))
     search = Search(study, splits, sampler, scheduler, recorder, control, paths.folder, row.facts, remember)
@@ -233,8 +233,10 @@ def resumed_text(trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> str:
     return f"the ledger has {len(trials)} trials and {len(epochs)} epochs; {open_trials} trials go on"
 
 
-def _values(epochs: Sequence[EpochRow], metric: str) -> dict[int, dict[int, float]]:
-    values: dict[int, dict[int, float]] = defaultdict(dict)
+def _values(epochs: Sequence[EpochRow], study: Study) -> dict[int, dict[int, tuple[float, ...]]]:
+    """Return every objective by trial and epoch."""
+    values: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
     for row in epochs:
-        values[row.number][row.epoch] = float({**row.metrics, SECONDS: row.seconds}[metric])
+        metrics = {**row.metrics, SECONDS: row.seconds}
+        values[row.number][row.epoch] = tuple(float(metrics[o.metric]) for o in study.objectives)
     return values

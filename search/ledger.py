@@ -59,7 +59,7 @@ class TrialRow:
     config_hash: str
     seed: int
     sampler_attrs: dict[str, Any]
-    repeats: list[tuple[int, float | None]]
+    repeats: list[tuple[int, float | list[float] | None]]
     state: TrialState
     stop_reason: str | None
     message: str | None
@@ -416,7 +416,7 @@ class LedgerWriter:
         config_hash: str,
         seed: int,
         sampler_attrs: Mapping[str, Any],
-        repeats: Sequence[tuple[int, float | None]],
+        repeats: Sequence[tuple[int, float | list[float] | None]],
     ) -> None:
         """Record a new trial."""
         self._mark()

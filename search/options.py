@@ -48,7 +48,7 @@ class Options:
     train_examples: int | None = None
     set_: Sequence[str] = ()
     space: Path | None = None
-    objective: str | None = None
+    objective: Sequence[str] = ()
     metric: Sequence[str] = ()
     sampler: str | None = None
     scheduler: str | None = None
@@ -81,7 +81,8 @@ def resolve(options: Options) -> Study:
     declared = find(options.kind)
     errors: list[str] = []
     space, settings = _overridden(declared, options, errors)
-    objective = _collect(lambda: _objective(options), errors) or declared.objective
+    given = [o for text in options.objective if (o := _collect(partial(Objective.parse, text), errors)) is not None]
+    objectives = given or declared.objectives
     time_s = _collect(lambda: _time_budget(options), errors)
     lanes = _collect(lambda: _lanes(options.lanes), errors)
     changes: dict[str, Any] = {
@@ -89,7 +90,8 @@ def resolve(options: Options) -> Study:
         "data": dataclasses.asdict(_data(declared, options)),
         "space": space,
         "settings": settings,
-        "objective": objective.model_dump(),
+        "objective": objectives[0].model_dump(),
+        "further": tuple(o.model_dump() for o in objectives[1:]),
         "metrics": tuple(options.metric) or declared.metrics,
         "budget": _given(declared.budget, trials=options.trials, max_epochs=options.max_epochs, time_s=time_s),
         "sampler": options.sampler or declared.sampler,
@@ -195,7 +197,7 @@ def load_data(study: Study) -> Splits:
 def misfits(study: Study, splits: Splits) -> list[str]:
     """Return why the study cannot run on its data, a line each: what is known only once they are read."""
     errors = []
-    for name in dict.fromkeys((study.objective.metric, *study.metrics)):
+    for name in dict.fromkeys((*(o.metric for o in study.objectives), *study.metrics)):
         task = METRICS[name].task if name in METRICS else None
         if task not in (None, splits.task):
             known = ", ".join(n for n, metric in METRICS.items() if metric.task in (None, splits.task))
@@ -237,10 +239,6 @@ def _changes_in(file: Path | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--space {file}: cannot be read ({error})") from None
     return read_overrides(text, source=f"--space {file}")
-
-
-def _objective(options: Options) -> Objective | None:
-    return None if options.objective is None else Objective.parse(options.objective)
 
 
 def _time_budget(options: Options) -> float | None:

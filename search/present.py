@@ -24,6 +24,9 @@ from trainables.data import Splits
 WIDE = 110
 """Columns of a terminal from which on tables are shown in full, and of output that is no terminal."""
 
+FRONT_SHOWN = 20
+"""Rows of the Pareto front that are printed."""
+
 
 def make_console() -> Console:
     """Return the console of standard output."""
@@ -43,7 +46,8 @@ def print_plan(console: Console, study: Study, splits: Splits, paths: Paths) -> 
     for note in splits.notes:
         say(console, f"           {note}")
     say(console, f"trainable  {study.trainable}: {', '.join(f'{k}={v}' for k, v in study.settings.items())}")
-    say(console, f"objective  {study.objective.metric}, {study.objective.mode}")
+    first, *further = (f"{o.metric}, {o.mode}" for o in study.objectives)
+    say(console, f"objective  {'; weighed against '.join([first, *further])}")
     say(console, f"budget     {budget_text(study)}")
     say(console, f"sampler    {study.sampler}, seed {study.seed}")
     say(console, f"scheduler  {scheduler_text(study)}")
@@ -70,6 +74,9 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
     else:
         say(console, verdict(found))
         console.print(top_table(found))
+    if found.front:
+        say(console, front_text(found))
+        console.print(front_table(found))
     say(console, epochs_text(found, study))
     if result.ending == "interrupted":
         home = shlex.quote(str(paths.home))
@@ -122,6 +129,29 @@ def top_table(found: Answer) -> Table:
         table.add_row("base" if entry.trial == 0 else str(rank), *_cells(entry))
     if found.baseline is not None and found.baseline not in found.top:
         table.add_row("base", *_cells(found.baseline))
+    return table
+
+
+def front_text(found: Answer) -> str:
+    """Return what the table of the Pareto front is, in a line."""
+    against = " and ".join(found.further)
+    count = f"{len(found.front)} of {found.trials} trials"
+    hidden = len(found.front) - FRONT_SHOWN
+    rest = f" (the last {hidden} are in --json)" if hidden > 0 else ""
+    return f"Pareto front of {found.metric} against {against}: {count} that no other beats in everything{rest}"
+
+
+def front_table(found: Answer) -> Table:
+    """Return the Pareto front, one row a trial, best by the first objective first."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("trial", found.metric, *found.further, "epoch"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("ended", no_wrap=True)
+    table.add_column("parameters")
+    for entry in found.front[:FRONT_SHOWN]:
+        values = (_number(entry.values[name]) for name in (found.metric, *found.further))
+        ended = entry.stop_reason or entry.state.lower()
+        table.add_row(str(entry.trial), *values, str(entry.epoch), ended, params_text(entry.params))
     return table
 
 
@@ -226,6 +256,11 @@ def say(console: Console, text: str) -> None:
 def _cells(entry: Entry) -> tuple[str, ...]:
     ended = entry.stop_reason or entry.state.lower()
     return str(entry.trial), f"{entry.value:.5g}", str(entry.epoch), ended, params_text(entry.params)
+
+
+def _number(value: float) -> str:
+    """Return ``0.079566``, and a count in full: ``102,410``."""
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.5g}"
 
 
 def _value(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -26,7 +26,9 @@ from trainables.metrics import METRICS
 from trainables.registry import find_trainable
 from trainables.report import SECONDS
 
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc")
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2")
+MOST_OBJECTIVES = 3
+"""With more, nearly every trial is on the Pareto front, which then says little."""
 SCHEDULERS = ("asha", "median", "none")
 EXECUTORS = ("auto", "tune", "lanes")
 
@@ -185,7 +187,9 @@ class Study(Frozen):
         trainable: a key of ``trainables.registry.TRAINABLES`` or ``package.module:attribute``.
         space: what is searched.
         settings: what every trial shares: widths, batch size, patience ...
-        metrics: what every report holds besides the usual metrics and the objective.
+        objective: what trials are compared and ranked by.
+        further: what is weighed against it, at the epoch at which a trial's objective was best.
+        metrics: what every report holds besides the usual metrics and the objectives.
         presets: settings that fit a data set better, by its name; used when it is chosen.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
         ledger: SQLAlchemy URL of the database, or None for an SQLite file in the study's folder.
@@ -202,9 +206,10 @@ class Study(Frozen):
     settings: dict[str, Value] = {}
     presets: dict[str, dict[str, Value]] = {}
     objective: Objective = Objective()
+    further: tuple[Objective, ...] = ()
     metrics: tuple[str, ...] = ()
     budget: Budget = Budget()
-    sampler: Literal["tpe", "random", "gp", "cmaes", "qmc"] = "tpe"
+    sampler: Literal["tpe", "random", "gp", "cmaes", "qmc", "nsga2"] = "tpe"
     scheduler: SchedulerSpec = SchedulerSpec()
     executor: Literal["auto", "tune", "lanes"] = "auto"
     resources: Resources = Resources()
@@ -228,13 +233,30 @@ class Study(Frozen):
     @classmethod
     def _objective_is_reported(cls, objective: Objective, info: ValidationInfo) -> Objective:
         if "trainable" in info.data:
-            known = (*find_trainable(info.data["trainable"]).metrics, SECONDS)
-            if objective.metric not in known:
-                _refuse(
-                    f"--objective {objective.metric!r} is not reported.{nearest(objective.metric, known)} "
-                    f"Reported: {', '.join(known)}"
-                )
+            _refuse(*_not_reported(info.data["trainable"], objective))
         return objective
+
+    @field_validator("further")
+    @classmethod
+    def _further_ones_are_reported(cls, further: tuple[Objective, ...], info: ValidationInfo) -> tuple[Objective, ...]:
+        lines = []
+        if "trainable" in info.data:
+            lines += _not_reported(info.data["trainable"], *further)
+        first = [info.data["objective"]] if "objective" in info.data else []
+        named = [o.metric for o in (*first, *further)]
+        lines += [f"--objective {name} is given twice" for name in dict.fromkeys(named) if named.count(name) > 1]
+        if 1 + len(further) > MOST_OBJECTIVES:
+            lines.append(f"--objective may be given {MOST_OBJECTIVES} times, got {1 + len(further)}")
+        _refuse(*lines)
+        return further
+
+    @field_validator("sampler")
+    @classmethod
+    def _sampler_can_weigh(cls, sampler: str, info: ValidationInfo) -> str:
+        if sampler == "cmaes" and info.data.get("further"):
+            others = ", ".join(name for name in SAMPLERS if name != "cmaes")
+            _refuse(f"--sampler cmaes takes one --objective, got {1 + len(info.data['further'])}; others: {others}")
+        return sampler
 
     @field_validator("metrics")
     @classmethod
@@ -283,9 +305,14 @@ class Study(Frozen):
         return seconds
 
     @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """All of them, the one that trials are ranked by first."""
+        return (self.objective, *self.further)
+
+    @property
     def asked(self) -> tuple[str, ...]:
         """The metrics that are computed because this study names them."""
-        named = dict.fromkeys((self.objective.metric, *self.metrics))
+        named = dict.fromkeys((*(o.metric for o in self.objectives), *self.metrics))
         return tuple(name for name in named if name in METRICS and METRICS[name].asked)
 
     def params_of(self, params: Mapping[str, Value]) -> dict[str, Value]:
@@ -322,8 +349,20 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return out
 
 
-def _refuse(*lines: str) -> NoReturn:
-    """Fail a check with messages that already say everything."""
+def _not_reported(trainable: str, *objectives: Objective) -> list[str]:
+    """Return which objectives the trainable does not report, a line each."""
+    known = (*find_trainable(trainable).metrics, SECONDS)
+    return [
+        f"--objective {o.metric!r} is not reported.{nearest(o.metric, known)} Reported: {', '.join(known)}"
+        for o in objectives
+        if o.metric not in known
+    ]
+
+
+def _refuse(*lines: str) -> None:
+    """Fail a check with messages that already say everything; do nothing where there are none."""
+    if not lines:
+        return
     raise PydanticCustomError(COMPLETE_MESSAGE, "{lines}", {"lines": "\n".join(lines)})
 
 

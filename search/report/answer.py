@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from search.outcome import TrialState
 from search.report.leaderboard import leaderboard
+from search.report.pareto import pareto
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,23 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class FrontEntry:
+    """One trial of the Pareto front.
+
+    Attributes:
+        values: of each objective by name, at ``epoch``, the first one's best.
+        params: active ones.
+    """
+
+    trial: int
+    values: dict[str, float]
+    epoch: int
+    state: str
+    stop_reason: str | None
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a search found.
 
@@ -48,6 +66,8 @@ class Answer:
         epochs_trained: all trials together.
         epochs_saved: those that pruned trials did not train.
         failures: the messages of failed trials, with their counts.
+        further: what was weighed against the metric: mode by name.
+        front: where something was, the trials that no other beats in everything, best by the metric first.
     """
 
     study: str
@@ -62,6 +82,8 @@ class Answer:
     epochs_trained: int
     epochs_saved: int
     failures: dict[str, int]
+    further: dict[str, str] = field(default_factory=dict)
+    front: tuple[FrontEntry, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain data."""
@@ -72,6 +94,7 @@ def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer:
     """Return what the trials and epochs of ``study`` say."""
     board = leaderboard(trials, epochs, study.objective)
     entries = [_entry(row) for row in board.to_dict("records")]
+    front = pareto(board, epochs, study.objectives).to_dict("records") if study.further else []
     failed = trials[trials["state"] == TrialState.FAILED.value] if len(trials) else trials
     return Answer(
         study=study.name,
@@ -86,6 +109,8 @@ def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer:
         epochs_trained=len(epochs),
         epochs_saved=epochs_saved(study, trials, epochs),
         failures={str(k): int(v) for k, v in failed["message"].value_counts().items()} if len(failed) else {},
+        further={o.metric: o.mode for o in study.further},
+        front=tuple(_front_entry(row, study) for row in front),
     )
 
 
@@ -96,6 +121,17 @@ def epochs_saved(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> in
     stopped = trials[trials["stop_reason"].fillna("").str.startswith("rung")]["number"]
     trained = epochs[epochs["number"].isin(stopped)]
     return len(stopped) * study.budget.max_epochs - len(trained)
+
+
+def _front_entry(row: Mapping[Any, Any], study: Study) -> FrontEntry:
+    return FrontEntry(
+        trial=int(row["number"]),
+        values={o.metric: float(row[f"value_{o.metric}"]) for o in study.objectives},
+        epoch=int(row["epoch"]),
+        state=str(row["state"]),
+        stop_reason=row["stop_reason"] if isinstance(row["stop_reason"], str) else None,
+        params=dict(row["params"]),
+    )
 
 
 def _entry(row: Mapping[Any, Any]) -> Entry:
