@@ -301,7 +301,7 @@ class _Session:
         sampler = OptunaSampler(study, scheduler)
         with self._replaying(trials, epochs):
             scheduler.replay(epochs, trials)
-            sampler.replay(trials, _values(epochs, study.objective.metric), goes_on=goes_on)
+            sampler.replay(trials, _values(epochs, study), goes_on=goes_on)
         return Search(study, self.splits, sampler, scheduler, self.recorder, self.control, self.paths.folder)
 
 
@@ -312,7 +312,7 @@ def _executor(study: Study, view: View) -> Executor:
     if choice.executor == "lanes":
         from search.executors.lanes import LanesExecutor
 
-        return LanesExecutor()
+        return LanesExecutor(view.say)
     from search.executors.tune import TuneExecutor
 
     return TuneExecutor(view.say)
@@ -324,8 +324,10 @@ def resumed_text(trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> str:
     return f"the ledger has {len(trials)} trials and {len(epochs)} epochs; {open_trials} trials go on"
 
 
-def _values(epochs: Sequence[EpochRow], metric: str) -> dict[int, dict[int, float]]:
-    values: dict[int, dict[int, float]] = defaultdict(dict)
+def _values(epochs: Sequence[EpochRow], study: Study) -> dict[int, dict[int, tuple[float, ...]]]:
+    """Return every objective by trial and epoch."""
+    values: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
     for row in epochs:
-        values[row.number][row.epoch] = float({**row.metrics, SECONDS: row.seconds}[metric])
+        metrics = {**row.metrics, SECONDS: row.seconds}
+        values[row.number][row.epoch] = tuple(float(metrics[o.metric]) for o in study.objectives)
     return values

@@ -420,7 +420,7 @@ class LedgerWriter:
         config_hash: str,
         seed: int,
         sampler_attrs: Mapping[str, Any],
-        repeats: Sequence[tuple[int, float | None]],
+        repeats: Sequence[tuple[int, float | list[float] | None]],
     ) -> None:
         """Record a new trial."""
         self._mark()

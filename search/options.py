@@ -58,7 +58,7 @@ class Options:
     train_examples: int | None = None
     set_: Sequence[str] = ()
     space: Path | None = None
-    objective: str | None = None
+    objective: Sequence[str] = ()
     metric: Sequence[str] = ()
     sampler: str | None = None
     scheduler: str | None = None
@@ -97,7 +97,8 @@ def resolve(options: Options) -> Study:
     if data is not None:
         errors += path_errors(data)
     space, settings = _overridden(declared, data or declared.data, presets, options, errors)
-    objective = _collect(lambda: _objective(options), errors) or declared.objective
+    given = [o for text in options.objective if (o := _collect(partial(Objective.parse, text), errors)) is not None]
+    objectives = given or declared.objectives
     time_s = _collect(lambda: _time_budget(options), errors)
     lanes = _collect(lambda: _lanes(options.lanes), errors)
     name = options.name or declared.name or fresh_name(declared.kind, options.home)
@@ -107,7 +108,8 @@ def resolve(options: Options) -> Study:
         "data": dataclasses.asdict(data or declared.data),
         "space": space,
         "settings": settings,
-        "objective": objective.model_dump(),
+        "objective": objectives[0].model_dump(),
+        "further": tuple(o.model_dump() for o in objectives[1:]),
         "metrics": tuple(options.metric) or declared.metrics,
         "budget": _given(declared.budget, trials=options.trials, max_epochs=options.max_epochs, time_s=time_s),
         "sampler": options.sampler or declared.sampler,
@@ -221,7 +223,7 @@ def load_data(study: Study) -> Splits:
 def misfits(study: Study, splits: Splits) -> list[str]:
     """Return why the study cannot run on its data, a line each: what is known only once they are read."""
     errors = []
-    for name in dict.fromkeys((study.objective.metric, *study.metrics)):
+    for name in dict.fromkeys((*(o.metric for o in study.objectives), *study.metrics)):
         task = METRICS[name].task if name in METRICS else None
         if task not in (None, splits.task):
             known = ", ".join(n for n, metric in METRICS.items() if metric.task in (None, splits.task))
@@ -291,10 +293,6 @@ def _changes_in(file: Path | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--space {file}: cannot be read ({error})") from None
     return read_overrides(text, source=f"--space {file}")
-
-
-def _objective(options: Options) -> Objective | None:
-    return None if options.objective is None else Objective.parse(options.objective)
 
 
 def _time_budget(options: Options) -> float | None:

@@ -30,6 +30,9 @@ from trainables.data import Splits
 WIDE = 110
 """Columns of a terminal from which on tables are shown in full, and of output that is no terminal."""
 
+FRONT_SHOWN = 20
+"""Rows of the Pareto front that are printed."""
+
 
 def make_console() -> Console:
     """Return the console of standard output."""
@@ -45,7 +48,8 @@ def print_plan(
     say_data(console, splits.facts())
     say(console, f"           fingerprint {splits.fingerprint}")
     say(console, f"trainable  {study.trainable}: {', '.join(f'{k}={v}' for k, v in study.settings.items())}")
-    say(console, f"objective  {study.objective.metric}, {study.objective.mode}")
+    first, *further = (f"{o.metric}, {o.mode}" for o in study.objectives)
+    say(console, f"objective  {'; weighed against '.join([first, *further])}")
     say(console, f"budget     {budget_text(study)}")
     say(console, f"sampler    {study.sampler}, seed {study.seed}{share_text(study)}")
     say(console, f"scheduler  {scheduler_text(study)}")
@@ -76,6 +80,9 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
         say(console, verdict(found))
         say(console, f"its epoch {found.best.epoch}: {metrics_text(found.best.metrics)}")
         console.print(top_table(found))
+        if found.front:
+            say(console, front_text(found))
+            console.print(front_table(found))
         if found.shown:
             console.print(choices_table(found))
     if found.comparison is not None:
@@ -195,6 +202,29 @@ def time_text(mean_s: float | None, spread_s: float | None) -> str:
     factor, unit = (1.0, "s") if mean_s >= 1 else (1000.0, "ms")
     spread = "" if spread_s is None else f" ± {spread_s * factor:.2g}"
     return f"{mean_s * factor:.3g}{spread} {unit}"
+
+
+def front_text(found: Answer) -> str:
+    """Return what the table of the Pareto front is, in a line."""
+    against = " and ".join(found.further)
+    count = f"{len(found.front)} of {found.trials} trials"
+    hidden = len(found.front) - FRONT_SHOWN
+    rest = f" (the last {hidden} are in --json)" if hidden > 0 else ""
+    return f"Pareto front of {found.metric} against {against}: {count} that no other beats in everything{rest}"
+
+
+def front_table(found: Answer) -> Table:
+    """Return the Pareto front, one row a trial, best by the first objective first."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("trial", found.metric, *found.further, "epoch"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("ended", no_wrap=True)
+    table.add_column("parameters")
+    for entry in found.front[:FRONT_SHOWN]:
+        values = (_number(entry.values[name]) for name in (found.metric, *found.further))
+        ended = entry.stop_reason or entry.state.lower()
+        table.add_row(str(entry.trial), *values, str(entry.epoch), ended, params_text(entry.params))
+    return table
 
 
 def verdict(found: Answer) -> str:
@@ -330,7 +360,10 @@ def _cells(entry: Entry) -> tuple[str, ...]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5g}"
+    """Return ``0.079566``, a count in full, ``102,410``, and ``-`` where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.5g}"
 
 
 def _value(value: object) -> str:

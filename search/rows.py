@@ -25,7 +25,7 @@ class TrialRow:
     config_hash: str
     seed: int
     sampler_attrs: dict[str, Any]
-    repeats: list[tuple[int, float | None]]
+    repeats: list[tuple[int, float | list[float] | None]]
     state: TrialState
     stop_reason: str | None
     message: str | None
@@ -93,7 +93,7 @@ def trial_row(row: Any) -> TrialRow:
         config_hash=text(row.config_hash),
         seed=whole(row.seed),
         sampler_attrs=mapping(row.sampler_attrs),
-        repeats=[(whole(earlier), None if value is None else number(value)) for earlier, value in pairs(row.repeats)],
+        repeats=[(whole(earlier), told(value)) for earlier, value in pairs(row.repeats)],
         state=TrialState(row.state),
         stop_reason=None if row.stop_reason is None else text(row.stop_reason),
         message=None if row.message is None else text(row.message),
@@ -124,6 +124,13 @@ def number(value: object) -> float:
     if type(value) is not float and type(value) is not int:
         raise ValueError(f"expected a number, found {value!r:.40}")
     return value
+
+
+def told(value: object) -> float | list[float] | None:
+    """Return what Optuna was told of a trial as it is: a value, one for each objective, or none."""
+    if value is None:
+        return None
+    return [number(v) for v in value] if isinstance(value, list) else number(value)
 
 
 def text(value: object) -> str:

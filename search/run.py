@@ -59,11 +59,14 @@ def run(
         typer.Option("--set", metavar="PARAM=VALUE", help="Also PARAM.low=, PARAM.high=, PARAM.choices=a,b."),
     ] = None,
     space: Annotated[Path | None, typer.Option(help="YAML file of the same changes.")] = None,
-    objective: Annotated[str | None, typer.Option(help="METRIC or METRIC:min|max. [default: val_loss]")] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC[:min|max]", help="Repeated: what is weighed against the first. [val_loss]"),
+    ] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help="Report this too: val_macro_f1, val_roc_auc ...; may be repeated.")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="tpe, random, gp, cmaes or qmc.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="tpe, random, gp, cmaes, qmc or nsga2.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="asha, median or none.")] = None,
     grace: Annotated[int | None, typer.Option(help="Epochs every trial gets: the first rung.")] = None,
     reduction_factor: Annotated[int | None, typer.Option(help="One trial in this many passes a rung.")] = None,
@@ -74,7 +77,8 @@ def run(
         str | None, typer.Option(help="Trials that one worker trains at once; `auto` measures. [default: 1/4, <= 32]")
     ] = None,
     lane_mode: Annotated[
-        str | None, typer.Option(help="stacked, looped, or auto: whichever is measured faster. [default: stacked]")
+        str | None,
+        typer.Option(help="stacked, looped, auto: whichever is measured faster, or usual. [default: usual]"),
     ] = None,
     precision: Annotated[str | None, typer.Option(help="Of lanes: fp32, bf16 or auto. [default: fp32]")] = None,
     cpus_per_worker: Annotated[float | None, typer.Option(help="Cores of a lanes worker on Ray.")] = None,
@@ -134,7 +138,7 @@ def run(
             train_examples=train_examples,
             set_=set_ or (),
             space=space,
-            objective=objective,
+            objective=objective or (),
             metric=metric or (),
             sampler=sampler,
             scheduler=scheduler,

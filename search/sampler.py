@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import warnings
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler
+from optuna.trial import TrialState as OptunaState
 from ray.tune.search import Searcher
 
 from search.ledger import TrialRow
-from search.outcome import OPTUNA_STATE, TrialState
+from search.optuna_samplers import build_optuna_sampler, points, suggest_params
+from search.outcome import OPTUNA_STATE, StopReason, TrialState
 from search.scheduler import RecordingScheduler
 from search.shares import Share, Shares
 from search.study import Objective, Study, fits
@@ -31,9 +29,12 @@ ATTEMPTS = 20
 ENUMERABLE = 100_000
 """Finite spaces up to this size are searched for an unseen point when the sampler keeps repeating."""
 
-Repeat: TypeAlias = tuple[int, float | None]
-"""An earlier trial whose configuration was proposed again, and the value that Optuna was told again for
-it (None: told as failed)."""
+Repeat: TypeAlias = tuple[int, float | list[float] | None]
+"""An earlier trial whose configuration was proposed again, and what Optuna was told again for it: the value,
+the values of several objectives, or None (told as failed)."""
+
+Values: TypeAlias = tuple[float, ...]
+"""Of every objective after one epoch."""
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Proposal:
         number: of the trial within its study.
         params: active parameters.
         repeats: what was proposed, and refused, just before this one.
-        values: the objective by epoch, finite ones only.
+        values: the objectives by epoch, where the first of them was finite.
         epochs: how many were recorded in earlier sessions; 0 for a new trial.
         resumed: whether it began in an earlier session.
     """
@@ -55,7 +56,7 @@ class Proposal:
     seed: int
     optuna_trial: optuna.Trial
     repeats: list[Repeat]
-    values: dict[int, float] = field(default_factory=dict)
+    values: dict[int, Values] = field(default_factory=dict)
     epochs: int = 0
     resumed: bool = False
 
@@ -64,8 +65,8 @@ class Proposal:
         if not self.values:
             return None
         pick = min if objective.mode == "min" else max
-        epoch = pick(sorted(self.values), key=self.values.__getitem__)
-        return epoch, self.values[epoch]
+        epoch = pick(sorted(self.values), key=lambda e: self.values[e][0])
+        return epoch, self.values[epoch][0]
 
     @property
     def sampler_attrs(self) -> dict[str, Any]:
@@ -84,6 +85,12 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
     (study seed, trial number): it depends on the history and the seed alone, so that a resumed search
     proposes what an uninterrupted one would have.
 
+    With several objectives the Optuna study has a direction for each. What a trial is told is then the best
+    value of the first one, and what the others were at that epoch. Optuna takes no intermediate values in
+    such a study, so a trial that was pruned at a rung is told as complete with what it had reached: that is
+    what it looks like in the answer too, and the small models, which a rung prunes first, are not forgotten.
+    A diverged one is told as pruned, without values.
+
     Args:
         study: the declaration.
         scheduler: knows how a trial ended that it stopped.
@@ -98,14 +105,15 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
         # 1 where the baseline is a point more than the space has
         self._outside = int(study.space.clamp(study.space.baseline) != study.space.baseline)
         self._scheduler = scheduler
-        directions = optuna.study.StudyDirection
-        direction = directions.MINIMIZE if study.objective.mode == "min" else directions.MAXIMIZE
-        self._optuna = optuna.create_study(direction=direction)
+        directions = {"min": optuna.study.StudyDirection.MINIMIZE, "max": optuna.study.StudyDirection.MAXIMIZE}
+        self._optuna = optuna.create_study(directions=[directions[o.mode] for o in study.objectives])
+        self._several = len(study.objectives) > 1
         self._numbers: dict[str, int] = {}
-        self._results: dict[int, float | None] = {}
+        self._results: dict[int, list[float] | None] = {}
         self._proposals: dict[str, Proposal] = {}
         self._unfinished: deque[Proposal] = deque()
         self._next = 0
+        self._renumbered = False
         self.exhausted = False
         self.closed = False
 
@@ -150,25 +158,26 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Remember the objective after an epoch."""
-        value = float(result[self._study.objective.metric])
-        if math.isfinite(value):
-            self._proposals[trial_id].values[int(result[EPOCH])] = value
+        """Remember the objectives after an epoch."""
+        values = tuple(float(result[o.metric]) for o in self._study.objectives)
+        if math.isfinite(values[0]):
+            self._proposals[trial_id].values[int(result[EPOCH])] = values
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna how a trial ended, with its intermediate values."""
         proposal = self._proposals[trial_id]
-        state = TrialState.FAILED
+        state, label = TrialState.FAILED, None
         if result and not error:
             if EPOCH in result:
                 self.on_trial_result(trial_id, result)
-            state = self._scheduler.outcome(proposal.number, result.get(STOP)).state
-        self._tell(proposal, state)
+            outcome = self._scheduler.outcome(proposal.number, result.get(STOP))
+            state, label = outcome.state, outcome.label
+        self._tell(proposal, state, label)
 
     def replay(
         self,
         trials: Sequence[TrialRow],
-        values: Mapping[int, Mapping[int, float]],
+        values: Mapping[int, Mapping[int, Values]],
         *,
         goes_on: Collection[int] | None = None,
     ) -> None:
@@ -176,7 +185,7 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
 
         Args:
             trials: of the ledger, all of them, by number.
-            values: the objective by trial and epoch, as recorded.
+            values: the objectives by trial and epoch, as recorded.
             goes_on: the numbers of the trials that do, by default of those that did not end. Any other
                 that did not end counts as failed for now.
         """
@@ -188,20 +197,21 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
         by_number = {row.number: row for row in trials}
         for row in trials:
             if not fits(self._space, row.params, row.number):
+                self._renumbered = True
                 continue  # trained before the space was changed
-            for earlier, value in row.repeats:
-                state = TrialState.FAILED if value is None else TrialState.COMPLETE
-                self._add(by_number[earlier].params, state, value=value)
+            for earlier, again in row.repeats:
+                told = [again] if isinstance(again, float | int) else again
+                kind = OptunaState.FAIL if told is None else OptunaState.COMPLETE
+                self._add(by_number[earlier].params, kind, told)
             recorded = values.get(row.number, {})
-            finite = {epoch: value for epoch, value in recorded.items() if math.isfinite(value)}
-            state = TrialState.FAILED if row.state.resumable else row.state
-            if row.number in goes_on:
-                state = TrialState.RUNNING
-            best = self._best(finite)
-            trial = self._add(row.params, state, value=best, intermediate=finite, attrs=row.sampler_attrs)
+            finite = {epoch: v for epoch, v in recorded.items() if math.isfinite(v[0])}
+            running = row.number in goes_on
+            ended = TrialState.FAILED if row.state.resumable else row.state
+            state, told = (OptunaState.RUNNING, None) if running else self._told(finite, ended, row.stop_reason)
+            trial = self._add(row.params, state, told, intermediate=finite, attrs=row.sampler_attrs)
             self._count(row.params, row.config_hash, row.number)
-            self._results[row.number] = best if state is TrialState.COMPLETE else None
-            if state is TrialState.RUNNING:
+            self._results[row.number] = told
+            if running:
                 proposal = Proposal(row.number, row.params, row.config_hash, row.seed, trial, row.repeats, finite)
                 proposal.epochs, proposal.resumed = max(recorded, default=0), True
                 self._unfinished.append(proposal)
@@ -262,60 +272,74 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
         params = suggest_params(self._space, trial)
         return trial, (self._space.baseline if number == 0 else params)
 
-    def _tell(self, proposal: Proposal, state: TrialState) -> None:
+    def _tell(self, proposal: Proposal, state: TrialState, label: str | None) -> None:
         trial, values = proposal.optuna_trial, proposal.values
-        for epoch, value in values.items():
-            trial.report(value, epoch)
-        best = self._best(values)
-        self._results[proposal.number] = best if state is TrialState.COMPLETE else None
-        if state is TrialState.COMPLETE and best is not None:
-            self._optuna.tell(trial, best)
-        elif state is TrialState.COMPLETE:  # the losses were finite, another objective never was
-            self._optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
-        else:
-            self._optuna.tell(trial, state=optuna.trial.TrialState[OPTUNA_STATE[state]])
+        if not self._several:
+            for epoch, (value,) in values.items():
+                trial.report(value, epoch)
+        told_as, told = self._told(values, state, label)
+        self._results[proposal.number] = told
+        self._optuna.tell(trial, told, state=told_as)
 
-    def _tell_again(self, trial: optuna.Trial, earlier: int) -> float | None:
-        """Tell a repeated configuration the result it had; a pruned, failed or running one as failed."""
-        value = self._results.get(earlier)
-        if value is None:
-            self._optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
-        else:
-            self._optuna.tell(trial, value)
-        return value
+    def _told(
+        self, values: Mapping[int, Values], state: TrialState, label: str | None
+    ) -> tuple[OptunaState, list[float] | None]:
+        """Return what Optuna is told of a trial that ended; values come with a complete one alone."""
+        pruned_at_rung = state is TrialState.PRUNED and label != StopReason.DIVERGED
+        if state is TrialState.COMPLETE or (self._several and pruned_at_rung):
+            best = self._best(values)
+            if best is not None and all(map(math.isfinite, best)):
+                return OptunaState.COMPLETE, list(best)
+            # the losses were finite, an objective never was
+            return (OptunaState.FAIL if state is TrialState.COMPLETE else OptunaState.PRUNED), None
+        return OptunaState[OPTUNA_STATE[state]], None
+
+    def _tell_again(self, trial: optuna.Trial, earlier: int) -> float | list[float] | None:
+        """Tell a repeated configuration what it came to; one without a result, or still running, as failed.
+
+        For nsga2 every one: a configuration is one member of its population, not two.
+        """
+        told = self._results.get(earlier) if self._study.sampler != "nsga2" else None
+        self._optuna.tell(trial, told, state=OptunaState.FAIL if told is None else OptunaState.COMPLETE)
+        return told if told is None or self._several else told[0]
 
     def _add(
         self,
         params: Mapping[str, Any],
-        state: TrialState,
+        state: OptunaState,
+        values: list[float] | None,
         *,
-        value: float | None,
-        intermediate: Mapping[int, float] | None = None,
+        intermediate: Mapping[int, Values] | None = None,
         attrs: Mapping[str, Any] | None = None,
     ) -> optuna.Trial:
         """Add a trial of an earlier session to the Optuna study; return it, to be told if it is running."""
         inside = self._space.clamp(params)
         notes = attrs or {}
+        reported = {} if self._several or state is OptunaState.RUNNING else dict(intermediate or {})
         self._optuna.add_trial(
             optuna.trial.create_trial(
-                state=optuna.trial.TrialState[OPTUNA_STATE[state]],
-                value=value if state is TrialState.COMPLETE else None,
+                state=state,
+                values=values,
                 params=inside,
                 distributions={name: self._space[name].distribution for name in inside},
-                intermediate_values={} if state is TrialState.RUNNING else dict(intermediate or {}),
+                intermediate_values={epoch: value for epoch, (value,) in reported.items()},
                 system_attrs=dict(notes.get("trial", {})),
             )
         )
         storage, study_id = self._optuna._storage, self._optuna._study_id
         for name, note in notes.get("study", {}).items():
-            storage.set_study_system_attr(study_id, name, note)
+            # a generation's parents are noted by numbers of Optuna's own, which a trial left out has moved
+            if not (self._renumbered and ":parent:" in name):
+                storage.set_study_system_attr(study_id, name, note)
         last = storage.get_n_trials(study_id) - 1
         return optuna.Trial(self._optuna, storage.get_trial_id_from_study_id_trial_number(study_id, last))
 
-    def _best(self, values: Mapping[int, float]) -> float | None:
+    def _best(self, values: Mapping[int, Values]) -> Values | None:
+        """Return the objectives at the epoch at which the first was best; at the first of several such."""
         if not values:
             return None
-        return min(values.values()) if self._study.objective.mode == "min" else max(values.values())
+        choose = min if self._study.objective.mode == "min" else max
+        return choose((values[epoch] for epoch in sorted(values)), key=lambda v: v[0])
 
     def _unseen(self, number: int, space: Space) -> Point | None:
         """Return a point of a finite space that no trial had, drawn evenly; None if there is none."""
@@ -329,70 +353,3 @@ class OptunaSampler(Searcher):  # type: ignore[misc]
 def trial_seed(study_seed: int, number: int) -> int:
     """Return the seed of a trial: it depends on the study's seed and the trial's number alone."""
     return derive(study_seed, "trial", number)
-
-
-def build_optuna_sampler(name: str, seed: int, *, study_seed: int) -> BaseSampler:
-    """Return the Optuna sampler called ``name``.
-
-    Args:
-        name: ``tpe``, ``random``, ``gp``, ``cmaes`` or ``qmc``.
-        seed: of one proposal.
-        study_seed: of the one sequence that qmc walks through.
-    """
-    samplers = optuna.samplers
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if name == "tpe":
-            # Groups: parameters that exist together are modelled together, the conditional ones apart.
-            return samplers.TPESampler(multivariate=True, group=True, seed=seed)
-        if name == "random":
-            return samplers.RandomSampler(seed=seed)
-        if name == "gp":
-            return samplers.GPSampler(seed=seed)
-        if name == "cmaes":
-            return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-        return samplers.QMCSampler(
-            scramble=True,  # else the seed has no say in the sequence
-            seed=study_seed,
-            independent_sampler=samplers.RandomSampler(seed=seed),  # for conditional parameters
-            warn_independent_sampling=False,
-            warn_asynchronous_seeding=False,
-        )
-
-
-def suggest_params(space: Space, trial: optuna.Trial) -> dict[str, Value]:
-    """Ask ``trial`` for every active parameter, in declaration order."""
-    params: dict[str, Value] = {}
-    for p in space:
-        if p.when is not None and not p.when.holds(params):
-            continue
-        d = p.distribution
-        if isinstance(d, CategoricalDistribution):
-            params[p.name] = trial.suggest_categorical(p.name, d.choices)  # type: ignore[assignment]
-        elif isinstance(d, IntDistribution):
-            params[p.name] = trial.suggest_int(p.name, d.low, d.high, step=d.step, log=d.log)
-        elif isinstance(d, FloatDistribution):
-            params[p.name] = trial.suggest_float(p.name, d.low, d.high, step=d.step, log=d.log)
-    return params
-
-
-def points(space: Space) -> Iterator[Point]:
-    """Yield every distinct point of a finite space."""
-    seen: set[str] = set()
-    for values in itertools.product(*(_values(p.distribution) for p in space)):
-        point = space.active(dict(zip(space.names, values, strict=True)))
-        key = hash_params(point)
-        if key not in seen:
-            seen.add(key)
-            yield point
-
-
-def _values(distribution: Any) -> list[Value]:
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)  # type: ignore[arg-type]
-    if isinstance(distribution, IntDistribution):
-        return list(range(distribution.low, distribution.high + 1, distribution.step))
-    low, high, step = distribution.low, distribution.high, distribution.step
-    if low == high:
-        return [low]
-    return [low + i * step for i in range(math.floor((high - low) / step + 1e-9) + 1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Hashable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, NoReturn
+from typing import Annotated, Any, ClassVar, Literal
 
 from optuna.distributions import CategoricalDistribution
 from pydantic import (
@@ -33,7 +33,9 @@ from trainables.metrics import METRICS
 from trainables.registry import find_trainable
 from trainables.report import SECONDS
 
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc")
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2")
+MOST_OBJECTIVES = 3
+"""With more, nearly every trial is on the Pareto front, which then says little."""
 SCHEDULERS = ("asha", "median", "none")
 EXECUTORS = ("auto", "tune", "lanes")
 
@@ -155,13 +157,14 @@ class LanesSpec(Frozen):
     Attributes:
         lanes: of one worker; None takes a quarter of the trials, at most 32, which is the same on every
             machine; ``auto`` measures which number is fastest on this one.
-        mode: ``stacked`` tensors, ``looped`` models, or ``auto``: whichever was measured faster (the last
-            digits of a curve then depend on the measurement).
+        mode: ``stacked`` tensors, ``looped`` models, ``usual`` (stacked, but CNNs looped on a CPU), or
+            ``auto``: whichever was measured faster (the last digits of a curve then depend on the
+            measurement).
         precision: of the matrix products; ``auto`` takes bf16 where the device is made for it.
     """
 
     lanes: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
-    mode: Literal["auto", "stacked", "looped"] = "stacked"
+    mode: Literal["usual", "stacked", "looped", "auto"] = "usual"
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
 
 
@@ -198,7 +201,7 @@ def _space(value: Any) -> Space:
     try:
         return Space.from_dict(value)
     except SpaceError as error:
-        _refuse(*error.errors)
+        raise _refusal(*error.errors) from None
 
 
 class Study(Frozen):
@@ -212,7 +215,9 @@ class Study(Frozen):
             user's own) or ``package.module:attribute`` (a trainable).
         space: what is searched.
         settings: what every trial shares: widths, batch size, patience ...
-        metrics: what every report holds besides the usual metrics and the objective.
+        objective: what trials are compared and ranked by.
+        further: what is weighed against it, at the epoch at which a trial's objective was best.
+        metrics: what every report holds besides the usual metrics and the objectives.
         presets: settings that fit a data set better, by its name; used when it is chosen.
         shown: categorical parameters whose choices the answer compares; the most influential if empty.
         balanced: a categorical parameter each of whose choices gets as many trials as any other.
@@ -234,9 +239,10 @@ class Study(Frozen):
     settings: dict[str, Value] = {}
     presets: dict[str, dict[str, Value]] = {}
     objective: Objective = Objective()
+    further: tuple[Objective, ...] = ()
     metrics: tuple[str, ...] = ()
     budget: Budget = Budget()
-    sampler: Literal["tpe", "random", "gp", "cmaes", "qmc"] = "tpe"
+    sampler: Literal["tpe", "random", "gp", "cmaes", "qmc", "nsga2"] = "tpe"
     scheduler: SchedulerSpec = SchedulerSpec()
     executor: Literal["auto", "tune", "lanes"] = "auto"
     resources: Resources = Resources()
@@ -273,13 +279,30 @@ class Study(Frozen):
     @classmethod
     def _objective_is_reported(cls, objective: Objective, info: ValidationInfo) -> Objective:
         if "trainable" in info.data:
-            known = (*find_trainable(info.data["trainable"]).metrics, SECONDS)
-            if objective.metric not in known:
-                _refuse(
-                    f"--objective {objective.metric!r} is not reported.{nearest(objective.metric, known)} "
-                    f"Reported: {', '.join(known)}"
-                )
+            _refuse(*_not_reported(info.data["trainable"], objective))
         return objective
+
+    @field_validator("further")
+    @classmethod
+    def _further_ones_are_reported(cls, further: tuple[Objective, ...], info: ValidationInfo) -> tuple[Objective, ...]:
+        lines = []
+        if "trainable" in info.data:
+            lines += _not_reported(info.data["trainable"], *further)
+        first = [info.data["objective"]] if "objective" in info.data else []
+        named = [o.metric for o in (*first, *further)]
+        lines += [f"--objective {name} is given twice" for name in dict.fromkeys(named) if named.count(name) > 1]
+        if 1 + len(further) > MOST_OBJECTIVES:
+            lines.append(f"--objective may be given {MOST_OBJECTIVES} times, got {1 + len(further)}")
+        _refuse(*lines)
+        return further
+
+    @field_validator("sampler")
+    @classmethod
+    def _sampler_can_weigh(cls, sampler: str, info: ValidationInfo) -> str:
+        if sampler == "cmaes" and info.data.get("further"):
+            others = ", ".join(name for name in SAMPLERS if name != "cmaes")
+            _refuse(f"--sampler cmaes takes one --objective, got {1 + len(info.data['further'])}; others: {others}")
+        return sampler
 
     @field_validator("metrics")
     @classmethod
@@ -353,9 +376,14 @@ class Study(Frozen):
         return seconds
 
     @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """All of them, the one that trials are ranked by first."""
+        return (self.objective, *self.further)
+
+    @property
     def asked(self) -> tuple[str, ...]:
         """The metrics that are computed because this study names them."""
-        named = dict.fromkeys((self.objective.metric, *self.metrics))
+        named = dict.fromkeys((*(o.metric for o in self.objectives), *self.metrics))
         return tuple(name for name in named if name in METRICS and METRICS[name].asked)
 
     def params_of(self, params: Mapping[str, Value]) -> dict[str, Value]:
@@ -401,9 +429,24 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return out
 
 
-def _refuse(*lines: str) -> NoReturn:
-    """Fail a check with messages that already say everything."""
-    raise PydanticCustomError(COMPLETE_MESSAGE, "{lines}", {"lines": "\n".join(lines)})
+def _not_reported(trainable: str, *objectives: Objective) -> list[str]:
+    """Return which objectives the trainable does not report, a line each."""
+    known = (*find_trainable(trainable).metrics, SECONDS)
+    return [
+        f"--objective {o.metric!r} is not reported.{nearest(o.metric, known)} Reported: {', '.join(known)}"
+        for o in objectives
+        if o.metric not in known
+    ]
+
+
+def _refuse(*lines: str) -> None:
+    """Fail a check with messages that already say everything; do nothing where there are none."""
+    if lines:
+        raise _refusal(*lines)
+
+
+def _refusal(*lines: str) -> PydanticCustomError:
+    return PydanticCustomError(COMPLETE_MESSAGE, "{lines}", {"lines": "\n".join(lines)})
 
 
 COMPLETE_MESSAGE = "lanewise"

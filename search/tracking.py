@@ -41,6 +41,7 @@ from search.outcome import MLFLOW_STATUS
 from search.report.comparison import comparison, comparison_csv
 from search.report.comparison_plot import comparison_figure
 from search.report.leaderboard import leaderboard
+from search.report.pareto import pareto
 from search.study import recorded
 from search.tracker_process import FINISH, UID
 from trainables.report import SECONDS
@@ -160,14 +161,14 @@ class Tracker:
         server = self._server or self._reconcile()
         sessions = self._ledger.sessions(self._row.id)
         ending = sessions[-1]["ending"] if sessions else None
-        board = leaderboard(
-            self._ledger.trials_frame(self._row.id),
-            self._ledger.epochs_frame(self._row.id),
-            self._study.objective,
-        )
+        epochs = self._ledger.epochs_frame(self._row.id)
+        board = leaderboard(self._ledger.trials_frame(self._row.id), epochs, self._study.objective)
         self._client.log_text(
             server.parent, board.drop(columns=["params", "metrics"]).to_csv(index=False), "leaderboard.csv"
         )
+        if self._study.further:
+            front = pareto(board, epochs, self._study.objectives).drop(columns=["params", "metrics"])
+            self._client.log_text(server.parent, front.to_csv(index=False), "pareto.csv")
         self._log_comparison(server)
         if len(board):
             name = self._study.objective.metric
@@ -270,7 +271,7 @@ class Tracker:
             "study": study.kind,
             "trainable": study.trainable,
             "dataset": study.data.name,
-            "objective": f"{study.objective.metric} {study.objective.mode}",
+            "objective": ", ".join(f"{o.metric} {o.mode}" for o in study.objectives),
             "trials": study.budget.trials,
             "max_epochs": study.budget.max_epochs,
             "sampler": study.sampler,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -143,15 +143,25 @@ class BestModels:
 
 
 def trial_facts(
-    number: int, *, trainable: str, params: Mapping[str, Any], max_epochs: int, seed: int
+    number: int, *, trainable: str, params: Mapping[str, Any], max_epochs: int, seed: int, shape: Sequence[int]
 ) -> dict[str, Any]:
-    """Return what the file of a best model says of its trial, so that it can be used alone."""
+    """Return what the file of a best model says of its trial, so that it can be used alone.
+
+    Args:
+        number: of the trial.
+        trainable: its name.
+        params: active parameters and settings.
+        max_epochs: as the trial had them.
+        seed: of the trial.
+        shape: of one example.
+    """
     return {
         "trial": number,
         "trainable": trainable,
         "params": dict(params),
         "max_epochs": max_epochs,
         "seed": seed,
+        "shape": list(shape),
     }
 
 
@@ -187,11 +197,11 @@ def load_model(path: str | Path) -> nn.Module:
     from trainables import checkpoint
 
     state = checkpoint.load(Path(path))
-    missing = {"trainable", "params", "max_epochs", "model"} - state.keys()
+    missing = {"trainable", "params", "max_epochs", "shape", "model"} - state.keys()
     if missing:
         raise CheckpointError(f"checkpoint {path} holds no best model: {', '.join(sorted(missing))} is missing")
     trainable = find_trainable(state["trainable"])
     if not isinstance(trainable, Rebuilds):
         raise ConfigError(f"trainable {state['trainable']} has no rebuild(config, state)")
     config = trainable.configure(state["params"], max_epochs=state["max_epochs"])
-    return trainable.rebuild(config, state["model"]).eval()
+    return trainable.rebuild(config, state["model"], shape=tuple(state["shape"])).eval()

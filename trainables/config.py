@@ -1,11 +1,11 @@
-"""The validated configuration of one trial of an MLP: what dicts of parameters become at the border."""
+"""The validated configuration of one trial of a network: what dicts of parameters become at the border."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 from trainables.errors import ConfigError
 from trainables.task import Task
@@ -76,6 +76,12 @@ class MlpConfig:
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
+        errors = self._errors()
+        if errors:
+            raise ConfigError(errors)
+
+    def _errors(self) -> list[str]:
+        """Return what is wrong with it, a line each."""
         errors = [
             *_whole(self, "max_epochs", "batch_size", "step_size", "warmup_epochs", low=1),
             *_whole(self, "plateau_patience", "patience", low=0),
@@ -104,14 +110,13 @@ class MlpConfig:
             for f in fields(self)
             if f.type == "bool" and not isinstance(getattr(self, f.name), bool)
         ]
-        if errors:
-            raise ConfigError(errors)
+        return errors
 
     @classmethod
-    def from_params(cls, params: Mapping[str, Any], *, max_epochs: int) -> MlpConfig:
+    def from_params(cls, params: Mapping[str, Any], *, max_epochs: int) -> Self:
         """Build the configuration from a trial's active parameters and the study's settings.
 
-        ``l1: off | on`` switches ``l1_penalty``; ``hidden`` is written ``64-32``.
+        ``l1: off | on`` switches ``l1_penalty``; widths are written ``64-32``.
 
         Raises:
             ConfigError: unknown names and every value out of its range.
@@ -123,12 +128,12 @@ class MlpConfig:
         unknown = sorted(set(values) - known)
         errors = [f"unknown setting {n!r}; known: {', '.join(sorted(known))}" for n in unknown]
         values = {n: v for n, v in values.items() if n in known}
-        try:
-            if "hidden" in values:
-                values["hidden"] = parse_widths(values["hidden"])
-        except ConfigError as error:
-            errors += error.errors
-            del values["hidden"]
+        for name in [n for n in ("hidden", "channels") if n in values]:
+            try:
+                values[name] = parse_widths(values[name], name)
+            except ConfigError as error:
+                errors += error.errors
+                del values[name]
         try:
             config = cls(max_epochs=max_epochs, **values)
         except ConfigError as error:
@@ -136,6 +141,27 @@ class MlpConfig:
         if errors:
             raise ConfigError(errors)
         return config
+
+
+@dataclass(frozen=True, slots=True)
+class CnnConfig(MlpConfig):
+    """One trial's configuration of a convolutional network; what trains it is as in ``MlpConfig``.
+
+    Attributes:
+        hidden: widths of the linear layers between the last block and the logits; may be empty.
+        channels: of each block, input side first.
+        global_pool: whether the linear layers see each channel's mean over the image, or all its pixels.
+    """
+
+    hidden: tuple[int, ...] = (64,)
+    channels: tuple[int, ...] = (16, 32)
+    global_pool: bool = False
+
+    def _errors(self) -> list[str]:
+        errors = MlpConfig._errors(self)
+        if not self.channels or any(c < 1 for c in self.channels):
+            errors.append(f"channels must be one width >= 1 or more, got {self.channels!r}")
+        return errors
 
 
 def loss_name(name: str, task: Task) -> str:
@@ -152,18 +178,20 @@ def loss_name(name: str, task: Task) -> str:
     return name
 
 
-def parse_widths(text: object) -> tuple[int, ...]:
-    """Read ``128-64`` (or one number, or a sequence) as widths.
+def parse_widths(text: object, name: str = "hidden") -> tuple[int, ...]:
+    """Read ``128-64`` (or one number, or a sequence) as widths; ``none`` is no layer at all.
 
     Raises:
-        ConfigError: anything else.
+        ConfigError: anything else; the message says that it is ``name``.
     """
+    if text == "none":
+        return ()
     if isinstance(text, tuple | list):
         parts = [str(p) for p in text]
     else:
         parts = str(text).split("-")
     if not all(p.strip().isdecimal() for p in parts):
-        raise ConfigError(f"hidden must be widths such as 128-64, got {text!r}")
+        raise ConfigError(f"{name} must be widths such as 128-64, got {text!r}")
     return tuple(int(p) for p in parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from trainables.data.splits import TargetScale
 from trainables.early_stopping import EarlyStopping
 from trainables.losses import build_loss
 from trainables.metrics import classification_metrics, regression_metrics
-from trainables.models import Mlp, dropout_streams, penalised_weights
+from trainables.models import build_model, dropout_streams, penalised_weights
 from trainables.report import EpochReport, all_finite, stop_reason
 from trainables.schedules import build_schedule
 from trainables.seeding import generator
@@ -57,9 +58,14 @@ class DeviceData:
         return cls(x_train, y_train, x_val, y_val, splits.outputs, splits.scale, splits.asked)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example: [D] for a table, [channels, height, width] for an image."""
+        return tuple(self.x_train.shape[1:])
+
+    @property
     def features(self) -> int:
         """D, after flattening."""
-        return self.x_train[0].numel()
+        return math.prod(self.shape)
 
     @property
     def task(self) -> Task:
@@ -112,7 +118,7 @@ class TrainingRun:
         self.config = config
         self.data = data
         self.epoch = 0
-        self.model = Mlp(config, data.features, data.outputs, seed=seed, device=device) if model is None else model
+        self.model = build_model(config, data.shape, data.outputs, seed=seed, device=device) if model is None else model
         self.loss = build_loss(config.loss, data.task)
         self.optimizer = build_optimizer(self.model, config)
         self.schedule = build_schedule(self.optimizer, config)
@@ -211,7 +217,7 @@ def fit(run: TrainingRun) -> Iterator[EpochReport]:
 
 
 def l1_norm(model: nn.Module) -> torch.Tensor:
-    """Return the sum of the absolute weights of the linear layers."""
+    """Return the sum of the absolute weights of the linear layers and convolutions."""
     return torch.stack([w.abs().sum() for w in penalised_weights(model)]).sum()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from trainables.config import MlpConfig
+from trainables.config import CnnConfig, MlpConfig
 from trainables.derive import derive
 from trainables.seeding import BitStream, generator, keep_scale, threshold
 
@@ -58,18 +58,7 @@ class Mlp(nn.Module):
 
     def __init__(self, config: MlpConfig, features: int, outputs: int, *, seed: int, device: torch.device) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        width = features
-        for i, hidden in enumerate(config.hidden):
-            # batch norm subtracts a bias again; its gradient would be rounding noise, which AdamW scales up
-            layers.append(nn.Linear(width, hidden, bias=not config.batch_norm))
-            if config.batch_norm:
-                layers.append(nn.BatchNorm1d(hidden))
-            layers.append(ACTIVATION_LAYERS[config.activation]())
-            layers.append(Dropout(config.dropout, stream=BitStream(derive(seed, "dropout", i), device)))
-            width = hidden
-        layers.append(nn.Linear(width, outputs))
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*_linear_layers(config, features, outputs, seed=seed, device=device))
         initialise(self, generator(seed, "weights"))
         self.to(device)
 
@@ -78,31 +67,113 @@ class Mlp(nn.Module):
         return self.layers(x.flatten(1))  # type: ignore[no-any-return]
 
 
-def rebuilt(config: MlpConfig, state: Mapping[str, torch.Tensor]) -> Mlp:
-    """Return the model of ``config`` with the weights ``state``, on CPU; their shapes say D and C."""
-    matrices = [tensor for tensor in state.values() if tensor.ndim == 2]
-    model = Mlp(config, matrices[0].shape[1], len(matrices[-1]), seed=0, device=torch.device("cpu"))
+def rebuilt(config: MlpConfig, state: Mapping[str, torch.Tensor], shape: tuple[int, ...]) -> nn.Module:
+    """Return the model of ``config`` with the weights ``state``, on CPU; the last matrix says C."""
+    outputs = len([tensor for tensor in state.values() if tensor.ndim == 2][-1])
+    model = build_model(config, shape, outputs, seed=0, device=torch.device("cpu"))
     model.load_state_dict(dict(state))
     return model
 
 
+class Cnn(nn.Module):
+    """Blocks of a 3x3 convolution, then the layers of an MLP.
+
+    A block is Conv2d, BatchNorm2d (if on), activation, Dropout, and a maximum over 2x2 pixels while there
+    are as many. A convolution before batch norm has no bias.
+
+    Args:
+        config: channels, head, activation, dropout, batch norm.
+        shape: of an image, [channels, height, width].
+        outputs: C, the number of logits.
+        seed, device: as for ``Mlp``.
+    """
+
+    def __init__(
+        self, config: CnnConfig, shape: tuple[int, ...], outputs: int, *, seed: int, device: torch.device
+    ) -> None:
+        super().__init__()
+        channels, sizes = shape[0], feature_maps(shape[1:], len(config.channels))
+        layers: list[nn.Module] = []
+        for i, width in enumerate(config.channels):
+            layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=not config.batch_norm))
+            if config.batch_norm:
+                layers.append(nn.BatchNorm2d(width))
+            layers += _activated(config, i, seed=seed, device=device)
+            if sizes[i + 1] != sizes[i]:
+                layers.append(nn.MaxPool2d(2))
+            channels = width
+        self.blocks = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1) if config.global_pool else nn.Identity()
+        features = channels if config.global_pool else channels * math.prod(sizes[-1])
+        first = len(config.channels)
+        self.head = nn.Sequential(*_linear_layers(config, features, outputs, first=first, seed=seed, device=device))
+        initialise(self, generator(seed, "weights"))
+        self.to(device)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits  # [B, channels, height, width] -> [B, C]."""
+        return self.head(self.pool(self.blocks(x)).flatten(1))  # type: ignore[no-any-return]
+
+
+def build_model(
+    config: MlpConfig, shape: tuple[int, ...], outputs: int, *, seed: int, device: torch.device
+) -> nn.Module:
+    """Return the model that ``config`` describes, for examples of ``shape``; see ``Mlp`` and ``Cnn``."""
+    if isinstance(config, CnnConfig):
+        return Cnn(config, shape, outputs, seed=seed, device=device)
+    return Mlp(config, math.prod(shape), outputs, seed=seed, device=device)
+
+
+def feature_maps(size: tuple[int, ...], blocks: int) -> list[tuple[int, ...]]:
+    """Return height and width of what each block of a CNN sees, and last of what its head sees."""
+    sizes = [size]
+    for _ in range(blocks):
+        sizes.append(tuple(side // 2 for side in sizes[-1]) if min(sizes[-1]) >= 2 else sizes[-1])
+    return sizes
+
+
+def _linear_layers(
+    config: MlpConfig, features: int, outputs: int, *, first: int = 0, seed: int, device: torch.device
+) -> list[nn.Module]:
+    """Return the layers of an MLP; the model has ``first`` layers that drop units before them."""
+    layers: list[nn.Module] = []
+    width = features
+    for i, hidden in enumerate(config.hidden):
+        # batch norm subtracts a bias again; its gradient would be rounding noise, which AdamW scales up
+        layers.append(nn.Linear(width, hidden, bias=not config.batch_norm))
+        if config.batch_norm:
+            layers.append(nn.BatchNorm1d(hidden))
+        layers += _activated(config, first + i, seed=seed, device=device)
+        width = hidden
+    return [*layers, nn.Linear(width, outputs)]
+
+
+def _activated(config: MlpConfig, number: int, *, seed: int, device: torch.device) -> list[nn.Module]:
+    stream = BitStream(derive(seed, "dropout", number), device)
+    return [ACTIVATION_LAYERS[config.activation](), Dropout(config.dropout, stream=stream)]
+
+
 def initialise(model: nn.Module, rng: torch.Generator) -> None:
-    """Draw the weights of every linear layer as ``nn.Linear`` does, from ``rng``.
+    """Draw the weights of every linear layer and convolution as torch does by default, from ``rng``.
 
     Uniform in +-1/sqrt(fan_in), weights then bias, layers in order.
     """
     with torch.no_grad():
-        for layer in model.modules():
-            if isinstance(layer, nn.Linear):
-                bound = 1 / math.sqrt(layer.in_features)
-                layer.weight.uniform_(-bound, bound, generator=rng)
-                if layer.bias is not None:
-                    layer.bias.uniform_(-bound, bound, generator=rng)
+        for layer in weighted_layers(model):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            layer.weight.uniform_(-bound, bound, generator=rng)
+            if layer.bias is not None:
+                layer.bias.uniform_(-bound, bound, generator=rng)
+
+
+def weighted_layers(model: nn.Module) -> list[nn.Linear | nn.Conv2d]:
+    """Return the linear layers and convolutions, input side first."""
+    return [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
 
 
 def penalised_weights(model: nn.Module) -> list[torch.Tensor]:
-    """Return the matrices that the L1 penalty sums over: weights of linear layers."""
-    return [layer.weight for layer in model.modules() if isinstance(layer, nn.Linear)]
+    """Return what the L1 penalty sums over: weights of linear layers and convolutions."""
+    return [layer.weight for layer in weighted_layers(model)]
 
 
 def dropout_streams(model: nn.Module) -> list[BitStream]:

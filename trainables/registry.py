@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from trainables.baselines import EstimatorTrainable
-from trainables.config import MlpConfig, loss_name
+from trainables.config import CnnConfig, MlpConfig, loss_name
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
 
@@ -78,8 +78,8 @@ class Rebuilds(Protocol):
     def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> Any:
         """See ``Trainable.configure``."""
 
-    def rebuild(self, config: Any, state: Any) -> nn.Module:
-        """Return the model whose ``state_dict`` a run's state had as ``model``, on CPU."""
+    def rebuild(self, config: Any, state: Any, *, shape: tuple[int, ...]) -> nn.Module:
+        """Return the model whose ``state_dict`` a run's state had as ``model``, on CPU; ``shape`` is of an example."""
 
 
 class MlpTrainable:
@@ -121,14 +121,47 @@ class MlpTrainable:
 
         return TrainingRun(config, data, seed=seed, device=device)
 
-    def rebuild(self, config: MlpConfig, state: Mapping[str, torch.Tensor]) -> nn.Module:
+    def rebuild(self, config: MlpConfig, state: Mapping[str, torch.Tensor], *, shape: tuple[int, ...]) -> nn.Module:
         """Return the model with the weights ``state``, on CPU."""
         from trainables.models import rebuilt
 
-        return rebuilt(config, state)
+        return rebuilt(config, state, shape)
 
 
-TRAINABLES: dict[str, Callable[[], Trainable]] = {"mlp": MlpTrainable, "estimator": EstimatorTrainable}
+class NetTrainable(MlpTrainable):
+    """A network of the kind that the parameter ``model`` names: ``mlp`` (also where it is absent) or ``cnn``.
+
+    ``head`` are the widths of a CNN's linear layers, ``hidden`` those of an MLP, so that a space can have both.
+    """
+
+    def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> MlpConfig:
+        """Return the validated configuration of a trial."""
+        values = dict(params)
+        model = values.pop("model", "mlp")
+        if model == "mlp":
+            return MlpConfig.from_params(values, max_epochs=max_epochs)
+        if model != "cnn":
+            raise ConfigError(f"model must be mlp or cnn, got {model!r}")
+        if "head" in values:
+            values["hidden"] = values.pop("head")
+        return CnnConfig.from_params(values, max_epochs=max_epochs)
+
+    def misfits(self, config: MlpConfig, splits: Splits) -> list[str]:
+        """Return why a trial of ``config`` cannot train on ``splits``."""
+        lines = super().misfits(config, splits)
+        if isinstance(config, CnnConfig) and len(splits.shape) != 3:
+            lines.append(
+                f"model=cnn needs images, and {splits.name} has rows of {splits.shape[0]} numbers; "
+                "use --set model=mlp, or a --dataset of images such as digits"
+            )
+        return lines
+
+
+TRAINABLES: dict[str, Callable[[], Trainable]] = {
+    "mlp": MlpTrainable,
+    "net": NetTrainable,
+    "estimator": EstimatorTrainable,
+}
 """The trainables that a study may name; ``package.module:attribute`` names any other."""
 
 MODEL = "model:"

@@ -134,6 +134,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             params=config["params"],
             max_epochs=config["max_epochs"],
             seed=config["seed"],
+            shape=self._splits.shape,
         )
         if config["resumed"]:
             self._continue(config, facts)

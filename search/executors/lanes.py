@@ -10,7 +10,7 @@ import math
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from ray.tune.search import Searcher
 
 from search.errors import RunError
 from search.executors.base import STOP_GRACE_S, Search, back_off_s
-from search.executors.pool import LANES_FACT, Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
+from search.executors.pool import LANES_FACT, MODES_FACT, Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP
 from trainables.errors import is_out_of_memory
@@ -80,7 +80,14 @@ class _Worker:
 
 
 class LanesExecutor:
-    """Runs a search in lanes: in this process, or in Ray actors where the study asks for workers."""
+    """Runs a search in lanes: in this process, or in Ray actors where the study asks for workers.
+
+    Args:
+        say: prints one line for the user.
+    """
+
+    def __init__(self, say: Callable[[str], None] = lambda line: None) -> None:
+        self._say = say
 
     def run(self, search: Search) -> None:
         """See ``Executor.run``."""
@@ -88,15 +95,17 @@ class LanesExecutor:
             for line in pool.told:
                 search.recorder.event("lanes", line)
             search.remember(LANES_FACT, pool.lanes[0])
-            _Loop(search, pool).run()
+            _Loop(search, pool, self._say).run()
 
 
 class _Loop:
     """Ask, seat, advance, tell, retire, refill."""
 
-    def __init__(self, search: Search, pool: WorkerPool) -> None:
+    def __init__(self, search: Search, pool: WorkerPool, say: Callable[[str], None]) -> None:
         self._search = search
         self._pool = pool
+        self._say = say
+        self._modes: dict[str, str] = dict(search.facts.get(MODES_FACT, {}))
         self._workers = [_Worker(lanes) for lanes in pool.lanes]
         self._fewest = min(pool.lanes)
         self._lanes: dict[int, Lane] = {}
@@ -124,6 +133,7 @@ class _Loop:
             return
         worker.failed_starts, worker.not_before = 0, 0.0
         self._note(result.notes)
+        self._keep(result.choices)
         crowded = [n for n, e in result.events.items() if e.shared and is_out_of_memory(e.error)]
         if crowded:
             self._halve(index, sorted(crowded), failure(result.events[crowded[0]].error).message)
@@ -137,6 +147,15 @@ class _Loop:
     def _note(self, notes: Sequence[str]) -> None:
         for note in notes:
             self._search.recorder.event("checkpoint", note, level="warning")
+
+    def _keep(self, choices: Mapping[str, tuple[str, str]]) -> None:
+        """Record and print which modes were measured, and remember them for a resume."""
+        for group, (mode, line) in choices.items():
+            self._modes.setdefault(group, mode)
+            self._search.recorder.event("lane_mode", line)
+            self._say(line)
+        if choices:
+            self._search.remember(MODES_FACT, self._modes)
 
     def _launch(self) -> bool:
         """Fill the free lanes and start an epoch on every idle worker; False when nothing is left."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LANES_FACT = "lanes"
 """The name of the fact that holds the lanes of a worker, so that a resume has as many."""
+MODES_FACT = "lane_modes"
+"""The name of the fact that holds how groups train whose mode was measured, so that a resume does the same."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,12 @@ class Advance:
     Attributes:
         events: what each seated trial reported.
         notes: what the ledger should know besides (a damaged checkpoint, say).
+        choices: how groups train whose mode was measured since the last orders, and the measurement in words.
     """
 
     events: dict[int, LaneEvent]
     notes: tuple[str, ...] = ()
+    choices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,18 @@ class LaneHost:
         checkpoints: folder of the study's checkpoints; every node must see it.
         marker: file that holds the number of the trial in training, for whoever finds this worker dead
             or hung; None where nobody looks.
+        modes: how groups train whose mode was measured before.
     """
 
     def __init__(
-        self, study: Study, splits: Splits, *, device: str | None, checkpoints: Path, marker: Path | None = None
+        self,
+        study: Study,
+        splits: Splits,
+        *,
+        device: str | None,
+        checkpoints: Path,
+        marker: Path | None = None,
+        modes: Mapping[str, str] | None = None,
     ) -> None:
         import torch
 
@@ -148,6 +160,7 @@ class LaneHost:
 
         where = _assigned_device() if device is None else torch.device(device)
         self._study = study
+        self._shape = splits.shape
         self._trainable: Trainable = find_trainable(study.trainable)
         self._store = CheckpointStore(checkpoints)
         self._best = BestModels(self._store, study.remembered_by)
@@ -164,6 +177,7 @@ class LaneHost:
             precision=choose_precision(study, where),
             mode=study.lanes.mode if self._trainable.stacks else "looped",
             start=self._start,
+            measured=modes,
         )
 
     def describe(self) -> tuple[int, str]:
@@ -191,7 +205,7 @@ class LaneHost:
         events = self._train()
         if time.monotonic() - self._saved_at >= self._study.checkpoint_every_s:
             notes += self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
-        return Advance(events | failed, tuple(notes))
+        return Advance(events | failed, tuple(notes), self._take_choices())
 
     def close(self) -> None:
         """Let go of the lanes and the data; the host is of no use afterwards."""
@@ -228,6 +242,14 @@ class LaneHost:
             self._worker.retire(number)
             self._seated.discard(number)
 
+    def _take_choices(self) -> dict[str, tuple[str, str]]:
+        taken = dict(self._worker.choices)
+        self._worker.choices.clear()
+        return {
+            group: (c.mode, f"{group}: {c.mode} ({c.stacked_ms:.1f} ms stacked, {c.looped_ms:.1f} ms looped)")
+            for group, c in taken.items()
+        }
+
     def _seat(
         self, seat: Seat, notes: list[str], failed: dict[int, LaneEvent], state: dict[str, Any] | None = None
     ) -> int:
@@ -254,6 +276,7 @@ class LaneHost:
             params=seat.params,
             max_epochs=self._study.budget.max_epochs,
             seed=seat.seed,
+            shape=self._shape,
         )
         if not seat.resume:
             self._best.begin(seat.number, facts)
@@ -305,11 +328,12 @@ class _Marked:
 class LocalPool:
     """One worker in this process: no Ray is started, no other process, no copy of the data."""
 
-    def __init__(self, study: Study, splits: Splits, checkpoints: Path) -> None:
+    def __init__(self, study: Study, splits: Splits, checkpoints: Path, modes: Mapping[str, str]) -> None:
         import torch
 
         on_gpu = study.resources.gpus_per_worker > 0 and torch.cuda.is_available()
-        self._host = LaneHost(study, splits, device="cuda" if on_gpu else "cpu", checkpoints=checkpoints)
+        device = "cuda" if on_gpu else "cpu"
+        self._host = LaneHost(study, splits, device=device, checkpoints=checkpoints, modes=modes)
         lanes, reason = self._host.describe()
         self.lanes, self.told = [lanes], [reason]
         self._orders: Orders | None = None
@@ -345,13 +369,14 @@ class LocalPool:
 def open_pool(search: Search) -> Iterator[WorkerPool]:
     """Yield the workers that the study asks for; Ray is started only where it is needed.
 
-    Stacked trials run our own code and can neither hang nor exit, so they run in this process. Others
-    may do what they like: their worker is a process of its own.
+    Trials that can be stacked run our own code and can neither hang nor exit, so they run in this process.
+    Others may do what they like: their worker is a process of its own.
     """
     study, checkpoints = _with_lanes(search), search.folder / CHECKPOINTS
+    modes: Mapping[str, str] = search.facts.get(MODES_FACT, {})
     here = study.resources.address is None and study.resources.workers in (None, 1)
     if here and find_trainable(study.trainable).stacks:
-        local = LocalPool(study, search.splits, checkpoints)
+        local = LocalPool(study, search.splits, checkpoints, modes)
         try:
             yield local
         finally:
@@ -361,7 +386,7 @@ def open_pool(search: Search) -> Iterator[WorkerPool]:
     from search.executors.tune import ray_session
 
     with ray_session(study.resources):
-        pool = RayPool(study, search.splits, checkpoints)
+        pool = RayPool(study, search.splits, checkpoints, modes)
         try:
             yield pool
         finally:

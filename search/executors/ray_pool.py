@@ -29,8 +29,9 @@ SAVE_S = 5.0
 class RayPool:
     """One actor a worker. A trial's share is gpus-per-worker / lanes."""
 
-    def __init__(self, study: Study, splits: Splits, checkpoints: Path) -> None:
+    def __init__(self, study: Study, splits: Splits, checkpoints: Path, modes: Mapping[str, str]) -> None:
         self._study = study
+        self._modes = modes
         self._checkpoints = checkpoints
         self._splits = ray.put(splits)
         resources = study.resources
@@ -102,7 +103,7 @@ class RayPool:
         marker = self._markers[index]
         marker.unlink(missing_ok=True)
         return self._actor_class.remote(
-            self._study, self._splits, device=None, checkpoints=self._checkpoints, marker=marker
+            self._study, self._splits, device=None, checkpoints=self._checkpoints, marker=marker, modes=self._modes
         )
 
     def _lost(self, index: int, error: RayError) -> WorkerLost:

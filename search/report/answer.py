@@ -10,6 +10,7 @@ from search.outcome import TrialState
 from search.report.choices import Choice, by_choice, shown_choices
 from search.report.comparison import Comparison, comparison
 from search.report.leaderboard import leaderboard
+from search.report.pareto import pareto
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,23 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class FrontEntry:
+    """One trial of the Pareto front.
+
+    Attributes:
+        values: of each objective by name, at ``epoch``, the first one's best.
+        params: active ones.
+    """
+
+    trial: int
+    values: dict[str, float]
+    epoch: int
+    state: str
+    stop_reason: str | None
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a search found.
 
@@ -55,6 +73,8 @@ class Answer:
         choices: what each choice of each categorical parameter came to.
         shown: the parameters of ``choices`` that a reader should look at.
         comparison: the choices of the balanced parameter on the same splits, where the study asks for it.
+        further: what was weighed against the metric: mode by name.
+        front: where something was, the trials that no other beats in everything, best by the metric first.
     """
 
     study: str
@@ -72,6 +92,8 @@ class Answer:
     choices: dict[str, tuple[Choice, ...]] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
     comparison: Comparison | None = None
+    further: dict[str, str] = field(default_factory=dict)
+    front: tuple[FrontEntry, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain data."""
@@ -83,6 +105,7 @@ def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, facts: Mapp
     board = leaderboard(trials, epochs, study.objective)
     entries = [_entry(row) for row in board.to_dict("records")]
     choices = by_choice(study, trials, epochs, board)
+    front = pareto(board, epochs, study.objectives).to_dict("records") if study.further else []
     failed = trials[trials["state"] == TrialState.FAILED.value] if len(trials) else trials
     return Answer(
         study=study.name,
@@ -100,6 +123,8 @@ def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, facts: Mapp
         choices=choices,
         shown=shown_choices(study, choices, board),
         comparison=comparison(study, facts or {}),
+        further={o.metric: o.mode for o in study.further},
+        front=tuple(_front_entry(row, study) for row in front),
     )
 
 
@@ -110,6 +135,17 @@ def epochs_saved(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> in
     stopped = trials[trials["stop_reason"].fillna("").str.startswith("rung")]["number"]
     trained = epochs[epochs["number"].isin(stopped)]
     return len(stopped) * study.budget.max_epochs - len(trained)
+
+
+def _front_entry(row: Mapping[Any, Any], study: Study) -> FrontEntry:
+    return FrontEntry(
+        trial=int(row["number"]),
+        values={o.metric: float(row[f"value_{o.metric}"]) for o in study.objectives},
+        epoch=int(row["epoch"]),
+        state=str(row["state"]),
+        stop_reason=row["stop_reason"] if isinstance(row["stop_reason"], str) else None,
+        params=dict(row["params"]),
+    )
 
 
 def _entry(row: Mapping[Any, Any]) -> Entry:

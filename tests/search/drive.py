@@ -20,10 +20,11 @@ class Drive:
         study: its budget and its scheduler count.
         curve: params -> values by epoch, as many as the trial would report; None where it raises.
         writer: of the ledger that takes the facts, if any.
+        beside: params -> what every epoch reports beside the curve, by name.
     """
 
-    def __init__(self, study, curve=lambda params: [1.0], *, writer=None):
-        self.study, self.curve, self.writer = study, curve, writer
+    def __init__(self, study, curve=lambda params: [1.0], *, writer=None, beside=lambda params: {}):
+        self.study, self.curve, self.writer, self.beside = study, curve, writer, beside
         self.scheduler = build_scheduler(study)
         self.sampler = OptunaSampler(study, self.scheduler)
         self.configs = []
@@ -34,7 +35,7 @@ class Drive:
         epochs, trials = ledger.epochs(study_id), ledger.trials(study_id)
         values = defaultdict(dict)
         for row in epochs:
-            values[row.number][row.epoch] = row.metrics[self.study.objective.metric]
+            values[row.number][row.epoch] = tuple(row.metrics[o.metric] for o in self.study.objectives)
         self.scheduler.replay(epochs, trials)
         self.sampler.replay(trials, values)
         return self
@@ -70,7 +71,7 @@ class Drive:
                 self.scheduler.on_trial_error(None, trial)
                 self.sampler.on_trial_complete(trial_id, error=True)
                 return self._end(number, Outcome(StopReason.ERROR))
-            result = self.result(epoch, value)
+            result = self.result(epoch, value, self.beside(config["params"]))
             stopped = result["stop"] is not None
             stopped = stopped or self.scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
             if self.writer is not None:
@@ -89,9 +90,9 @@ class Drive:
         if self.writer is not None:
             self.writer.trial_ended(number, outcome)
 
-    def result(self, epoch, value):
+    def result(self, epoch, value, beside=None):
         """Return what a trial reports after ``epoch``."""
-        metrics = {**dict.fromkeys(("train_loss", "val_loss", "val_accuracy", "lr"), 1.0)}
+        metrics = {**dict.fromkeys(("train_loss", "val_loss", "val_accuracy", "lr"), 1.0), **(beside or {})}
         metrics[self.study.objective.metric] = value
         stop = stop_reason(
             epoch=epoch,

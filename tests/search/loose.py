@@ -6,7 +6,7 @@ class Loose:
 
     stacks = False
     loops = False
-    metrics = ("train_loss", "val_loss", "val_accuracy", "lr")
+    metrics = ("train_loss", "val_loss", "val_accuracy", "lr", "parameters")
 
     def configure(self, params, *, max_epochs):
         return dict(params)

@@ -8,7 +8,8 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search.ledger import LedgerWriter
-from search.sampler import OptunaSampler, points, trial_seed
+from search.optuna_samplers import points
+from search.sampler import OptunaSampler, trial_seed
 from search.scheduler import build_scheduler
 from search.study import SAMPLERS
 from spaces import Space, category, float_, hash_params, int_, when

@@ -17,6 +17,7 @@ from search.errors import RunError
 from search.ledger import Ledger, LedgerWriter, sqlite_url
 from search.outcome import Outcome, StopReason
 from search.studies import find
+from search.study import Objective
 from search.tracker_process import UID, TrackerProcess, check_server
 from search.tracking import DRAIN_GRACE_S, Tracker, sync
 
@@ -112,6 +113,23 @@ def test_the_parent_says_what_was_found(ledger, tmp_path):
     assert artifacts == {"leaderboard.csv", "study.json"}
     board = (tmp_path / "artifacts" / parent.info.run_id / "artifacts" / "leaderboard.csv").read_text()
     assert board.splitlines()[1].startswith("1,1,0.6,3,3,PRUNED,rung_3,")
+
+
+def test_the_front_of_several_objectives_is_beside_the_leaderboard(ledger, tmp_path):
+    study = find("regularization").model_copy(update={"name": "s", "further": (Objective(metric="lr"),)})
+    facts = {UID: "uid-s", "versions": {"python": "3"}}
+    study_id = ledger.create_study("s", study.model_dump(mode="json"), fingerprint="f" * 64, facts=facts)
+    writer, session = LedgerWriter(ledger, study_id), ledger.start_session(study_id)
+    four_endings(writer)
+    ledger.end_session(session, "done")
+    tracker, client = make_tracker(ledger, tmp_path)
+    sync(tracker, grace_s=DRAIN_GRACE_S)
+    _, parent = children_and_parent(client)
+    assert parent.data.params["objective"] == "val_loss min, lr min"
+    front = (tmp_path / "artifacts" / parent.info.run_id / "artifacts" / "pareto.csv").read_text().splitlines()
+    assert front[0].startswith("number,epoch,epochs,state,stop_reason,")
+    assert front[0].endswith("value_val_loss,value_lr")
+    assert [line.split(",")[0] for line in front[1:]] == ["1"]
 
 
 def test_sending_twice_adds_nothing(ledger, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.config import ACTIVATIONS, OPTIMIZERS, SCHEDULES, MlpConfig, parse_widths
+from trainables.config import ACTIVATIONS, OPTIMIZERS, SCHEDULES, CnnConfig, MlpConfig, parse_widths
 from trainables.errors import ConfigError
 
 
@@ -133,7 +133,14 @@ def test_reading_params_leaves_them_as_they_were():
 
 @pytest.mark.parametrize(
     ("text", "widths"),
-    [("128-64", (128, 64)), (32, (32,)), ([8, 4], (8, 4)), (("8", "4"), (8, 4)), (" 8 - 4 ", (8, 4))],
+    [
+        ("128-64", (128, 64)),
+        (32, (32,)),
+        ([8, 4], (8, 4)),
+        (("8", "4"), (8, 4)),
+        (" 8 - 4 ", (8, 4)),
+        ("none", ()),
+    ],
 )
 def test_widths_are_read(text, widths):
     assert parse_widths(text) == widths
@@ -143,6 +150,18 @@ def test_widths_are_read(text, widths):
 def test_what_is_no_widths_is_refused(text):
     with pytest.raises(ConfigError, match="hidden must be widths such as 128-64, got"):
         parse_widths(text)
+
+
+def test_a_cnns_own_fields_are_checked_beside_the_others():
+    with pytest.raises(ConfigError) as caught:
+        CnnConfig(max_epochs=0, channels=(), global_pool=1)
+    assert caught.value.errors == (
+        "max_epochs must be a whole number >= 1, got 0",
+        "global_pool must be true or false, got 1",
+        "channels must be one width >= 1 or more, got ()",
+    )
+    config = CnnConfig.from_params({"channels": "8-16", "hidden": "none", "l1": "off"}, max_epochs=2)
+    assert config == CnnConfig(max_epochs=2, channels=(8, 16), hidden=())
 
 
 def test_a_config_cannot_be_changed():

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from tests.trainables.conftest import CPU
+from trainables.config import CnnConfig, MlpConfig
 from trainables.data import DataSpec, load_splits
 from trainables.errors import ConfigError
 from trainables.loop import fit
 from trainables.metrics import METRICS
+from trainables.models import Cnn
 from trainables.registry import TRAINABLES, MlpTrainable, find_trainable
 
 SPLITS = load_splits(DataSpec("digits", train_examples=100))
@@ -44,6 +46,43 @@ def test_every_trainable_refuses_an_unknown_setting(name):
         find_trainable(name).configure({"widht": 1}, max_epochs=1)
 
 
+def test_the_model_of_a_net_is_a_parameter():
+    net = find_trainable("net")
+    assert net.configure({"model": "mlp", "hidden": "8"}, max_epochs=1) == MlpConfig(max_epochs=1, hidden=(8,))
+    assert net.configure({"hidden": "8"}, max_epochs=1) == MlpConfig(max_epochs=1, hidden=(8,))
+    params = {"model": "cnn", "channels": "4-8", "head": "none", "global_pool": True, "dropout": 0.1}
+    expected = CnnConfig(max_epochs=1, channels=(4, 8), hidden=(), global_pool=True, dropout=0.1)
+    assert net.configure(params, max_epochs=1) == expected
+    for params, said in [
+        ({"model": "rnn"}, "model must be mlp or cnn, got 'rnn'"),
+        ({"model": "mlp", "channels": "4"}, "unknown setting 'channels'"),
+        ({"model": "cnn", "channels": "0"}, "channels must be one width >= 1 or more, got (0,)"),
+        ({"model": "cnn", "channels": "wide"}, "channels must be widths such as 128-64, got 'wide'"),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            net.configure(params, max_epochs=1)
+        assert str(caught.value).startswith(said)
+
+
+def test_a_cnn_is_trained_by_its_name():
+    net = find_trainable("net")
+    config = net.configure({"model": "cnn", "channels": "4", "head": "8"}, max_epochs=1)
+    run = net.start(config, net.prepare(SPLITS, CPU), seed=1, device=CPU)
+    assert isinstance(run.model, Cnn)
+    assert run.step().stop == "max_epochs"
+
+
+def test_a_cnn_on_a_table_is_refused_in_one_line():
+    net = find_trainable("net")
+    wine = load_splits(DataSpec("wine"))
+    cnn, mlp = (net.configure({"model": model}, max_epochs=1) for model in ("cnn", "mlp"))
+    assert net.misfits(cnn, wine) == [
+        "model=cnn needs images, and wine has rows of 13 numbers; "
+        "use --set model=mlp, or a --dataset of images such as digits"
+    ]
+    assert net.misfits(mlp, wine) == net.misfits(cnn, SPLITS) == []
+
+
 def test_a_trainable_of_another_module_is_found_by_its_path():
     assert isinstance(find_trainable("trainables.registry:MlpTrainable"), MlpTrainable)
 
@@ -51,7 +90,7 @@ def test_a_trainable_of_another_module_is_found_by_its_path():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("mpl", "unknown trainable 'mpl'; known: mlp, estimator, or package.module:attribute"),
+        ("mpl", "unknown trainable 'mpl'; known: mlp, net, estimator, or package.module:attribute"),
         ("no_such_module:Thing", "trainable 'no_such_module:Thing' cannot be imported: No module named"),
         ("trainables.registry:Thing", "trainable 'trainables.registry:Thing' cannot be imported: module"),
     ],

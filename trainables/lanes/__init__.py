@@ -1,7 +1,7 @@
 """Many trials trained at once on one device, a lane each."""
 
 from trainables.lanes.event import LaneEvent, raised
-from trainables.lanes.grouping import can_stack, group_key
+from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.measure import LanesChoice, Measurement, choose_lanes
 from trainables.lanes.worker import LaneWorker
 
@@ -14,4 +14,5 @@ __all__ = [
     "choose_lanes",
     "group_key",
     "raised",
+    "usual_mode",
 ]

@@ -24,7 +24,7 @@ class Batch:
         size: B.
         rows: which examples, lane by lane  # [L * B].
         labels: [L, 1, B].
-        bits: random int16 numbers for each hidden layer  # [L, B, H]; empty where nothing drops units.
+        bits: random int16 numbers for each layer that drops units  # [L, B, U]; empty where none does.
     """
 
     size: int
@@ -49,18 +49,18 @@ class Feed:
         data: the examples.
         lanes: L.
         batch_size: as configured.
-        hidden: widths of the hidden layers.
+        units: U of each layer that may drop some of them: how many numbers an example has there.
     """
 
-    def __init__(self, data: DeviceData, *, lanes: int, batch_size: int, hidden: tuple[int, ...]) -> None:
+    def __init__(self, data: DeviceData, *, lanes: int, batch_size: int, units: tuple[int, ...]) -> None:
         self._data = data
         self._lanes = lanes
-        self._hidden = hidden
+        self._units = units
         self._sizes = [stop - start for start, stop in batch_bounds(len(data.x_train), batch_size)]
         self._order = torch.zeros(lanes, len(data.x_train), dtype=torch.int64)
         # words of 64 bits for each batch and layer: a draw takes whole words, as in ``BitStream.draw``
-        self._words = [[math.ceil(size * h / 4) for size in self._sizes] for h in hidden]
-        self._blocks = _blocks(self._sizes, widest=max(hidden, default=0))
+        self._words = [[math.ceil(size * u / 4) for size in self._sizes] for u in units]
+        self._blocks = _blocks(self._sizes, widest=max(units, default=0))
         most = [max(sum(words[b.start : b.stop]) for b in self._blocks) for words in self._words]
         device = data.x_train.device
         self._bits = [torch.zeros(lanes, 4 * m, dtype=torch.int16, device=device) for m in most]
@@ -81,10 +81,10 @@ class Feed:
         for block in self._blocks:
             if dropping:
                 self._draw(dropping, block)
-            offsets = [0] * len(self._hidden)
+            offsets = [0] * len(self._units)
             for b in block:
                 bits = []
-                for i, width in enumerate(self._hidden if dropping else ()):
+                for i, width in enumerate(self._units if dropping else ()):
                     part = self._bits[i][:, offsets[i] : offsets[i] + self._sizes[b] * width]
                     bits.append(part.view(self._lanes, self._sizes[b], width))
                     offsets[i] += 4 * self._words[i][b]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from trainables.lanes.feed import Batch
-from trainables.lanes.network import Features
+from trainables.lanes.lane_network import Features
 
 WARM_UP_STEPS = 3
 """Before a capture, as the PyTorch manual asks: libraries set up their workspaces in the first calls."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from trainables.config import MlpConfig
+from trainables.config import CnnConfig, MlpConfig
 
 CACHE_BYTES = 4 << 20
 """What a stack should touch in a step, if one thread trains alone: second-level cache, a share of the third."""
@@ -21,18 +21,36 @@ WORTH_BYTES = 3 << 19
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
-    """What the trials of a stack have in common: everything that fixes shapes or the kind of update."""
+    """What the trials of a stack have in common: everything that fixes shapes or the kind of update.
+
+    Attributes:
+        channels: of a CNN's blocks; None for an MLP.
+        global_pool: of a CNN.
+    """
 
     hidden: tuple[int, ...]
     activation: str
     batch_size: int
     optimizer: str
     loss: str
+    channels: tuple[int, ...] | None = None
+    global_pool: bool = False
+
+    def __str__(self) -> str:
+        hidden = "-".join(map(str, self.hidden)) or "none"
+        model = f"mlp {hidden}"
+        if self.channels is not None:
+            pool = ", global pool" if self.global_pool else ""
+            model = f"cnn {'-'.join(map(str, self.channels))}{pool}, head {hidden}"
+        return f"{model}, {self.activation}, batch {self.batch_size}, {self.optimizer}, loss {self.loss}"
 
     @classmethod
     def of(cls, config: MlpConfig) -> GroupKey:
         """Return the key of a trial."""
-        return cls(config.hidden, config.activation, config.batch_size, config.optimizer, config.loss)
+        shared = (config.hidden, config.activation, config.batch_size, config.optimizer, config.loss)
+        if isinstance(config, CnnConfig):
+            return cls(*shared, config.channels, config.global_pool)
+        return cls(*shared)
 
 
 def can_stack(config: object) -> bool:
@@ -47,20 +65,24 @@ def group_key(config: Any) -> Hashable:
     return f"{type(config).__module__}.{type(config).__qualname__}"
 
 
-def bytes_per_lane(key: GroupKey, features: int, outputs: int) -> int:
-    """Estimate what one lane touches while it trains a batch: weights, moments, activations."""
-    widths = (features, *key.hidden, outputs)
-    weights = sum(a * b + b for a, b in zip(widths, widths[1:], strict=False))
-    activations = key.batch_size * (features + 5 * sum(key.hidden) + 3 * outputs)
-    return 4 * (4 * weights + activations)
+def usual_mode(config: object, device: torch.device) -> str:
+    """Return how trials of this kind train where nobody says how: ``stacked`` or ``looped``.
+
+    On a CPU a CNN trains as the plain loop, a trial a core: a grouped convolution is seldom faster there
+    (``benchmarks/RESULTS.md``, conv_lanes), and its last digits depend on the number of lanes beside it.
+    """
+    if not can_stack(config) or (isinstance(config, CnnConfig) and device.type == "cpu"):
+        return "looped"
+    return "stacked"
 
 
-def stack_sizes(trials: int, *, lane_bytes: int, threads: int, device: torch.device) -> list[int]:
+def stack_sizes(trials: int, *, lane_bytes: int, threads: int, device: torch.device, fewest: int = FEWEST) -> list[int]:
     """Return how many lanes each stack of a group should have, for ``trials`` trials.
 
     On CPU a stack is as large as its thread's cache bears, and every thread has as many as any other. A
-    batched product treats each matrix alone, so a lane's numbers do not depend on its stack's size. On a
-    GPU one stack holds the whole group, rounded up to a power of two, so that captured graphs survive.
+    batched product treats each matrix alone, so a lane's numbers do not depend on its stack's size (a
+    grouped convolution's may, in their last digits). On a GPU one stack holds the whole group, rounded up
+    to a power of two, so that captured graphs survive.
     """
     if trials == 0:
         return []
@@ -68,7 +90,7 @@ def stack_sizes(trials: int, *, lane_bytes: int, threads: int, device: torch.dev
         return [1 << (trials - 1).bit_length()]
     # Threads wait for each other's start of an operation, which Python's lock allows one at a time: with
     # several, fewer and longer operations are better, even if they leave the cache.
-    most = max(FEWEST, CACHE_BYTES * min(threads, 2) // lane_bytes)
+    most = max(fewest, CACHE_BYTES * min(threads, 2) // lane_bytes)
     count = max(1, math.ceil(trials / most), min(threads, trials * lane_bytes // WORTH_BYTES, trials))
     if count > threads:
         count = min(trials, math.ceil(count / threads) * threads)

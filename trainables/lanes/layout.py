@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import torch
-from torch import nn
-
-from trainables.config import MlpConfig
-from trainables.models import Mlp
 
 ALIGNMENT = 16
 """Floats. Every lane starts on a cache line, so that all lanes run the same vector code."""
@@ -44,22 +40,33 @@ class Layout:
     """The order of a lane's numbers: weights, then biases, then batch norm's scales and shifts.
 
     Weights come first because the L1 penalty covers them alone; batch norm comes last because a trial
-    without it trains only what lies before.
+    without it trains only what lies before. Batch norm may follow every layer but the last.
 
     Attributes:
-        widths: D, the hidden widths, C.
+        shapes: of each layer's weights, input side first: [H, D] of a linear layer, [H, D, 3, 3] of a
+            convolution.
     """
 
-    widths: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of_widths(cls, *widths: int) -> Layout:
+        """Return the layout of an MLP  # D, the hidden widths, C."""
+        return cls(tuple((b, a) for a, b in zip(widths, widths[1:], strict=False)))
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """The inputs of the first layer, then the outputs of each: units, or channels."""
+        return (self.shapes[0][1], *(shape[0] for shape in self.shapes))
 
     @cached_property
     def weights(self) -> list[Slot]:
-        """Of each linear layer  # [H, D]."""
-        return _consecutive(0, [(b, a) for a, b in zip(self.widths, self.widths[1:], strict=False)])
+        """Of each layer."""
+        return _consecutive(0, list(self.shapes))
 
     @cached_property
     def biases(self) -> list[Slot]:
-        """Of each linear layer  # [H]."""
+        """Of each layer  # [H]."""
         return _consecutive(self.penalised, [(b,) for b in self.widths[1:]])
 
     @cached_property
@@ -96,58 +103,6 @@ class Layout:
     def statistics_size(self) -> int:
         """R: how many running statistics a lane has, filled up likewise."""
         return _aligned(2 * sum(self.widths[1:-1]))
-
-
-@dataclass(frozen=True)
-class Names:
-    """What the plain loop calls each number, in its order.
-
-    Attributes:
-        parameters: by name; the order is that of the optimiser's state.
-        statistics: running mean and variance by name; their slots lie in the vector of statistics.
-        counters: the names of batch norm's ``num_batches_tracked``.
-        order: every name as ``Mlp.state_dict`` has them.
-        linear: weight and bias (where there is one) of each linear layer, in order.
-    """
-
-    parameters: dict[str, Slot]
-    statistics: dict[str, Slot]
-    counters: tuple[str, ...]
-    order: tuple[str, ...]
-    linear: tuple[Slot, ...]
-
-
-@lru_cache(maxsize=64)
-def names(layout: Layout, *, batch_norm: bool) -> Names:
-    """Read the names off a model of the plain loop, so that they cannot drift apart."""
-    hidden = layout.widths[1:-1]
-    model = Mlp(
-        MlpConfig(max_epochs=1, hidden=hidden, batch_norm=batch_norm),
-        layout.widths[0],
-        layout.widths[-1],
-        seed=0,
-        device=torch.device("cpu"),
-    )
-    parameters: dict[str, Slot] = {}
-    statistics: dict[str, Slot] = {}
-    counters = []
-    linears = iter(zip(layout.weights, layout.biases, strict=True))
-    norms = iter(zip(layout.scales, layout.shifts, layout.statistics, strict=True))
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear):
-            parameters[f"{name}.weight"], bias = next(linears)
-            if module.bias is not None:
-                parameters[f"{name}.bias"] = bias
-        elif isinstance(module, nn.BatchNorm1d):
-            scale, shift, pair = next(norms)
-            parameters[f"{name}.weight"], parameters[f"{name}.bias"] = scale, shift
-            width = pair.shape[1]
-            statistics[f"{name}.running_mean"] = Slot(pair.start, (width,))
-            statistics[f"{name}.running_var"] = Slot(pair.start + width, (width,))
-            counters.append(f"{name}.num_batches_tracked")
-    assert [name for name, _ in model.named_parameters()] == list(parameters)
-    linear = tuple(slot for slot in parameters.values() if slot.start < layout.linear)
-    return Names(parameters, statistics, tuple(counters), tuple(model.state_dict()), linear)
 
 
 def _consecutive(start: int, shapes: list[tuple[int, ...]]) -> list[Slot]:

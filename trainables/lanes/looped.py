@@ -1,4 +1,4 @@
-"""Looped lanes: one model after another in turn, in one process, with the data held once."""
+"""Looped lanes: plain loops in one process, with the data held once: in turn, or one for each core."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from trainables.lanes.event import LaneEvent, raised
+from trainables.lanes.threads import start_pool
 from trainables.loop import TrainingRun
 from trainables.registry import Run
 
@@ -17,21 +18,34 @@ Start = Callable[..., Run]
 
 
 class LoopedLanes:
-    """Trials that train one after another.
+    """Trials that train one after another, or a few at a time.
 
     Args:
         data: whatever ``start`` takes as such.
         device: where the trials train.
         precision: ``bf16`` runs each step under torch's autocast.
         start: what makes a run of a configuration; the plain loop by default.
+        threads: how many runs train at a time, each with one core, so that a curve does not depend on how
+            many there are; None trains them in turn, in the caller's thread, with all that torch uses.
     """
 
-    def __init__(self, data: Any, *, device: torch.device, precision: str = "fp32", start: Start | None = None) -> None:
+    def __init__(
+        self,
+        data: Any,
+        *,
+        device: torch.device,
+        precision: str = "fp32",
+        start: Start | None = None,
+        threads: int | None = None,
+    ) -> None:
         self._data = data
         self._device = device
         self._precision = precision
         self._start: Start = start or TrainingRun
         self._runs: dict[int, Run] = {}
+        self.threads = threads or 1
+        # numbers below 1e-38 stay as they are: these are the plain loop's curves, bit for bit
+        self._pool = None if threads is None else start_pool(threads, device, flush=False)
 
     def seat(self, ticket: int, config: Any, *, seed: int) -> Run:
         """Start a trial."""
@@ -48,13 +62,17 @@ class LoopedLanes:
 
     def advance(self) -> dict[int, LaneEvent]:
         """Train one epoch of every seated trial; what one raises is its own event."""
-        return {ticket: self._advance(run) for ticket, run in self._runs.items()}
+        if self._pool is None:
+            return {ticket: self._advance(run) for ticket, run in self._runs.items()}
+        return dict(zip(self._runs, self._pool.map(self._advance, self._runs.values()), strict=True))
 
     def compact(self) -> None:
         """Do nothing: a trial that is not there costs nothing."""
 
     def close(self) -> None:
-        """Do nothing."""
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def _advance(self, run: Run) -> LaneEvent:
         try:

@@ -52,6 +52,15 @@ class LanesChoice:
     reason: str
 
 
+@dataclass(frozen=True)
+class ModeChoice:
+    """Which mode a group trains in, and the measurements that say so: ms of an epoch of a lane."""
+
+    mode: str
+    stacked_ms: float
+    looped_ms: float
+
+
 def choose_lanes(
     data: DeviceData,
     config: MlpConfig,
@@ -95,17 +104,22 @@ def choose_lanes(
     return LanesChoice(chosen, tuple(found), reason)
 
 
-def faster_mode(stacked: StackedLanes, looped: LoopedLanes, config: Any, *, lanes: int) -> str:
-    """Measure both ways for trials of ``config``; return ``stacked`` or ``looped``.
+def faster_mode(
+    stacked: StackedLanes, looped: LoopedLanes, config: Any, *, lanes: int, share: float = 1.0
+) -> ModeChoice:
+    """Measure both ways for trials of ``config``.
 
     Args:
         stacked: empty, over a sample of the data.
         looped: empty, over the same.
         config: of the trials.
         lanes: how many would be stacked.
+        share: how many times the sample is in the data.
     """
     together = seconds_per_lane_epoch(stacked, [config] * lanes)
-    return "stacked" if together <= seconds_per_lane_epoch(looped, [config]) else "looped"
+    alone = seconds_per_lane_epoch(looped, [config] * min(lanes, looped.threads))
+    mode = "stacked" if together <= alone else "looped"
+    return ModeChoice(mode, together * share * 1e3, alone * share * 1e3)
 
 
 def seconds_per_lane_epoch(lanes: StackedLanes | LoopedLanes, configs: Sequence[Any], *, epochs: int = 2) -> float:

@@ -10,7 +10,13 @@ PRECISIONS = ("fp32", "bf16")
 
 
 class Products(Protocol):
-    """Batched products: lane l of the result is the product of lanes l."""
+    """Batched products: lane l of the result is the product of lanes l.
+
+    Attributes:
+        rounded: what factors are rounded to; None where they stay as they are.
+    """
+
+    rounded: torch.dtype | None
 
     def affine(self, bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
         """Write ``bias + a @ b``  # [L, 1 or M, N], [L, M, K], [L, K, N] -> [L, M, N]."""
@@ -21,6 +27,8 @@ class Products(Protocol):
 
 class Fp32Products:
     """Single precision throughout."""
+
+    rounded: torch.dtype | None = None
 
     def affine(self, bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
         """Write ``bias + a @ b``."""
@@ -36,6 +44,8 @@ class Bf16Products:
 
     What torch's autocast does to linear layers, except that everything between them is single precision.
     """
+
+    rounded: torch.dtype | None = torch.bfloat16
 
     def affine(self, bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
         """Write ``bias + a @ b``."""

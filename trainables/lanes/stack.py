@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 
-from trainables.lanes.activations import ACTIVATIONS
 from trainables.lanes.bank import Bank
+from trainables.lanes.blueprint import Blueprint
 from trainables.lanes.feed import Batch, Feed
 from trainables.lanes.graphs import StepGraphs, graphed
-from trainables.lanes.grouping import GroupKey
-from trainables.lanes.layout import Layout
-from trainables.lanes.losses import build_stacked_loss
-from trainables.lanes.network import EvaluationScratch, Features, Network, Scratch
+from trainables.lanes.lane_network import Features
+from trainables.lanes.networks import build_network
 from trainables.lanes.products import Products
 from trainables.lanes.trial import LaneTrial
 from trainables.lanes.updates import build_update
@@ -22,16 +20,12 @@ from trainables.loop import DeviceData
 from trainables.metrics import classification_metrics
 from trainables.report import EpochReport
 
-VALIDATION_ROWS = 512
-"""Validation examples at a time: few enough for their activations to stay in a cache."""
-
 
 class Stack:
     """Lanes that train together.
 
     Args:
-        key: what the trials have in common.
-        layout: of a lane's numbers.
+        blueprint: what the trials have in common.
         data: the examples, on ``device``.
         lanes: how many.
         products: the matrix products.
@@ -43,28 +37,24 @@ class Stack:
 
     def __init__(
         self,
-        key: GroupKey,
-        layout: Layout,
+        blueprint: Blueprint,
         data: DeviceData,
         *,
         lanes: int,
         products: Products,
         device: torch.device,
     ) -> None:
+        key, layout = blueprint.key, blueprint.layout
         self.key = key
         self.trials: list[LaneTrial | None] = [None] * lanes
         self.broken = False
         self._data = data
-        self._x_train, self._x_val = data.x_train.flatten(1), data.x_val.flatten(1)
         self._bank = Bank.empty(layout, lanes, optimizer=key.optimizer, device=device)
-        self._loss = build_stacked_loss(key.loss, data.task)
-        self._network = Network(layout, self._bank, ACTIVATIONS[key.activation], products, self._loss)
+        self._network = build_network(blueprint, self._bank, data, products=products)
         self._update = build_update(layout, self._bank, self._network.grads, optimizer=key.optimizer)
-        self._feed = Feed(data, lanes=lanes, batch_size=key.batch_size, hidden=key.hidden)
-        self._scratch: dict[int, Scratch] = {}
-        self._evaluation: dict[int, EvaluationScratch] = {}
+        self._feed = Feed(data, lanes=lanes, batch_size=key.batch_size, units=blueprint.units)
         self._step: Callable[[Batch, Features], None] = self._train
-        if graphed(device):
+        if graphed(device) and not self._network.autograd:
             changed = (*self._bank.tensors, self._network.loss_sum, *self._update.counters)
             self._step = StepGraphs(self._train, changed)
 
@@ -76,11 +66,8 @@ class Stack:
     @property
     def memory_bytes(self) -> int:
         """What its tensors take."""
-        tensors = [*self._bank.tensors, self._network.grads, self._update.scratch, *self._feed.tensors]
-        for training in self._scratch.values():
-            tensors += training.tensors
-        for evaluation in self._evaluation.values():
-            tensors += evaluation.tensors
+        network = self._network
+        tensors = [*self._bank.tensors, network.grads, self._update.scratch, *self._feed.tensors, *network.tensors]
         return sum(t.numel() * t.element_size() for t in tensors)
 
     def seat(self, trial: LaneTrial) -> None:
@@ -100,8 +87,12 @@ class Stack:
 
     def advance(self) -> list[tuple[LaneTrial, EpochReport]]:
         """Train and validate every seated trial for one epoch."""
+        with torch.no_grad() if self._network.autograd else torch.inference_mode():
+            return self._advance()
+
+    def _advance(self) -> list[tuple[LaneTrial, EpochReport]]:
         started = time.perf_counter()
-        features = self._features()
+        features = Features.of([t.config for t in self.seated])
         self._update.prepare(self.trials)
         self._network.begin_epoch()
         for batch in self._feed.epoch(self.trials):
@@ -113,17 +104,15 @@ class Stack:
         for lane, trial in enumerate(self.trials):
             if trial is None:
                 continue
-            metrics = self._loss.metrics(sums[lane][1:], self._data)
+            metrics = self._network.loss.metrics(sums[lane][1:], self._data)
             if self._data.asked:
                 metrics |= self._asked(trial, outputs[lane])
-            train_loss = sums[lane][0] / len(self._x_train)
+            train_loss = sums[lane][0] / len(self._data.x_train)
             reports.append((trial, trial.finish_epoch(train_loss=train_loss, metrics=metrics, seconds=seconds)))
         return reports
 
     def _train(self, batch: Batch, features: Features) -> None:
-        scratch = self._buffers(batch.size)
-        scratch.load(self._x_train, batch.rows)
-        self._network.gradients(scratch, batch.labels, batch.bits, features)
+        self._network.gradients(batch, features)
         self._update.step()
 
     def _validate(self, features: Features) -> tuple[torch.Tensor, torch.Tensor]:
@@ -131,12 +120,14 @@ class Stack:
 
         Shapes: [sums, L] and [L, C, N], or [L, 0].
         """
-        sums = self._x_val.new_zeros(self._loss.sums, len(self.trials))
-        kept = [self._x_val.new_zeros(len(self.trials), 0)]
-        for x, y in self._validation_blocks():
-            scratch = self._evaluation_buffers(len(x))
-            outputs = self._network.logits(scratch, x, features)  # [L, C, B]
-            sums += self._loss.validate(outputs, y, scratch=scratch.log_p)
+        x = self._data.x_val
+        sums = x.new_zeros(self._network.loss.sums, len(self.trials))
+        kept = [x.new_zeros(len(self.trials), 0)]
+        step = self._network.validation_rows
+        for start in range(0, len(x), step):
+            rows = slice(start, start + step)
+            found, outputs = self._network.validate(x[rows], self._data.y_val[rows], features)
+            sums += found
             if self._data.asked:
                 kept.append(outputs.clone())
         return sums, torch.cat(kept[1:], 2) if self._data.asked else kept[0]
@@ -149,27 +140,3 @@ class Stack:
         if "parameters" in self._data.asked:
             found["parameters"] = float(trial.parameters)
         return found
-
-    def _validation_blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for start in range(0, len(self._x_val), VALIDATION_ROWS):
-            block = slice(start, start + VALIDATION_ROWS)
-            yield self._x_val[block], self._data.y_val[block]
-
-    def _buffers(self, size: int) -> Scratch:
-        if size not in self._scratch:
-            self._scratch[size] = self._network.scratch(size)
-        return self._scratch[size]
-
-    def _evaluation_buffers(self, size: int) -> EvaluationScratch:
-        if size not in self._evaluation:
-            self._evaluation[size] = self._network.evaluation_scratch(size)
-        return self._evaluation[size]
-
-    def _features(self) -> Features:
-        configs = [t.config for t in self.seated]
-        return Features(
-            dropout=any(c.dropout > 0 for c in configs),
-            batch_norm=any(c.batch_norm for c in configs),
-            no_norm=not all(c.batch_norm for c in configs),
-            l1=any(c.l1_penalty > 0 for c in configs),
-        )

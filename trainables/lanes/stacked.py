@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
 from trainables.config import MlpConfig
 from trainables.errors import is_out_of_memory
+from trainables.lanes.blueprint import Blueprint, blueprint
 from trainables.lanes.event import LaneEvent, raised
-from trainables.lanes.grouping import GroupKey, bytes_per_lane, stack_sizes
-from trainables.lanes.layout import Layout
+from trainables.lanes.grouping import GroupKey, stack_sizes
 from trainables.lanes.products import Products, products_for
 from trainables.lanes.stack import Stack
+from trainables.lanes.threads import start_pool, usual_threads
 from trainables.lanes.trial import LaneTrial
 from trainables.loop import DeviceData, batch_bounds
-
-MOST_THREADS = 8
-"""Every operation of every thread is started under Python's lock; more threads would wait for it."""
 
 
 class Group:
     """The trials that could share a stack, and the stacks they are in.
 
     Args:
-        key: what they have in common.
+        model: what they have in common.
         data: the examples, on ``device``.
         products: the matrix products.
         threads: how many stacks can train at the same time.
@@ -34,12 +30,11 @@ class Group:
     """
 
     def __init__(
-        self, key: GroupKey, data: DeviceData, *, products: Products, threads: int, device: torch.device
+        self, model: Blueprint, data: DeviceData, *, products: Products, threads: int, device: torch.device
     ) -> None:
-        self.layout = Layout((data.features, *key.hidden, data.outputs))
+        self.model = model
         self.stacks: list[Stack] = []
         self.waiting: list[LaneTrial] = []
-        self._key = key
         self._data = data
         self._products = products
         self._threads = threads
@@ -80,21 +75,14 @@ class Group:
         trials = sorted(self.trials, key=lambda t: (t.config.batch_norm, t.config.l1_penalty > 0))
         sizes = stack_sizes(
             len(trials),
-            lane_bytes=bytes_per_lane(self._key, self._data.features, self._data.outputs),
+            lane_bytes=self.model.lane_bytes,
+            fewest=self.model.fewest,
             threads=self._threads,
             device=self._device,
         )
         # all of them before any trial moves: if there is no room, everything stays as it was
         stacks = [
-            Stack(
-                self._key,
-                self.layout,
-                self._data,
-                lanes=size,
-                products=self._products,
-                device=self._device,
-            )
-            for size in sizes
+            Stack(self.model, self._data, lanes=size, products=self._products, device=self._device) for size in sizes
         ]
         for stack, size in zip(stacks, sizes, strict=True):
             for trial in trials[:size]:
@@ -114,7 +102,7 @@ class StackedLanes:
         data: the examples, on ``device``.
         device: where the stacks train.
         precision: of the matrix products.
-        threads: CPU threads; by default as many as torch uses, up to ``MOST_THREADS``.
+        threads: CPU threads; by default as many as torch uses, up to ``threads.MOST_THREADS``.
     """
 
     def __init__(
@@ -123,8 +111,8 @@ class StackedLanes:
         self._data = data
         self._device = device
         self._products = products_for(precision, device)
-        self._threads = 1 if device.type != "cpu" else threads or min(torch.get_num_threads(), MOST_THREADS)
-        self._pool = _start_pool(self._threads, device)
+        self._threads = threads if threads and device.type == "cpu" else usual_threads(device)
+        self._pool = start_pool(self._threads, device, flush=True)
         self._groups: dict[Hashable, Group] = {}
         self._seats: dict[int, tuple[Group, LaneTrial]] = {}
 
@@ -133,11 +121,15 @@ class StackedLanes:
         key = GroupKey.of(config)
         if key not in self._groups:
             self._groups[key] = Group(
-                key, self._data, products=self._products, threads=self._threads, device=self._device
+                blueprint(key, self._data.shape, self._data.outputs),
+                self._data,
+                products=self._products,
+                threads=self._threads,
+                device=self._device,
             )
         group = self._groups[key]
         batches = len(batch_bounds(len(self._data.x_train), config.batch_size))
-        trial = LaneTrial(ticket, config, group.layout, batches=batches, seed=seed, device=self._device)
+        trial = LaneTrial(ticket, config, group.model, batches=batches, seed=seed, device=self._device)
         group.waiting.append(trial)
         self._seats[ticket] = (group, trial)
         return trial
@@ -201,8 +193,7 @@ def _advance(stack: Stack) -> dict[int, LaneEvent]:
     """Train one epoch of a stack; what it raises is an event of each of its trials."""
     seated = stack.seated
     try:
-        with torch.inference_mode():
-            return {trial.ticket: LaneEvent(report) for trial, report in stack.advance()}
+        return {trial.ticket: LaneEvent(report) for trial, report in stack.advance()}
     except Exception as error:
         stack.broken = True
         return {trial.ticket: raised(error, shared=len(seated) > 1) for trial in seated}
@@ -210,24 +201,3 @@ def _advance(stack: Stack) -> dict[int, LaneEvent]:
 
 def _has_norm(stack: Stack) -> bool:
     return any(t.config.batch_norm for t in stack.seated)
-
-
-def _start_pool(threads: int, device: torch.device) -> ThreadPoolExecutor:
-    """Return threads that each use one core, without changing how many the caller's torch uses."""
-    barrier = threading.Barrier(threads)
-
-    def begin() -> None:
-        torch.set_num_threads(1)
-        torch.get_num_threads()  # a thread's first question adopts the process's number: ask while it is 1
-        # Numbers below 1e-38 (moments of units that died) would take a slow path; this thread alone
-        # rounds them to 0, which no curve can tell.
-        torch.set_flush_denormal(True)
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="lanes", initializer=begin)
-    # each waits for all others, so that every thread starts here and now
-    list(pool.map(lambda _: barrier.wait(), range(threads)))
-    torch.set_num_threads(before)
-    return pool

@@ -13,8 +13,8 @@ from trainables.config import MlpConfig
 from trainables.derive import derive
 from trainables.early_stopping import EarlyStopping
 from trainables.lanes.bank import Bank
+from trainables.lanes.blueprint import Blueprint, Names
 from trainables.lanes.idle import idle_optimizer
-from trainables.lanes.layout import Layout, Names, names
 from trainables.report import EpochReport, all_finite, stop_reason
 from trainables.schedules import build_schedule
 from trainables.seeding import BitStream, generator
@@ -32,7 +32,7 @@ class LaneTrial:
     Args:
         ticket: the caller's number for the trial.
         config: the trial's configuration.
-        layout: of its numbers.
+        blueprint: of its group.
         batches: how many an epoch has.
         seed: the trial's seed.
         device: where dropout's streams and the numbers live.
@@ -42,7 +42,7 @@ class LaneTrial:
         self,
         ticket: int,
         config: MlpConfig,
-        layout: Layout,
+        blueprint: Blueprint,
         *,
         batches: int,
         seed: int,
@@ -50,16 +50,17 @@ class LaneTrial:
     ) -> None:
         self.ticket = ticket
         self.config = config
-        self.layout = layout
+        self.layout = blueprint.layout
         self.batches = batches
         self.epoch = 0
-        self.bank = Bank.empty(layout, optimizer=config.optimizer, device=device)
+        self._names: Names = blueprint.names(batch_norm=config.batch_norm)
+        self.bank = Bank.empty(self.layout, optimizer=config.optimizer, device=device)
         self.optimizer = idle_optimizer(config)
         self.schedule = build_schedule(self.optimizer, config)
         self.optimizer.step()  # does nothing; torch's schedules warn when none came before them
         self.early_stopping = EarlyStopping(config.patience, config.min_delta)
         self.shuffle = generator(seed, "shuffle")
-        self.streams = [BitStream(derive(seed, "dropout", i), device) for i in range(len(config.hidden))]
+        self.streams = [BitStream(derive(seed, "dropout", i), device) for i in range(len(blueprint.units))]
         self._draw_weights(generator(seed, "weights"))
 
     @property
@@ -150,17 +151,13 @@ class LaneTrial:
         for stream, saved in zip(self.streams, state["dropout"], strict=True):
             stream.set_state(saved)
 
-    @property
-    def _names(self) -> Names:
-        return names(self.layout, batch_norm=self.config.batch_norm)
-
     def _draw_weights(self, rng: torch.Generator) -> None:
         # the order and the bounds of models.initialise; drawn on CPU, as there
         drawn = torch.zeros(self.layout.size)
         bound = 0.0
         for slot in self._names.linear:
-            if len(slot.shape) == 2:
-                bound = 1 / math.sqrt(slot.shape[1])
+            if len(slot.shape) > 1:
+                bound = 1 / math.sqrt(math.prod(slot.shape[1:]))
             slot.of(drawn).uniform_(-bound, bound, generator=rng)
         for scale, pair in zip(self.layout.scales, self.layout.statistics, strict=True):
             scale.of(drawn).fill_(1)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
 
 from trainables.best import Weights, weights_of
 from trainables.lanes.event import LaneEvent
-from trainables.lanes.grouping import can_stack, group_key
+from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
-from trainables.lanes.measure import faster_mode, sample
+from trainables.lanes.measure import ModeChoice, faster_mode, sample
 from trainables.lanes.products import products_for
 from trainables.lanes.stacked import StackedLanes
+from trainables.lanes.threads import usual_threads
 from trainables.lanes.trial import LaneTrial
 from trainables.loop import batch_bounds
 
-MODES = ("auto", "stacked", "looped")
+MODES = ("usual", "auto", "stacked", "looped")
 MEASURED_LANES = 16
 """Lanes that are stacked to decide between the modes; more would not change the answer."""
 
@@ -26,22 +27,26 @@ class LaneWorker:
     """Holds one device and trains many trials at once, a lane each.
 
     A trial's curve depends on its configuration, its seed and the data. On CPU it is the same bit for bit
-    whatever its lane, its neighbours and their number: every operation treats each lane alone. On a GPU
-    the library may choose another product kernel for another number of lanes.
+    whatever its lane, its neighbours and their number: every operation treats each lane alone. Stacked
+    CNNs are the exception, and on a GPU all stacks: for another number of lanes the library may choose
+    another kernel, which rounds otherwise.
 
     Args:
         data: the examples, on ``device``; for trainables of another kind whatever ``start`` takes.
         device: where the trials train.
         lanes: how many trials at once, over all groups.
         precision: of the matrix products: ``fp32``, or ``bf16`` (weights and moments stay fp32).
-        mode: ``stacked``, ``looped``, or ``auto``: for each group whichever was measured faster.
+        mode: ``stacked``, ``looped``, ``usual`` (see ``usual_mode``), or ``auto``: for each group whichever
+            was measured faster.
         start: (config, data, *, seed, device) -> run with ``step``, ``state_dict``, ``load_state_dict``;
             used by looped lanes; the plain loop by default.
-        threads: CPU threads for stacks; by default as many as torch uses, up to 8.
+        threads: CPU threads; by default as many as torch uses, up to 8.
+        measured: what ``auto`` chose before, by ``str`` of the group's key; it is not measured again.
 
     Attributes:
         lanes: the capacity.
         modes: for each group that was seated how it trains, ``stacked`` or ``looped``.
+        choices: what ``auto`` measured, by ``str`` of the group's key.
 
     Raises:
         ValueError: lanes below 1, an unknown mode or precision, or a precision that the device lacks.
@@ -57,6 +62,7 @@ class LaneWorker:
         mode: str = "auto",
         start: Start | None = None,
         threads: int | None = None,
+        measured: Mapping[str, str] | None = None,
     ) -> None:
         if lanes < 1:
             raise ValueError(f"lanes must be >= 1, got {lanes}")
@@ -71,7 +77,9 @@ class LaneWorker:
         self._mode = mode
         self._start = start
         self._threads = threads
-        self._looped = self._looped_lanes(data)
+        self._measured = dict(measured or {})
+        self.choices: dict[str, ModeChoice] = {}
+        self._looped: dict[bool, LoopedLanes] = {}
         self._stacked: StackedLanes | None = None
         self._seats: dict[int, StackedLanes | LoopedLanes] = {}
 
@@ -119,7 +127,9 @@ class LaneWorker:
         A trial whose report has a ``stop``, or that raised, is to be retired before the next call. The
         seconds of a report are the trial's share of its stack's epoch.
         """
-        events = self._looped.advance()
+        events: dict[int, LaneEvent] = {}
+        for looped in self._looped.values():
+            events |= looped.advance()
         if self._stacked is not None:
             events |= self._stacked.advance()
         return events
@@ -147,6 +157,8 @@ class LaneWorker:
 
     def close(self) -> None:
         """End the threads; the worker is of no use afterwards."""
+        for looped in self._looped.values():
+            looped.close()
         if self._stacked is not None:
             self._stacked.close()
 
@@ -161,7 +173,10 @@ class LaneWorker:
         if key not in self.modes:
             self.modes[key] = self._mode_for(config)
         if self.modes[key] == "looped" or self._too_small_for_norm(config):
-            return self._looped
+            ours = can_stack(config)
+            if ours not in self._looped:
+                self._looped[ours] = self._looped_lanes(self._data, ours=ours)
+            return self._looped[ours]
         if self._stacked is None:
             self._stacked = self._stacked_lanes(self._data)
         return self._stacked
@@ -171,14 +186,24 @@ class LaneWorker:
             if self._mode == "stacked":
                 raise ValueError(f"a {type(config).__name__} cannot be stacked; use mode looped")
             return "looped"
+        if self._mode == "usual":
+            return usual_mode(config, self._device)
         if self._mode != "auto":
             return self._mode
-        part, _ = sample(self._data, config.batch_size)
-        stacked = self._stacked_lanes(part)
+        name = str(group_key(config))
+        if name not in self._measured:
+            self.choices[name] = choice = self._measure(config)
+            self._measured[name] = choice.mode
+        return self._measured[name]
+
+    def _measure(self, config: Any) -> ModeChoice:
+        part, share = sample(self._data, config.batch_size)
+        stacked, looped = self._stacked_lanes(part), self._looped_lanes(part, ours=True)
         try:
-            return faster_mode(stacked, self._looped_lanes(part), config, lanes=min(self.lanes, MEASURED_LANES))
+            return faster_mode(stacked, looped, config, lanes=min(self.lanes, MEASURED_LANES), share=share)
         finally:
             stacked.close()
+            looped.close()
 
     def _too_small_for_norm(self, config: Any) -> bool:
         # batch norm refuses a batch of one example: the loop then says so, for this trial alone
@@ -190,5 +215,7 @@ class LaneWorker:
     def _stacked_lanes(self, data: Any) -> StackedLanes:
         return StackedLanes(data, device=self._device, precision=self._precision, threads=self._threads)
 
-    def _looped_lanes(self, data: Any) -> LoopedLanes:
-        return LoopedLanes(data, device=self._device, precision=self._precision, start=self._start)
+    def _looped_lanes(self, data: Any, *, ours: bool) -> LoopedLanes:
+        """Return lanes for plain loops; only of our own is it known that several may train at a time."""
+        threads = (self._threads or usual_threads(self._device)) if ours and self._device.type == "cpu" else None
+        return LoopedLanes(data, device=self._device, precision=self._precision, start=self._start, threads=threads)

@@ -119,7 +119,7 @@ def test_idle_optimisers_have_the_loops_settings(trial: MlpConfig) -> None:
 
 
 def test_lanes_start_on_cache_lines() -> None:
-    layout = Layout((5, 7, 3))
+    layout = Layout.of_widths(5, 7, 3)
     assert layout.size % 16 == 0 and layout.size >= 5 * 7 + 7 + 7 * 3 + 3 + 2 * 7
     assert layout.weights[1].start == 35 and layout.penalised == 35 + 21
 

@@ -16,7 +16,7 @@ from trainables.lanes import graphs
 from trainables.lanes import stack as stacks
 from trainables.lanes.feed import Batch
 from trainables.lanes.graphs import StepGraphs
-from trainables.lanes.network import Features
+from trainables.lanes.lane_network import Features
 from trainables.lanes.updates import build_update, stacked_update
 
 

@@ -9,8 +9,9 @@ from tests.trainables.lanes.cases import CPU, lane_curves, loop_curve, numbers, 
 from trainables.config import MlpConfig
 from trainables.derive import derive
 from trainables.lanes import feed as feeds
+from trainables.lanes.blueprint import blueprint
 from trainables.lanes.feed import Feed
-from trainables.lanes.layout import Layout
+from trainables.lanes.grouping import GroupKey
 from trainables.lanes.trial import LaneTrial
 from trainables.loop import batch_bounds
 from trainables.seeding import BitStream, generator, splitmix
@@ -28,8 +29,8 @@ def test_bits_and_orders_are_those_of_the_loop(
     monkeypatch.setattr(feeds, "BLOCK_BYTES", block_bytes)
     hidden = (width, width + 1)
     config = MlpConfig(max_epochs=2, hidden=hidden, batch_size=batch_size, dropout=0.5)
-    trial = LaneTrial(0, config, Layout((3, *hidden, 2)), batches=1, seed=4, device=CPU)
-    feed = Feed(DATA, lanes=3, batch_size=batch_size, hidden=hidden)
+    trial = LaneTrial(0, config, blueprint(GroupKey.of(config), (3,), 2), batches=1, seed=4, device=CPU)
+    feed = Feed(DATA, lanes=3, batch_size=batch_size, units=hidden)
     streams = [BitStream(derive(4, "dropout", i), CPU) for i in range(2)]
     shuffle = generator(4, "shuffle")
     for _ in range(2):
@@ -48,9 +49,9 @@ def test_bits_and_orders_are_those_of_the_loop(
 
 def test_no_bits_are_drawn_where_nothing_drops_units() -> None:
     config = MlpConfig(max_epochs=1, hidden=(4,), batch_size=8)
-    trial = LaneTrial(0, config, Layout((3, 4, 2)), batches=3, seed=0, device=CPU)
+    trial = LaneTrial(0, config, blueprint(GroupKey.of(config), (3,), 2), batches=3, seed=0, device=CPU)
     before = trial.streams[0].get_state()
-    assert all(not b.bits for b in Feed(DATA, lanes=1, batch_size=8, hidden=(4,)).epoch([trial]))
+    assert all(not b.bits for b in Feed(DATA, lanes=1, batch_size=8, units=(4,)).epoch([trial]))
     assert torch.equal(trial.streams[0].get_state(), before)
 
 

@@ -7,12 +7,14 @@ import torch
 
 from trainables.config import MlpConfig
 from trainables.lanes.bank import Bank
-from trainables.lanes.layout import Layout
+from trainables.lanes.blueprint import blueprint
+from trainables.lanes.grouping import GroupKey
 from trainables.lanes.trial import LaneTrial
 from trainables.lanes.updates import Update, build_update, stacked_update
 
 CPU = torch.device("cpu")
-LAYOUT = Layout((4, 3, 2))
+MODEL = blueprint(GroupKey.of(MlpConfig(max_epochs=1, hidden=(3,))), (4,), 2)
+LAYOUT = MODEL.layout
 USED = LAYOUT.linear
 STEPS = 12
 
@@ -48,7 +50,7 @@ def test_every_lane_moves_as_torchs_own_optimiser_moves_it(optimizer: str, kind:
         LaneTrial(
             i,
             MlpConfig(max_epochs=2, hidden=(3,), optimizer=optimizer, **settings),
-            LAYOUT,
+            MODEL,
             batches=STEPS // 2,
             seed=0,
             device=CPU,
@@ -85,7 +87,7 @@ def test_nan_stays_in_its_lane(optimizer: str, kind: str) -> None:
     grads = torch.ones(2, LAYOUT.size)
     grads[0] = torch.nan
     config = MlpConfig(max_epochs=1, hidden=(3,), optimizer=optimizer)
-    trials = [LaneTrial(i, config, LAYOUT, batches=1, seed=0, device=CPU) for i in range(2)]
+    trials = [LaneTrial(i, config, MODEL, batches=1, seed=0, device=CPU) for i in range(2)]
     update = build(kind, optimizer, bank, grads)
     update.prepare(trials)
     update.step()

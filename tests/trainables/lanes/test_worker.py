@@ -8,16 +8,18 @@ import pytest
 import torch
 
 from tests.trainables.lanes.cases import CPU, digits, lane_curves, numbers, stacked
-from trainables.config import MlpConfig
+from trainables.config import CnnConfig, MlpConfig
 from trainables.lanes import LaneWorker, can_stack, group_key, measure
+from trainables.lanes.blueprint import blueprint
 from trainables.lanes.grouping import (
     CACHE_BYTES,
     FEWEST,
     WORTH_BYTES,
     GroupKey,
-    bytes_per_lane,
     stack_sizes,
+    usual_mode,
 )
+from trainables.lanes.measure import ModeChoice
 from trainables.lanes.stack import Stack
 from trainables.loop import DeviceData, TrainingRun
 from trainables.report import EpochReport
@@ -79,7 +81,7 @@ def test_what_a_worker_refuses() -> None:
 
     with pytest.raises(ValueError, match="lanes must be >= 1, got 0"):
         worker(lanes=0)
-    with pytest.raises(ValueError, match="mode must be one of auto, stacked, looped, got 'fast'"):
+    with pytest.raises(ValueError, match="mode must be one of usual, auto, stacked, looped, got 'fast'"):
         worker(mode="fast")
     with pytest.raises(ValueError, match="precision must be one of fp32, bf16, got 'fp8'"):
         worker(precision="fp8")
@@ -96,8 +98,14 @@ def test_what_stacks_and_what_makes_a_group() -> None:
         MlpConfig(max_epochs=3, hidden=(8,), batch_size=32),
         MlpConfig(max_epochs=3, hidden=(8,), activation="tanh"),
         MlpConfig(max_epochs=3, hidden=(8,), optimizer="sgd"),
+        CnnConfig(max_epochs=3, hidden=(8,)),
     ):
         assert group_key(CONFIG) != group_key(other)
+    cnn = CnnConfig(max_epochs=3, hidden=(8,), channels=(4,))
+    assert can_stack(cnn)
+    assert group_key(cnn) != group_key(CnnConfig(max_epochs=3, hidden=(8,), channels=(4,), global_pool=True))
+    assert str(group_key(cnn)) == "cnn 4, head 8, relu, batch 64, adamw, loss auto"
+    assert str(group_key(MlpConfig(max_epochs=3, hidden=(8, 4)))) == "mlp 8-4, relu, batch 64, adamw, loss auto"
     assert group_key(Odd(1)) == group_key(Odd(2))
 
 
@@ -184,7 +192,7 @@ def test_a_trial_for_which_there_is_no_room_disturbs_no_other(monkeypatch: pytes
     worker = stacked(digits(), 3)
     worker.seat(0, CONFIG, seed=0)
     curve = [worker.advance()[0].report]
-    monkeypatch.setattr("trainables.lanes.stack.Network", _no_room)
+    monkeypatch.setattr("trainables.lanes.stack.build_network", _no_room)
     worker.seat(1, CONFIG, seed=1)
     events = worker.advance()
     assert isinstance(events[1].error, MemoryError) and events[1].shared
@@ -199,7 +207,7 @@ def test_a_trial_for_which_there_is_no_room_disturbs_no_other(monkeypatch: pytes
         assert a.metrics["val_loss"] == pytest.approx(b.metrics["val_loss"], rel=1e-5)
 
 
-def _no_room(*_: object) -> None:
+def _no_room(*_: object, **__: object) -> None:
     raise MemoryError("no room")
 
 
@@ -237,6 +245,21 @@ def test_auto_takes_what_was_measured_faster(
     worker.seat(1, CONFIG, seed=1)
     assert worker.modes == {group_key(CONFIG): mode}
     assert measured == ["StackedLanes", "LoopedLanes"]  # once for the group
+    assert worker.choices == {str(group_key(CONFIG)): ModeChoice(mode, stacked_s * 1e3, looped_s * 1e3)}
+    assert all(event.error is None for event in worker.advance().values())
+    again = LaneWorker(digits(), device=CPU, lanes=2, measured={str(group_key(CONFIG)): mode})
+    again.seat(0, CONFIG, seed=0)
+    assert (list(again.modes.values()), again.choices, len(measured)) == ([mode], {}, 2)
+
+
+def test_what_is_usual_is_stacked_but_for_cnns_on_a_cpu() -> None:
+    cnn = CnnConfig(max_epochs=1, channels=(4,))
+    assert [usual_mode(c, CPU) for c in (CONFIG, cnn, Odd(1))] == ["stacked", "looped", "looped"]
+    assert [usual_mode(c, CUDA) for c in (CONFIG, cnn, Odd(1))] == ["stacked", "stacked", "looped"]
+    worker = LaneWorker(digits(), device=CPU, lanes=2, mode="usual")
+    worker.seat(0, CONFIG, seed=0)
+    worker.seat(1, cnn, seed=0)
+    assert worker.modes == {group_key(CONFIG): "stacked", group_key(cnn): "looped"}
     assert all(event.error is None for event in worker.advance().values())
 
 
@@ -266,7 +289,7 @@ def test_stacks_have_a_lane_for_each_trial(trials: int, threads: int, lane_bytes
 )
 def test_the_stacks_of_the_digits_model(trials: int, threads: int, sizes: list[int]) -> None:
     """What was measured to be fastest for widths 64-32 and 64 features."""
-    lane_bytes = bytes_per_lane(GroupKey.of(MlpConfig(max_epochs=1)), 64, 10)
+    lane_bytes = blueprint(GroupKey.of(MlpConfig(max_epochs=1)), (64,), 10).lane_bytes
     assert stack_sizes(trials, lane_bytes=lane_bytes, threads=threads, device=CPU) == sizes
 
 

@@ -1,0 +1,22 @@
+"""Which network trains a group's trials."""
+
+from __future__ import annotations
+
+from trainables.lanes.activations import ACTIVATIONS
+from trainables.lanes.bank import Bank
+from trainables.lanes.blueprint import Blueprint
+from trainables.lanes.conv import ConvNetwork
+from trainables.lanes.lane_network import LaneNetwork
+from trainables.lanes.losses import build_stacked_loss
+from trainables.lanes.network import Network
+from trainables.lanes.products import Products
+from trainables.loop import DeviceData
+
+
+def build_network(blueprint: Blueprint, bank: Bank, data: DeviceData, *, products: Products) -> LaneNetwork:
+    """Return the network of a stack over the numbers of ``bank``."""
+    loss = build_stacked_loss(blueprint.key.loss, data.task)
+    if blueprint.key.channels is not None:
+        return ConvNetwork(blueprint, bank, data.x_train, rounded=products.rounded, loss=loss)
+    activation = ACTIVATIONS[blueprint.key.activation]
+    return Network(blueprint.layout, bank, data.x_train, activation=activation, products=products, loss=loss)

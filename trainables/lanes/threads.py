@@ -1,0 +1,43 @@
+"""Threads that use one core each, whatever the process's torch uses."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+MOST_THREADS = 8
+"""Every operation of every thread is started under Python's lock; more threads would wait for it."""
+
+
+def usual_threads(device: torch.device) -> int:
+    """Return how many threads train on ``device``: one launches a GPU's work, a CPU's cores have one each."""
+    return min(torch.get_num_threads(), MOST_THREADS) if device.type == "cpu" else 1
+
+
+def start_pool(threads: int, device: torch.device, *, flush: bool) -> ThreadPoolExecutor:
+    """Return threads that each use one core, without changing how many the caller's torch uses.
+
+    Args:
+        threads: how many.
+        device: what they train on.
+        flush: round numbers below 1e-38 (moments of units that died) to 0 in these threads alone: they
+            would take a slow path, and no curve can tell.
+    """
+    barrier = threading.Barrier(threads)
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        torch.get_num_threads()  # a thread's first question adopts the process's number: ask while it is 1
+        if flush:
+            torch.set_flush_denormal(True)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="lanes", initializer=begin)
+    # each waits for all others, so that every thread starts here and now
+    list(pool.map(lambda _: barrier.wait(), range(threads)))
+    torch.set_num_threads(before)
+    return pool
