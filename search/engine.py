@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.control import Control, kill_children
-from search.errors import RunError
+from search.errors import RunError, StorageError
 from search.executors.choice import choose_executor
 from search.history import replaying
 from search.ledger import EpochRow, Ledger, LedgerWriter, StudyRow, TrialRow
@@ -24,6 +24,7 @@ from search.report.answer import Answer, answer
 from search.study import Study, differences, fits, recorded
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
+from trainables.disk import space_hint
 from trainables.report import SECONDS
 
 if TYPE_CHECKING:
@@ -70,12 +71,13 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
     with ExitStack() as stack:
         tracker = _warm_tracker(study, stack)
         splits = load(study)
-        paths.folder.mkdir(parents=True)
+        _make_folder(paths)
         view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
         stack.enter_context(driver_lock(paths.lock, study.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
         declaration = study.model_dump(mode="json")
         ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
+        stack.enter_context(resumable(paths))
         return _drive(study, ledger, splits, paths, view, tracker, stack)
 
 
@@ -93,7 +95,7 @@ def resume(
     Raises:
         RunError: another process drives it, its ledger is damaged, or its data are not what they were.
     """
-    with ExitStack() as stack:
+    with resumable(paths), ExitStack() as stack:
         stack.enter_context(driver_lock(paths.lock, paths.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url))
         ledger.check_whole()
@@ -110,6 +112,25 @@ def resume(
                 f"{row.fingerprint[:16]} when the study began; a resume would mix two data sets"
             )
         return study, _drive(study, ledger, splits, paths, view, tracker, stack)
+
+
+def _make_folder(paths: Paths) -> None:
+    try:
+        paths.folder.mkdir(parents=True)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise RunError(f"{paths.folder} cannot be made: {error.strerror}{space_hint(paths.folder)}") from None
+
+
+@contextmanager
+def resumable(paths: Paths) -> Iterator[None]:
+    """Say how a search goes on whose ledger or whose checkpoints cannot be written."""
+    try:
+        yield
+    except StorageError as error:
+        *lines, last = error.errors
+        raise RunError([*lines, f"{last}; then go on with: {paths.resume_command}"]) from None
 
 
 def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view: View) -> None:
@@ -152,10 +173,15 @@ def _drive(
         _search(study, splits, ledger, recorder, control, paths, view)
         ending = INTERRUPTED if control.exit_code else DONE
     finally:
-        ledger.end_session(session, ending)
-        if tracker is not None:
-            view.say("sending the last of the runs to MLflow ...")
-            untracked = tracker.finish()
+        try:
+            ledger.end_session(session, ending)
+        except StorageError:
+            if ending != FAILED:  # else the reason is on its way, and the session counts as one that died
+                raise
+        finally:
+            if tracker is not None:
+                view.say("sending the last of the runs to MLflow ...")
+                untracked = tracker.finish()
     return Result(
         answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id)),
         ending,
@@ -207,6 +233,9 @@ def _search(
             message = f"the space has no more points after {recorder.progress.ended} trials"
             recorder.event("space_exhausted", message)
             view.say(message)
+        if control.unsaved is not None:
+            recorder.event("aborted", control.unsaved, level="error")
+            raise StorageError(control.unsaved)
         if control.aborted is not None:
             recorder.event("aborted", control.aborted, level="error")
             raise RunError(f"the search was ended: {control.aborted}; what was recorded: {paths.ledger}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from trainables.errors import CheckpointError
+
+NAME = re.compile(r"epoch_\d{6,}\.pt")
 
 
 class CheckpointStore:
@@ -28,7 +31,7 @@ class CheckpointStore:
         """Write the state of trial ``number`` after ``state["epoch"]`` epochs, and remove older ones.
 
         Raises:
-            OSError: see ``checkpoint.save``.
+            CheckpointWriteError: see ``checkpoint.save``.
         """
         from trainables import checkpoint  # imports torch, which a driver may not need
 
@@ -39,20 +42,60 @@ class CheckpointStore:
             checkpoint.hash_path(old).unlink(missing_ok=True)
         return path
 
-    def latest(self, number: int) -> tuple[dict[str, Any] | None, list[CheckpointError]]:
+    def latest(self, number: int, *, at_most: int | None = None) -> tuple[dict[str, Any] | None, list[CheckpointError]]:
         """Return the newest whole state of trial ``number``, and what was wrong with newer ones.
 
         The state is None where the trial has no whole checkpoint; it then starts from epoch 0.
+
+        Args:
+            number: of the trial.
+            at_most: look at no later epoch.
         """
         from trainables import checkpoint
 
         damaged: list[CheckpointError] = []
         for path in reversed(self._files(number)):
+            if at_most is not None and _epoch(path) > at_most:
+                continue
             try:
-                return checkpoint.load(path), damaged
+                state = checkpoint.load(path)
+                epoch = state.get("epoch")
+                if type(epoch) is not int or epoch != _epoch(path):
+                    raise CheckpointError(f"checkpoint {path} says that it is of epoch {epoch!r:.40}")
+                return state, damaged
             except CheckpointError as error:
                 damaged.append(error)
         return None, damaged
+
+    def restore(
+        self, number: int, use: Callable[[dict[str, Any] | None], None], *, at_most: int | None = None
+    ) -> list[str]:
+        """Give ``use`` the newest state of trial ``number`` that it takes; None where there is none.
+
+        Args:
+            number: of the trial.
+            use: raises where a state is not of its kind.
+            at_most: look at no later epoch.
+
+        Returns:
+            What the ledger should know, a line each.
+
+        Raises:
+            Exception: what ``use`` raises of None, or for want of memory.
+        """
+        damaged: list[CheckpointError] = []
+        while True:
+            state, worse = self.latest(number, at_most=at_most)
+            damaged += worse
+            try:
+                use(state)
+                return damage_notes(number, state, damaged)
+            except Exception as error:  # what a state of another model leads a trainable to
+                if state is None or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+                    raise
+                at_most = state["epoch"] - 1
+                cause = f"{type(error).__name__}: {error}".splitlines()[0]
+                damaged.append(CheckpointError(f"its checkpoint of epoch {state['epoch']} cannot be used: {cause}"))
 
     def remove(self, number: int) -> None:
         """Remove every checkpoint of trial ``number``."""
@@ -66,7 +109,12 @@ class CheckpointStore:
         return self.folder / f"trial_{number:05d}"
 
     def _files(self, number: int) -> list[Path]:
-        return sorted(self._trial(number).glob("epoch_*.pt"))
+        """Return its checkpoints, oldest first; whatever else lies there is left alone."""
+        return sorted(p for p in self._trial(number).glob("epoch_*.pt") if NAME.fullmatch(p.name))
+
+
+def _epoch(path: Path) -> int:
+    return int(path.stem.removeprefix("epoch_"))
 
 
 def damage_notes(number: int, state: dict[str, Any] | None, damaged: Sequence[CheckpointError]) -> list[str]:

@@ -21,3 +21,7 @@ class DataError(ValueError):
 
 class CheckpointError(RuntimeError):
     """A checkpoint is absent, truncated, altered or of another format."""
+
+
+class CheckpointWriteError(OSError):
+    """A checkpoint cannot be written (a full disk, say): a fault of the machine, not of the trial."""

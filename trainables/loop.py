@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from trainables.config import MlpConfig
 from trainables.data import Splits
 from trainables.early_stopping import EarlyStopping
+from trainables.fitting import refuse_misfit
 from trainables.models import Mlp, dropout_streams, penalised_weights
 from trainables.report import EpochReport, all_finite, stop_reason
 from trainables.schedules import build_schedule
@@ -156,7 +157,12 @@ class TrainingRun:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where ``state_dict`` was taken."""
+        """Continue where ``state_dict`` was taken.
+
+        Raises:
+            CheckpointError: it is the state of another run; nothing was taken over.
+        """
+        refuse_misfit(state, self.state_dict(), self.config, [p.shape for p in self.model.parameters()])
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -19,6 +19,7 @@ from search.executors.base import Search
 from search.executors.pool import LANES_FACT, Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP
+from trainables.errors import CheckpointWriteError
 from trainables.report import STOP as STOPPED
 from trainables.report import EpochReport, to_result
 
@@ -111,6 +112,8 @@ class _Loop:
             self._search.recorder.event("checkpoint", note, level="warning")
         for number in sorted(result.events):
             self._tell(self._lanes[number], result.events[number])
+        if result.unsaved:
+            self._search.control.cannot_save(result.unsaved)
 
     def _launch(self) -> bool:
         """Fill the free lanes and start an epoch on every idle worker; False when nothing is left."""
@@ -209,7 +212,7 @@ class _Loop:
         self._search.recorder.event("worker_lost", text, level="warning")
         for number in numbers:
             lane = self._lanes[number]
-            lane.seat = replace(lane.seat, resume=True)
+            lane.seat = replace(lane.seat, resume=True, epochs=lane.reported)
             if number == lost.at and self._give_up(lane, lost):
                 continue
             self._waiting.append(lane)
@@ -236,7 +239,10 @@ class _Loop:
     def _end_rest(self, reason: StopReason | None) -> None:
         """Keep what the running trials have, and record why they did not go on."""
         if self._lanes:
-            self._pool.save({i: sorted(w.seated) for i, w in enumerate(self._workers) if w.seated})
+            try:
+                self._pool.save({i: sorted(w.seated) for i, w in enumerate(self._workers) if w.seated})
+            except CheckpointWriteError as error:  # they go on from their last checkpoints
+                self._search.control.cannot_save(str(error))
         for number in sorted(self._lanes):
             self._search.recorder.ended(number, Outcome(reason or StopReason.DIED))
         self._search.recorder.flush()

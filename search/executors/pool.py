@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from search.executors.base import Search
 from search.paths import CHECKPOINTS
 from search.study import Study
-from trainables.checkpoint_store import CheckpointStore, damage_notes
+from trainables.checkpoint_store import CheckpointStore
+from trainables.errors import CheckpointWriteError
 from trainables.registry import Run, Trainable, find_trainable
 
 if TYPE_CHECKING:
@@ -67,10 +68,12 @@ class Advance:
     Attributes:
         events: what each seated trial reported.
         notes: what the ledger should know besides (a damaged checkpoint, say).
+        unsaved: why a checkpoint could not be written, or empty; the search cannot go on safely then.
     """
 
     events: dict[int, LaneEvent]
     notes: tuple[str, ...] = ()
+    unsaved: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,11 @@ class WorkerPool(Protocol):
         """Start a worker in the place of one that was lost."""
 
     def save(self, numbers: Mapping[int, list[int]]) -> None:
-        """Write checkpoints of the seated trials of each worker, which must be idle."""
+        """Write checkpoints of the seated trials of each worker, which must be idle.
+
+        Raises:
+            CheckpointWriteError: the disk is full, say.
+        """
 
 
 class LaneHost:
@@ -170,7 +177,10 @@ class LaneHost:
                 self._seat(seat, notes)
         events = self._worker.advance()
         if time.monotonic() - self._saved_at >= self._study.checkpoint_every_s:
-            self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
+            try:
+                self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
+            except CheckpointWriteError as error:
+                return Advance(events, tuple(notes), unsaved=str(error))
         return Advance(events, tuple(notes))
 
     def save(self, numbers: Iterable[int]) -> None:
@@ -181,14 +191,22 @@ class LaneHost:
 
     def _seat(self, seat: Seat, notes: list[str], state: dict[str, Any] | None = None) -> int:
         """Seat a trial and return the epochs it has."""
-        if state is None and seat.resume:
-            state, damaged = self._store.latest(seat.number)
-            notes += damage_notes(seat.number, state, damaged)
         config = self._trainable.configure(seat.params, max_epochs=self._study.budget.max_epochs)
-        self._seating = seat.number
-        self._worker.seat(seat.number, config, seed=seat.seed, state=state)
+        self._seating, epochs = seat.number, 0
+
+        def use(state: dict[str, Any] | None) -> None:
+            nonlocal epochs
+            self._worker.seat(seat.number, config, seed=seat.seed, state=state)
+            epochs = int(state["epoch"]) if state else 0
+
+        if state is None and seat.resume:
+            # none that the ledger has not got to: a search that dies between a checkpoint and its transaction
+            # leaves such a one, and to go on from there would leave an epoch out
+            notes += self._store.restore(seat.number, use, at_most=seat.epochs)
+        else:
+            use(state)
         self._seated.add(seat.number)
-        return int(state["epoch"]) if state else 0
+        return epochs
 
     def _start(self, config: Any, data: Any, *, seed: int, device: torch.device) -> Run:
         """Start a looped trial; each of its steps says first whose it is."""

@@ -13,6 +13,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from search.errors import RunError
 from search.executors.pool import Advance, LaneHost, Orders, WorkerLost
 from search.study import Study
+from trainables.errors import CheckpointWriteError
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -71,7 +72,12 @@ class RayPool:
 
     def save(self, numbers: Mapping[int, list[int]]) -> None:
         """Write checkpoints of the seated trials of each worker."""
-        ray.get([self._actors[index].save.remote(list(n)) for index, n in numbers.items()])
+        try:
+            ray.get([self._actors[index].save.remote(list(n)) for index, n in numbers.items()])
+        except RayTaskError as error:
+            if isinstance(error.cause, CheckpointWriteError):
+                raise error.cause from None
+            raise
 
     def close(self) -> None:
         """End the actors."""

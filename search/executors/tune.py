@@ -32,7 +32,7 @@ from search.paths import CHECKPOINTS
 from search.resources import Capacity
 from search.study import Resources
 from trainables.report import EPOCH, STOP, from_result
-from trainables.tune import MESSAGE, NOTES, TRACEBACK, TuneTrainable
+from trainables.tune import MESSAGE, NOTES, TRACEBACK, UNSAVED, TuneTrainable
 
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files: the ledger has it all
@@ -71,8 +71,14 @@ class _PatientController(TuneController):  # type: ignore[misc]
             return False  # it has its resources and is importing torch: the next trial takes the free one
         return bool(super()._maybe_reuse_cached_actor(trial))
 
+    def _process_trial_save(self, trial: Trial, checkpoint_value: Any) -> None:
+        trial.temporary_state.unsaved = checkpoint_value.metrics.get(UNSAVED)
+        super()._process_trial_save(trial, checkpoint_value)
+
 
 tune_module.TuneController = _PatientController
+# It prints a traceback where Tune's snapshot cannot be written; nothing is ever read from that.
+logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
 
 
 class TuneExecutor:
@@ -178,6 +184,10 @@ class _Bridge(Callback):  # type: ignore[misc]
         if result[EPOCH] > self._reported.get(number, trial.config["epochs_before"]):
             self._reported[number] = result[EPOCH]
             self._search.recorder.reported(number, from_result(result), decision)
+
+    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if trial.temporary_state.unsaved:
+            self._search.control.cannot_save(trial.temporary_state.unsaved)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         result = trial.last_result or {}
