@@ -28,11 +28,12 @@ class Control:
         self._deadline = None if time_s is None else time.monotonic() + time_s
         self._signal: signal.Signals | None = None
         self.aborted: str | None = None
+        self.unsaved: str | None = None
 
     @property
     def stopping(self) -> StopReason | None:
         """Why the search should end now, or None."""
-        if self._signal is not None or self.aborted is not None:
+        if self._signal is not None or self.aborted is not None or self.unsaved is not None:
             return StopReason.USER
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return StopReason.BUDGET
@@ -50,6 +51,10 @@ class Control:
     def abort(self, why: str) -> None:
         """Ask for a clean stop because the search itself has gone wrong."""
         self.aborted = self.aborted or why
+
+    def cannot_save(self, why: str) -> None:
+        """Ask for a clean stop because a checkpoint cannot be written: its disk is full, say."""
+        self.unsaved = self.unsaved or why
 
     @contextmanager
     def signals(self, *, on_second: Callable[[], None]) -> Iterator[None]:

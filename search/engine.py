@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from search import alone
 from search.continuation import note_changes, refuse_changed_model, refuse_other_data
 from search.control import Control, kill_children
-from search.errors import RunError
+from search.errors import RunError, StorageError
 from search.executors.choice import choose_executor
 from search.history import replaying
 from search.ledger import EpochRow, Ledger, LedgerWriter, StudyRow, TrialRow
@@ -29,6 +29,7 @@ from search.report.kept import Kept, kept_on_disk
 from search.study import Study, differences, fits, recorded
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
+from trainables.disk import space_hint
 from trainables.report import SECONDS
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
     with ExitStack() as stack:
         tracker = _warm_tracker(study, stack)
         splits = load(study)
-        paths.folder.mkdir(parents=True, exist_ok=True)  # two at once: the lock lets one of them in
+        _make_folder(paths)
         view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
         for i, line in enumerate(data_lines(splits.facts())):
             view.say(f"{'' if i else 'data':4} {line}")
@@ -92,6 +93,7 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
         ledger.create_study(
             study.name, declaration, fingerprint=splits.fingerprint, facts={**facts, DATA: splits.facts()}
         )
+        stack.enter_context(resumable(paths))
         return _drive(study, ledger, splits, paths, view, tracker, stack)
 
 
@@ -120,7 +122,7 @@ def resume(
     """
     if paths.database is not None:
         paths.folder.mkdir(parents=True, exist_ok=True)  # the study may have been begun on another machine
-    with ExitStack() as stack:
+    with resumable(paths), ExitStack() as stack:
         stack.enter_context(driver_lock(paths.lock, paths.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url))
         ledger.check_whole()
@@ -135,6 +137,23 @@ def resume(
             _redeclare(ledger, row, before, study, view, extends=extends)
         note_changes(ledger, row, study, view)
         return study, _drive(study, ledger, splits, paths, view, tracker, stack)
+
+
+def _make_folder(paths: Paths) -> None:
+    try:
+        paths.folder.mkdir(parents=True, exist_ok=True)  # two at once: the lock lets one of them in
+    except OSError as error:
+        raise RunError(f"{paths.folder} cannot be made: {error.strerror}{space_hint(paths.folder)}") from None
+
+
+@contextmanager
+def resumable(paths: Paths) -> Iterator[None]:
+    """Say how a search goes on whose ledger or whose checkpoints cannot be written."""
+    try:
+        yield
+    except StorageError as error:
+        *lines, last = error.errors
+        raise RunError([*lines, f"{last}; then go on with: {paths.resume_command}"]) from None
 
 
 def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view: View, *, extends: bool) -> None:
@@ -184,10 +203,15 @@ def _drive(
             refit_best(study, ledger, study_id, splits, control, view.say)
         ending = INTERRUPTED if control.exit_code else DONE
     finally:
-        ledger.end_session(session, ending)
-        if tracker is not None:
-            view.say("sending the last of the runs to MLflow ...")
-            untracked = tracker.finish()
+        try:
+            ledger.end_session(session, ending)
+        except StorageError:
+            if ending != FAILED:  # else the reason is on its way, and the session counts as one that died
+                raise
+        finally:
+            if tracker is not None:
+                view.say("sending the last of the runs to MLflow ...")
+                untracked = tracker.finish()
     facts = ledger.study(study.name).facts
     found = answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id), facts)
     return Result(
@@ -247,6 +271,9 @@ class _Session:
             self._say_what_is_used_up(search)
             if self.control.stopping is None and (recorder.out_of_memory or open_trials & tried):
                 self._run_alone(executor, row.id)
+            if self.control.unsaved is not None:
+                recorder.event("aborted", self.control.unsaved, level="error")
+                raise StorageError(self.control.unsaved)
             if self.control.aborted is not None:
                 recorder.event("aborted", self.control.aborted, level="error")
                 raise RunError(f"the search was ended: {self.control.aborted}; what was recorded: {self.paths.ledger}")

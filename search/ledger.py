@@ -148,8 +148,8 @@ class Ledger:
             raise  # not the disk's fault
         except FAULTS as error:
             raise StorageError(
-                f"the ledger {self._where} cannot be written: {_cause(error)}{self._hint()}; "
-                "everything recorded before stays"
+                f"the ledger {self._where} cannot be written: {_cause(error)}; everything recorded before stays"
+                f"{self._hint()}"
             ) from None
 
     def _read(self, query: sa.Select[Any], build: Callable[[Any], T]) -> list[T]:

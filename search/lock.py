@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from search.errors import RunError
@@ -29,8 +29,8 @@ def driver_lock(path: Path, study: str) -> Iterator[None]:
             raise RunError(f"study {study!r} is being searched by {_holder(file.read())}; wait for it to end") from None
         file.truncate(0)
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
-        file.write(json.dumps(holder))
-        file.flush()
+        with suppress(OSError):  # a full disk: the lock holds, only its words are missing
+            os.write(file.fileno(), json.dumps(holder).encode())
         yield
 
 

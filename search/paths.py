@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -43,6 +44,12 @@ class Paths:
     def ledger(self) -> str:
         """The same as a person reads it: the file, or the URL without its password."""
         return str(self.ledger_file) if self.database is None else _without_password(self.database)
+
+    @property
+    def resume_command(self) -> str:
+        """What continues the study."""
+        command = f"python -m search resume {self.name} --home {shlex.quote(str(self.home))}"
+        return command if self.database is None else f"{command} --ledger {shlex.quote(self.ledger)}"
 
     @property
     def lock(self) -> Path:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from trainables.errors import CheckpointError
+from trainables.disk import space_hint
+from trainables.errors import CheckpointError, CheckpointWriteError
 
 FORMAT = 1
 FILE = "trial.pt"
@@ -26,25 +28,29 @@ def save(state: dict[str, Any], path: Path) -> str:
         The sha256, 64 hexadecimal digits.
 
     Raises:
-        OSError: the file cannot be written (a full disk, say); no partial file is left under ``path``.
+        CheckpointWriteError: the file cannot be written (a full disk, say); what was under ``path`` stays,
+            and no partial file is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
+    # In memory first: torch would turn the error of a failed write into one that has lost its cause.
+    packed = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, packed)
+    digest = hashlib.sha256(packed.getbuffer()).hexdigest()
+    parts: dict[Path, bytes | memoryview] = {path: packed.getbuffer(), hash_path(path): f"{digest}\n".encode()}
+    temporary = {part: part.with_name(part.name + ".tmp") for part in parts}
     try:
-        with temporary.open("wb") as file:
-            torch.save({"format": FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        digest = _sha256(temporary)
-        _write_text(hash_path(path), digest)
-        temporary.replace(path)
-    except RuntimeError as error:  # torch wraps a failed write
-        temporary.unlink(missing_ok=True)
-        raise OSError(f"cannot write checkpoint {path}: {error}") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for part, data in parts.items():
+            _write(temporary[part], data)
+        temporary[hash_path(path)].replace(hash_path(path))
+        temporary[path].replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        hint = space_hint(path)
+        raise CheckpointWriteError(f"checkpoint {path} cannot be written: {error.strerror or error}{hint}") from error
+    finally:
+        for part in temporary.values():
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
     return digest
 
 
@@ -76,18 +82,11 @@ def hash_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text + "\n")
+def _write(path: Path, data: bytes | memoryview) -> None:
+    with path.open("wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _sync_folder(folder: Path) -> None:

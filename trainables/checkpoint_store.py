@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.errors import CheckpointError
+from trainables.errors import CheckpointError, is_out_of_memory
 
 BEST = "best.pt"
+NAME = re.compile(r"epoch_\d{6,}\.pt")
 
 
 class CheckpointStore:
@@ -31,7 +33,7 @@ class CheckpointStore:
         """Write the state of trial ``number`` after ``state["epoch"]`` epochs, and remove older ones.
 
         Raises:
-            OSError: see ``checkpoint.save``.
+            CheckpointWriteError: see ``checkpoint.save``.
         """
         from trainables import checkpoint  # imports torch, which a driver may not need
 
@@ -59,10 +61,44 @@ class CheckpointStore:
             if at_most is not None and _epoch(path) > at_most:
                 continue
             try:
-                return checkpoint.load(path), damaged
+                state = checkpoint.load(path)
+                epoch = state.get("epoch")
+                if type(epoch) is not int or epoch != _epoch(path):
+                    raise CheckpointError(f"checkpoint {path} says that it is of epoch {epoch!r:.40}")
+                return state, damaged
             except CheckpointError as error:
                 damaged.append(error)
         return None, damaged
+
+    def restore(
+        self, number: int, use: Callable[[dict[str, Any] | None], None], *, at_most: int | None = None
+    ) -> list[str]:
+        """Give ``use`` the newest state of trial ``number`` that it takes; None where there is none.
+
+        Args:
+            number: of the trial.
+            use: raises where a state is not of its kind.
+            at_most: look at no later epoch.
+
+        Returns:
+            What the ledger should know, a line each.
+
+        Raises:
+            Exception: what ``use`` raises of None, or for want of memory.
+        """
+        damaged: list[CheckpointError] = []
+        while True:
+            state, worse = self.latest(number, at_most=at_most)
+            damaged += worse
+            try:
+                use(state)
+                return damage_notes(number, state, damaged)
+            except Exception as error:  # what a state of another model leads a trainable to
+                if state is None or is_out_of_memory(error):
+                    raise
+                at_most = state["epoch"] - 1
+                cause = f"{type(error).__name__}: {error}".splitlines()[0]
+                damaged.append(CheckpointError(f"its checkpoint of epoch {state['epoch']} cannot be used: {cause}"))
 
     def save_best(self, number: int, state: dict[str, Any]) -> Path:
         """Write the best model of trial ``number``.
@@ -136,7 +172,8 @@ class CheckpointStore:
         return self.folder / f"trial_{number:05d}"
 
     def _files(self, number: int) -> list[Path]:
-        return sorted(self._trial(number).glob("epoch_*.pt"))
+        """Return its checkpoints, oldest first; whatever else lies there is left alone."""
+        return sorted(p for p in self._trial(number).glob("epoch_*.pt") if NAME.fullmatch(p.name))
 
 
 def _epoch(path: Path) -> int:

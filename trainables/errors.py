@@ -36,6 +36,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint is absent, truncated, altered or of another format."""
 
 
+class CheckpointWriteError(OSError):
+    """A checkpoint cannot be written (a full disk, say): a fault of the machine, not of the trial."""
+
+
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Say whether a trial ended for want of memory, on the device or the host.
 

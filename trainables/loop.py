@@ -18,6 +18,7 @@ from trainables.data import Splits
 from trainables.data.memory import is_mapped
 from trainables.data.splits import TargetScale
 from trainables.early_stopping import EarlyStopping
+from trainables.fitting import refuse_misfit
 from trainables.losses import build_loss
 from trainables.metrics import classification_metrics, regression_metrics
 from trainables.models import build_model, dropout_streams, penalised_weights
@@ -196,7 +197,12 @@ class TrainingRun:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where ``state_dict`` was taken."""
+        """Continue where ``state_dict`` was taken.
+
+        Raises:
+            CheckpointError: it is the state of another run; nothing was taken over.
+        """
+        refuse_misfit(state, self.state_dict(), self.config, [p.shape for p in self.model.parameters()])
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
+from ray.train._internal.checkpoint_manager import _TrainingResult
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from trainables.best import BestModels, trial_facts, weights_of
-from trainables.checkpoint_store import CheckpointStore, damage_notes
-from trainables.errors import is_out_of_memory
+from trainables.checkpoint_store import CheckpointStore
+from trainables.disk import space_hint
+from trainables.errors import CheckpointWriteError, is_out_of_memory
 from trainables.registry import Run, find_trainable
 from trainables.report import STOP, to_result
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 NOTES = "notes"
 MESSAGE = "message"
 TRACEBACK = "traceback"
+UNSAVED = "unsaved"
 POINTER = "checkpoint.txt"
 
 
@@ -85,6 +89,20 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             self._saved_at = time.monotonic()
         return result
 
+    def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:
+        """Write a checkpoint, or say why there is none.
+
+        A full disk is no fault of the trial. Raised here, it would be taken for one: the trial would be
+        started again a few times and then be called failed.
+        """
+        try:
+            return super().save(checkpoint_dir)
+        except OSError as error:  # of our file, or of Ray's own beside it
+            why = str(error)
+            if not isinstance(error, CheckpointWriteError):
+                why = f"a checkpoint of trial {self._number} cannot be written: {error}{space_hint(self._store.folder)}"
+            return _TrainingResult(checkpoint=None, metrics={UNSAVED: why})
+
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the run's state into the study's store; what Ray keeps is the path.
 
@@ -101,10 +119,9 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         """Write the best model of trial ``number``, which has just ended here; see ``BestModels.keep``."""
         return self._best.keep(number)
 
-    def _continue(self, config: dict[str, Any], facts: dict[str, Any]) -> None:
-        state, damaged = self._store.latest(self._number, at_most=config["epochs_before"])
-        self._notes += damage_notes(self._number, state, damaged)
-        self._notes += self._best.begin(self._number, facts, known=config["best"])
+    def _use(self, state: dict[str, Any] | None) -> None:
+        """Build the run, at the state's epoch if there is one."""
+        self._run: Run = self._new_run()
         if state is not None:
             self._run.load_state_dict(state)
 
@@ -125,8 +142,9 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         if name not in self._data_by_trainable:
             self._data_by_trainable[name] = trainable.prepare(self._splits, self._device)
         validated = trainable.configure(config["params"], max_epochs=config["max_epochs"])
-        self._run: Run = trainable.start(
-            validated, self._data_by_trainable[name], seed=config["seed"], device=self._device
+        data = self._data_by_trainable[name]
+        self._new_run: Callable[[], Run] = partial(
+            trainable.start, validated, data, seed=config["seed"], device=self._device
         )
         facts = trial_facts(
             self._number,
@@ -137,9 +155,12 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             shape=self._splits.shape,
         )
         if config["resumed"]:
-            self._continue(config, facts)
+            self._notes += self._best.begin(self._number, facts, known=config["best"])
+            # see ``LaneHost``: none beyond the ledger
+            self._notes += self._store.restore(self._number, self._use, at_most=config["epochs_before"])
         else:
             self._best.begin(self._number, facts)
+            self._use(None)
         self._checkpoint_every_s: float = config["checkpoint_every_s"]
         self._saved_at = time.monotonic()
 

@@ -11,6 +11,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
 from search.executors.base import back_off_s, reason_of
+from trainables.tune import UNSAVED
 
 
 class PatientController(TuneController):  # type: ignore[misc]
@@ -44,6 +45,10 @@ class PatientController(TuneController):  # type: ignore[misc]
             if trial.status == Trial.PAUSED:
                 self._set_trial_status(trial, Trial.PENDING)
         super()._maybe_add_actors()
+
+    def _process_trial_save(self, trial: Trial, checkpoint_value: Any) -> None:
+        trial.temporary_state.unsaved = checkpoint_value.metrics.get(UNSAVED)
+        super()._process_trial_save(trial, checkpoint_value)
 
     def _process_trial_failure(self, trial: Trial, exception: Exception) -> None:
         trial.temporary_state.failed_with = exception

@@ -21,7 +21,7 @@ from search.executors.base import STOP_GRACE_S, Search, back_off_s
 from search.executors.pool import LANES_FACT, MODES_FACT, Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP
-from trainables.errors import is_out_of_memory
+from trainables.errors import CheckpointWriteError, is_out_of_memory
 from trainables.report import STOP as STOPPED
 from trainables.report import EpochReport, to_result
 
@@ -143,6 +143,8 @@ class _Loop:
         kept = [n for n in self._workers[index].retire if self._search.recorder.retention.keeps(n)]
         if kept:
             self._note(self._pool.keep(index, kept))
+        if result.unsaved:
+            self._search.control.cannot_save(result.unsaved)
 
     def _note(self, notes: Sequence[str]) -> None:
         for note in notes:
@@ -348,7 +350,10 @@ class _Loop:
             self._search.recorder.tick()
         idle = {i: sorted(w.seated) for i, w in enumerate(self._workers) if w.seated and not w.busy}
         if idle:
-            self._note(self._pool.save(idle))
+            try:
+                self._note(self._pool.save(idle))
+            except CheckpointWriteError as error:  # they go on from their last checkpoints
+                self._search.control.cannot_save(str(error))
         for number in sorted(self._lanes):
             self._search.recorder.ended(number, Outcome(reason or StopReason.DIED))
         self._search.recorder.flush()

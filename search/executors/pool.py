@@ -14,7 +14,8 @@ from search.executors.base import Search
 from search.paths import CHECKPOINTS
 from search.study import Study
 from trainables.best import BestModels, trial_facts
-from trainables.checkpoint_store import CheckpointStore, damage_notes
+from trainables.checkpoint_store import CheckpointStore
+from trainables.errors import CheckpointWriteError
 from trainables.registry import Run, Trainable, find_trainable
 
 if TYPE_CHECKING:
@@ -74,11 +75,13 @@ class Advance:
         events: what each seated trial reported.
         notes: what the ledger should know besides (a damaged checkpoint, say).
         choices: how groups train whose mode was measured since the last orders, and the measurement in words.
+        unsaved: why a checkpoint could not be written, or empty; the search cannot go on safely then.
     """
 
     events: dict[int, LaneEvent]
     notes: tuple[str, ...] = ()
     choices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    unsaved: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,9 @@ class WorkerPool(Protocol):
         """Write checkpoints of the seated trials of each worker, which must be idle; return as ``keep``.
 
         A worker that is lost or late meanwhile leaves its trials with the checkpoints they have.
+
+        Raises:
+            CheckpointWriteError: the disk is full, say.
         """
 
 
@@ -202,10 +208,13 @@ class LaneHost:
         for seat in orders.seat:
             if seat.number not in self._seated and seat.number not in failed:
                 self._seat(seat, notes, failed)
-        events = self._train()
+        events, unsaved = self._train(), ""
         if time.monotonic() - self._saved_at >= self._study.checkpoint_every_s:
-            notes += self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
-        return Advance(events | failed, tuple(notes), self._take_choices())
+            try:
+                notes += self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
+            except CheckpointWriteError as error:
+                unsaved = str(error)
+        return Advance(events | failed, tuple(notes), self._take_choices(), unsaved)
 
     def close(self) -> None:
         """Let go of the lanes and the data; the host is of no use afterwards."""
@@ -256,21 +265,33 @@ class LaneHost:
         """Seat a trial and return the epochs it has; what keeps it from its lane goes to ``failed``."""
         from trainables.lanes import raised
 
+        epochs = 0
         try:
-            if state is None:
-                state = self._take_up(seat, notes)
             config = self._trainable.configure(seat.params, max_epochs=self._study.budget.max_epochs)
             self._seating = seat.number
-            self._worker.seat(seat.number, config, seed=seat.seed, state=state)
+
+            def use(state: dict[str, Any] | None) -> None:
+                nonlocal epochs
+                self._worker.seat(seat.number, config, seed=seat.seed, state=state)
+                epochs = int(state["epoch"]) if state else 0
+
+            if state is None:
+                notes += self._best.begin(seat.number, self._facts(seat), known=seat.best if seat.resume else None)
+            if state is None and seat.resume:
+                # none that the ledger has not got to: a search that dies between a checkpoint and its transaction
+                # leaves such a one, and to go on from there would leave an epoch out
+                notes += self._store.restore(seat.number, use, at_most=seat.epochs)
+            else:
+                use(state)
         except Exception as error:
             failed[seat.number] = raised(error)
             return 0
         self._seated.add(seat.number)
-        return int(state["epoch"]) if state else 0
+        return epochs
 
-    def _take_up(self, seat: Seat, notes: list[str]) -> dict[str, Any] | None:
-        """Return the state that a trial begins from, None for epoch 0; its best model is taken up too."""
-        facts = trial_facts(
+    def _facts(self, seat: Seat) -> dict[str, Any]:
+        """Return what the file of a trial's best model says of it."""
+        return trial_facts(
             seat.number,
             trainable=self._study.trainable,
             params=seat.params,
@@ -278,13 +299,6 @@ class LaneHost:
             seed=seat.seed,
             shape=self._shape,
         )
-        if not seat.resume:
-            self._best.begin(seat.number, facts)
-            return None
-        state, damaged = self._store.latest(seat.number, at_most=seat.epochs)
-        notes += damage_notes(seat.number, state, damaged)
-        notes += self._best.begin(seat.number, facts, known=seat.best)
-        return state
 
     def _start(self, config: Any, data: Any, *, seed: int, device: torch.device) -> Run:
         """Start a looped trial; each of its steps says first whose it is."""

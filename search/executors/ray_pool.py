@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from search.errors import RunError
 from search.executors.base import reason_of
 from search.executors.pool import Advance, LaneHost, Orders, WorkerLost
 from search.study import Study
+from trainables.errors import CheckpointWriteError
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -90,8 +90,13 @@ class RayPool:
         done, _ = ray.wait(saving, num_returns=len(saving), timeout=SAVE_S)
         notes: list[str] = []
         for future in done:
-            with suppress(RayError):
+            try:
                 notes += ray.get(future)
+            except RayTaskError as error:
+                if isinstance(error.cause, CheckpointWriteError):
+                    raise error.cause from None
+            except RayError:  # it died meanwhile
+                continue
         return notes
 
     def close(self) -> None:

@@ -61,6 +61,8 @@ CONNECT_S = 10.0
 
 tune_module.TuneController = PatientController
 controller_module.RayActorManager = ActorManager
+# It prints a traceback where Tune's snapshot cannot be written; nothing is ever read from that.
+logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
 
 
 class TuneExecutor:
@@ -184,6 +186,10 @@ class _Bridge(Callback):  # type: ignore[misc]
         if result[EPOCH] > self._reported.get(number, trial.config["epochs_before"]):
             self._reported[number] = result[EPOCH]
             self._search.recorder.reported(number, from_result(result), decision)
+
+    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if trial.temporary_state.unsaved:
+            self._search.control.cannot_save(trial.temporary_state.unsaved)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         result = trial.last_result or {}

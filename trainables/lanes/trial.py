@@ -12,6 +12,7 @@ import torch
 from trainables.config import MlpConfig
 from trainables.derive import derive
 from trainables.early_stopping import EarlyStopping
+from trainables.fitting import refuse_misfit
 from trainables.lanes.bank import Bank
 from trainables.lanes.blueprint import Blueprint, Names
 from trainables.lanes.idle import idle_optimizer
@@ -134,9 +135,9 @@ class LaneTrial:
         """Continue where a lane's or a loop's state was taken.
 
         Raises:
-            KeyError: a part is missing.
-            RuntimeError: a tensor has another shape.
+            CheckpointError: it is the state of another run; nothing was taken over.
         """
+        refuse_misfit(state, self.state_dict(), self.config, [s.shape for s in self._names.parameters.values()])
         self.epoch = state["epoch"]
         for name, slot in self._names.parameters.items():
             slot.of(self.bank.params).copy_(state["model"][name])
