@@ -226,8 +226,10 @@ def parse_duration(text: str) -> float:
 def _overridden(declared: Study, options: Options, errors: list[str]) -> tuple[Space, dict[str, Value]]:
     in_file = _collect(partial(_changes_in, options.space), errors) or {}
     readable = [text for text in options.set_ if _collect(partial(parse_assignments, [text]), errors)]
-    changes = merge_changes(in_file, parse_assignments(readable))
-    settings = {**declared.settings, **declared.presets.get(options.dataset or declared.data.name, {})}
+    preset = declared.presets.get(options.dataset or declared.data.name, {})
+    settings = {**declared.settings, **{name: v for name, v in preset.items() if name in declared.settings}}
+    narrowed = parse_assignments([f"{name}={v}" for name, v in preset.items() if name not in declared.settings])
+    changes = merge_changes(merge_changes(narrowed, in_file), parse_assignments(readable))
     return _collect(partial(apply_overrides, declared.space, settings, changes), errors) or (declared.space, settings)
 
 

@@ -190,7 +190,8 @@ class Study(Frozen):
         objective: what trials are compared and ranked by.
         further: what is weighed against it, at the epoch at which a trial's objective was best.
         metrics: what every report holds besides the usual metrics and the objectives.
-        presets: settings that fit a data set better, by its name; used when it is chosen.
+        presets: what fits a data set better, by its name, used when it is chosen: settings, and choices of the
+            space, written ``hidden.choices: 64,128`` as for ``--set``.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
         ledger: SQLAlchemy URL of the database, or None for an SQLite file in the study's folder.
     """

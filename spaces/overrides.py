@@ -213,9 +213,12 @@ def _is_number(value: object) -> bool:
 
 
 def _as_word(p: Parameter, value: Any) -> Any:
-    """Return the choice ``on`` or ``off`` where YAML read that word as true or false."""
-    word = "on" if value is True else "off"
-    return word if isinstance(value, bool) and not p.contains(value) and p.contains(word) else value
+    """Return the choice, a word, that YAML read as true, false or a number: ``on``, ``off``, ``64``."""
+    if isinstance(value, bool):
+        word = "on" if value else "off"
+    else:
+        word = str(value)
+    return word if not p.contains(value) and p.contains(word) else value
 
 
 def _scalar(text: str) -> Any:
