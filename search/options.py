@@ -275,11 +275,13 @@ def _overridden(
     in_file = _collect(partial(_changes_in, options.space), errors) or {}
     readable = [text for text in options.set_ if _collect(partial(parse_assignments, [text]), errors)]
     preset = declared.presets.get(data.name, {}) if presets and data.source == "named" else {}
-    space, settings = declared.space, {**declared.settings, **preset}
+    space = declared.space
+    settings = {**declared.settings, **{name: v for name, v in preset.items() if name in declared.settings}}
+    narrowed = parse_assignments([f"{name}={v}" for name, v in preset.items() if name not in declared.settings])
     # what the file declares anew comes first, so that --set can change its range as that of any other
     anew = {name: change for name, change in in_file.items() if isinstance(change, Mapping) and "type" in change}
     rest = {name: change for name, change in in_file.items() if name not in anew}
-    for changes in (anew, merge_changes(rest, parse_assignments(readable))):
+    for changes in (anew, merge_changes(merge_changes(narrowed, rest), parse_assignments(readable))):
         changed = _collect(partial(apply_overrides, space, settings, changes), errors)
         space, settings = changed or (space, settings)
     return space, settings

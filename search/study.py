@@ -218,7 +218,8 @@ class Study(Frozen):
         objective: what trials are compared and ranked by.
         further: what is weighed against it, at the epoch at which a trial's objective was best.
         metrics: what every report holds besides the usual metrics and the objectives.
-        presets: settings that fit a data set better, by its name; used when it is chosen.
+        presets: what fits a data set better, by its name, used when it is chosen: settings, and choices of the
+            space, written ``hidden.choices: 64,128`` as for ``--set``.
         shown: categorical parameters whose choices the answer compares; the most influential if empty.
         balanced: a categorical parameter each of whose choices gets as many trials as any other.
         refits: splits on which the best configuration of each choice of ``balanced`` is trained anew after

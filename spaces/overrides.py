@@ -219,13 +219,13 @@ def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -
 
 
 def _as_word(p: Parameter, value: Any) -> Any:
-    """Return the choice that ``on``, ``off``, true or false means: YAML 1.1 takes the first two for the others."""
-    other: Any = None
+    """Return the choice that a value stands for: ``on`` and ``off`` are true and false, and 64 may be a word."""
+    other: Any = str(value)
     if isinstance(value, bool):
         other = "on" if value else "off"
     elif value in ("on", "off"):
         other = value == "on"
-    return other if other is not None and not p.contains(value) and p.contains(other) else value
+    return other if not p.contains(value) and p.contains(other) else value
 
 
 def _are_values(choices: Any) -> bool:

@@ -284,6 +284,18 @@ def test_a_name_that_exists_may_be_resumed(home):
     assert resolve(Options(KIND, home=home, name="taken", resume=True)).name == "taken"
 
 
+def test_a_preset_narrows_the_space_and_set_has_the_last_word(home):
+    given = {"kind": "architectures", "home": home, "dataset": "mnist"}
+    declared, narrow = (
+        s.space["channels"].distribution.choices for s in (find("architectures"), resolve(Options(**given)))
+    )
+    assert set(narrow) < set(declared)
+    wider = resolve(Options(**given, set_=["channels.choices=4,16-32"]))
+    assert wider.space["channels"].distribution.choices == ("4", "16-32")
+    assert resolve(Options(**given)).settings["batch_size"] == 128
+    assert resolve(Options(**{**given, "dataset": None})).space == find("architectures").space
+
+
 @pytest.mark.parametrize(
     ("assignment", "start"),
     [

@@ -28,8 +28,8 @@ LANES = ("--executor", "lanes", "--lanes", "6", "--trials", "24")
 TUNE = ("--executor", "tune", "--workers", "1", "--trials", "8")
 
 
-def start(home, name, *options, tracking="offline"):
-    command = [sys.executable, "-m", "search.run", "regularization", "--home", home, "--name", name]
+def start(home, name, *options, tracking="offline", kind="regularization"):
+    command = [sys.executable, "-m", "search.run", kind, "--home", home, "--name", name]
     command += ["--max-epochs", "27", "--checkpoint-every", "0.2", "--tracking", tracking, *options]
     return subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -65,16 +65,16 @@ def succeed(process):
     return output
 
 
-def reference(home, options):
-    succeed(start(home, "reference", *options))
+def reference(home, options, **study):
+    succeed(start(home, "reference", *options, **study))
     tables = [read(home, "reference", query) for query in TABLES]
     assert tables[2], "the scheduler decided something"
     return tables
 
 
-def kill_and_resume(home, name, options, moments):
+def kill_and_resume(home, name, options, moments, **study):
     """Kill the driver when the ledger has each of ``moments`` epochs; resume each time."""
-    process = start(home, name, *options)
+    process = start(home, name, *options, **study)
     for epochs in moments:
         wait_for_epochs(process, home, name, epochs)
         process.kill()
@@ -88,6 +88,16 @@ def test_a_killed_driver_resumes_to_the_same_search_in_lanes(tmp_path):
     expected = reference(tmp_path, LANES)
     total = len(expected[0])
     assert kill_and_resume(tmp_path, "killed", LANES, [total // 4, total // 2]) == expected
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_two_objectives_mlps_and_cnns_resume_to_the_same_search(tmp_path, sampler):
+    options = (*LANES, "--sampler", sampler, "--max-epochs", "6", "--grace", "2", "--train-examples", "300")
+    expected = reference(tmp_path, options, kind="architectures")
+    models = {json.loads(params)["model"] for _, params, *_ in expected[1]}
+    assert models == {"mlp", "cnn"}
+    total = len(expected[0])
+    assert kill_and_resume(tmp_path, "killed", options, [total // 3, total // 2], kind="architectures") == expected
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from search import studies
 from search.errors import UsageError
+from search.options import Options, resolve
 from search.studies import find, registered
 from search.study import FLAGS, Budget, Objective, Resources, SchedulerSpec, Study, validated
 from spaces.regularization import SPACE
@@ -49,12 +50,18 @@ def test_every_declared_study_is_complete_and_reads_back(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_preset_is_of_a_known_data_set_and_a_known_setting(kind):
+def test_every_preset_is_of_a_known_data_set_and_is_applied_whole(kind, tmp_path):
     study = find(kind)
     assert set(study.presets) <= set(DATASETS)
-    for preset in study.presets.values():
-        assert set(preset) <= set(study.settings)
-        assert declare(**{**study.model_dump(), "settings": {**study.settings, **preset}})
+    for name, preset in study.presets.items():
+        found = resolve(Options(kind, home=tmp_path, dataset=name))
+        for target, value in preset.items():
+            parameter, _, field = target.partition(".")
+            if field:
+                assert field == "choices"
+                assert list(found.space[parameter].distribution.choices) == value.split(",")
+            else:
+                assert found.settings[parameter] == value
 
 
 def test_the_main_job_is_what_the_readme_promises():

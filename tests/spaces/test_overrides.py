@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from spaces import SpaceError, apply_overrides, merge_changes, parse_assignments, read_overrides
+from spaces import Space, SpaceError, apply_overrides, category, merge_changes, parse_assignments, read_overrides
 from spaces.regularization import SPACE
 
 SETTINGS = {"hidden": "64-32", "batch_size": 64, "momentum": 0.9}
@@ -155,6 +155,13 @@ def test_a_setting_is_changed_or_moved_into_the_space():
     assert space.baseline["batch_size"] == 64
     moved, _ = overridden("batch_size.choices=32,128")
     assert moved.baseline["batch_size"] == 32
+
+
+def test_a_number_means_a_word_where_the_choices_are_words():
+    widths = Space((category("hidden", ("16", "64-32"), baseline="64-32"),))
+    for text, choices in (("hidden=16", ("16",)), ("hidden.choices=16,64-32", ("16", "64-32"))):
+        space, _ = apply_overrides(widths, {}, parse_assignments([text]))
+        assert space["hidden"].distribution == CategoricalDistribution(choices)
 
 
 def test_null_and_none_are_words():
