@@ -23,6 +23,7 @@ from search.study import NAME, Objective, Study, validated
 from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
 from trainables.data import DataSpec, Splits, load_splits
 from trainables.data.datasets import path_errors
+from trainables.data.splits import TASK_NOTE
 from trainables.errors import ConfigError, DataError
 from trainables.metrics import METRICS
 from trainables.registry import MODEL, Choosy, Tried, find_trainable
@@ -228,6 +229,8 @@ def misfits(study: Study, splits: Splits) -> list[str]:
         if task not in (None, splits.task):
             known = ", ".join(n for n, metric in METRICS.items() if metric.task in (None, splits.task))
             errors.append(f"{name} is no metric of a {splits.task.value} ({splits.name}); its metrics: {known}")
+    if errors:
+        errors += [f"{splits.name}: {note}" for note in splits.notes if note.startswith(TASK_NOTE)]
     trainable = find_trainable(study.trainable)
     if isinstance(trainable, Choosy | Tried):
         configs = []

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from search.errors import UsageError
 from spaces import nearest
 from trainables.data.datasets import DATASETS, LARGEST_IMAGE, DataSpec
+from trainables.task import AUTO, Task
 
 if TYPE_CHECKING:
     from search.options import Options
 
 KINDS = ("table", "images")
+TASKS = (AUTO, *(task.value for task in Task))
 
 
 def declared_data(declared: DataSpec, options: Options) -> DataSpec:
@@ -54,10 +56,12 @@ def declaration_errors(data: DataSpec) -> list[str]:
         errors += [
             f"{option} {value!r} is for --data table:FILE; the data are {data.name}"
             for option, value in of_tables.items()
-            if value and value != "auto"
+            if value and value != AUTO
         ]
     elif data.target is None:
         errors.append(f"--data table:{data.path} needs --target COLUMN, the column to predict")
+    if data.task not in TASKS:
+        errors.append(f"--task must be {', '.join(TASKS[:-1])} or {TASKS[-1]}, got {data.task!r}")
     if data.source != "named" and data.path is None:
         errors.append(f"--data {data.source}: names no {'file' if data.source == 'table' else 'folder'}")
     if not 1 <= data.image_size <= LARGEST_IMAGE:

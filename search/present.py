@@ -114,11 +114,9 @@ def print_studies(console: Console, declared: dict[str, Study], recorded: list[t
         return
     table = Table(box=SIMPLE_HEAD)
     for column in ("name", "data", "started", "trials"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "name")
     for row, states in recorded:
-        data = row.facts.get(DATA)
-        of = data_lines(data)[0] if data else row.declaration.get("data", {}).get("name", "")
-        table.add_row(row.name, of, when_text(row.created_at), counts_text(states))
+        table.add_row(row.name, _data_text(row), when_text(row.created_at), counts_text(states))
     console.print(table)
 
 
@@ -352,6 +350,14 @@ def params_text(params: dict[str, Any]) -> str:
 def say(console: Console, text: str) -> None:
     """Print one line as it is: no markup, no colour of numbers, no wrapping."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _data_text(row: StudyRow) -> str:
+    """Return ``digits (1079 train)``; the name alone where the ledger holds no more."""
+    facts = row.facts.get(DATA)
+    return (
+        f"{facts['name']} ({facts['train']} train)" if facts else str(row.declaration.get("data", {}).get("name", ""))
+    )
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:

@@ -510,8 +510,6 @@ FLAGS = {
     "seed": "--seed",
     "checkpoint_every_s": "--checkpoint-every",
     "data.source": "--data",
-    "data.task": "--task",
-    "data.image_size": "--image-size",
     "keep_checkpoints": "--keep-checkpoints",
 }
 """The option that sets a field, so that a message names what the user typed."""

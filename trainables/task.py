@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+AUTO = "auto"
+"""Stands for a task that is yet to be told from the target."""
+
 
 class Task(StrEnum):
     """What is learned."""

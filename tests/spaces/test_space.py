@@ -245,3 +245,20 @@ def test_corners_reach_both_ends_of_every_parameter_that_can_be_active(space):
 def test_corners_leave_out_what_no_point_has():
     narrow = NESTED.replaced({"model": category("model", ("linear",), baseline="linear")})
     assert [sorted(c) for c in narrow.corners()] == [["model", "rate"]] * 3
+
+
+@given(drawn_spaces())
+def test_pairs_are_points_of_the_space(space):
+    for point in space.pairs():
+        assert space.validate(point) == point
+
+
+def test_pairs_take_every_two_choices_and_ends_together():
+    found = {tuple(point.get(n) for n in ("model", "layers", "norm", "groups")) for point in NESTED.pairs()}
+    assert found >= {("mlp", layers, norm, None) for layers in (1, 3) for norm in ("none", "batch")}
+    assert found >= {("mlp", layers, "group", groups) for layers in (1, 3) for groups in (2, 5)}
+    assert ("linear", None, None, None) in found
+    flat = Space(
+        (category("a", (1, 2), baseline=1), category("b", ("x", "y"), baseline="x"), float_("c", 0, 1, baseline=0))
+    )
+    assert [tuple(point.values()) for point in flat.pairs()] == [(a, b, 0) for a in (1, 2) for b in ("x", "y")]

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -6,8 +7,9 @@ import torch
 from tests.trainables.conftest import CPU
 from trainables.config import CnnConfig, MlpConfig
 from trainables.data import DataSpec, load_splits
+from trainables.data.splits import Arrays
 from trainables.errors import ConfigError
-from trainables.loop import fit
+from trainables.loop import batch_bounds, fit
 from trainables.metrics import METRICS
 from trainables.models import Cnn
 from trainables.registry import TRAINABLES, MlpTrainable, find_trainable
@@ -106,3 +108,17 @@ def test_examples_land_on_the_device_as_tensors():
     assert (data.x_train.shape, data.x_train.dtype, data.x_train.device) == ((100, 1, 8, 8), torch.float32, CPU)
     assert data.y_train.dtype == torch.int64
     assert (data.features, data.outputs) == (64, 10)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 64])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 65])
+def test_batch_norm_is_refused_exactly_where_a_batch_has_one_example(n, batch_size):
+    splits = dataclasses.replace(SPLITS, train=Arrays(SPLITS.train.x[:n], SPLITS.train.y[:n]))
+    trainable = MlpTrainable()
+    config = trainable.configure({"batch_norm": True, "batch_size": batch_size}, max_epochs=1)
+    single = any(stop - start == 1 for start, stop in batch_bounds(n, batch_size))
+    refused = trainable.misfits(config, splits)
+    assert len(refused) == single
+    if not single:
+        run = trainable.start(config, trainable.prepare(splits, CPU), seed=1, device=CPU)
+        assert run.step().epoch == 1

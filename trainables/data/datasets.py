@@ -13,7 +13,7 @@ from trainables.data import small, torchvision_sets
 from trainables.data.parts import Parts
 from trainables.data.splits import Arrays, Splits, fingerprint, random_split, stratified_split
 from trainables.errors import DataError
-from trainables.task import Task
+from trainables.task import AUTO, Task
 
 Source: TypeAlias = Literal["named", "table", "images"]
 
@@ -47,7 +47,7 @@ class DataSpec:
     source: Source = "named"
     path: str | None = None
     target: str | None = None
-    task: Literal["auto", "classification", "regression"] = "auto"
+    task: str = AUTO
     drop: tuple[str, ...] = ()
     image_size: int = 32
 

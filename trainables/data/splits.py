@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from trainables.errors import DataError
 from trainables.task import Task
 
+TASK_NOTE = "task: "
+"""Begins the note that says how the task was told from the target."""
+
 
 @dataclass(frozen=True)
 class Arrays:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from trainables.data.columns import LARGEST, Kind, kind_of, numbers
 from trainables.data.parts import class_errors
+from trainables.data.splits import TASK_NOTE
 from trainables.errors import DataError
-from trainables.task import Task
+from trainables.task import AUTO, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ def read_target(column: pd.Series[Any], name: str, task: str) -> Target:
         return _classes(values.astype(bool), what, _why(task, "true or false"))
     distinct = len(np.unique(values))
     whole = bool((values == np.round(values)).all())
-    if task == Task.CLASSIFICATION or (task == "auto" and whole and distinct <= MOST_WHOLE):
+    if task == Task.CLASSIFICATION or (task == AUTO and whole and distinct <= MOST_WHOLE):
         found = f"a whole number with {distinct} distinct values (up to {MOST_WHOLE} are taken as classes"
         instead = "--task regression takes it as a number"
         return _classes(values, what, _why(task, f"{found}; {instead})"), advice=f"; {instead}")
@@ -76,7 +77,7 @@ def read_target(column: pd.Series[Any], name: str, task: str) -> Target:
         raise DataError(f"{what} is {values[0]:g} in every row; there is nothing to learn")
     if len(values) < FEWEST_NUMBERS:
         raise DataError(f"{what}: {len(values)} rows are too few; at least {FEWEST_NUMBERS} are needed")
-    return Target(values, (), f"task: regression, {_why(task, f'a number with {distinct:,} distinct values')}")
+    return Target(values, (), f"{TASK_NOTE}regression, {_why(task, f'a number with {distinct:,} distinct values')}")
 
 
 def _classes(values: NDArray[Any], what: str, why: str, *, advice: str = "") -> Target:
@@ -85,7 +86,7 @@ def _classes(values: NDArray[Any], what: str, why: str, *, advice: str = "") -> 
     errors = class_errors(y, labels, what=what, advice=advice)
     if errors:
         raise DataError(errors)
-    return Target(y.astype(np.int64), labels, f"task: classification, {why}")
+    return Target(y.astype(np.int64), labels, f"{TASK_NOTE}classification, {why}")
 
 
 def _label(value: Any) -> str:
@@ -93,4 +94,4 @@ def _label(value: Any) -> str:
 
 
 def _why(task: str, found: str) -> str:
-    return f"the target is {found}" if task == "auto" else "as asked for"
+    return f"the target is {found}" if task == AUTO else "as asked for"
