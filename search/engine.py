@@ -218,6 +218,7 @@ def _search(
             raise RunError(f"no trial was started; see {paths.folder}")
     finally:
         recorder.flush()
+        search.janitor.shutdown()
 
 
 def _executor(study: Study, view: View) -> Executor:

@@ -98,7 +98,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
 
     def keep_best(self, number: int) -> list[str]:
         """Write the best model of trial ``number``, which has just ended here; see ``BestModels.keep``."""
-        return self._best.keep(number)
+        return self._best.keep(number)()
 
     def _continue(self, config: dict[str, Any], facts: dict[str, Any]) -> None:
         state, damaged = self._store.latest(self._number, at_most=config["epochs_before"])
