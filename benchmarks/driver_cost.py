@@ -10,7 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.harness import spread
@@ -65,8 +65,11 @@ class FreePool:
         """Never called."""
         raise AssertionError("never lost")
 
-    def keep(self, index: int, numbers: Sequence[int]) -> list[str]:
+    def keep(self, index: int, numbers: Sequence[int]) -> None:
         """Nothing to keep."""
+
+    def write_kept(self, keeps: Callable[[int], bool]) -> list[str]:
+        """Nothing was taken."""
         return []
 
     def save(self, numbers: Mapping[int, list[int]]) -> list[str]:

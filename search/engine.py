@@ -281,6 +281,7 @@ class _Session:
                 raise RunError(f"no trial was started; see {self.paths.folder}")
         finally:
             recorder.flush()
+            search.janitor.shutdown()
 
     def _say_what_is_used_up(self, search: Search) -> None:
         """Say that the space, or a choice's part of it, has no more points."""

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -104,7 +105,29 @@ class BestModels:
         A disk that is full costs the model, and never the trial.
         """
         best = self._trials.get(number)
-        if best is None or best.weights is None:
+        return [] if best is None else self._write(number, best)
+
+    def keep(self, number: int) -> Callable[[], list[str]]:
+        """Let go of a trial that has ended, and return what writes its best model, now or later.
+
+        That returns what the ledger should know. Where it fails, no older model stays to pass for the best.
+        """
+        best = self._trials.pop(number, None)
+        return list if best is None else partial(self._keep, number, best)
+
+    def forget(self, number: int) -> None:
+        """Let go of a trial of which nothing is kept."""
+        self._trials.pop(number, None)
+
+    def _keep(self, number: int, best: _Best) -> list[str]:
+        notes = self._write(number, best)
+        if best.epoch and not best.written:
+            self._store.remove_best(number)
+            notes = notes or [f"trial {number}: its best model, of epoch {best.epoch}, was lost and is not kept"]
+        return notes
+
+    def _write(self, number: int, best: _Best) -> list[str]:
+        if best.weights is None:
             return []
         assert self._objective is not None
         state = {
@@ -121,19 +144,6 @@ class BestModels:
             return [f"trial {number}: its best model, of epoch {best.epoch}, cannot be written: {error}"]
         best.weights, best.written = None, True
         return []
-
-    def keep(self, number: int) -> list[str]:
-        """Write the best model of a trial that ends; where that fails, no older one passes for it."""
-        notes = self.write(number)
-        best = self._trials.get(number)
-        if best is not None and best.epoch and not best.written:
-            self._store.remove_best(number)
-            notes = notes or [f"trial {number}: its best model, of epoch {best.epoch}, was lost and is not kept"]
-        return notes
-
-    def forget(self, number: int) -> None:
-        """Let go of a trial."""
-        self._trials.pop(number, None)
 
     def _improves(self, value: float, best: float) -> bool:
         if not math.isfinite(value):

@@ -117,7 +117,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
 
     def keep_best(self, number: int) -> list[str]:
         """Write the best model of trial ``number``, which has just ended here; see ``BestModels.keep``."""
-        return self._best.keep(number)
+        return self._best.keep(number)()
 
     def _use(self, state: dict[str, Any] | None) -> None:
         """Build the run, at the state's epoch if there is one."""

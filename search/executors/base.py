@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -49,6 +50,7 @@ class Search:
         folder: of the study; executors keep their own files below it.
         facts: what earlier sessions of the study remembered.
         remember: keeps a fact for later sessions.
+        janitor: removes files, which may wait for the disk.
     """
 
     study: Study
@@ -60,6 +62,7 @@ class Search:
     folder: Path
     facts: Mapping[str, Any] = field(default_factory=dict)
     remember: Callable[[str, Any], None] = lambda name, value: None
+    janitor: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="tidy"))
 
     @property
     def checkpoints(self) -> CheckpointStore:
@@ -80,7 +83,7 @@ class Search:
         if settled:
             self.recorder.flush()
         for number in settled:
-            store.settle(number, keep_best=retention.keeps(number))
+            self.janitor.submit(store.settle, number, keep_best=retention.keeps(number))
 
     def abort_if_poisoned(self) -> None:
         """Ask for an end where more trials failed than the study allows."""

@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from search.errors import RunError
 from search.executors.base import STOP_GRACE_S, Search, back_off_s
 from search.executors.pool import LANES_FACT, MODES_FACT, Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
+from search.ledger import FLUSH_EVERY_S
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP
 from trainables.errors import CheckpointWriteError, is_out_of_memory
@@ -110,6 +111,7 @@ class _Loop:
         self._fewest = min(pool.lanes)
         self._lanes: dict[int, Lane] = {}
         self._waiting: deque[Lane] = deque()
+        self._settled_at = 0.0
 
     def run(self) -> None:
         control, recorder = self._search.control, self._search.recorder
@@ -118,11 +120,12 @@ class _Loop:
                 done = self._pool.wait(WAIT_S)
                 if done is not None:
                     self._handle(*done)
-                    recorder.flush()
-                    self._search.tidy()
             else:
                 time.sleep(WAIT_S)  # every trial left waits for its time to be tried again
-            recorder.tick()
+            if time.monotonic() - self._settled_at >= FLUSH_EVERY_S:
+                self._settle()
+                recorder.tick()
+        self._settle()
         self._end_rest(control.stopping)
 
     def _handle(self, index: int, result: Advance | WorkerLost) -> None:
@@ -139,12 +142,25 @@ class _Loop:
             self._halve(index, sorted(crowded), failure(result.events[crowded[0]].error).message)
         for number in sorted(result.events.keys() - crowded):
             self._tell(self._lanes[number], result.events[number])
-        # the models first, then the ledger: a trial that it calls ended is not trained again
         kept = [n for n in self._workers[index].retire if self._search.recorder.retention.keeps(n)]
         if kept:
-            self._note(self._pool.keep(index, kept))
+            self._pool.keep(index, kept)
+        if result.saved:
+            self._settle()
         if result.unsaved:
             self._search.control.cannot_save(result.unsaved)
+
+    def _settle(self) -> None:
+        """Write the ledger's batch: after the best models of the trials that it calls ended.
+
+        Such a trial is not trained again, so a driver killed in between would lose its model. Not after each
+        epoch, which may take milliseconds: most models are displaced before they have to be written. But
+        after each checkpoint: only the newest may be of an epoch that the ledger does not have.
+        """
+        self._note(self._pool.write_kept(self._search.recorder.retention.keeps))
+        self._settled_at = time.monotonic()
+        self._search.recorder.flush()
+        self._search.tidy()
 
     def _note(self, notes: Sequence[str]) -> None:
         for note in notes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -76,12 +76,14 @@ class Advance:
         notes: what the ledger should know besides (a damaged checkpoint, say).
         choices: how groups train whose mode was measured since the last orders, and the measurement in words.
         unsaved: why a checkpoint could not be written, or empty; the search cannot go on safely then.
+        saved: whether checkpoints of these epochs were written.
     """
 
     events: dict[int, LaneEvent]
     notes: tuple[str, ...] = ()
     choices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     unsaved: str = ""
+    saved: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,14 +122,18 @@ class WorkerPool(Protocol):
     def replace(self, index: int) -> None:
         """Start a worker in the place of one that was lost; ``wait`` tells when it is up, by an empty advance."""
 
-    def keep(self, index: int, numbers: Sequence[int]) -> list[str]:
-        """Write the best models of trials that have just ended on a worker, which must be idle.
+    def keep(self, index: int, numbers: Sequence[int]) -> None:
+        """Take the best models of trials that have just ended on a worker, which must be idle."""
 
-        What could not be written is in the lines returned.
+    def write_kept(self, keeps: Callable[[int], bool]) -> list[str]:
+        """Write those that were taken, and return what the ledger should know of it.
+
+        Args:
+            keeps: says whether a trial's is still to be kept.
         """
 
     def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
-        """Write checkpoints of the seated trials of each worker, which must be idle; return as ``keep``.
+        """Write checkpoints of the seated trials of each worker, which must be idle; return as ``write_kept``.
 
         A worker that is lost or late meanwhile leaves its trials with the checkpoints they have.
 
@@ -209,12 +215,13 @@ class LaneHost:
             if seat.number not in self._seated and seat.number not in failed:
                 self._seat(seat, notes, failed)
         events, unsaved = self._train(), ""
-        if time.monotonic() - self._saved_at >= self._study.checkpoint_every_s:
+        due = time.monotonic() - self._saved_at >= self._study.checkpoint_every_s
+        if due:
             try:
                 notes += self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
             except CheckpointWriteError as error:
                 unsaved = str(error)
-        return Advance(events | failed, tuple(notes), self._take_choices(), unsaved)
+        return Advance(events | failed, tuple(notes), self._take_choices(), unsaved, saved=due)
 
     def close(self) -> None:
         """Let go of the lanes and the data; the host is of no use afterwards."""
@@ -232,7 +239,11 @@ class LaneHost:
 
     def keep(self, numbers: Sequence[int]) -> list[str]:
         """Write the best models of trials that ended and were not retired yet; return as ``save``."""
-        return [note for number in numbers for note in self._best.keep(number)]
+        return [note for write in self.take(numbers).values() for note in write()]
+
+    def take(self, numbers: Sequence[int]) -> dict[int, Callable[[], list[str]]]:
+        """Return what does so, for each of them."""
+        return {number: self._best.keep(number) for number in numbers}
 
     def _train(self) -> dict[int, LaneEvent]:
         """Train an epoch, and remember the models of those for which it was the best."""
@@ -351,6 +362,7 @@ class LocalPool:
         lanes, reason = self._host.describe()
         self.lanes, self.told = [lanes], [reason]
         self._orders: Orders | None = None
+        self._taken: dict[int, Callable[[], list[str]]] = {}
 
     def launch(self, index: int, orders: Orders) -> None:
         """Keep the orders for ``wait``, which carries them out."""
@@ -366,9 +378,14 @@ class LocalPool:
         """Never called: this worker dies with the driver."""
         raise AssertionError("the driver's own worker cannot be lost")
 
-    def keep(self, index: int, numbers: Sequence[int]) -> list[str]:
-        """Write the best models of trials that have just ended."""
-        return self._host.keep(numbers)
+    def keep(self, index: int, numbers: Sequence[int]) -> None:
+        """Take the best models of trials that have just ended; they wait in memory."""
+        self._taken |= self._host.take(numbers)
+
+    def write_kept(self, keeps: Callable[[int], bool]) -> list[str]:
+        """Write those of them that no other trial has displaced meanwhile."""
+        taken, self._taken = self._taken, {}
+        return [note for number, write in taken.items() if keeps(number) for note in write()]
 
     def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
         """Write checkpoints of the seated trials."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ class RayPool:
         self._running: dict[Any, int] = {}
         self._launched = [time.time() for _ in workers]
         self._hung: dict[int, int | None] = {}
+        self._writing: list[tuple[list[int], Any]] = []
         described = self._describe()
         self.lanes = [lanes for lanes, _ in described]
         self.told = [f"worker {i}: {reason}" for i, (_, reason) in enumerate(described)]
@@ -77,12 +78,20 @@ class RayPool:
         self._actors[index] = self._start(index)
         self._running[self._actors[index].describe.remote()] = index
 
-    def keep(self, index: int, numbers: Sequence[int]) -> list[str]:
-        """Write the best models of trials that have just ended."""
-        try:
-            return list(ray.get(self._actors[index].keep.remote(list(numbers))))
-        except RayError:  # the next orders to it find that out too
-            return [f"trial {n}: its worker died before its best model was written" for n in numbers]
+    def keep(self, index: int, numbers: Sequence[int]) -> None:
+        """Have the actor write the best models of trials that have just ended, before its next orders."""
+        self._writing.append((list(numbers), self._actors[index].keep.remote(list(numbers))))
+
+    def write_kept(self, keeps: Callable[[int], bool]) -> list[str]:
+        """Wait until they are written, displaced or not."""
+        writing, self._writing = self._writing, []
+        notes: list[str] = []
+        for numbers, reference in writing:
+            try:
+                notes += ray.get(reference)
+            except RayError:  # its orders find that out too
+                notes += [f"trial {n}: its worker died before its best model was written" for n in numbers]
+        return notes
 
     def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
         """Write checkpoints of the seated trials of each worker."""

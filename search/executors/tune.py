@@ -186,6 +186,15 @@ class _Bridge(Callback):  # type: ignore[misc]
         if result[EPOCH] > self._reported.get(number, trial.config["epochs_before"]):
             self._reported[number] = result[EPOCH]
             self._search.recorder.reported(number, from_result(result), decision)
+        if result.get(SHOULD_CHECKPOINT):
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write the ledger's batch before a checkpoint: none is of an epoch that the ledger does not have."""
+        try:
+            self._search.recorder.flush()
+        except RunError as error:
+            self._failure = error
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         if trial.temporary_state.unsaved:
