@@ -311,7 +311,10 @@ class _Session:
             search = self._prepared(alone.for_one(self.study), trials, epochs, numbers)
             search.sampler.exhausted = True  # it proposes these and no others
             self.recorder.alone = True
-            executor.run(search)
+            try:
+                executor.run(search)
+            finally:
+                search.janitor.shutdown()
 
     def _replaying(self, trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> AbstractContextManager[None]:
         return replaying(trials, epochs, metric=self.study.objective.metric, ledger=self.paths.ledger)
