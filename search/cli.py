@@ -20,7 +20,7 @@ from search.paths import LEDGER_FILE, Paths
 from search.present import make_console, print_answer, print_studies, say
 from search.progress import make_view
 from search.report.answer import answer
-from search.run import run, to_json
+from search.run import check_tracking, run, to_json
 from search.studies import registered
 from search.study import Study
 from spaces import nearest
@@ -30,7 +30,12 @@ Home = Annotated[Path, typer.Option(help="Folder of all studies.")]
 Database = Annotated[
     str | None, typer.Option("--ledger", help="Database of the study, if not in its folder: postgresql+psycopg://...")
 ]
+UntrackedOk = Annotated[
+    bool, typer.Option("--untracked-ok", help="Go on even where MLflow does not answer, as in `run`.")
+]
 HOME = Path("lanewise-home")
+WITHOUT_IT = "go on without it: --untracked-ok; what it lacks is sent later, or by: python -m search sync NAME"
+"""What a user can do who has no MLflow server now and goes on with a search."""
 
 app = typer.Typer(
     add_completion=False,
@@ -83,10 +88,11 @@ def resume_(
     name: Name,
     home: Home = HOME,
     ledger: Database = None,
+    untracked_ok: UntrackedOk = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
     """Continue a study where its ledger ends."""
-    return _continue(Paths(home, name, ledger), json_=json_)
+    return _continue(Paths(home, name, ledger), json_=json_, untracked_ok=untracked_ok)
 
 
 @app.command()
@@ -101,6 +107,7 @@ def extend(
         list[str] | None,
         typer.Option("--set", metavar="PARAM=VALUE", help="Change the space; trials that still fit are kept."),
     ] = None,
+    untracked_ok: UntrackedOk = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
     """Go on with a study beyond what it was declared for; what it found is told to the sampler."""
@@ -110,13 +117,14 @@ def extend(
     def change(study: Study) -> Study:
         return extended(study, trials=trials, max_epochs=max_epochs, time_budget=time_budget, set_=set_ or ())
 
-    return _continue(Paths(home, name, ledger), json_=json_, change=change)
+    return _continue(Paths(home, name, ledger), json_=json_, untracked_ok=untracked_ok, change=change)
 
 
-def _continue(paths: Paths, *, json_: bool, change: Callable[[Study], Study] | None = None) -> int:
-    open_ledger(paths).close()
+def _continue(paths: Paths, *, json_: bool, untracked_ok: bool, change: Callable[[Study], Study] | None = None) -> int:
+    recorded = _recorded(paths)
     console = make_console()
-    view = make_view(console, metric=_metric(paths), silent=json_)
+    view = make_view(console, metric=recorded.objective.metric, silent=json_)
+    check_tracking(recorded, paths, view, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
     study, result = resume(paths, view=view, load=load_data, change=change)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
@@ -139,7 +147,7 @@ def sync(
         uri = tracking or Study.model_validate(row.declaration).tracking.uri or paths.mlflow_uri
         from search.tracker_process import check_server
 
-        check_server(uri)
+        check_server(uri, otherwise="name another with --tracking")
         from search import tracking as mlflow_side
 
         artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
@@ -168,9 +176,9 @@ def open_ledger(paths: Paths) -> Ledger:
     return Ledger(paths.ledger_url)
 
 
-def _metric(paths: Paths) -> str:
+def _recorded(paths: Paths) -> Study:
     with open_ledger(paths) as ledger:
-        return Study.model_validate(ledger.study(paths.name).declaration).objective.metric
+        return Study.model_validate(ledger.study(paths.name).declaration)
 
 
 def _ending(ledger: Ledger, row: StudyRow) -> str:

@@ -42,6 +42,7 @@ class Result:
         wall_s: seconds of the search, imports left out.
         search_s: of these, from the first trial's start until MLflow had the last of it.
         exit_code: for the process.
+        longest_stall_s: see ``Progress``; None where the search was not run just now.
     """
 
     answer: Answer
@@ -50,6 +51,7 @@ class Result:
     wall_s: float
     search_s: float
     exit_code: int
+    longest_stall_s: float | None = None
 
 
 def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: View) -> Result:
@@ -162,6 +164,7 @@ def _drive(
         time.monotonic() - started,
         recorder.progress.training_s,
         control.exit_code,
+        longest_stall_s=recorder.progress.longest_stall_s,
     )
 
 

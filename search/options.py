@@ -62,6 +62,7 @@ class Options:
     workers: int | None = None
     address: str | None = None
     tracking: str | None = None
+    untracked_ok: bool = False
     checkpoint_every: float | None = None
     ledger: str | None = None
     max_failures: int | None = None
@@ -243,8 +244,8 @@ def _lanes(text: str | None) -> int | str | None:
 
 def _tracking(options: Options) -> dict[str, Any]:
     if options.tracking == OFFLINE:
-        return {"uri": None, "enabled": False}
-    return {"uri": options.tracking, "enabled": True}
+        return {"uri": None, "enabled": False, "untracked_ok": options.untracked_ok}
+    return {"uri": options.tracking, "enabled": True, "untracked_ok": options.untracked_ok}
 
 
 def _given(part: Any, **values: Any) -> dict[str, Any]:
