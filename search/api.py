@@ -25,8 +25,9 @@ from search.progress import View, make_view
 from search.recorded import recorded_result
 from search.report.answer import Answer
 from search.report.leaderboard import leaderboard
+from search.run import check_tracking
 from search.study import Study, differences
-from search.tracker_process import check_server
+from search.tracker_process import OTHERWISE
 from spaces import Space
 
 if TYPE_CHECKING:
@@ -134,8 +135,7 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
         return _result(study, result, paths)
     if errors := obstacles(study, folder):
         raise UsageError(errors)
-    if study.tracking.enabled:
-        check_server(study.tracking.uri or paths.mlflow_uri)
+    check_tracking(study, paths, shown, otherwise=OTHERWISE)
     return _result(study, conduct(study, folder, load_data, view=shown), paths)
 
 

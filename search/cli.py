@@ -21,7 +21,7 @@ from search.paths import LEDGER_FILE, Paths
 from search.present import make_console, print_answer, print_studies, say
 from search.progress import make_view
 from search.recorded import open_ledger, recorded_names, recorded_result
-from search.run import run, to_json
+from search.run import check_tracking, run, to_json
 from search.studies import registered
 from search.study import Study, recorded
 from spaces import nearest
@@ -34,7 +34,12 @@ Database = Annotated[
 Accept = Annotated[
     bool, typer.Option("--accept-changed-model", help="Go on though the trainable's source has changed.")
 ]
+UntrackedOk = Annotated[
+    bool, typer.Option("--untracked-ok", help="Go on even where MLflow does not answer, as in `run`.")
+]
 HOME = Path("lanewise-home")
+WITHOUT_IT = "go on without it: --untracked-ok; what it lacks is sent later, or by: python -m search sync NAME"
+"""What a user can do who has no MLflow server now and goes on with a search."""
 
 app = typer.Typer(
     add_completion=False,
@@ -112,10 +117,12 @@ def resume_(
     home: Home = HOME,
     ledger: Database = None,
     accept_changed_model: Accept = False,
+    untracked_ok: UntrackedOk = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
     """Continue a study where its ledger ends."""
-    return _continue(Paths(home, name, ledger), json_=json_, accept_changed_model=accept_changed_model)
+    paths = Paths(home, name, ledger)
+    return _continue(paths, json_=json_, accept_changed_model=accept_changed_model, untracked_ok=untracked_ok)
 
 
 @app.command()
@@ -131,6 +138,7 @@ def extend(
         typer.Option("--set", metavar="PARAM=VALUE", help="Change the space; trials that still fit are kept."),
     ] = None,
     accept_changed_model: Accept = False,
+    untracked_ok: UntrackedOk = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
     """Go on with a study beyond what it was declared for; what it found is told to the sampler."""
@@ -140,18 +148,29 @@ def extend(
     def change(study: Study) -> Study:
         return extended(study, trials=trials, max_epochs=max_epochs, time_budget=time_budget, set_=set_ or ())
 
-    paths = Paths(home, name, ledger)
-    return _continue(paths, json_=json_, change=change, accept_changed_model=accept_changed_model)
+    return _continue(
+        Paths(home, name, ledger),
+        json_=json_,
+        change=change,
+        accept_changed_model=accept_changed_model,
+        untracked_ok=untracked_ok,
+    )
 
 
 def _continue(
-    paths: Paths, *, json_: bool, accept_changed_model: bool, change: Callable[[Study], Study] | None = None
+    paths: Paths,
+    *,
+    json_: bool,
+    accept_changed_model: bool,
+    untracked_ok: bool,
+    change: Callable[[Study], Study] | None = None,
 ) -> int:
     with open_ledger(paths) as ledger:
         ledger.check_whole()  # in the first opening: what SQLite tidies up when it closes is then not damage
-        metric = recorded(ledger.study(paths.name)).objective.metric
+        before = recorded(ledger.study(paths.name))
     console = make_console()
-    view = make_view(console, metric=metric, silent=json_)
+    view = make_view(console, metric=before.objective.metric, silent=json_)
+    check_tracking(before, paths, view, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
     study, result = resume(paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
@@ -174,7 +193,7 @@ def sync(
         uri = tracking or recorded(row).tracking.uri or paths.mlflow_uri
         from search.tracker_process import check_server
 
-        check_server(uri)
+        check_server(uri, otherwise="name another with --tracking")
         from search import tracking as mlflow_side
 
         artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None

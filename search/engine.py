@@ -54,6 +54,7 @@ class Result:
         exit_code: for the process.
         kept: what of its checkpoints is on disk.
         data: what the ledger holds of the examples (``Splits.facts``); empty in ledgers that hold nothing.
+        longest_stall_s: see ``Progress``; None where the search was not run just now.
     """
 
     answer: Answer
@@ -64,6 +65,7 @@ class Result:
     exit_code: int
     kept: Kept
     data: Mapping[str, Any] = field(default_factory=dict)
+    longest_stall_s: float | None = None
 
 
 def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: View) -> Result:
@@ -223,6 +225,7 @@ def _drive(
         control.exit_code,
         kept_on_disk(paths.checkpoints, found.best),
         splits.facts(),
+        longest_stall_s=recorder.progress.longest_stall_s,
     )
 
 

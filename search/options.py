@@ -76,6 +76,7 @@ class Options:
     workers: int | None = None
     address: str | None = None
     tracking: str | None = None
+    untracked_ok: bool = False
     checkpoint_every: float | None = None
     keep_checkpoints: int | None = None
     ledger: str | None = None
@@ -316,8 +317,8 @@ def _tracking(declared: Study, options: Options) -> dict[str, Any]:
     if options.tracking is None:
         return declared.tracking.model_dump()
     if options.tracking == OFFLINE:
-        return {"uri": None, "enabled": False}
-    return {"uri": options.tracking, "enabled": True}
+        return {"uri": None, "enabled": False, "untracked_ok": options.untracked_ok}
+    return {"uri": options.tracking, "enabled": True, "untracked_ok": options.untracked_ok}
 
 
 def _given(part: Any, **values: Any) -> dict[str, Any]:

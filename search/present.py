@@ -269,13 +269,18 @@ def kept_lines(found: Answer, kept: Kept) -> list[str]:
 
 def tracking_lines(study: Study, paths: Paths, untracked: str | None) -> list[str]:
     """Return where the runs can be looked at."""
-    sync = f"python -m search sync {study.name} --home {shlex.quote(str(paths.home))}"
+    sync = sync_command(study.name, paths)
     if not study.tracking.enabled:
         return [f"mlflow     offline; to send the runs: {sync}"]
     lines = [f"mlflow     {ui_command(study, paths)}"]
     if untracked is not None:
         lines.append(f"           not everything arrived ({untracked}); to send the rest: {sync}")
     return lines
+
+
+def sync_command(name: str, paths: Paths) -> str:
+    """Return the command that sends what MLflow does not have of a study."""
+    return f"python -m search sync {name} --home {shlex.quote(str(paths.home))}"
 
 
 def ui_command(study: Study, paths: Paths) -> str:

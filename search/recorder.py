@@ -32,6 +32,8 @@ class Progress:
         best_trial: its number.
         baseline_value: the best of trial 0; NaN until it reported.
         training_since: when the first trial started (monotonic seconds); None before.
+        longest_stall_s: the longest that the executor's loop stood still at once for what is neither
+            training nor waiting for it: a transaction of the ledger, a redraw of the live view.
     """
 
     trials: int
@@ -44,6 +46,7 @@ class Progress:
     best_trial: int | None = None
     baseline_value: float = math.nan
     training_since: float | None = None
+    longest_stall_s: float = 0.0
 
     @property
     def ended(self) -> int:
@@ -166,13 +169,20 @@ class Recorder:
 
     def tick(self) -> None:
         """Write the batch if it is due, and show the live counts; called by executors all the time."""
+        began = time.monotonic()
         self._writer.flush_if_due()
         if self._watch is not None:
             self._watch(self.progress)
+        self._stood_still_since(began)
 
     def flush(self) -> None:
         """Write the batch now."""
+        began = time.monotonic()
         self._writer.flush()
+        self._stood_still_since(began)
+
+    def _stood_still_since(self, began: float) -> None:
+        self.progress.longest_stall_s = max(self.progress.longest_stall_s, time.monotonic() - began)
 
     def _count(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         progress, value = self.progress, float(metrics[self._objective.metric])

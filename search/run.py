@@ -16,10 +16,10 @@ from search.engine import Result
 from search.entry import guarded
 from search.options import Options, load_data, resolve
 from search.paths import Paths
-from search.present import make_console, print_answer, print_plan
-from search.progress import make_view
+from search.present import make_console, print_answer, print_plan, sync_command
+from search.progress import View, make_view
 from search.study import Study
-from search.tracker_process import check_server
+from search.tracker_process import OTHERWISE, check_server, unanswered
 
 Kind = Annotated[
     str | None,
@@ -90,6 +90,14 @@ def run(
     tracking: Annotated[
         str | None, typer.Option(help="MLflow URI, or `offline`. [default: sqlite in the home]")
     ] = None,
+    untracked_ok: Annotated[
+        bool,
+        typer.Option(
+            "--untracked-ok",
+            help="Search even where MLflow does not answer; what could not be sent is sent when it does, "
+            "or by `search sync NAME`.",
+        ),
+    ] = False,
     checkpoint_every: Annotated[float | None, typer.Option(help="Seconds between checkpoints.")] = None,
     keep_checkpoints: Annotated[
         int | None, typer.Option(help="How many finished trials keep their best model; 0 keeps none. [default: 3]")
@@ -155,6 +163,7 @@ def run(
             workers=workers,
             address=address,
             tracking=tracking,
+            untracked_ok=untracked_ok,
             checkpoint_every=checkpoint_every,
             keep_checkpoints=keep_checkpoints,
             ledger=ledger,
@@ -176,9 +185,8 @@ def run(
         else:
             print_plan(console, study, splits, paths, past)
         return 0
-    if study.tracking.enabled:
-        check_server(study.tracking.uri or paths.mlflow_uri)
     view = make_view(console, metric=study.objective.metric, silent=json_)
+    check_tracking(study, paths, view, otherwise=OTHERWISE)
     if continues:
         study, result = engine.resume(
             paths,
@@ -199,6 +207,31 @@ def run(
     return result.exit_code
 
 
+def check_tracking(study: Study, paths: Paths, view: View, *, otherwise: str, untracked_ok: bool = False) -> None:
+    """Ask the MLflow server, if the study has one, whether it is there before anything starts.
+
+    Args:
+        study: says where it is, and whether to search without it.
+        paths: of the study.
+        view: is told where it does not answer and the search runs all the same.
+        otherwise: what the user can do besides starting it.
+        untracked_ok: search without it, whatever the study says.
+
+    Raises:
+        RunError: it does not answer.
+    """
+    uri = study.tracking.uri or paths.mlflow_uri
+    if not study.tracking.enabled:
+        return
+    if not (study.tracking.untracked_ok or untracked_ok):
+        check_server(uri, otherwise=otherwise)
+    elif (reason := unanswered(uri)) is not None:
+        view.say(
+            f"the MLflow server at {uri} does not answer ({reason}); searching all the same (--untracked-ok): "
+            f"the runs are sent when it does, or later by: {sync_command(study.name, paths)}"
+        )
+
+
 def to_json(study: Study, result: Result, paths: Paths) -> dict[str, object]:
     """Return the one object that ``--json`` prints."""
     return {
@@ -207,6 +240,7 @@ def to_json(study: Study, result: Result, paths: Paths) -> dict[str, object]:
         "ending": result.ending,
         "wall_s": result.wall_s,
         "search_s": result.search_s,
+        "longest_stall_s": result.longest_stall_s,
         "ledger": str(paths.ledger),
         "checkpoints": result.kept.to_dict(),
         "tracking_uri": (study.tracking.uri or paths.mlflow_uri) if study.tracking.enabled else None,

@@ -189,10 +189,12 @@ class Tracking(Frozen):
     Attributes:
         uri: an MLflow tracking URI; None for ``sqlite:///<home>/mlflow.db``.
         enabled: False keeps everything in the ledger; ``search sync`` can send it later.
+        untracked_ok: whether to search even where MLflow does not answer at the start.
     """
 
     uri: str | None = None
     enabled: bool = True
+    untracked_ok: bool = False
 
 
 def _space(value: Any) -> Space:

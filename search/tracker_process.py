@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +26,15 @@ UID = "lanewise.study_uid"
 """The tag, and the fact in the ledger, that tells two studies of the same name apart."""
 
 PREFLIGHT_S = 5.0
+
+NOBODY_BEHIND = (502, 503, 504)
+"""What a proxy answers whose server is down."""
+
+OTHERWISE = (
+    "search with --tracking offline and send the runs later with: python -m search sync NAME; "
+    "--untracked-ok searches all the same, and sends what it can when it can"
+)
+"""What a user can do who has no server now and begins a search."""
 
 
 class TrackerProcess:
@@ -94,22 +105,41 @@ class TrackerProcess:
                     stream.close()
 
 
-def check_server(uri: str) -> None:
-    """Ask an MLflow server for its health.
+def check_server(uri: str, *, otherwise: str = OTHERWISE) -> None:
+    """Ask an MLflow server for its health; stores that are files or databases need no server.
+
+    Args:
+        uri: MLflow tracking URI.
+        otherwise: what the user can do, besides starting it.
 
     Raises:
         RunError: it does not answer within 5 seconds.
     """
+    if (reason := unanswered(uri)) is not None:
+        raise RunError(f"the MLflow server at {uri} does not answer ({reason}); start it, or {otherwise}")
+
+
+def unanswered(uri: str) -> str | None:
+    """Return why the server at ``uri`` is of no use now, after 5 seconds at most; None where it answers."""
     if not uri.startswith(("http://", "https://")):
-        return
+        return None
+    failed: list[str] = []
+    # in a thread: a name with several addresses, or one that is looked up slowly, takes its time for each part
+    asking = threading.Thread(target=lambda: failed.extend(_health(uri)), daemon=True)
+    asking.start()
+    asking.join(PREFLIGHT_S)
+    if asking.is_alive():
+        return f"no answer in {PREFLIGHT_S:g} s"
+    return failed[0] if failed else None
+
+
+def _health(uri: str) -> list[str]:
+    """Return what is wrong with the server; nothing where it answers."""
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PREFLIGHT_S):
-            return
-    except urllib.error.HTTPError:
-        return  # it answers; a proxy may keep /health to itself
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise RunError(
-            f"the MLflow server at {uri} does not answer ({reason}); start it, or search with "
-            "--tracking offline and send the runs later with: python -m search sync NAME"
-        ) from None
+            return []
+    except urllib.error.HTTPError as error:
+        # a proxy may keep /health to itself; or say that there is nothing behind it
+        return [f"HTTP {error.code}"] if error.code in NOBODY_BEHIND else []
+    except (OSError, HTTPException, ValueError) as error:
+        return [str(getattr(error, "reason", error))]

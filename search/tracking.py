@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a trial, into a pipe
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # we retry, after asking what arrived
 
@@ -52,9 +54,13 @@ METRICS_PER_BATCH = 800
 RETRY_S = (0.5, 1.0, 2.0, 5.0)
 ORPHAN_GRACE_S = 5.0
 """How long the tracker goes on after the search's process died without a word."""
+ORPHAN_LIMIT_S = 8.0
+"""After that it ends wherever it stands: what a server was sent by then, it is asked for at the next start."""
 DRAIN_GRACE_S = 10.0
 """How long, at the end of a search, the tracker tries on without anything getting through."""
 MESSAGE = "lanewise.message"
+STRANGER_GRACE_S = 2.0
+"""The same where the server never answered during the search."""
 PARENT_STATUS = {"done": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)
@@ -386,9 +392,10 @@ def sync(tracker: Tracker, *, grace_s: float) -> None:
             log.warning("MLflow: %s", error)
             if tracker.progress != seen:
                 last, seen = time.monotonic(), tracker.progress
-            if time.monotonic() - last > grace_s:
+            left_s = last + grace_s - time.monotonic()
+            if left_s <= 0:
                 raise RunError(f"MLflow did not take it: {str(error).splitlines()[0]}") from None
-            time.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+            time.sleep(min(left_s, RETRY_S[min(failures, len(RETRY_S) - 1)]))
             failures += 1
 
 
@@ -398,12 +405,12 @@ def follow(tracker: Tracker) -> None:
     A line ``finish`` means: everything is in the ledger, send the rest. An end of file without it
     means that the search's process died: what can be sent in a few seconds is sent.
     """
-    failures = 0
+    failures, grace_s = 0, STRANGER_GRACE_S
     while True:
         pause = POLL_S
         try:
             tracker.update()
-            failures = 0
+            failures, grace_s = 0, DRAIN_GRACE_S
         except UNREACHABLE as error:
             tracker.forget()
             log.warning("MLflow: %s", error)
@@ -411,8 +418,20 @@ def follow(tracker: Tracker) -> None:
             failures += 1
         if select.select([sys.stdin], [], [], pause)[0]:
             finished = sys.stdin.readline().strip() == FINISH
-            sync(tracker, grace_s=DRAIN_GRACE_S if finished else ORPHAN_GRACE_S)
+            sync(tracker, grace_s=grace_s if finished else ORPHAN_GRACE_S)
             return
+
+
+def end_after_the_search(search: int) -> None:
+    """End this process a while after the search's, whatever it does then: waits for a server, or is busy with one.
+
+    Args:
+        search: the process that started this one.
+    """
+    while os.getppid() == search:
+        time.sleep(POLL_S)
+    time.sleep(ORPHAN_LIMIT_S)
+    os._exit(1)
 
 
 def main() -> int:
@@ -423,6 +442,7 @@ def main() -> int:
     line = sys.stdin.readline()
     if not line:
         return 0  # the search ended before it began
+    threading.Thread(target=end_after_the_search, args=(os.getppid(),), daemon=True).start()
     order = json.loads(line)
     log_file = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log_file, 2)

@@ -236,6 +236,7 @@ GIVEN = [
         ("http://127.0.0.1:5000", True),
     ),
     ("tracking", "offline", lambda s: (s.tracking.uri, s.tracking.enabled), (None, False)),
+    ("untracked_ok", True, lambda s: s.tracking.untracked_ok, True),
     ("cpus_per_worker", 2.0, lambda s: s.resources.cpus_per_worker, 2.0),
     ("ledger", "postgresql+psycopg://u@h/n", lambda s: s.ledger, "postgresql+psycopg://u@h/n"),
     ("lanes", "6", lambda s: s.lanes.lanes, 6),

@@ -34,8 +34,9 @@ def cluster():
         # Or Ray takes the outer address for 127.0.0.1, and listens on every interface.
         patch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        # It would take the place of a cluster that somebody runs on this machine, for whoever asks for `auto`.
-        patch.setattr(ray._private.utils, "write_ray_address", lambda *_, **__: None)
+        # They say where `auto` leads on this machine; somebody may run a cluster here.
+        patch.setattr("ray._private.utils.write_ray_address", lambda *_, **__: None)
+        patch.setattr("ray._common.utils.reset_ray_address", lambda *_, **__: None)
         cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
         try:
             with contextlib.chdir(ROOT):
