@@ -25,6 +25,8 @@ MAY_CHANGE = (
     "faults",
     "tracking",
     "ledger",
+    "shown",
+    "keep_checkpoints",
     "checkpoint_every_s",
 )
 """The fields of a study, with all below them, that no result is a result of: where things lie, what trials are run

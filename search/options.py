@@ -315,7 +315,8 @@ def _lanes(text: str | None) -> int | str | None:
 
 def _tracking(declared: Study, options: Options) -> dict[str, Any]:
     if options.tracking is None:
-        return declared.tracking.model_dump()
+        untracked_ok = options.untracked_ok or declared.tracking.untracked_ok
+        return {**declared.tracking.model_dump(), "untracked_ok": untracked_ok}
     if options.tracking == OFFLINE:
         return {"uri": None, "enabled": False, "untracked_ok": options.untracked_ok}
     return {"uri": options.tracking, "enabled": True, "untracked_ok": options.untracked_ok}

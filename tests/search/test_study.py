@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 import json
 import math
@@ -6,7 +7,7 @@ import pkgutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from search import studies
 from search.errors import UsageError
@@ -161,7 +162,8 @@ def test_every_flag_belongs_to_a_field(path):
     *parents, last = path.split(".")
     for name in parents:
         model = model.model_fields[name].annotation
-    assert last in model.model_fields
+    names = model.model_fields if issubclass(model, BaseModel) else [f.name for f in dataclasses.fields(model)]
+    assert last in names
 
 
 @pytest.mark.parametrize("part", [Objective(), Budget(), SchedulerSpec(), Resources(), declare()])
