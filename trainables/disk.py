@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,7 @@ SCARCE_BYTES = 16 << 20
 
 def space_hint(path: Path) -> str:
     """Return ``; its disk has 0.1 MiB free: make space``, or nothing where there is space enough."""
-    existing = next((folder for folder in (path, *path.parents) if folder.exists()), None)
-    if existing is None:
-        return ""
+    # os.path.exists: below a folder without permission, Path.exists raises
+    existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.exists(folder))
     free = shutil.disk_usage(existing).free
     return "" if free >= SCARCE_BYTES else f"; its disk has {free / 2**20:.1f} MiB free: make space"

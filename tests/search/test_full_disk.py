@@ -141,7 +141,7 @@ def test_a_full_disk_of_ledger_and_checkpoints(small_disk, undisturbed, options)
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [LANES, pytest.param(TUNE, marks=pytest.mark.cluster)], ids=["lanes", "tune"])
 def test_a_full_disk_of_the_ledger(small_disk, undisturbed, tmp_path, options):
-    disk, home = small_disk(512), tmp_path / "home"
+    disk, home = small_disk(240), tmp_path / "home"
     ledger = disk.path / "ledger.db"
     line = error_line(search(home, *options, "--ledger", sqlite_url(ledger)))
     check(line, names=f"the ledger {ledger}", why="database or disk is full; everything recorded before stays")

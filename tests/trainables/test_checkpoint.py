@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables import checkpoint
-from trainables.errors import CheckpointError
+from trainables.errors import CheckpointError, CheckpointWriteError
 
 STATE = {
     "epoch": 3,
@@ -173,7 +173,7 @@ def test_a_full_disk_raises_and_leaves_the_previous_file_as_it_was(path, limit):
 def test_a_folder_without_permission_raises_and_keeps_the_previous_file(path, unprivileged):
     path.parent.chmod(0o500)
     try:
-        with unprivileged(), pytest.raises(PermissionError):
+        with unprivileged(), pytest.raises(CheckpointWriteError, match=r"cannot be written: Permission denied"):
             checkpoint.save(STATE, path)
     finally:
         path.parent.chmod(0o700)

@@ -294,30 +294,6 @@ def test_these_are_the_saved_items(few_digits):
     assert list(start(few_digits).state_dict()) == SAVED
 
 
-@pytest.mark.parametrize("item", SAVED)
-def test_every_saved_item_is_needed(few_digits, item):
-    # The first epoch is the best, and the patience ends the run one epoch before its horizon.
-    values = {**BUSY, "schedule": "step", "patience": 4, "min_delta": 100.0}
-    whole = start(few_digits, **values)
-    for _ in range(3):
-        whole.step()
-    saved = copy.deepcopy(whole.state_dict())
-    expected = curve(whole)
-    assert expected[-1][2] == "patience"
-
-    faithful = start(few_digits, **values)
-    faithful.load_state_dict(copy.deepcopy(saved))
-    assert curve(faithful) == expected
-
-    forgetful = start(few_digits, **values)
-    fresh = copy.deepcopy(forgetful.state_dict())
-    forgetful.load_state_dict({**copy.deepcopy(saved), item: fresh[item]})
-    assert curve(forgetful) != expected
-
-    with pytest.raises(KeyError, match=item):
-        start(few_digits, **values).load_state_dict({k: v for k, v in saved.items() if k != item})
-
-
 def test_a_state_of_another_shape_is_refused(few_digits):
     saved = start(few_digits, hidden=(32,)).state_dict()
     with pytest.raises(RuntimeError, match="size mismatch"):

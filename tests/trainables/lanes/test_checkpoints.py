@@ -9,6 +9,7 @@ import torch
 from tests.trainables.lanes.cases import CPU, digits, loop_curve, numbers, stacked
 from trainables import checkpoint
 from trainables.config import SCHEDULES, MlpConfig
+from trainables.errors import CheckpointError
 from trainables.lanes.idle import idle_optimizer
 from trainables.lanes.layout import Layout
 from trainables.loop import TrainingRun, build_optimizer
@@ -100,9 +101,9 @@ def test_a_state_is_a_copy() -> None:
 
 def test_a_state_that_does_not_fit_leaves_the_lane_free() -> None:
     worker = stacked(digits(), 1)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(CheckpointError, match="size mismatch"):
         worker.seat(0, config(), seed=0, state=run(config(hidden=(8, 8))).state_dict())
-    with pytest.raises(KeyError):
+    with pytest.raises(CheckpointError, match="missing"):
         worker.seat(0, config(), seed=0, state={"epoch": 1})
     assert worker.free == 1
     worker.seat(0, config(), seed=0)
