@@ -244,7 +244,7 @@ def train_on_device(number: int, epochs: int) -> float:
 
 def train_from_loader(number: int, epochs: int) -> float:
     """Train a trial as scripts do: batches from a DataLoader, each copied to the device."""
-    data = DeviceData(*_arrays, classes=10)
+    data = DeviceData(*_arrays, outputs=10)
     run = TrainingRun(trial(number, WIDTHS["mnist"], max_epochs=epochs), data, seed=number, device=_device)
     train = DataLoader(TensorDataset(*_arrays[:2]), batch_size=64, shuffle=True)
     val = DataLoader(TensorDataset(*_arrays[2:]), batch_size=1024)
@@ -298,7 +298,7 @@ def read_idx(path: Path, header_bytes: int) -> np.ndarray:
 
 
 def on_device(arrays: Sequence[torch.Tensor], device: torch.device) -> DeviceData:
-    return DeviceData(*(array.to(device) for array in arrays), classes=10)
+    return DeviceData(*(array.to(device) for array in arrays), outputs=10)
 
 
 def machine() -> str:

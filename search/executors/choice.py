@@ -78,15 +78,14 @@ def choose_number(study: Study, trainable: Trainable, data: Any, device: torch.d
         return LanesChoice(study.lanes.lanes, f"{study.lanes.lanes} lanes, as asked for")
     workers = study.resources.workers or 1
     limit = max(1, math.ceil(study.budget.trials / SHARE_AT_ONCE / workers))
+    usual = min(limit, MOST_LANES)
     if study.lanes.lanes is None or limit == 1 or not trainable.stacks:
-        usual = min(limit, MOST_LANES)
         return LanesChoice(usual, f"{usual} lanes: a quarter of {study.budget.trials} trials, at most {MOST_LANES}")
     from trainables.lanes import choose_lanes, usual_mode
 
     config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)
     mode = usual_mode(config, device) if study.lanes.mode == "usual" else study.lanes.mode
     if mode == "looped":
-        usual = min(limit, MOST_LANES)
         return LanesChoice(usual, f"{usual} lanes: looped trials cost the same however many there are")
     measured = choose_lanes(data, config, device=device, limit=limit)
     figures = ", ".join(f"{m.lanes}: {m.ms_per_lane_epoch:.2f}" for m in measured.measurements)

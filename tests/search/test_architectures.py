@@ -5,9 +5,11 @@ import json
 from functools import cache
 
 import pytest
+import torch
 
 from search.engine import conduct, resume
 from search.errors import UsageError
+from search.executors.choice import choose_number
 from search.ledger import Ledger, sqlite_url
 from search.options import Options, load_data, resolve
 from search.paths import Paths
@@ -15,6 +17,7 @@ from search.progress import Silent
 from search.studies import find
 from search.study import Study
 from trainables.data import DataSpec
+from trainables.registry import find_trainable
 
 DATA = DataSpec("digits", train_examples=200)
 RELATIVE = 1e-4  # float32 sums in another order; 8 updates left less than 1e-6
@@ -130,6 +133,22 @@ def test_a_resume_measures_nothing_again(tmp_path):
     said = events[events["kind"] == "lane_mode"]["message"].tolist()
     assert len(said) == len({line.rpartition(" (")[0] for line in said}) == len(row.facts["lane_modes"])
     assert facts["lane_modes"].items() <= row.facts["lane_modes"].items()
+
+
+@pytest.mark.parametrize(("mode", "looped"), [("usual", True), ("looped", True), ("stacked", False)])
+def test_the_number_of_looped_lanes_is_not_measured(mode, looped, tmp_path):
+    given = {
+        "lanes": "auto",
+        "lane_mode": mode,
+        "set_": ["model=cnn", "channels=4"],
+        "trials": 8,
+        "train_examples": 100,
+    }
+    study = resolve(Options("architectures", home=tmp_path, **given))
+    net, cpu = find_trainable("net"), torch.device("cpu")
+    choice = choose_number(study, net, net.prepare(load_data(study), cpu), cpu)
+    assert ("looped trials cost the same" in choice.reason) == looped
+    assert ("measured ms an epoch" in choice.reason) != looped
 
 
 def test_a_cnn_on_a_table_is_refused_before_any_trial(tmp_path):

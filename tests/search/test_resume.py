@@ -90,7 +90,7 @@ def test_a_killed_driver_resumes_to_the_same_search_in_lanes(tmp_path):
     assert kill_and_resume(tmp_path, "killed", LANES, [total // 4, total // 2]) == expected
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["nsga2", pytest.param("tpe", marks=pytest.mark.slow)])
 def test_two_objectives_mlps_and_cnns_resume_to_the_same_search(tmp_path, sampler):
     options = (*LANES, "--sampler", sampler, "--max-epochs", "6", "--grace", "2", "--train-examples", "300")
     expected = reference(tmp_path, options, kind="architectures")
