@@ -13,6 +13,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from search.errors import RunError
 from search.executors.pool import Advance, LaneHost, Orders, WorkerLost
 from search.study import Study
+from trainables.checkpoint_store import CheckpointStore
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -82,7 +83,9 @@ class RayPool:
             try:
                 notes += ray.get(reference)
             except RayActorError:  # its orders find that out too
-                notes += [f"trial {n}: its worker died before its best model was written" for n in numbers]
+                for number in numbers:
+                    CheckpointStore(self._checkpoints).remove_best(number)  # an older one would pass for the best
+                    notes.append(f"trial {number}: its worker died before its best model was written")
         return notes
 
     def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
