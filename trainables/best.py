@@ -102,7 +102,7 @@ class BestModels:
     def write(self, number: int) -> list[str]:
         """Write the best model so far where the file is not of it; return what the ledger should know.
 
-        A disk that is full costs the model, and never the trial.
+        A full disk costs the model, and never the trial.
         """
         best = self._trials.get(number)
         return [] if best is None else self._write(number, best)
@@ -140,7 +140,7 @@ class BestModels:
         }
         try:
             self._store.save_best(number, state)
-        except OSError as error:
+        except Exception as error:  # the disk, or a state of a trainable's own that cannot be pickled
             return [f"trial {number}: its best model, of epoch {best.epoch}, cannot be written: {error}"]
         best.weights, best.written = None, True
         return []

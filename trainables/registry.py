@@ -26,7 +26,11 @@ class Run(Protocol):
         """Train and validate one epoch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything a bitwise resume needs; ``model`` is the part that the best epoch is kept of."""
+        """Return everything a bitwise resume needs.
+
+        Called at checkpoints and after each epoch that is the best so far, of which a copy of the part
+        called ``model`` is kept.
+        """
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where ``state_dict`` was taken."""

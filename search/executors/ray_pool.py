@@ -14,6 +14,7 @@ from search.errors import RunError
 from search.executors.base import reason_of
 from search.executors.pool import Advance, LaneHost, Orders, WorkerLost
 from search.study import Study
+from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class RayPool:
             try:
                 notes += ray.get(reference)
             except RayError:  # its orders find that out too
-                notes += [f"trial {n}: its worker died before its best model was written" for n in numbers]
+                for number in numbers:
+                    CheckpointStore(self._checkpoints).remove_best(number)  # an older one would pass for the best
+                    notes.append(f"trial {number}: its worker died before its best model was written")
         return notes
 
     def save(self, numbers: Mapping[int, list[int]]) -> list[str]:

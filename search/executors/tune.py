@@ -226,6 +226,7 @@ class _Bridge(Callback):  # type: ignore[misc]
         try:
             notes = ray.get(actor.keep_best.remote(number), timeout=KEEP_S)
         except RayError as error:
+            self._search.checkpoints.remove_best(number)  # an older one would pass for the best
             notes = [f"trial {number}: its best model was not written: {reason_of(error)}"]
         for note in notes:
             self._search.recorder.event("checkpoint", note, level="warning")

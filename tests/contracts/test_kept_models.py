@@ -17,8 +17,11 @@ from search.report.kept import kept_on_disk
 from search.report.leaderboard import leaderboard
 from search.run import to_json
 from tests.contracts.test_executors import breaking_study, small_study
+from tests.search.executors.conftest import local_ray
 from trainables import checkpoint
 from trainables.best import load_model
+
+pytestmark = pytest.mark.cluster
 
 EXECUTORS = {
     "lanes": {"executor": "lanes", "lanes": {"lanes": 4}},
@@ -83,6 +86,16 @@ def validation_loss(study, path):
         logits = load_model(path)(torch.tensor(splits.val.x))
     total = torch.nn.functional.cross_entropy(logits, torch.tensor(splits.val.y), reduction="sum")
     return total.item() / len(splits.val)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def marks(tmp_path_factory):
+    """One Ray for all, and the folder that ``faulty.ExitsOnce`` finds in the environment of its processes."""
+    folder = tmp_path_factory.mktemp("marks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANEWISE_TEST_MARKS", str(folder))
+        with local_ray(num_cpus=2):
+            yield folder
 
 
 @pytest.fixture(scope="module", params=EXECUTORS)
@@ -234,6 +247,31 @@ def test_a_model_that_cannot_be_written_is_an_event_and_the_search_goes_on(tmp_p
     for number in top:
         assert any(m.startswith(f"trial {number}: its best model, of epoch ") for m in said["message"])
     assert result.kept.best_model is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["lanes", "tune"])
+def test_a_process_that_dies_once_costs_no_best_model(tmp_path, marks, executor):
+    """Its trials go on elsewhere: what the best model was, the ledger knows, and the checkpoint's folder has."""
+    values = {"executor": executor, "checkpoint_every_s": 0}
+    for mark in marks.iterdir():
+        mark.unlink()
+    models = {}
+    for name, trainable in (("whole", "Looped"), ("dies", "ExitsOnce")):
+        study = breaking_study(name, trainable, **values)
+        conduct(study, tmp_path, load_data, view=Silent())
+        _, _, epochs, events = ledger_of(study, tmp_path)
+        top = [number for number, *_ in ranked(study, tmp_path)[:3]]
+        assert files(study, tmp_path) == of_best(top)
+        models[name] = {n: model_of(study, tmp_path, n) for n in top}
+        lost = events["kind"].isin(["actor_lost", "worker_lost"]).sum()
+        assert (lost > 0) == (name == "dies")
+        assert len(epochs) == 60
+    assert models["whole"].keys() == models["dies"].keys()
+    for number, whole in models["whole"].items():
+        found = models["dies"][number]
+        assert (found["epoch"], found["value"]) == (whole["epoch"], whole["value"])
+        assert same(found["model"], whole["model"])
 
 
 def test_the_leftovers_of_a_killed_session_are_swept(tmp_path):

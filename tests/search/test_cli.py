@@ -159,8 +159,15 @@ def test_show_tells_the_same_again(finished):
     assert shown.returncode == 0, shown.stderr
     assert f"best val_loss {found['best']['value']:.5g} (trial {found['best']['trial']})" in shown.stdout
     assert "mlflow ui --backend-store-uri" in shown.stdout
+    kept = found["checkpoints"]
+    assert (kept["kept"], kept["best_model"]) == (
+        3,
+        str(home / "small" / "checkpoints" / f"trial_{found['best']['trial']:05d}" / "best.pt"),
+    )
+    assert f"models     3 checkpoints kept, {kept['size_mb']:.2f} MB\n" in shown.stdout
+    assert f"best model {kept['best_model']}\n" in shown.stdout
     again = json.loads(lanewise("show", "small", "--home", home, "--json").stdout)
-    assert again["top"] == found["top"]
+    assert (again["top"], again["checkpoints"]) == (found["top"], kept)
 
 
 def test_a_name_that_exists_is_refused_and_what_is_there_stays(finished):

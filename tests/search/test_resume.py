@@ -18,6 +18,7 @@ from search.ledger import Ledger, sqlite_url
 from search.lock import driver_lock
 from search.scheduler import build_scheduler
 from search.study import Study
+from trainables import checkpoint
 
 TABLES = (
     "select number, epoch, metrics from epochs order by number, epoch",
@@ -65,6 +66,17 @@ def succeed(process):
     return output
 
 
+def models(home, name):
+    """Return the best models on disk by trial: epoch, value, and every bit of the weights."""
+    found = {}
+    for path in (home / name / "checkpoints").glob("trial_*/*.pt"):
+        assert path.name == "best.pt", "of a search that is over nothing else is left"
+        state = checkpoint.load(path)
+        weights = {name: (str(t.dtype), t.numpy().tobytes()) for name, t in state["model"].items()}
+        found[path.parent.name] = state["epoch"], state["value"], weights
+    return found
+
+
 def reference(home, options, **study):
     succeed(start(home, "reference", *options, **study))
     tables = [read(home, "reference", query) for query in TABLES]
@@ -88,6 +100,8 @@ def test_a_killed_driver_resumes_to_the_same_search_in_lanes(tmp_path):
     expected = reference(tmp_path, LANES)
     total = len(expected[0])
     assert kill_and_resume(tmp_path, "killed", LANES, [total // 4, total // 2]) == expected
+    assert len(models(tmp_path, "reference")) == 3
+    assert models(tmp_path, "killed") == models(tmp_path, "reference")
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", pytest.param("tpe", marks=pytest.mark.slow)])
@@ -107,6 +121,8 @@ def test_a_driver_killed_at_ten_random_moments_resumes_to_the_same_search(tmp_pa
     expected = reference(tmp_path, options)
     moments = sorted(random.Random(5).sample(range(1, len(expected[0])), 10))
     assert kill_and_resume(tmp_path, "killed", options, moments) == expected
+    assert len(models(tmp_path, "reference")) == 3
+    assert models(tmp_path, "killed") == models(tmp_path, "reference")
 
 
 def test_the_rungs_after_a_resume_are_those_of_a_replay(tmp_path):

@@ -289,6 +289,15 @@ def test_where_the_last_write_fails_no_older_model_stays(store, unprivileged):
     assert not store.best_path(NUMBER).exists()
 
 
+def test_a_state_that_cannot_be_pickled_is_said(store):
+    models = BestModels(store, MIN)
+    models.begin(NUMBER, FACTS)
+    models.heard(NUMBER, EpochReport(1, {"val_loss": 1.0}, 0.1), lambda: lambda: {"weights": lambda: None})
+    (note,) = models.keep(NUMBER)()
+    assert note.startswith("trial 12: its best model, of epoch 1, cannot be written: ")
+    assert not store.best_path(NUMBER).exists()
+
+
 def test_weights_are_a_copy(few_digits):
     run, _ = start(few_digits, epochs=1)
     taken = weights_of(run)

@@ -1,0 +1,63 @@
+"""The lines about checkpoints that end an answer."""
+
+from pathlib import Path
+
+import pytest
+
+from search.present import kept_lines
+from search.report.answer import Answer, Entry
+from search.report.kept import Kept, kept_on_disk
+from trainables.checkpoint_store import CheckpointStore
+
+
+def found(state="COMPLETE"):
+    best = None if state is None else Entry(7, 0.1, 2, 3, state, "max_epochs", {})
+    return Answer("s", "loose", "val_loss", "min", 1, {}, best, None, (), 3, 0, {})
+
+
+BEST = Path("/home/s/checkpoints/trial_00007/best.pt")
+
+
+@pytest.mark.parametrize(
+    ("state", "kept", "lines"),
+    [
+        (
+            "COMPLETE",
+            Kept(3, 0.0916, BEST),
+            ["models     3 checkpoints kept, 0.09 MB", "best model /home/s/checkpoints/trial_00007/best.pt"],
+        ),
+        ("PRUNED", Kept(1, 12.0, BEST), ["models     1 checkpoint kept, 12.00 MB", f"best model {BEST}"]),
+        (
+            "CANCELLED",
+            Kept(4, 1.0, BEST),
+            ["models     4 checkpoints kept, 1.00 MB", f"best model {BEST}; as of the trial's last checkpoint"],
+        ),
+        (
+            "FAILED",
+            Kept(2, 1.0, None),
+            [
+                "models     2 checkpoints kept, 1.00 MB",
+                "           the best model is not among them (trial 7, FAILED)",
+            ],
+        ),
+        (None, Kept(2, 1.0, None), ["models     2 checkpoints kept, 1.00 MB"]),
+        ("COMPLETE", Kept(0, 0.0, None), ["models     none kept"]),
+    ],
+)
+def test_the_size_report_says_what_is_there(state, kept, lines):
+    assert kept_lines(found(state), kept) == lines
+
+
+def test_the_disk_is_what_counts(tmp_path):
+    best = found().best
+    assert kept_on_disk(tmp_path / "absent", best) == Kept(0, 0.0, None)
+    store = CheckpointStore(tmp_path)
+    store.save(3, {"epoch": 1})
+    assert kept_on_disk(tmp_path, best).best_model is None
+    store.save_best(7, {"epoch": 1})
+    size = sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file())
+    kept = kept_on_disk(tmp_path, best)
+    assert kept == Kept(2, size / 1e6, tmp_path / "trial_00007" / "best.pt")
+    assert kept.to_dict() == {"kept": 2, "size_mb": size / 1e6, "best_model": str(kept.best_model)}
+    assert kept_on_disk(tmp_path, None).best_model is None
+    assert Kept(0, 0.0, None).to_dict()["best_model"] is None
