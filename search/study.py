@@ -366,7 +366,6 @@ FLAGS = {
     "executor": "--executor",
     "seed": "--seed",
     "checkpoint_every_s": "--checkpoint-every",
-    "data.source": "--data",
 }
 """The option that sets a field, so that a message names what the user typed."""
 
