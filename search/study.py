@@ -511,7 +511,6 @@ FLAGS = {
     "executor": "--executor",
     "seed": "--seed",
     "checkpoint_every_s": "--checkpoint-every",
-    "data.source": "--data",
     "keep_checkpoints": "--keep-checkpoints",
 }
 """The option that sets a field, so that a message names what the user typed."""
