@@ -361,7 +361,9 @@ def test_a_trial_that_was_cut_off_comes_back_first_and_keeps_its_values(ledger, 
     assert resumed.sampler.next_number == cut
     config = resumed.ask()
     assert (config["number"], config["resumed"], config["epochs_before"]) == (cut, True, 2)
-    assert {**config, "resumed": False, "epochs_before": 0} == whole.configs[cut]
+    first_two = mixed(config["params"])[:2]
+    assert config["best"] == (first_two.index(min(first_two)) + 1, min(first_two))
+    assert {**config, "resumed": False, "epochs_before": 0, "best": None} == whole.configs[cut]
     resumed.train(config)
     assert [t.intermediate_values for t in resumed.sampler._optuna.trials][-1] == dict(
         enumerate(mixed(config["params"]), 1)
