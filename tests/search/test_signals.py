@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -47,9 +48,13 @@ class Running:
             assert time.monotonic() < deadline, f"waited in vain for {what}"
             time.sleep(0.1)
 
-    def wait_until_it_trains(self) -> None:
+    def wait_until_it_trains(self, *, tracked: bool = True) -> None:
         self.wait_until(lambda: self._count("it/ledger.db", "epochs") > 0, "an epoch in the ledger")
-        self.wait_until(lambda: self._count("mlflow.db", "runs") > 1, "a trial in MLflow")
+        if tracked:
+            self.wait_until(lambda: self._count("mlflow.db", "runs") > 1, "a trial in MLflow")
+        else:
+            log = self.home / "it" / "tracking.log"
+            self.wait_until(lambda: log.is_file() and log.stat().st_size > 0, "a warning of the tracker")
         self.children = psutil.Process(self.process.pid).children(recursive=True)
 
     def _count(self, file: str, table: str) -> int:
@@ -81,9 +86,9 @@ class Running:
 def start(tmp_path):
     started = []
 
-    def start(*options):
+    def start(*options, tracked=True):
         started.append(Running(tmp_path, *options))
-        started[-1].wait_until_it_trains()
+        started[-1].wait_until_it_trains(tracked=tracked)
         return started[-1]
 
     yield start
@@ -190,5 +195,55 @@ def test_a_signal_to_the_tracker_as_well_loses_nothing(start, tmp_path):
     code, output = running.end()
     assert code == 143, output
     assert "not everything arrived" not in output
+    assert running.left() == []
+    check_a_clean_stop(tmp_path)
+
+
+@pytest.fixture
+def silent_server():
+    """An MLflow server that takes calls and never answers, which is worse than none: each takes its time."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("executor", "signals", "expected"),
+    [
+        ("tune", [signal.SIGTERM], 143),
+        ("lanes", [signal.SIGINT], 130),
+        ("tune", [signal.SIGINT, signal.SIGINT], 130),
+        ("lanes", [signal.SIGINT, signal.SIGINT], 130),
+        ("tune", [signal.SIGKILL], -signal.SIGKILL),
+        ("lanes", [signal.SIGKILL], -signal.SIGKILL),
+    ],
+    ids=["tune-SIGTERM", "lanes-SIGINT", "tune-twice", "lanes-twice", "tune-SIGKILL", "lanes-SIGKILL"],
+)
+def test_no_process_outlives_a_search_whose_mlflow_server_is_silent(
+    start, tmp_path, silent_server, executor, signals, expected
+):
+    running = start("--executor", executor, "--tracking", silent_server, "--untracked-ok", tracked=False)
+    assert "search.tracking" in names(running.children)
+    for number in signals:
+        running.process.send_signal(number)
+        time.sleep(0.2)  # two at the same instant are one to the kernel
+    code, output = running.end()
+    assert code == expected, output
+    assert running.left() == []
+    trials, sessions, epochs = ledger_of(tmp_path)
+    assert trials and len(epochs), "what was recorded stays"
+    if signals in ([signal.SIGTERM], [signal.SIGINT]):
+        assert [s["ending"] for s in sessions] == ["interrupted"]
+        assert "not everything arrived (MLflow did not take it: " in output
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_lanes_on_ray_workers_cleanly(start, tmp_path):
+    running = start("--executor", "lanes", "--workers", "2")
+    assert names(running.children) == {"raylet", "gcs_server", "search.tracking"}
+    os.killpg(running.process.pid, signal.SIGINT)
+    code, output = running.end()
+    assert code == 130, output
+    assert "Traceback" not in output
     assert running.left() == []
     check_a_clean_stop(tmp_path)
