@@ -14,6 +14,7 @@ import typer
 from search.engine import Result, resume
 from search.entry import guarded
 from search.errors import UsageError
+from search.history import agreeing
 from search.ledger import Ledger, StudyRow, sqlite_url
 from search.options import extended, load_data
 from search.paths import LEDGER_FILE, Paths
@@ -70,7 +71,8 @@ def show(
     with open_ledger(paths) as facts:
         row = facts.study(name)
         study = recorded(row)
-        found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
+        with agreeing(paths.ledger):
+            found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id))
         result = Result(found, _ending(facts, row), None, _seconds(facts, row), _seconds(facts, row), 0)
     if json_:
         print(json.dumps(to_json(study, result, paths)))
