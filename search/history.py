@@ -27,14 +27,25 @@ def replaying(trials: Sequence[TrialRow], epochs: Sequence[EpochRow], *, metric:
     """
     found = contradiction({trial.number: trial for trial in trials}, epochs, metric)
     if found is not None:
-        raise LedgerError(f"ledger {ledger} contradicts itself: {found}; nothing was started")
+        raise LedgerError(f"ledger {ledger} contradicts itself: {found}; no trial was started")
+    with agreeing(ledger):
+        yield
+
+
+@contextmanager
+def agreeing(ledger: str) -> Iterator[None]:
+    """Say so where facts that are put together inside do not belong together.
+
+    Raises:
+        LedgerError: whatever that led to.
+    """
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # whatever facts that do not belong together lead samplers and schedulers to
+    except Exception as error:  # samplers, schedulers and pandas raise what such facts lead them to
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise LedgerError(f"ledger {ledger} cannot be replayed ({cause}); nothing was started") from error
+        raise LedgerError(f"ledger {ledger} contradicts itself ({cause}); no trial was started") from error
 
 
 def contradiction(trials: Mapping[int, TrialRow], epochs: Sequence[EpochRow], metric: str) -> str | None:

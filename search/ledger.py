@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -221,7 +222,8 @@ class Ledger:
 
     def studies(self) -> list[StudyRow]:
         """Return every study, oldest first."""
-        return self._read(sa.select(schema.studies).order_by(schema.studies.c.id), study_row)
+        query = sa.select(schema.studies).order_by(schema.studies.c.id)
+        return self._read(query, partial(study_row, ledger=self._where))
 
     def study(self, name: str) -> StudyRow:
         """Return the study called ``name``.

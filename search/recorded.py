@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from search.engine import DATA, Result
 from search.errors import UsageError
+from search.history import agreeing
 from search.ledger import Ledger, StudyRow
 from search.paths import LEDGER_FILE, Paths
 from search.report.answer import answer
@@ -42,7 +43,8 @@ def recorded_result(paths: Paths) -> tuple[Study, Result]:
     with open_ledger(paths) as facts:
         row = facts.study(paths.name)
         study = recorded(row)
-        found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id), row.facts)
+        with agreeing(paths.ledger):
+            found = answer(study, facts.trials_frame(row.id), facts.epochs_frame(row.id), row.facts)
         seconds, kept = _seconds(facts, row), kept_on_disk(paths.checkpoints, found.best)
         return study, Result(found, _ending(facts, row), None, seconds, seconds, 0, kept, row.facts.get(DATA, {}))
 

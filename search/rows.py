@@ -49,7 +49,11 @@ class EpochRow:
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """One study as the ledger holds it: its declaration and facts are plain data."""
+    """One study as the ledger holds it: its declaration and facts are plain data.
+
+    Attributes:
+        ledger: where that is, for messages.
+    """
 
     id: int
     name: str
@@ -57,9 +61,10 @@ class StudyRow:
     fingerprint: str
     facts: dict[str, Any]
     created_at: float
+    ledger: str
 
 
-def study_row(row: Any) -> StudyRow:
+def study_row(row: Any, *, ledger: str) -> StudyRow:
     """Return a row of ``studies``; raises ValueError where it cannot be one."""
     return StudyRow(
         id=whole(row.id),
@@ -68,6 +73,7 @@ def study_row(row: Any) -> StudyRow:
         fingerprint=text(row.fingerprint),
         facts=mapping(row.facts),
         created_at=number(row.created_at),
+        ledger=ledger,
     )
 
 

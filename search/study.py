@@ -475,7 +475,7 @@ def recorded(row: StudyRow) -> Study:
         RunError: its declaration cannot be used: damaged, of another Lanewise, or it names a trainable that
             cannot be imported here.
     """
-    where = f"study {row.name!r} of the ledger cannot be used"
+    where = f"study {row.name!r} of ledger {row.ledger} cannot be used"
     try:
         return validated(lambda: Study.model_validate(row.declaration))
     except UsageError as error:

@@ -116,7 +116,9 @@ class Tracker:
         self._row = row
         self._study = recorded(row)
         if UID not in row.facts:
-            raise RunError(f"study {row.name!r} of the ledger has no {UID}; its runs in MLflow cannot be told apart")
+            raise RunError(
+                f"study {row.name!r} of ledger {row.ledger} has no {UID}: its runs in MLflow cannot be told apart"
+            )
         self._uid = str(row.facts[UID])
         self._uri = uri
         self._artifacts = artifacts
