@@ -68,8 +68,8 @@ def group_key(config: Any) -> Hashable:
 def usual_mode(config: object, device: torch.device) -> str:
     """Return how trials of this kind train where nobody says how: ``stacked`` or ``looped``.
 
-    On a CPU a CNN trains as the plain loop, a trial a core: a grouped convolution is seldom faster there
-    (``benchmarks/RESULTS.md``, conv_lanes), and its last digits depend on the number of lanes beside it.
+    On a CPU a CNN trains as the plain loop, a trial a core: the last digits of a grouped convolution depend
+    on the number of lanes beside it, and a resumed search must not (``docs/decisions/``, CNNs in lanes).
     """
     if not can_stack(config) or (isinstance(config, CnnConfig) and device.type == "cpu"):
         return "looped"
