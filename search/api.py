@@ -25,8 +25,8 @@ from search.progress import View, make_view
 from search.recorded import recorded_result
 from search.report.answer import Answer
 from search.report.leaderboard import leaderboard
-from search.run import check_tracking
 from search.study import Study, differences
+from search.tracked import check_tracking
 from search.tracker_process import OTHERWISE
 from spaces import Space
 

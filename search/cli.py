@@ -21,9 +21,10 @@ from search.paths import LEDGER_FILE, Paths
 from search.present import make_console, print_answer, print_studies, say
 from search.progress import make_view
 from search.recorded import open_ledger, recorded_names, recorded_result
-from search.run import check_tracking, run, to_json
+from search.run import run, to_json
 from search.studies import registered
 from search.study import Study, recorded
+from search.tracked import check_tracking
 from spaces import nearest
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a recorded study; `list` shows all.")]

@@ -266,9 +266,9 @@ class _Session:
         def remember(name: str, value: Any) -> None:
             self.ledger.add_fact(row.id, name, value)
 
-        executor = _executor(self.study, view)
         search = self._prepared(self.study, trials, epochs, open_trials - tried)
         search.sweep(trials)
+        executor = _executor(self.study, view)
         try:
             executor.run(replace(search, facts=row.facts, remember=remember))
             self._say_what_is_used_up(search)

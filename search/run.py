@@ -16,10 +16,11 @@ from search.engine import Result
 from search.entry import guarded
 from search.options import Options, load_data, resolve
 from search.paths import Paths
-from search.present import make_console, print_answer, print_plan, sync_command
-from search.progress import View, make_view
+from search.present import make_console, print_answer, print_plan
+from search.progress import make_view
 from search.study import Study
-from search.tracker_process import OTHERWISE, check_server, unanswered
+from search.tracked import check_tracking
+from search.tracker_process import OTHERWISE
 
 Kind = Annotated[
     str | None,
@@ -205,31 +206,6 @@ def run(
     else:
         print_answer(console, study, result, paths)
     return result.exit_code
-
-
-def check_tracking(study: Study, paths: Paths, view: View, *, otherwise: str, untracked_ok: bool = False) -> None:
-    """Ask the MLflow server, if the study has one, whether it is there before anything starts.
-
-    Args:
-        study: says where it is, and whether to search without it.
-        paths: of the study.
-        view: is told where it does not answer and the search runs all the same.
-        otherwise: what the user can do besides starting it.
-        untracked_ok: search without it, whatever the study says.
-
-    Raises:
-        RunError: it does not answer.
-    """
-    uri = study.tracking.uri or paths.mlflow_uri
-    if not study.tracking.enabled:
-        return
-    if not (study.tracking.untracked_ok or untracked_ok):
-        check_server(uri, otherwise=otherwise)
-    elif (reason := unanswered(uri)) is not None:
-        view.say(
-            f"the MLflow server at {uri} does not answer ({reason}); searching all the same (--untracked-ok): "
-            f"the runs are sent when it does, or later by: {sync_command(study.name, paths)}"
-        )
 
 
 def to_json(study: Study, result: Result, paths: Paths) -> dict[str, object]:

@@ -203,7 +203,7 @@ class ModelTrainable:
 
         if penalised_weights(model) or not any(config.training.l1_penalty for config in configs):
             return []
-        return [f"{self._who}: l1_penalty has nothing to penalise: its module has no linear layer"]
+        return [f"{self._who}: l1_penalty has nothing to penalise: its module has no linear layer and no convolution"]
 
 
 class ModelRun:
@@ -239,7 +239,7 @@ class ModelRun:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where ``state_dict`` was taken."""
-        self._run.load_state_dict(state)
+        self._run.load_state_dict({name: part for name, part in state.items() if name != "torch"})
         self._stream.load_state_dict(state["torch"])
 
 

@@ -8,7 +8,7 @@ import torch
 
 from tests.trainables.conftest import CPU
 from trainables import checkpoint
-from trainables.config import MODEL_FIELDS, MlpConfig
+from trainables.config import MODEL_FIELDS, SCHEDULES, MlpConfig
 from trainables.data import DataSpec, load_splits
 from trainables.errors import ConfigError
 from trainables.lanes import LaneWorker
@@ -109,7 +109,10 @@ def test_the_training_parameters_are_those_of_the_loop():
     ("params", "line"),
     [
         ({"learning_rate": -1}, "learning_rate must satisfy 0 <= learning_rate, got -1"),
-        ({"schedule": "cosin"}, "schedule must be one of none, step, cosine, plateau, got 'cosin'"),
+        (
+            {"schedule": "cosin"},
+            f"schedule must be one of {', '.join(SCHEDULES)}, got 'cosin'",
+        ),
         ({"max_epochs": 3}, "max_epochs is part of the budget; it can be no parameter or setting of a model"),
     ],
 )
@@ -257,10 +260,11 @@ BAD = [
     ),
     (
         {
-            "text": NET + "return nn.Sequential(nn.Conv2d(1, outputs, 8), nn.Flatten())",
+            "text": NET
+            + "return nn.Sequential(nn.ConvTranspose2d(1, outputs, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())",
             "corner": {"l1": "on", "l1_penalty": 0.1},
         },
-        "model mine:net: l1_penalty has nothing to penalise: its module has no linear layer",
+        "model mine:net: l1_penalty has nothing to penalise: its module has no linear layer and no convolution",
     ),
     ({"text": "net = 5"}, "model mine:net is a int, expected function(params, input_shape, outputs)"),
     ({"text": "def nett(): pass"}, "model mine:net: mine has no 'net'. Did you mean 'nett'?"),

@@ -65,10 +65,10 @@ def test_a_configuration_that_fits_nowhere_fails_alone(tmp_path, monkeypatch):
     """One width in three is too large: each such trial has a stack of its own, and is tried once more, alone."""
     place = Stack.__init__
 
-    def build(stack, key, *args, **values):
-        if key.hidden == (33,):
+    def build(stack, plan, *args, **values):
+        if plan.key.hidden == (33,):
             raise MemoryError("no room")
-        place(stack, key, *args, **values)
+        place(stack, plan, *args, **values)
 
     monkeypatch.setattr(Stack, "__init__", build)
     space = find("regularization").space
