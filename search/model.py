@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from search.versions import version_of
+from trainables.registry import MODEL as MODEL_PREFIX
+from trainables.user_model import ModelTrainable
 
 MODEL = "model"
 """The fact in the ledger that holds what ``model_of`` returned when the study began."""
@@ -21,7 +23,9 @@ def model_of(trainable: str) -> dict[str, str]:
     Args:
         trainable: as a study names it; it can be imported.
     """
-    module, colon, _ = trainable.partition(":")
+    if trainable.startswith(MODEL_PREFIX):
+        ModelTrainable(trainable.removeprefix(MODEL_PREFIX)).function()  # imports it as a trial would
+    module, colon, _ = trainable.removeprefix(MODEL_PREFIX).partition(":")
     file = getattr(importlib.import_module(module), "__file__", None) if colon else None
     if file is None:  # ours, or of a module that has no file
         return {"trainable": trainable, "lanewise": version_of("lanewise") or "unknown"}

@@ -126,6 +126,7 @@ class _Loop:
                 self._settle()
                 recorder.tick()
         self._settle()
+        recorder.tick()
         self._end_rest(control.stopping)
 
     def _handle(self, index: int, result: Advance | WorkerLost) -> None:

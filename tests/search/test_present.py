@@ -11,7 +11,7 @@ from trainables.checkpoint_store import CheckpointStore
 
 
 def found(state="COMPLETE"):
-    best = None if state is None else Entry(7, 0.1, 2, 3, state, "max_epochs", {})
+    best = None if state is None else Entry(7, 0.1, 2, 3, state, "max_epochs", {}, {})
     return Answer("s", "loose", "val_loss", "min", 1, {}, best, None, (), 3, 0, {})
 
 

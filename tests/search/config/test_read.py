@@ -140,7 +140,10 @@ BAD = [
     ("kind: regularization\nbudget: 5", ":2: budget must be a mapping, got 5"),
     ("kind: regularization\nbudget:", ":2: budget must be a mapping, got nothing"),
     ("kind: regularization\nbudget: {time_s: 10m}", ":2: budget.time_s must be a number, got '10m'"),
-    ("kind: regularization\nsampler: tpee", ":2: sampler must be 'tpe', 'random', 'gp', 'cmaes' or 'qmc', got 'tpee'"),
+    (
+        "kind: regularization\nsampler: tpee",
+        ":2: sampler must be 'tpe', 'random', 'gp', 'cmaes', 'qmc' or 'nsga2', got 'tpee'",
+    ),
     (
         "kind: regularization\nlanes:\n  mode: stacked\n  lanes: many",
         ":4: lanes.lanes must be a whole number or 'auto'",

@@ -35,7 +35,7 @@ def test_every_registered_study_reads_back_as_it_was(tmp_path, kind):
 def test_the_comments_say_what_may_stand_there(kind):
     text = study_yaml(STUDIES[kind])
     for line in (
-        "  trials: 64                        # a whole number >= 1",
+        f"  trials: {STUDIES[kind].budget.trials}                        # a whole number >= 1",
         "  time_s: null                      # a number > 0 or null",
         "executor: auto                      # auto, tune or lanes",
         "seed: 0                             # a whole number >= 0 and < 4294967296",
