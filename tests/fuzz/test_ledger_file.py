@@ -46,7 +46,8 @@ def study() -> Study:
 
 
 def load(declared: Study) -> Splits:
-    hypothesis.assume(declared.budget.trials <= MOST_TRIALS)
+    if hypothesis.currently_in_test_context():
+        hypothesis.assume(declared.budget.trials <= MOST_TRIALS)
     none = Arrays(np.zeros((1, 1), np.float32), np.zeros(1, np.int64))
     return Splits("digits", none, none, 2, 1, "f" * 64)
 
