@@ -123,7 +123,7 @@ def check_that_every_checkpoint_loads(home):
 
 
 @pytest.mark.parametrize(
-    "options", [LANES, pytest.param(TUNE, marks=[pytest.mark.slow, pytest.mark.cluster])], ids=["lanes", "tune"]
+    "options", [LANES, pytest.param(TUNE, marks=[pytest.mark.long, pytest.mark.cluster])], ids=["lanes", "tune"]
 )
 def test_a_full_disk_of_ledger_and_checkpoints(small_disk, undisturbed, options):
     disk = small_disk(1100)
@@ -138,7 +138,7 @@ def test_a_full_disk_of_ledger_and_checkpoints(small_disk, undisturbed, options)
     assert facts(disk.path / "s" / "ledger.db") == undisturbed(options)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("options", [LANES, pytest.param(TUNE, marks=pytest.mark.cluster)], ids=["lanes", "tune"])
 def test_a_full_disk_of_the_ledger(small_disk, undisturbed, tmp_path, options):
     disk, home = small_disk(240), tmp_path / "home"
@@ -153,7 +153,7 @@ def test_a_full_disk_of_the_ledger(small_disk, undisturbed, tmp_path, options):
     assert facts(ledger) == undisturbed(options)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("options", [LANES, pytest.param(TUNE, marks=pytest.mark.cluster)], ids=["lanes", "tune"])
 def test_a_full_disk_of_the_checkpoints(small_disk, undisturbed, tmp_path, options):
     disk, ledger = small_disk(450), tmp_path / "ledger.db"
@@ -172,7 +172,7 @@ def test_a_full_disk_of_the_checkpoints(small_disk, undisturbed, tmp_path, optio
     assert facts(ledger) == undisturbed(options)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_limit_on_the_size_of_files_is_told_as_a_full_disk_is(undisturbed, tmp_path):
     """Needs no right to mount: the kernel refuses to let any file grow beyond the limit."""
 
@@ -188,7 +188,7 @@ def test_a_limit_on_the_size_of_files_is_told_as_a_full_disk_is(undisturbed, tmp
     assert facts(ledger) == undisturbed(LANES)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mlflow_on_the_same_full_disk_changes_nothing(small_disk, undisturbed):
     disk = small_disk(2600)
     line = error_line(search(disk.path, *LANES, "--tracking", f"sqlite:///{disk.path / 'mlflow.db'}"))
@@ -210,7 +210,7 @@ def test_a_search_that_finds_the_disk_full_starts_nothing(small_disk):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_disk_that_takes_no_more_folders_is_one_line(small_disk):
     disk = small_disk(64, files=0)
     line = error_line(search(disk.path, *LANES))

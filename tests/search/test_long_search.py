@@ -12,7 +12,7 @@ from search.ledger import Ledger, sqlite_url
 
 TRIALS = 10_000
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from search.tracker_process import UID
 from tests.search.executors.conftest import ROOT
 from tests.support.mlflow_server import MlflowServer, check_same
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(600)]
 
 EXECUTORS = ("lanes", "tune")
 OUTAGE_S = 30.0

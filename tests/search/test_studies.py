@@ -77,7 +77,7 @@ def test_every_study_that_stacks_runs_in_lanes(kind, tmp_path):
 
 
 @pytest.mark.cluster
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "executor"), [pair for pair in PAIRS if where(find(pair[0]), pair[1]) == BY_RAY])
 def test_every_study_runs_in_rays_processes(kind, executor, tmp_path):
     check(small(kind, executor), tmp_path)

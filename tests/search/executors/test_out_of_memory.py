@@ -213,7 +213,7 @@ def memory_monitor(monkeypatch):
 
 
 @pytest.mark.cluster
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("executor", ["lanes", "tune"])
 def test_a_process_that_ray_ends_for_want_of_memory_is_no_end_of_the_search(memory_monitor, tmp_path, executor):
     study = make_study(
