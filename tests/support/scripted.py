@@ -123,6 +123,18 @@ class SlowSecond(Scripted):
         return super().start(config, data, seed=seed, device=device)
 
 
+class DiesWhenReused(Scripted):
+    """The first two processes die when they are handed their second trial."""
+
+    served = 0
+
+    def start(self, config: Script, data: Any, *, seed: int, device: Any) -> ScriptedRun:
+        DiesWhenReused.served += 1
+        if DiesWhenReused.served == 2 and draw_process(config.folder) < 2:
+            os._exit(7)
+        return super().start(config, data, seed=seed, device=device)
+
+
 def draw_ticket(folder: Path) -> int:
     """Return 0, 1, 2, ... each of them once, whatever process asks."""
     return _draw(folder, "ticket")

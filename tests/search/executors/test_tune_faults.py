@@ -138,6 +138,21 @@ def test_an_actor_that_is_slow_to_start_is_waited_for(tmp_path):
     assert max(pids.values()) >= 5, "the first went on meanwhile"
 
 
+def test_an_actor_that_dies_while_it_is_handed_a_trial_counts_once_and_the_trial_waits(tmp_path):
+    """Tune alone hears of it twice and gives the trial up."""
+    study = make_study(tmp_path, "DiesWhenReused", resources={"workers": 1}, faults={"max_failures": 1})
+    recorded = record(study, tmp_path / "home")
+    assert [t.stop_reason for t in recorded.trials] == ["max_epochs"] * 6, [t.message for t in recorded.trials]
+    lost = recorded.events[recorded.events["kind"] == "actor_lost"]
+    assert len(lost) == 2
+    for event in lost.itertuples():
+        assert "its worker process has died" in event.message
+        assert event.message.endswith("it is started again in 0.5 s (failure 1, --max-failures 1)")
+        number = int(event.message.split()[1].rstrip(":"))
+        first = recorded.epochs[recorded.epochs["number"] == number]["at"].min()
+        assert first - event.at >= 0.5
+
+
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory):
     """The real trainable, sampler and scheduler, one trial at a time."""
