@@ -221,8 +221,8 @@ def test_a_process_that_exits_in_tune_is_started_again_and_then_fails_alone(unbr
         expected = unbroken.curve(number)
         assert broken.curve(number) == (expected[:2] if number in wrong else expected), "bit for bit"
     assert (broken.events["kind"] == "actor_lost").sum() == len(wrong)
-    (message,) = set(broken.trials.set_index("number").loc[sorted(wrong), "message"])
-    assert message.startswith("its actor died, 2 times (--max-failures 1): The actor died unexpectedly before")
+    for message in broken.trials.set_index("number").loc[sorted(wrong), "message"]:
+        assert message.startswith("its actor died, 2 times (--max-failures 1): ")
 
 
 @pytest.mark.cluster
