@@ -104,7 +104,9 @@ def test_a_killed_driver_resumes_to_the_same_search_in_lanes(tmp_path):
     assert models(tmp_path, "killed") == models(tmp_path, "reference")
 
 
-@pytest.mark.parametrize("sampler", ["nsga2", pytest.param("tpe", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "sampler", [pytest.param("nsga2", marks=pytest.mark.slow), pytest.param("tpe", marks=pytest.mark.long)]
+)
 def test_two_objectives_mlps_and_cnns_resume_to_the_same_search(tmp_path, sampler):
     options = (*LANES, "--sampler", sampler, "--max-epochs", "6", "--grace", "2", "--train-examples", "300")
     expected = reference(tmp_path, options, kind="architectures")

@@ -33,10 +33,11 @@ def facts_of(home, name):
         return Study.model_validate(row.declaration), sorted(trials), sorted(epochs, key=lambda e: e[:2])
 
 
+SLOWEST = {"sklearn_comparison": pytest.mark.slow}
 FEW = ("--trials", 4, "--max-epochs", 4, "--tracking", "offline", "--json")
 
 
-@pytest.mark.parametrize("kind", registered())
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=SLOWEST.get(k, ())) for k in registered()])
 def test_a_registered_study_runs_from_its_yaml_as_by_its_name(tmp_path, kind):
     file = tmp_path / "study.yaml"
     file.write_text(command("show", "--config", kind, "--home", tmp_path))
