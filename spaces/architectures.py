@@ -1,5 +1,6 @@
 """An MLP against a convolutional network: how deep, how wide, pooled how, regularized how."""
 
+from spaces.schedule_parameters import cosine_floor
 from spaces.space import Space, category, float_, when
 
 SPACE = Space(
@@ -38,14 +39,6 @@ SPACE = Space(
         float_("dropout", 0.0, 0.5, baseline=0.0, help="rate after each hidden layer or convolution"),
         float_("weight_decay", 1e-6, 1e-1, log=True, baseline=0.0, help="L2, decoupled (AdamW)"),
         category("schedule", ("none", "cosine"), baseline="none", help="learning rate over epochs"),
-        float_(
-            "cosine_floor",
-            1e-3,
-            0.3,
-            log=True,
-            baseline=0.01,
-            when=when("schedule", "cosine"),
-            help="last rate / first rate",
-        ),
+        cosine_floor("cosine"),
     )
 )

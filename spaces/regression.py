@@ -1,5 +1,6 @@
 """An MLP for a numeric target: which loss, how wide, how regularized, how fast."""
 
+from spaces.schedule_parameters import cosine_floor
 from spaces.space import Space, category, float_, when
 
 SPACE = Space(
@@ -18,14 +19,6 @@ SPACE = Space(
         float_("l1_penalty", 1e-6, 1e-2, log=True, baseline=1e-4, when=when("l1", "on"), help="its strength"),
         category("batch_norm", (False, True), baseline=False, help="after each hidden layer"),
         category("schedule", ("none", "cosine"), baseline="none", help="learning rate over epochs"),
-        float_(
-            "cosine_floor",
-            1e-3,
-            0.3,
-            log=True,
-            baseline=0.01,
-            when=when("schedule", "cosine"),
-            help="last rate / first rate",
-        ),
+        cosine_floor("cosine"),
     )
 )

@@ -1,6 +1,7 @@
 """Which regularization generalises best: dropout, weight decay, L1, batch norm, and the schedule."""
 
-from spaces.space import Space, category, float_, int_, when
+from spaces.schedule_parameters import PLATEAU, STEP, cosine_floor
+from spaces.space import Space, category, float_, when
 
 SPACE = Space(
     (
@@ -16,25 +17,8 @@ SPACE = Space(
             baseline="none",
             help="learning rate over epochs",
         ),
-        int_("step_size", 2, 10, baseline=5, when=when("schedule", "step"), help="epochs between drops"),
-        float_("step_gamma", 0.1, 0.9, baseline=0.5, when=when("schedule", "step"), help="factor of a drop"),
-        float_(
-            "cosine_floor",
-            1e-3,
-            0.3,
-            log=True,
-            baseline=0.01,
-            when=when("schedule", "cosine"),
-            help="last rate / first rate",
-        ),
-        float_(
-            "plateau_factor",
-            0.1,
-            0.8,
-            baseline=0.5,
-            when=when("schedule", "plateau"),
-            help="factor of a drop",
-        ),
-        int_("plateau_patience", 1, 5, baseline=2, when=when("schedule", "plateau"), help="epochs without gain"),
+        *STEP,
+        cosine_floor("cosine"),
+        *PLATEAU,
     )
 )

@@ -1,5 +1,6 @@
 """How the learning rate should move over the epochs, and how long to wait for an improvement."""
 
+from spaces.schedule_parameters import PLATEAU, STEP, cosine_floor
 from spaces.space import Space, category, float_, int_, when
 
 SPACE = Space(
@@ -11,26 +12,9 @@ SPACE = Space(
             baseline="none",
             help="learning rate over epochs",
         ),
-        int_("step_size", 2, 10, baseline=5, when=when("schedule", "step"), help="epochs between drops"),
-        float_("step_gamma", 0.1, 0.9, baseline=0.5, when=when("schedule", "step"), help="factor of a drop"),
-        float_(
-            "cosine_floor",
-            1e-3,
-            0.3,
-            log=True,
-            baseline=0.01,
-            when=when("schedule", "cosine", "warmup_cosine"),
-            help="last rate / highest rate",
-        ),
-        float_(
-            "plateau_factor",
-            0.1,
-            0.8,
-            baseline=0.5,
-            when=when("schedule", "plateau"),
-            help="factor of a drop",
-        ),
-        int_("plateau_patience", 1, 5, baseline=2, when=when("schedule", "plateau"), help="epochs without gain"),
+        *STEP,
+        cosine_floor("cosine", "warmup_cosine", help="last rate / highest rate"),
+        *PLATEAU,
         float_(
             "one_cycle_peak",
             0.1,

@@ -1,6 +1,7 @@
 """An MLP for a small table: how wide, how deep, how regularized, how fast."""
 
-from spaces.space import Space, category, float_, when
+from spaces.schedule_parameters import cosine_floor
+from spaces.space import Space, category, float_
 
 SPACE = Space(
     (
@@ -17,14 +18,6 @@ SPACE = Space(
         category("batch_norm", (False, True), baseline=False, help="after each hidden layer"),
         category("batch_size", (8, 16, 32), baseline=16, help="examples a step"),
         category("schedule", ("none", "cosine"), baseline="none", help="learning rate over epochs"),
-        float_(
-            "cosine_floor",
-            1e-3,
-            0.3,
-            log=True,
-            baseline=0.01,
-            when=when("schedule", "cosine"),
-            help="last rate / first rate",
-        ),
+        cosine_floor("cosine"),
     )
 )
