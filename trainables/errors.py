@@ -1,5 +1,6 @@
 """What can go wrong inside a trial, by name."""
 
+import difflib
 import errno
 from collections.abc import Sequence
 
@@ -51,3 +52,9 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the known name closest to ``name``, else an empty string."""
+    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean {match[0]!r}?" if match else ""

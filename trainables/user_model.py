@@ -20,13 +20,12 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trainables.config import MODEL_FIELDS, MlpConfig
 from trainables.derive import derive
-from trainables.errors import ConfigError
+from trainables.errors import ConfigError, nearest
 from trainables.metrics import METRICS
 from trainables.registry import MlpTrainable, Run
 
@@ -148,7 +147,7 @@ class ModelTrainable:
                 public = (
                     [name for name in vars(found) if not name.startswith("_")] if hasattr(found, "__dict__") else []
                 )
-                raise ConfigError(f"{self._who}: {module_name} has no {attribute!r}.{_nearest(part, public)}")
+                raise ConfigError(f"{self._who}: {module_name} has no {attribute!r}.{nearest(part, public)}")
             found = getattr(found, part)
         if not callable(found):
             raise ConfigError(f"{self._who} is a {type(found).__name__}, expected {SIGNATURE}")
@@ -339,12 +338,7 @@ def _is_library(file: str) -> bool:
     return "site-packages" in file or file.startswith("<") or file == importlib.__file__
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    match = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" Did you mean {match[0]!r}?" if match else ""
-
-
 def _nearest_module(name: str) -> str:
     parent, dot, last = name.rpartition(".")
     places = list(getattr(sys.modules.get(parent), "__path__", [])) if dot else [os.getcwd()]
-    return _nearest(last, [module.name for module in pkgutil.iter_modules(places)])
+    return nearest(last, [module.name for module in pkgutil.iter_modules(places)])

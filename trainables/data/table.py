@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from trainables.data.parts import Parts, part_indices, shown, standard_target
 from trainables.data.splits import Arrays
 from trainables.data.table_file import read_table
 from trainables.data.target import Target, read_target
-from trainables.errors import DataError
+from trainables.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,15 +81,10 @@ def _target(column: pd.Series[Any], name: str, task: str, errors: list[str]) -> 
 def _unknown(table: pd.DataFrame, option: str, names: Sequence[str]) -> list[str]:
     known = list(table.columns)
     return [
-        f"{option} {name!r} is no column of the table.{_nearest(name, known)} {_columns(known)}"
+        f"{option} {name!r} is no column of the table.{nearest(name, known)} {_columns(known)}"
         for name in names
         if name not in known
     ]
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" Did you mean {match[0]!r}?" if match else ""
 
 
 def _columns(known: list[str]) -> str:
