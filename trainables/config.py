@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from trainables.checks import between, one_of, whole
 from trainables.errors import ConfigError
 from trainables.task import Task
 
@@ -83,25 +84,25 @@ class MlpConfig:
     def _errors(self) -> list[str]:
         """Return what is wrong with it, a line each."""
         errors = [
-            *_whole(self, "max_epochs", "batch_size", "step_size", "warmup_epochs", low=1),
-            *_whole(self, "plateau_patience", "patience", low=0),
-            *_one_of("loss", self.loss, ("auto", *(name for names in LOSSES.values() for name in names))),
-            *_one_of("activation", self.activation, ACTIVATIONS),
-            *_one_of("optimizer", self.optimizer, OPTIMIZERS),
-            *_one_of("schedule", self.schedule, SCHEDULES),
-            *_between(self, "dropout", 0, 1, include_high=False),
-            *_between(self, "momentum", 0, 1, include_high=False),
-            *_between(self, "step_gamma", 0, 1),
-            *_between(self, "plateau_factor", 0, 1, include_high=False),
-            *_between(self, "cosine_floor", 0, 1),
-            *_between(self, "one_cycle_peak", 0, 1, include_high=False),
-            *_between(self, "one_cycle_div", 1, math.inf),
-            *_between(self, "one_cycle_final_div", 1, math.inf),
-            *_between(self, "warmup_start", LOWEST_START, 1),
-            *_between(self, "learning_rate", 0, math.inf),
-            *_between(self, "weight_decay", 0, math.inf),
-            *_between(self, "l1_penalty", 0, math.inf),
-            *_between(self, "min_delta", 0, math.inf),
+            *whole(self, "max_epochs", "batch_size", "step_size", "warmup_epochs", low=1),
+            *whole(self, "plateau_patience", "patience", low=0),
+            *one_of("loss", self.loss, ("auto", *(name for names in LOSSES.values() for name in names))),
+            *one_of("activation", self.activation, ACTIVATIONS),
+            *one_of("optimizer", self.optimizer, OPTIMIZERS),
+            *one_of("schedule", self.schedule, SCHEDULES),
+            *between(self, "dropout", 0, 1, include_high=False),
+            *between(self, "momentum", 0, 1, include_high=False),
+            *between(self, "step_gamma", 0, 1),
+            *between(self, "plateau_factor", 0, 1, include_high=False),
+            *between(self, "cosine_floor", 0, 1),
+            *between(self, "one_cycle_peak", 0, 1, include_high=False),
+            *between(self, "one_cycle_div", 1, math.inf),
+            *between(self, "one_cycle_final_div", 1, math.inf),
+            *between(self, "warmup_start", LOWEST_START, 1),
+            *between(self, "learning_rate", 0, math.inf),
+            *between(self, "weight_decay", 0, math.inf),
+            *between(self, "l1_penalty", 0, math.inf),
+            *between(self, "min_delta", 0, math.inf),
         ]
         if any(h < 1 for h in self.hidden):
             errors.append(f"hidden must be widths >= 1, got {self.hidden!r}")
@@ -193,25 +194,3 @@ def parse_widths(text: object, name: str = "hidden") -> tuple[int, ...]:
     if not all(p.strip().isdecimal() for p in parts):
         raise ConfigError(f"{name} must be widths such as 128-64, got {text!r}")
     return tuple(int(p) for p in parts)
-
-
-def _whole(config: object, *names: str, low: int) -> list[str]:
-    values = [(n, getattr(config, n)) for n in names]
-    return [
-        f"{n} must be a whole number >= {low}, got {v!r}"
-        for n, v in values
-        if isinstance(v, bool) or not isinstance(v, int) or v < low
-    ]
-
-
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> list[str]:
-    return [] if value in allowed else [f"{name} must be one of {', '.join(allowed)}, got {value!r}"]
-
-
-def _between(config: object, name: str, low: float, high: float, *, include_high: bool = True) -> list[str]:
-    value = getattr(config, name)
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if number and low <= value and (value <= high if include_high else value < high):
-        return []
-    limit = f"{low:g} <= {name}" if math.isinf(high) else f"{low:g} <= {name} {'<=' if include_high else '<'} {high:g}"
-    return [f"{name} must satisfy {limit}, got {value!r}"]

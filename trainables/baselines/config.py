@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from trainables.config import MlpConfig, _between, _one_of, _whole
+from trainables.checks import between, one_of, whole
+from trainables.config import MlpConfig
 from trainables.errors import ConfigError
 
 MODELS = ("linear", "forest", "boosting", "svm", "knn", "sklearn_mlp", "torch_mlp")
@@ -60,14 +61,14 @@ class EstimatorConfig:
         positive = ("linear_c", "boosting_rate", "svm_c", "svm_gamma")
         counts = ("forest_trees", "forest_depth", "forest_min_leaf", "boosting_rounds", "boosting_min_leaf")
         errors = [
-            *_one_of("model", self.model, MODELS),
-            *_one_of("knn_weights", self.knn_weights, ("uniform", "distance")),
-            *_whole(self, *counts, "knn_neighbours", "knn_power", low=1),
-            *_whole(self, "boosting_leaves", low=2),
-            *(line for name in positive for line in _between(self, name, SMALLEST, math.inf)),
-            *_between(self, "forest_features", SMALLEST, 1),
-            *_between(self, "boosting_l2", 0, math.inf),
-            *_between(self, "mlp_alpha", 0, math.inf),
+            *one_of("model", self.model, MODELS),
+            *one_of("knn_weights", self.knn_weights, ("uniform", "distance")),
+            *whole(self, *counts, "knn_neighbours", "knn_power", low=1),
+            *whole(self, "boosting_leaves", low=2),
+            *(line for name in positive for line in between(self, name, SMALLEST, math.inf)),
+            *between(self, "forest_features", SMALLEST, 1),
+            *between(self, "boosting_l2", 0, math.inf),
+            *between(self, "mlp_alpha", 0, math.inf),
         ]
         if self.model == "sklearn_mlp" and self.network.activation not in SKLEARN_ACTIVATIONS:
             allowed = ", ".join(SKLEARN_ACTIVATIONS)
