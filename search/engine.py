@@ -123,7 +123,7 @@ def resume(
             they were.
     """
     if paths.database is not None:
-        paths.folder.mkdir(parents=True, exist_ok=True)  # the study may have been begun on another machine
+        _make_folder(paths)  # the study may have been begun on another machine
     with resumable(paths), ExitStack() as stack:
         stack.enter_context(driver_lock(paths.lock, paths.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url))

@@ -10,8 +10,11 @@ import torch
 from trainables.config import MlpConfig
 from trainables.errors import CheckpointError
 
-MOMENTS = {"adamw": ("step", "exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
-"""What torch's optimisers keep of each parameter once they made a step; the step alone is a number."""
+MOMENTS = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
+"""What torch's optimisers keep of each parameter once they made a step: tensors of the parameter's shape."""
+
+COUNTERS = {"adamw": ("step",), "sgd": ()}
+"""What they keep beside that: a number."""
 
 Shapes = Sequence[Sequence[int]]
 
@@ -31,7 +34,8 @@ def refuse_misfit(state: Any, own: Mapping[str, Any], config: MlpConfig, shapes:
         CheckpointError: it is of another run; the message names the first part that differs.
     """
     _same(state, own, "state")
-    keeps = () if config.optimizer == "sgd" and not config.momentum else MOMENTS[config.optimizer]
+    kind = config.optimizer
+    keeps = () if kind == "sgd" and not config.momentum else COUNTERS[kind] + MOMENTS[kind]
     _moments(state["optimizer"]["state"], shapes if state["epoch"] and keeps else (), keeps)
 
 

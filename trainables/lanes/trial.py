@@ -12,16 +12,13 @@ import torch
 from trainables.config import MlpConfig
 from trainables.derive import derive
 from trainables.early_stopping import EarlyStopping
-from trainables.fitting import refuse_misfit
+from trainables.fitting import MOMENTS, refuse_misfit
 from trainables.lanes.bank import Bank
 from trainables.lanes.blueprint import Blueprint, Names
 from trainables.lanes.idle import idle_optimizer
 from trainables.report import EpochReport, all_finite, stop_reason
 from trainables.schedules import build_schedule
 from trainables.seeding import BitStream, generator
-
-MOMENTS = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
-"""What torch's optimisers call the moments, in the order of ``Bank.first`` and ``Bank.second``."""
 
 
 class LaneTrial:
