@@ -19,7 +19,7 @@ LOWEST_START = 1e-6
 LOSSES = {Task.CLASSIFICATION: ("cross_entropy",), Task.REGRESSION: ("mse", "mae", "huber")}
 """The losses of each task, its usual one first."""
 
-MODEL_FIELDS = ("hidden", "activation", "dropout", "batch_norm")
+MODEL_FIELDS = ("hidden", "activation", "dropout", "input_dropout", "batch_norm")
 """The fields of a configuration that say what the layers are; all others are about how they are trained."""
 
 
@@ -33,6 +33,9 @@ class MlpConfig:
             ``mse``, ``mae`` or ``huber`` (of the standardised target, linear beyond one deviation).
         hidden: widths of the hidden layers, input side first.
         dropout: rate after each hidden layer, 0 <= dropout < 1.
+        input_dropout: rate of the inputs of the first layer, 0 <= input_dropout < 1; not of a CNN.
+        label_smoothing: share of a label that is spread over all classes, 0 <= label_smoothing < 1, as in
+            torch's cross entropy; in training alone, so that validation losses compare.
         weight_decay: as torch's optimiser applies it (AdamW: decoupled; SGD: added to the gradient).
         l1_penalty: factor of the sum of absolute weights (not biases, not batch norm) in the loss.
         learning_rate: of the first epoch; for ``one_cycle`` and ``warmup_cosine`` the highest one.
@@ -55,6 +58,8 @@ class MlpConfig:
     hidden: tuple[int, ...] = (64, 32)
     activation: str = "relu"
     dropout: float = 0.0
+    input_dropout: float = 0.0
+    label_smoothing: float = 0.0
     batch_norm: bool = False
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
@@ -91,6 +96,8 @@ class MlpConfig:
             *one_of("optimizer", self.optimizer, OPTIMIZERS),
             *one_of("schedule", self.schedule, SCHEDULES),
             *between(self, "dropout", 0, 1, include_high=False),
+            *between(self, "input_dropout", 0, 1, include_high=False),
+            *between(self, "label_smoothing", 0, 1, include_high=False),
             *between(self, "momentum", 0, 1, include_high=False),
             *between(self, "step_gamma", 0, 1),
             *between(self, "plateau_factor", 0, 1, include_high=False),
@@ -162,21 +169,26 @@ class CnnConfig(MlpConfig):
         errors = MlpConfig._errors(self)
         if not self.channels or any(c < 1 for c in self.channels):
             errors.append(f"channels must be one width >= 1 or more, got {self.channels!r}")
+        if self.input_dropout:
+            errors.append(f"input_dropout must be 0 for a cnn, got {self.input_dropout!r}")
         return errors
 
 
-def loss_name(name: str, task: Task) -> str:
+def loss_name(name: str, task: Task, *, label_smoothing: float = 0.0) -> str:
     """Return the loss that ``name`` means for ``task``: ``auto`` is cross entropy for classes, else MSE.
 
     Raises:
-        ConfigError: it is for the other task.
+        ConfigError: it is for the other task, or labels are to be smoothed where there are none.
     """
     allowed = LOSSES[task]
-    if name == "auto":
-        return allowed[0]
-    if name not in allowed:
-        raise ConfigError(f"loss must be one of auto, {', '.join(allowed)} for {task.value}, got {name!r}")
-    return name
+    errors = []
+    if name != "auto" and name not in allowed:
+        errors.append(f"loss must be one of auto, {', '.join(allowed)} for {task.value}, got {name!r}")
+    if label_smoothing and task is not Task.CLASSIFICATION:
+        errors.append(f"label_smoothing must be 0 for {task.value}, which has no labels, got {label_smoothing!r}")
+    if errors:
+        raise ConfigError(errors)
+    return allowed[0] if name == "auto" else name
 
 
 def parse_widths(text: object, name: str = "hidden") -> tuple[int, ...]:

@@ -28,6 +28,11 @@ from trainables.seeding import generator
 from trainables.task import Task
 
 EVALUATION_BATCH = 8192
+"""Most examples that are validated at once."""
+EVALUATION_NUMBERS = 1 << 23
+"""Most numbers that they have together, so that large images do not exhaust the memory ..."""
+FEWEST_EVALUATED = 64
+"""... but at least as many examples as this."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,18 @@ class DeviceData:
     """A data set as tensors on one device; batches are index slices.
 
     Attributes:
-        x_train: [N, ...] float32.
+        x_train: [N, ...] float32, or [V * N, ...]: V views of each example, one view of all examples after
+            another. For models that convert them themselves also uint8 pixels [N, channels, height, width];
+            such trials do not stack.
         y_train: [N] int64 class numbers, or float32 standardised numbers.
-        x_val, y_val: likewise.
+        x_val, y_val: likewise, of one view.
         outputs: C, or 1 where the target is a number.
         scale: of a numeric target; None for classes.
         asked: metrics that every report is to hold besides the usual ones.
+        views: V; epoch e (from 0) trains on view e % V of every example.
+
+    Raises:
+        ValueError: the training examples are not ``views`` for each target.
     """
 
     x_train: torch.Tensor
@@ -50,6 +61,13 @@ class DeviceData:
     outputs: int
     scale: TargetScale | None = None
     asked: tuple[str, ...] = ()
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        if self.views < 1 or len(self.x_train) != self.views * self.examples:
+            raise ValueError(
+                f"x_train must hold {self.views} views of {self.examples} examples, got {len(self.x_train)} rows"
+            )
 
     @classmethod
     def of(cls, splits: Splits, device: torch.device) -> DeviceData:
@@ -57,6 +75,15 @@ class DeviceData:
         train, val = splits.train, splits.val
         x_train, y_train, x_val, y_val = (_tensor(a, device) for a in (train.x, train.y, val.x, val.y))
         return cls(x_train, y_train, x_val, y_val, splits.outputs, splits.scale, splits.asked)
+
+    @property
+    def examples(self) -> int:
+        """N, the number of training examples, whatever the number of views."""
+        return len(self.y_train)
+
+    def first_row(self, epoch: int) -> int:
+        """Return where in ``x_train`` the view that epoch ``epoch`` (from 0) trains on begins."""
+        return epoch % self.views * self.examples
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -105,6 +132,9 @@ class TrainingRun:
         seed: the trial's seed; weights, shuffling and dropout derive their streams from it.
         device: where the model trains.
         model: what is trained, on ``device``; the MLP of the configuration by default.
+        optimizer: of the configuration's kind, over parameters of ``model``; one over all of them by default. It may
+            have several groups of parameters: a group's ``factor`` (1 where it has none) times the first
+            group's learning rate is its own, in every epoch of every schedule.
     """
 
     def __init__(
@@ -115,14 +145,17 @@ class TrainingRun:
         seed: int,
         device: torch.device,
         model: nn.Module | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
     ) -> None:
         self.config = config
         self.data = data
         self.epoch = 0
         self.model = build_model(config, data.shape, data.outputs, seed=seed, device=device) if model is None else model
         self.loss = build_loss(config.loss, data.task)
-        self.optimizer = build_optimizer(self.model, config)
+        self.training_loss = build_loss(config.loss, data.task, label_smoothing=config.label_smoothing)
+        self.optimizer = build_optimizer(self.model, config) if optimizer is None else optimizer
         self.schedule = build_schedule(self.optimizer, config)
+        scale_rates(self.optimizer)
         self.early_stopping = EarlyStopping(config.patience, config.min_delta)
         self.shuffle = generator(seed, "shuffle")
 
@@ -136,6 +169,7 @@ class TrainingRun:
         finite = all_finite(train_loss, val_loss)
         if finite:
             self.schedule.step(val_loss)
+            scale_rates(self.optimizer)
         self.early_stopping.update(val_loss)
         self.epoch += 1
         return EpochReport(
@@ -152,26 +186,27 @@ class TrainingRun:
 
     def train_epoch(self) -> float:
         """Pass once over the training examples in a fresh order; return the mean loss, without penalty."""
-        x, y = self.data.x_train, self.data.y_train
-        order = torch.randperm(len(x), generator=self.shuffle).to(x.device)
+        n, first = self.data.examples, self.data.first_row(self.epoch)
+        x, y = self.data.x_train[first : first + n], self.data.y_train
+        order = torch.randperm(n, generator=self.shuffle).to(x.device)
         total = torch.zeros((), device=x.device)
         self.model.train()
-        for start, stop in batch_bounds(len(x), self.config.batch_size):
+        for start, stop in batch_bounds(n, self.config.batch_size):
             batch = order[start:stop]
-            loss = self.loss(self.model(x[batch]), y[batch])
+            loss = self.training_loss(self.model(x[batch]), y[batch])
             penalty = self.config.l1_penalty * l1_norm(self.model) if self.config.l1_penalty else 0.0
             self.optimizer.zero_grad()
             (loss + penalty).backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             total += loss.detach() * len(batch)
-        return total.item() / len(x)
+        return total.item() / n
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """Return the mean validation loss and the metrics of the task."""
         y = self.data.y_val
         self.model.eval()
-        outputs = torch.cat([self.model(x) for x in torch.split(self.data.x_val, EVALUATION_BATCH)])  # [N, C]
+        outputs = torch.cat([self.model(x) for x in torch.split(self.data.x_val, self._evaluated)])  # [N, C]
         found = {"val_loss": self.loss(outputs, y, reduction="sum").item() / len(y)}
         if self.data.scale is None:
             found["val_accuracy"] = (outputs.argmax(1) == y).sum().item() / len(y)
@@ -183,6 +218,11 @@ class TrainingRun:
         if "parameters" in self.data.asked:
             found["parameters"] = float(sum(p.numel() for p in self.model.parameters() if p.requires_grad))
         return found
+
+    @property
+    def _evaluated(self) -> int:
+        """How many examples are validated at once."""
+        return max(FEWEST_EVALUATED, min(EVALUATION_BATCH, EVALUATION_NUMBERS // self.data.features))
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything a bitwise resume needs."""
@@ -202,7 +242,8 @@ class TrainingRun:
         Raises:
             CheckpointError: it is the state of another run; nothing was taken over.
         """
-        refuse_misfit(state, self.state_dict(), self.config, [p.shape for p in self.model.parameters()])
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        refuse_misfit(state, self.state_dict(), self.config, [p.shape for p in parameters])
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -225,6 +266,13 @@ def fit(run: TrainingRun) -> Iterator[EpochReport]:
 def l1_norm(model: nn.Module) -> torch.Tensor:
     """Return the sum of the absolute weights of the linear layers and convolutions."""
     return torch.stack([w.abs().sum() for w in penalised_weights(model)]).sum()
+
+
+def scale_rates(optimizer: torch.optim.Optimizer) -> None:
+    """Give every group of parameters the first group's learning rate times its own ``factor``."""
+    first, *others = optimizer.param_groups
+    for group in others:
+        group["lr"] = first["lr"] * group.get("factor", 1.0)
 
 
 def build_optimizer(model: nn.Module, config: MlpConfig) -> torch.optim.Optimizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -21,13 +22,16 @@ class Loss(Protocol):
         """Return the loss  # [B, C], [B] -> []; the target is a class number, or the standardised target."""
 
 
-def build_loss(name: str, task: Task) -> Loss:
+def build_loss(name: str, task: Task, *, label_smoothing: float = 0.0) -> Loss:
     """Return the loss called ``name``; see ``loss_name``."""
-    return _FUNCTIONS[loss_name(name, task)]
+    loss = _FUNCTIONS[loss_name(name, task, label_smoothing=label_smoothing)]
+    return partial(_cross_entropy, label_smoothing=label_smoothing) if label_smoothing else loss
 
 
-def _cross_entropy(outputs: torch.Tensor, target: torch.Tensor, *, reduction: str = "mean") -> torch.Tensor:
-    return F.cross_entropy(outputs, target, reduction=reduction)
+def _cross_entropy(
+    outputs: torch.Tensor, target: torch.Tensor, *, reduction: str = "mean", label_smoothing: float = 0.0
+) -> torch.Tensor:
+    return F.cross_entropy(outputs, target, reduction=reduction, label_smoothing=label_smoothing)
 
 
 def _mse(outputs: torch.Tensor, target: torch.Tensor, *, reduction: str = "mean") -> torch.Tensor:

@@ -45,7 +45,7 @@ class Dropout(nn.Module):
 class Mlp(nn.Module):
     """Multilayer perceptron: for each hidden layer Linear, BatchNorm1d (if on), activation, Dropout.
 
-    A linear layer before batch norm has no bias.
+    A linear layer before batch norm has no bias. Before all layers inputs are dropped, at ``input_dropout``.
 
     Args:
         config: widths, activation, dropout, batch norm.
@@ -58,13 +58,17 @@ class Mlp(nn.Module):
 
     def __init__(self, config: MlpConfig, features: int, outputs: int, *, seed: int, device: torch.device) -> None:
         super().__init__()
+        # a stream only where it is used: a checkpoint of a model that drops no inputs has none
+        self.drop_inputs: nn.Module = nn.Identity()
+        if config.input_dropout > 0:
+            self.drop_inputs = Dropout(config.input_dropout, stream=BitStream(derive(seed, "input_dropout"), device))
         self.layers = nn.Sequential(*_linear_layers(config, features, outputs, seed=seed, device=device))
         initialise(self, generator(seed, "weights"))
         self.to(device)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits  # [B, ...] -> [B, C]."""
-        return self.layers(x.flatten(1))  # type: ignore[no-any-return]
+        return self.layers(self.drop_inputs(x.flatten(1)))  # type: ignore[no-any-return]
 
 
 def rebuilt(config: MlpConfig, state: Mapping[str, torch.Tensor], shape: tuple[int, ...]) -> nn.Module:
@@ -177,5 +181,5 @@ def penalised_weights(model: nn.Module) -> list[torch.Tensor]:
 
 
 def dropout_streams(model: nn.Module) -> list[BitStream]:
-    """Return the dropout streams in layer order."""
+    """Return the dropout streams, input side first."""
     return [layer.stream for layer in model.modules() if isinstance(layer, Dropout)]

@@ -101,7 +101,7 @@ class MlpTrainable:
         """Return why a trial of ``config`` cannot train on ``splits``."""
         errors: list[str] = []
         try:
-            loss_name(config.loss, splits.task)
+            loss_name(config.loss, splits.task, label_smoothing=config.label_smoothing)
         except ConfigError as error:
             errors += error.errors
         # As trainables.loop.batch_bounds cuts them; a last single example is merged into the batch before.

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.config import ACTIVATIONS, OPTIMIZERS, SCHEDULES, CnnConfig, MlpConfig, parse_widths
+from trainables.config import ACTIVATIONS, OPTIMIZERS, SCHEDULES, CnnConfig, MlpConfig, loss_name, parse_widths
 from trainables.errors import ConfigError
+from trainables.task import Task
 
 
 def errors_of(**values):
@@ -30,6 +31,8 @@ BAD = [
     ("dropout", -0.1, "dropout must satisfy 0 <= dropout < 1, got -0.1"),
     ("dropout", math.nan, "dropout must satisfy 0 <= dropout < 1, got nan"),
     ("dropout", True, "dropout must satisfy 0 <= dropout < 1, got True"),
+    ("input_dropout", 1.0, "input_dropout must satisfy 0 <= input_dropout < 1, got 1.0"),
+    ("label_smoothing", 1, "label_smoothing must satisfy 0 <= label_smoothing < 1, got 1"),
     ("momentum", 1, "momentum must satisfy 0 <= momentum < 1, got 1"),
     ("step_gamma", 1.5, "step_gamma must satisfy 0 <= step_gamma <= 1, got 1.5"),
     ("plateau_factor", 1.0, "plateau_factor must satisfy 0 <= plateau_factor < 1, got 1.0"),
@@ -154,14 +157,25 @@ def test_what_is_no_widths_is_refused(text):
 
 def test_a_cnns_own_fields_are_checked_beside_the_others():
     with pytest.raises(ConfigError) as caught:
-        CnnConfig(max_epochs=0, channels=(), global_pool=1)
+        CnnConfig(max_epochs=0, channels=(), global_pool=1, input_dropout=0.2)
     assert caught.value.errors == (
         "max_epochs must be a whole number >= 1, got 0",
         "global_pool must be true or false, got 1",
         "channels must be one width >= 1 or more, got ()",
+        "input_dropout must be 0 for a cnn, got 0.2",
     )
     config = CnnConfig.from_params({"channels": "8-16", "hidden": "none", "l1": "off"}, max_epochs=2)
     assert config == CnnConfig(max_epochs=2, channels=(8, 16), hidden=())
+
+
+def test_labels_are_smoothed_where_there_are_labels():
+    assert loss_name("auto", Task.CLASSIFICATION, label_smoothing=0.1) == "cross_entropy"
+    with pytest.raises(ConfigError) as caught:
+        loss_name("cross_entropy", Task.REGRESSION, label_smoothing=0.1)
+    assert caught.value.errors == (
+        "loss must be one of auto, mse, mae, huber for regression, got 'cross_entropy'",
+        "label_smoothing must be 0 for regression, which has no labels, got 0.1",
+    )
 
 
 def test_a_config_cannot_be_changed():

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from tests.trainables.conftest import CPU
 from trainables import checkpoint, loop
 from trainables.config import OPTIMIZERS, SCHEDULES, MlpConfig
+from trainables.errors import CheckpointError
 from trainables.loop import DeviceData, TrainingRun, batch_bounds, fit
+from trainables.models import Mlp
 from trainables.seeding import generator
 
 SEED = 11
@@ -255,6 +257,121 @@ def test_images_are_data_too():
     assert math.isfinite(run.step().metrics["val_loss"])
 
 
+def test_pixels_may_be_whole_numbers_if_the_model_converts_them():
+    rng = torch.Generator().manual_seed(0)
+    x, y = torch.randint(256, (20, 1, 8, 8), generator=rng, dtype=torch.uint8), torch.arange(20) % 2
+
+    class Converting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(64, 2)
+
+        def forward(self, pixels):
+            assert pixels.dtype == torch.uint8
+            return self.linear(pixels.flatten(1).float() / 255)
+
+    data, config = DeviceData(x, y, x, y, outputs=2), MlpConfig(max_epochs=1)
+    report = TrainingRun(config, data, seed=SEED, device=CPU, model=Converting()).step()
+    assert math.isfinite(report.metrics["val_loss"])
+
+
+@pytest.mark.parametrize(("features", "at_once"), [(64, 8192), (784, 8192), (3 * 64 * 64, 682), (3 * 224 * 224, 64)])
+def test_large_examples_are_validated_a_few_at_a_time(features, at_once):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+            self.sizes = []
+
+        def forward(self, x):
+            self.sizes.append(len(x))
+            return x[:, :2] * self.scale
+
+    x, y = torch.zeros(1, features).expand(9000, features), torch.arange(9000) % 2
+    data, model = DeviceData(x[:4], y[:4], x, y, outputs=2), Counting()
+    TrainingRun(MlpConfig(max_epochs=1), data, seed=SEED, device=CPU, model=model).evaluate()
+    assert model.sizes[0] == at_once and sum(model.sizes) == 9000
+
+
+def in_views(data, views):
+    """Return ``data`` with ``views`` views of each training example, of which the later ones are shifted."""
+    return dataclasses.replace(
+        data, x_train=torch.cat([data.x_train + 0.5 * view for view in range(views)]), views=views
+    )
+
+
+def test_an_epoch_trains_on_one_view_of_every_example(few_digits):
+    """Each epoch is that of a run on the view alone, from where the run was."""
+    data = in_views(few_digits, 3)
+    run = start(data, **BUSY)
+    for epoch in range(5):
+        alone = start(dataclasses.replace(few_digits, x_train=few_digits.x_train + 0.5 * (epoch % 3)), **BUSY)
+        alone.load_state_dict(copy.deepcopy(run.state_dict()))
+        assert facts(run.step()) == facts(alone.step())
+
+
+def test_views_that_are_not_of_every_example_are_refused(few_digits):
+    with pytest.raises(ValueError, match="x_train must hold 2 views of 193 examples, got 193 rows"):
+        dataclasses.replace(few_digits, views=2)
+
+
+def test_labels_are_smoothed_in_training_alone(few_digits):
+    smooth, plain = (start(few_digits, label_smoothing=s, learning_rate=0.0) for s in (0.2, 0.0))
+    trained = start(few_digits, learning_rate=0.02)
+    list(fit(trained))
+    for run in (smooth, plain):
+        run.model.load_state_dict(trained.model.state_dict())
+    x, y = few_digits.x_train, few_digits.y_train
+    expected = F.cross_entropy(smooth.model(x), y, label_smoothing=0.2).item()
+    found, other = smooth.step().metrics, plain.step().metrics
+    assert found["train_loss"] == pytest.approx(expected, rel=1e-5)  # float32, another order of sums
+    assert found["val_loss"] == other["val_loss"]
+    assert found["train_loss"] > 1.5 * other["train_loss"], "a model that is sure of itself pays for it"
+
+
+FACTORS = (1.0, 0.25, 0.0)
+
+
+def in_groups(data, *, seed=SEED, factors=FACTORS, **values):
+    """Return a run with a group of parameters for each layer, output side first."""
+    config = MlpConfig(max_epochs=6, **{"hidden": (24, 16), **values})
+    model = Mlp(config, data.features, data.outputs, seed=seed, device=CPU)
+    layers = [layer for layer in model.layers if list(layer.parameters())]
+    groups = [{"params": list(layer.parameters()), "factor": f} for layer, f in zip(layers[::-1], factors, strict=True)]
+    kinds = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    return TrainingRun(
+        config,
+        data,
+        seed=seed,
+        device=CPU,
+        model=model,
+        optimizer=kinds[config.optimizer](groups, lr=config.learning_rate, weight_decay=config.weight_decay),
+    )
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_groups_of_parameters_share_a_schedule(contrary, schedule):
+    values = {"schedule": schedule, "step_size": 2, "plateau_patience": 0, "learning_rate": 0.02}
+    run, plain = in_groups(contrary, **values), start(contrary, **values)
+    still = [p.clone() for p in run.optimizer.param_groups[2]["params"]]
+    found, expected = [], []
+    for _ in range(6):
+        rates = [group["lr"] for group in run.optimizer.param_groups]
+        assert rates == [factor * rates[0] for factor in FACTORS]
+        found.append(run.step().metrics["lr"])
+        expected.append(plain.step().metrics["lr"])
+    if schedule != "plateau":  # which looks at losses
+        assert found == expected
+    assert (len(set(found)) > 1) == (schedule != "none")
+    moved = [not torch.equal(a, b) for a, b in zip(still, run.optimizer.param_groups[2]["params"], strict=True)]
+    assert moved == [False, False], "at a rate of 0"
+
+
+def test_groups_whose_factors_are_one_are_no_groups(contrary):
+    values = {"schedule": "plateau", "plateau_patience": 0, "learning_rate": 0.02, "hidden": (24, 16)}
+    assert curve(in_groups(contrary, factors=(1.0, 1.0, 1.0), **values)) == curve(start(contrary, **values))
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(contrary, tmp_path, schedule, optimizer):
@@ -274,6 +391,26 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(contrary, tmp_path, 
 
     assert before + after == expected
     assert same(resumed.state_dict(), whole.state_dict())
+
+
+def test_a_run_with_groups_of_parameters_resumes_bit_for_bit(contrary, tmp_path):
+    values = {"schedule": "warmup_cosine", "learning_rate": 0.02, "weight_decay": 1e-2}
+    whole = in_groups(contrary, **values)
+    expected = curve(whole)
+    first = in_groups(contrary, **values)
+    before = [facts(first.step()) for _ in range(3)]
+    checkpoint.save(first.state_dict(), tmp_path / "trial.pt")
+    saved = checkpoint.load(tmp_path / "trial.pt")
+    resumed = in_groups(contrary, **values)
+    resumed.load_state_dict(saved)
+    assert before + curve(resumed) == expected
+    assert same(resumed.state_dict(), whole.state_dict())
+    with pytest.raises(CheckpointError, match="state/optimizer/param_groups does not fit"):
+        start(contrary, hidden=(24, 16), **values).load_state_dict(saved)
+    # the last layer's moments are the optimiser's first; those of another shape are no moments of its
+    saved["optimizer"]["state"][0] = saved["optimizer"]["state"][4]
+    with pytest.raises(CheckpointError, match="state/optimizer/state/0/exp_avg: size mismatch"):
+        in_groups(contrary, **values).load_state_dict(saved)
 
 
 @pytest.mark.parametrize("end", ["patience", "max_epochs"])

@@ -6,8 +6,9 @@ from torch import nn
 
 from tests.trainables.conftest import CPU
 from trainables.config import ACTIVATIONS, MlpConfig
+from trainables.derive import derive
 from trainables.models import ACTIVATION_LAYERS, Dropout, Mlp, dropout_streams, penalised_weights
-from trainables.seeding import BitStream
+from trainables.seeding import BitStream, keep_scale, threshold
 
 
 def mlp(seed=0, **values):
@@ -115,6 +116,25 @@ def test_every_dropout_layer_has_a_stream_of_its_own():
     drawn = [stream.draw(64) for stream in streams]
     assert len(drawn) == 3
     assert not any(torch.equal(drawn[i], drawn[j]) for i in range(3) for j in range(i))
+
+
+def test_inputs_are_dropped_by_a_stream_of_their_own():
+    x = torch.ones(5, 64)
+    model, plain = mlp(hidden=(8,), input_dropout=0.4), mlp(hidden=(8,))
+    assert list(model.state_dict()) == list(plain.state_dict()), "and the weights are called as ever"
+    streams = dropout_streams(model)
+    assert len(streams) == 2 and len(dropout_streams(plain)) == 1
+    assert torch.equal(streams[1].get_state(), dropout_streams(plain)[0].get_state())
+    assert torch.equal(streams[0].get_state(), BitStream(derive(0, "input_dropout"), CPU).get_state())
+    keep = BitStream(derive(0, "input_dropout"), CPU).draw(5 * 64).view(5, 64) >= threshold(0.4)
+    assert torch.equal(model(x), plain(x * keep * keep_scale(0.4)))
+    assert torch.equal(model.eval()(x), plain.eval()(x))
+
+
+def test_a_linear_model_may_drop_its_inputs():
+    model = mlp(hidden=(), input_dropout=0.5)
+    assert kinds(model) == ["Linear"]
+    assert not torch.equal(model(torch.ones(3, 64)), model.eval()(torch.ones(3, 64)))
 
 
 def test_the_penalty_covers_weights_of_linear_layers_only():
