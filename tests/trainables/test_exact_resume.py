@@ -31,6 +31,8 @@ def busy(**values):
         "max_epochs": 6,
         "hidden": (24, 16),
         "dropout": 0.3,
+        "input_dropout": 0.1,
+        "label_smoothing": 0.1,
         "batch_norm": True,
         "weight_decay": 1e-2,
         "l1_penalty": 1e-4,

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tests.trainables.conftest import CPU
+from tests.trainables.lanes.cases import in_views
 from trainables import checkpoint, loop
 from trainables.config import OPTIMIZERS, SCHEDULES, MlpConfig
 from trainables.errors import CheckpointError
@@ -293,19 +294,12 @@ def test_large_examples_are_validated_a_few_at_a_time(features, at_once):
     assert model.sizes[0] == at_once and sum(model.sizes) == 9000
 
 
-def in_views(data, views):
-    """Return ``data`` with ``views`` views of each training example, of which the later ones are shifted."""
-    return dataclasses.replace(
-        data, x_train=torch.cat([data.x_train + 0.5 * view for view in range(views)]), views=views
-    )
-
-
 def test_an_epoch_trains_on_one_view_of_every_example(few_digits):
     """Each epoch is that of a run on the view alone, from where the run was."""
     data = in_views(few_digits, 3)
     run = start(data, **BUSY)
     for epoch in range(5):
-        alone = start(dataclasses.replace(few_digits, x_train=few_digits.x_train + 0.5 * (epoch % 3)), **BUSY)
+        alone = start(dataclasses.replace(few_digits, x_train=few_digits.x_train.roll(epoch % 3, -1)), **BUSY)
         alone.load_state_dict(copy.deepcopy(run.state_dict()))
         assert facts(run.step()) == facts(alone.step())
 

@@ -22,12 +22,16 @@ class Features:
 
     Attributes:
         dropout: some lane drops units.
+        input_dropout: some lane drops inputs.
+        smoothing: some lane smooths labels.
         batch_norm: some lane has batch norm.
         no_norm: some lane has none.
         l1: some lane has an L1 penalty.
     """
 
     dropout: bool = False
+    input_dropout: bool = False
+    smoothing: bool = False
     batch_norm: bool = False
     no_norm: bool = False
     l1: bool = False
@@ -37,6 +41,8 @@ class Features:
         """Return what these trials need together."""
         return cls(
             dropout=any(c.dropout > 0 for c in configs),
+            input_dropout=any(c.input_dropout > 0 for c in configs),
+            smoothing=any(c.label_smoothing > 0 for c in configs),
             batch_norm=any(c.batch_norm for c in configs),
             no_norm=not all(c.batch_norm for c in configs),
             l1=any(c.l1_penalty > 0 for c in configs),
@@ -49,6 +55,9 @@ class Knobs:
     def __init__(self, lanes: int, device: torch.device) -> None:
         self.threshold = torch.full((lanes, 1, 1), threshold(0.0), dtype=torch.int16, device=device)
         self.keep_scale = torch.ones(lanes, 1, 1, device=device)
+        self.input_threshold = self.threshold.clone()
+        self.input_scale = self.keep_scale.clone()
+        self.smoothing = torch.zeros(lanes, 1, 1, device=device)
         self.norm_off = torch.ones(lanes, 1, 1, dtype=torch.bool, device=device)
         self.l1 = torch.zeros(lanes, 1, device=device)
 
@@ -56,6 +65,9 @@ class Knobs:
         """Take a trial's settings."""
         self.threshold[lane] = threshold(config.dropout)
         self.keep_scale[lane] = keep_scale(config.dropout)
+        self.input_threshold[lane] = threshold(config.input_dropout)
+        self.input_scale[lane] = keep_scale(config.input_dropout)
+        self.smoothing[lane] = config.label_smoothing
         self.norm_off[lane] = not config.batch_norm
         self.l1[lane] = config.l1_penalty
 
@@ -114,6 +126,10 @@ class LaneNetwork(ABC):
 
         Shapes: [B, ...] and [B], the same for all lanes -> [sums, L] and [L, C, B].
         """
+
+    def _smoothing(self, features: Features) -> torch.Tensor | None:
+        """Return each lane's label smoothing  # [L, 1, 1], or None where no lane smooths."""
+        return self.knobs.smoothing if features.smoothing else None
 
     def _add_penalty(self) -> None:
         """Add the gradient of the L1 penalty."""

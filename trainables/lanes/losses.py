@@ -44,8 +44,17 @@ class StackedLoss(Protocol):
 
     sums: int
 
-    def gradients(self, s: Outputs, target: torch.Tensor, total: torch.Tensor) -> None:
-        """Write ``s.grad`` and add the batch's sum of losses to ``total``  # target [L, 1, B], total [L]."""
+    def gradients(
+        self, s: Outputs, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
+    ) -> None:
+        """Write ``s.grad`` and add the batch's sum of losses to ``total``.
+
+        Args:
+            s: the buffers.
+            target: [L, 1, B].
+            total: [L].
+            smoothing: of each lane's labels  # [L, 1, 1]; None where no lane smooths.
+        """
 
     def validate(self, outputs: torch.Tensor, target: torch.Tensor, *, scratch: torch.Tensor) -> torch.Tensor:
         """Return sums over some examples  # [L, C, B], [B] -> [sums, L]; ``scratch`` is as ``outputs``."""
@@ -65,14 +74,23 @@ class CrossEntropy:
 
     sums = 2
 
-    def gradients(self, s: Outputs, target: torch.Tensor, total: torch.Tensor) -> None:
+    def gradients(
+        self, s: Outputs, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
+    ) -> None:
         """See ``StackedLoss``."""
         torch._log_softmax(s.logits, 1, False, out=s.log_p)
         torch.gather(s.log_p, 1, target, out=s.picked)
-        total.sub_(s.picked.sum((1, 2)))
         # d loss / d logits = (softmax - onehot) / B, as [L, C, B]
         torch._softmax(s.logits, 1, False, out=s.p)
-        torch.mul(s.p.scatter_add_(1, target, s.minus_one), 1 / s.batch, out=s.grad)
+        if smoothing is None:
+            total.sub_(s.picked.sum((1, 2)))
+            s.p.scatter_add_(1, target, s.minus_one)
+        else:
+            total.sub_(_smoothed(s, smoothing))
+            # the label's share is 1 - smoothing, and every class has as much of the rest
+            s.p.scatter_add_(1, target, (smoothing - 1).expand_as(s.picked))
+            s.p.sub_(smoothing / s.p.shape[1])
+        torch.mul(s.p, 1 / s.batch, out=s.grad)
 
     def validate(self, outputs: torch.Tensor, target: torch.Tensor, *, scratch: torch.Tensor) -> torch.Tensor:
         """Return the sums of losses and of correct answers."""
@@ -87,6 +105,15 @@ class CrossEntropy:
         return {"val_loss": sums[0] / n, "val_accuracy": sums[1] / n}
 
 
+def _smoothed(s: Outputs, smoothing: torch.Tensor) -> torch.Tensor:
+    """Return the batch's sums of log likelihoods of smoothed labels  # [L]."""
+    share = smoothing.flatten()
+    picked = s.picked.sum((1, 2))
+    mixed = torch.lerp(picked, s.log_p.sum((1, 2)) / s.log_p.shape[1], share)
+    # selected, not mixed at a share of 0: a class that is impossible there has a log of -inf
+    return torch.where(share > 0, mixed, picked)
+
+
 class Regression:
     """Of one output and the standardised target: ``mse``, ``mae`` or ``huber``."""
 
@@ -95,8 +122,10 @@ class Regression:
     def __init__(self, kind: str) -> None:
         self._kind = kind
 
-    def gradients(self, s: Outputs, target: torch.Tensor, total: torch.Tensor) -> None:
-        """See ``StackedLoss``."""
+    def gradients(
+        self, s: Outputs, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
+    ) -> None:
+        """See ``StackedLoss``; a number has no label to smooth."""
         error = torch.sub(s.logits, target, out=s.p)  # [L, 1, B]
         total.add_(self._losses(error).sum((1, 2)))
         if self._kind == "mse":

@@ -145,7 +145,7 @@ def seconds_per_lane_epoch(lanes: StackedLanes | LoopedLanes, configs: Sequence[
 
 def sample(data: DeviceData, batch_size: int) -> tuple[DeviceData, float]:
     """Return the first batches of ``data`` and a like part of the rest, and how many times they are in it."""
-    n = len(data.x_train)
+    n = data.examples
     rows = min(n, SAMPLE_BATCHES * batch_size)
     val = max(1, len(data.x_val) * rows // n)
     part = replace(
@@ -154,6 +154,7 @@ def sample(data: DeviceData, batch_size: int) -> tuple[DeviceData, float]:
         y_train=data.y_train[:rows],
         x_val=data.x_val[:val],
         y_val=data.y_val[:val],
+        views=1,
     )
     return part, n / rows
 

@@ -15,7 +15,7 @@ from trainables.lanes.bank import Bank
 from trainables.lanes.batch_norm import LaneBatchNorm
 from trainables.lanes.buffers import LossBuffers, Padded
 from trainables.lanes.feed import Batch
-from trainables.lanes.lane_network import Features, LaneNetwork
+from trainables.lanes.lane_network import Features, Knobs, LaneNetwork
 from trainables.lanes.layout import Layout
 from trainables.lanes.losses import StackedLoss
 from trainables.lanes.products import Products
@@ -64,6 +64,7 @@ class Scratch(LossBuffers):
         features, *hidden, classes = layout.widths
         super().__init__(lanes, batch, classes, like)
         self.x = Padded(like, lanes, batch, features).tensor
+        self.keep: torch.Tensor | None = None
         self._x_rows = like.new_empty(0, features)
         if self.x.is_contiguous():
             self._x_rows = self.x.view(lanes * batch, features)
@@ -75,6 +76,14 @@ class Scratch(LossBuffers):
         torch.index_select(x, 0, rows, out=self._x_rows)
         if not self.x.is_contiguous():
             self.x.copy_(self._x_rows.view(self.x.shape))
+
+    def drop_inputs(self, bits: torch.Tensor, knobs: Knobs) -> None:
+        """Drop inputs in place; a lane that drops none keeps its numbers bit for bit  # [L, B, D]."""
+        if self.keep is None:
+            self.keep = torch.empty_like(self.x)
+            self.tensors.append(self.keep)
+        torch.ge(bits, knobs.input_threshold, out=self.keep)
+        self.x.mul_(self.keep.mul_(knobs.input_scale))
 
 
 class Network(LaneNetwork):
@@ -125,8 +134,10 @@ class Network(LaneNetwork):
         """See ``LaneNetwork``."""
         s = self._buffers(batch.size)
         s.load(self._x, batch.rows)
+        if features.input_dropout:
+            s.drop_inputs(batch.input_bits[0], self.knobs)
         self._forward(s, batch.bits, features)
-        self.loss.gradients(s, batch.labels, self.loss_sum)
+        self.loss.gradients(s, batch.labels, self.loss_sum, self._smoothing(features))
         self._backward(s, features)
         if features.l1:
             self._add_penalty()

@@ -107,7 +107,7 @@ class Stack:
             metrics = self._network.loss.metrics(sums[lane][1:], self._data)
             if self._data.asked:
                 metrics |= self._asked(trial, outputs[lane])
-            train_loss = sums[lane][0] / len(self._data.x_train)
+            train_loss = sums[lane][0] / self._data.examples
             reports.append((trial, trial.finish_epoch(train_loss=train_loss, metrics=metrics, seconds=seconds)))
         return reports
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator
 
 import torch
 
-from trainables.config import MlpConfig
+from trainables.config import MlpConfig, loss_name
 from trainables.errors import is_out_of_memory
 from trainables.lanes.blueprint import Blueprint, blueprint
 from trainables.lanes.event import LaneEvent, raised
@@ -72,7 +72,7 @@ class Group:
 
     def rebuild(self) -> None:
         """Move all trials into stacks that have a lane for each and few to spare."""
-        trials = sorted(self.trials, key=lambda t: (t.config.batch_norm, t.config.l1_penalty > 0))
+        trials = sorted(self.trials, key=lambda t: _needs(t.config))
         sizes = stack_sizes(
             len(trials),
             lane_bytes=self.model.lane_bytes,
@@ -117,7 +117,12 @@ class StackedLanes:
         self._seats: dict[int, tuple[Group, LaneTrial]] = {}
 
     def seat(self, ticket: int, config: MlpConfig, *, seed: int) -> LaneTrial:
-        """Take a trial; it gets its lane at the next ``advance``."""
+        """Take a trial; it gets its lane at the next ``advance``.
+
+        Raises:
+            ConfigError: its loss is not for the data's task.
+        """
+        loss_name(config.loss, self._data.task, label_smoothing=config.label_smoothing)
         key = GroupKey.of(config)
         if key not in self._groups:
             self._groups[key] = Group(
@@ -128,7 +133,7 @@ class StackedLanes:
                 device=self._device,
             )
         group = self._groups[key]
-        batches = len(batch_bounds(len(self._data.x_train), config.batch_size))
+        batches = len(batch_bounds(self._data.examples, config.batch_size))
         trial = LaneTrial(ticket, config, group.model, batches=batches, seed=seed, device=self._device)
         group.waiting.append(trial)
         self._seats[ticket] = (group, trial)
@@ -197,6 +202,11 @@ def _advance(stack: Stack) -> dict[int, LaneEvent]:
     except Exception as error:
         stack.broken = True
         return {trial.ticket: raised(error, shared=len(seated) > 1) for trial in seated}
+
+
+def _needs(config: MlpConfig) -> tuple[bool, ...]:
+    """Return what a whole stack pays for if one of its trials needs it, the dearest first."""
+    return config.batch_norm, config.l1_penalty > 0, config.input_dropout > 0, config.label_smoothing > 0
 
 
 def _has_norm(stack: Stack) -> bool:

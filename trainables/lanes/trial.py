@@ -59,6 +59,7 @@ class LaneTrial:
         self.early_stopping = EarlyStopping(config.patience, config.min_delta)
         self.shuffle = generator(seed, "shuffle")
         self.streams = [BitStream(derive(seed, "dropout", i), device) for i in range(len(blueprint.units))]
+        self.input_streams = [BitStream(derive(seed, "input_dropout"), device)] if config.input_dropout > 0 else []
         self._draw_weights(generator(seed, "weights"))
 
     @property
@@ -116,7 +117,7 @@ class LaneTrial:
             "schedule": self.schedule.state_dict(),
             "early_stopping": self.early_stopping.state_dict(),
             "shuffle": self.shuffle.get_state(),
-            "dropout": [stream.get_state() for stream in self.streams],
+            "dropout": [stream.get_state() for stream in (*self.input_streams, *self.streams)],
         }
 
     def weights(self) -> Callable[[], dict[str, torch.Tensor]]:
@@ -146,7 +147,7 @@ class LaneTrial:
         self.schedule.load_state_dict(state["schedule"])
         self.early_stopping.load_state_dict(state["early_stopping"])
         self.shuffle.set_state(state["shuffle"])
-        for stream, saved in zip(self.streams, state["dropout"], strict=True):
+        for stream, saved in zip((*self.input_streams, *self.streams), state["dropout"], strict=True):
             stream.set_state(saved)
 
     def _draw_weights(self, rng: torch.Generator) -> None:

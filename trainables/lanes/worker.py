@@ -209,7 +209,7 @@ class LaneWorker:
         # batch norm refuses a batch of one example: the loop then says so, for this trial alone
         if not can_stack(config):
             return False
-        bounds = batch_bounds(len(self._data.x_train), config.batch_size)
+        bounds = batch_bounds(self._data.examples, config.batch_size)
         return bool(config.batch_norm) and any(stop - start == 1 for start, stop in bounds)
 
     def _stacked_lanes(self, data: Any) -> StackedLanes:

@@ -46,6 +46,15 @@ def as_double(data: DeviceData) -> DeviceData:
     return replace(data, **wide)
 
 
+def in_views(data: DeviceData, views: int) -> DeviceData:
+    """Return ``data`` with ``views`` views of each training example: the first, and others moved to the right.
+
+    A pixel that no example changes stays 0, as above.
+    """
+    x = torch.cat([data.x_train.roll(view, -1) for view in range(views)])
+    return replace(data, x_train=x, views=views)
+
+
 @contextmanager
 def double_precision() -> Iterator[None]:
     """Models, buffers and drawn weights are float64 while inside, in the loop and in the lanes."""
@@ -75,6 +84,26 @@ def grid(optimizer: str, *, max_epochs: int = 10) -> list[MlpConfig]:
             warmup_epochs=4,
         )
         for i, (schedule, batch_norm, dropout) in enumerate(choices)
+    ]
+
+
+def heads(optimizer: str, *, max_epochs: int = 6) -> list[MlpConfig]:
+    """Linear models and one hidden layer x inputs dropped or not x labels smoothed or not."""
+    choices = product(((), (7,)), (0.0, 0.3, 0.6), (0.0, 0.1))
+    return [
+        MlpConfig(
+            max_epochs=max_epochs + i % 3,
+            hidden=hidden,
+            batch_size=32,
+            dropout=0.3 * (i % 2),
+            input_dropout=input_dropout,
+            label_smoothing=label_smoothing,
+            optimizer=optimizer,
+            learning_rate=0.02,
+            weight_decay=(0.0, 1e-2, 0.0)[i % 3],
+            schedule=SCHEDULES[i % len(SCHEDULES)],
+        )
+        for i, (hidden, input_dropout, label_smoothing) in enumerate(choices)
     ]
 
 

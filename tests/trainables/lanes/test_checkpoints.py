@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainables.lanes.cases import CPU, digits, loop_curve, numbers, stacked
+from tests.trainables.lanes.cases import CPU, digits, in_views, loop_curve, numbers, stacked
 from trainables import checkpoint
 from trainables.config import SCHEDULES, MlpConfig
 from trainables.errors import CheckpointError
@@ -15,6 +15,9 @@ from trainables.lanes.layout import Layout
 from trainables.loop import TrainingRun, build_optimizer
 from trainables.models import Mlp
 from trainables.report import EpochReport
+
+DATA = in_views(digits(), 2)
+"""Three epochs here and three there: which view comes next is part of what moves."""
 
 
 def config(**changes: Any) -> MlpConfig:
@@ -35,16 +38,18 @@ CONFIGS = [
     config(optimizer="sgd", learning_rate=0.02, momentum=0.0),
     config(batch_norm=False, dropout=0.0),
     config(hidden=(), batch_norm=False),
+    config(hidden=(), batch_norm=False, input_dropout=0.4, label_smoothing=0.1),
+    config(input_dropout=0.2, label_smoothing=0.1),
 ]
 
 
 def run(trial: MlpConfig, *, seed: int = 0) -> TrainingRun:
-    return TrainingRun(trial, digits(), seed=seed, device=CPU)
+    return TrainingRun(trial, DATA, seed=seed, device=CPU)
 
 
 def lane_epochs(trial: MlpConfig, state: dict[str, Any] | None, epochs: int) -> tuple[list[EpochReport], Any]:
     """Train in a lane that is not the first, beside another trial; return reports and the lane's state."""
-    worker = stacked(digits(), 3)
+    worker = stacked(DATA, 3)
     worker.seat(1, trial, seed=1)
     worker.seat(0, trial, seed=0, state=state)
     reports = [worker.advance()[0].report for _ in range(epochs)]
@@ -53,7 +58,7 @@ def lane_epochs(trial: MlpConfig, state: dict[str, Any] | None, epochs: int) -> 
 
 @pytest.mark.parametrize("trial", CONFIGS)
 def test_from_the_loop_to_a_lane_and_back(trial: MlpConfig, tmp_path: Path) -> None:
-    expected = loop_curve(trial, digits(), seed=0)
+    expected = loop_curve(trial, DATA, seed=0)
     first = run(trial)
     found = [first.step() for _ in range(3)]
     checkpoint.save(first.state_dict(), tmp_path / "a.pt")

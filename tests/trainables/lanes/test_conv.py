@@ -117,6 +117,7 @@ def test_every_shape_equals_the_loop(
             batch_norm=batch_norm,
             dropout=dropout,
             l1_penalty=l1,
+            label_smoothing=0.1 * (l1 > 0),
         )
         for batch_norm, dropout, l1 in [(False, 0.0, 1e-3), (True, 0.4, 0.0), (False, 0.4, 0.0), (True, 0.0, 1e-3)]
     ]

@@ -34,6 +34,8 @@ def test_lanes_equal_the_loop(lanes: int, optimizer: str) -> None:
             optimizer=optimizer,
             batch_norm=i % 2 == 0,
             dropout=0.3 * (i % 3 > 0),
+            input_dropout=0.2 * (i % 3 == 1),
+            label_smoothing=0.1 * (i % 4 > 1),
             l1_penalty=1e-4 * (i % 4 == 0),
             schedule=("none", "cosine")[i % 2],
         )

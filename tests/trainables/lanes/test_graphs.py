@@ -88,6 +88,8 @@ def test_graphs_give_the_same_curves(optimizer: str, played: type[PlayedGraph]) 
                 optimizer=optimizer,
                 learning_rate=0.01,
                 dropout=0.3,
+                input_dropout=0.2 * (i > 2),
+                label_smoothing=0.1 * (i > 2),
                 batch_norm=i % 2 == 0,
                 l1_penalty=1e-4,
                 weight_decay=0.1 * i,

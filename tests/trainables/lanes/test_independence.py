@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from tests.trainables.lanes.cases import CPU, digits, lane_curves, numbers, random_data, stacked
+from tests.trainables.lanes.cases import CPU, digits, in_views, lane_curves, numbers, random_data, stacked
 from trainables.config import ACTIVATIONS, MlpConfig
 from trainables.lanes import LaneWorker
+from trainables.lanes.buffers import LossBuffers
+from trainables.lanes.losses import CrossEntropy
 from trainables.report import DIVERGED
 
 ODD = random_data(41, 7, 3)
@@ -30,6 +32,8 @@ def mixed(activation: str, optimizer: str, *, hidden: tuple[int, ...], batch_siz
             optimizer=optimizer,
             learning_rate=0.01,
             dropout=0.3 * (i % 3 > 0),
+            input_dropout=0.2 * (i % 3 == 1),
+            label_smoothing=0.1 * (i % 4 > 1),
             batch_norm=i % 2 == 0,
             l1_penalty=1e-3 * (i % 4 == 0),
             weight_decay=0.1 * (i % 5 == 0),
@@ -44,10 +48,12 @@ def curves(worker: LaneWorker, trials: Sequence[tuple[int, MlpConfig]]) -> Curve
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("shape", ["odd", "even"])
+@pytest.mark.parametrize("shape", ["odd", "even", "linear"])
 def test_lane_neighbours_and_number_leave_no_trace(shape: str, activation: str, optimizer: str) -> None:
     if shape == "odd":  # no lane fills whole cache lines, and vector code has a remainder
         data, hidden, batch_size = ODD, (7, 5), 5
+    elif shape == "linear":
+        data, hidden, batch_size = in_views(ODD, 2), (), 5
     else:
         data, hidden, batch_size = digits(), (64, 32), 64
     trials = list(enumerate(mixed(activation, optimizer, hidden=hidden, batch_size=batch_size)))
@@ -113,6 +119,20 @@ def test_a_lane_that_diverged_is_left_clean() -> None:
     assert not bank.params.isfinite().all()
     worker.retire(0)
     assert not any(tensor.any() for tensor in bank.tensors)
+
+
+def test_a_lane_beside_one_that_smooths_is_as_alone_even_where_a_class_is_impossible() -> None:
+    """Its log likelihood is -inf there, of which even a share of nothing would be NaN."""
+    target = torch.zeros(2, 1, 3, dtype=torch.int64)
+    found = []
+    for smoothing in (None, torch.tensor([0.0, 0.2]).view(2, 1, 1)):
+        s, total = LossBuffers(2, 3, 4, torch.zeros(1)), torch.zeros(2)
+        s.logits.zero_()[0, 3] = -torch.inf
+        CrossEntropy().gradients(s, target, total, smoothing)
+        found.append((total[0].item(), s.grad[0].clone()))
+        assert total[1].isfinite()
+    assert found[0][0] == found[1][0] == pytest.approx(3 * math.log(3))
+    assert torch.equal(found[0][1], found[1][1])
 
 
 def test_compacting_and_retiring_leave_no_trace() -> None:

@@ -1,14 +1,15 @@
 """Blocks of random bits and permutations are the loop's own draws."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from tests.trainables.lanes.cases import CPU, lane_curves, loop_curve, numbers, random_data, stacked
+from tests.trainables.lanes.cases import CPU, in_views, lane_curves, loop_curve, numbers, random_data, stacked
 from trainables.config import MlpConfig
 from trainables.derive import derive
-from trainables.lanes import feed as feeds
+from trainables.lanes import bits as bits_module
 from trainables.lanes.blueprint import blueprint
 from trainables.lanes.feed import Feed
 from trainables.lanes.grouping import GroupKey
@@ -26,7 +27,7 @@ def test_bits_and_orders_are_those_of_the_loop(
     width: int, batch_size: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """H=7, B=5: 35 values do not fill whole words, and the loop throws the rest of each draw away."""
-    monkeypatch.setattr(feeds, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(bits_module, "BLOCK_BYTES", block_bytes)
     hidden = (width, width + 1)
     config = MlpConfig(max_epochs=2, hidden=hidden, batch_size=batch_size, dropout=0.5)
     trial = LaneTrial(0, config, blueprint(GroupKey.of(config), (3,), 2), batches=1, seed=4, device=CPU)
@@ -55,6 +56,40 @@ def test_no_bits_are_drawn_where_nothing_drops_units() -> None:
     assert torch.equal(trial.streams[0].get_state(), before)
 
 
+def test_bits_of_inputs_are_those_of_the_loop_and_of_no_other_lane() -> None:
+    """D=3, B=5: 15 values do not fill whole words."""
+    config = MlpConfig(max_epochs=2, hidden=(), batch_size=5, input_dropout=0.5)
+    model = blueprint(GroupKey.of(config), (3,), 2)
+    trial, plain = (
+        LaneTrial(i, replace(config, input_dropout=p), model, batches=5, seed=4, device=CPU)
+        for i, p in enumerate((0.5, 0.0))
+    )
+    feed = Feed(DATA, lanes=2, batch_size=5, units=())
+    stream = BitStream(derive(4, "input_dropout"), CPU)
+    for batch in feed.epoch([plain, trial]):
+        (bits,) = batch.input_bits
+        assert bits.shape == (2, batch.size, 3)
+        assert torch.equal(bits[1], stream.draw(batch.size * 3).view(batch.size, 3))
+        assert not bits[0].any(), "nothing is drawn for a lane that drops none"
+    assert torch.equal(trial.input_streams[0].get_state(), stream.get_state())
+    memory = len(feed.tensors)
+    assert all(not batch.input_bits for batch in feed.epoch([plain, None]))
+    assert len(feed.tensors) == memory == len(Feed(DATA, lanes=2, batch_size=5, units=()).tensors) + 1
+
+
+def test_each_lane_trains_on_the_view_of_its_own_epoch() -> None:
+    config = MlpConfig(max_epochs=9, hidden=(), batch_size=8)
+    model = blueprint(GroupKey.of(config), (3,), 2)
+    trials = [LaneTrial(i, config, model, batches=3, seed=i, device=CPU) for i in range(2)]
+    data = in_views(DATA, 3)
+    trials[0].epoch, trials[1].epoch = 1, 5
+    for batch in Feed(data, lanes=3, batch_size=8, units=()).epoch([trials[0], None, trials[1]]):
+        rows = batch.rows.view(3, batch.size)
+        for lane, view in ((0, 1), (2, 2)):
+            assert torch.equal(rows[lane] // N, torch.full((batch.size,), view))
+            assert torch.equal(batch.labels[lane, 0], data.y_train[rows[lane] % N])
+
+
 @pytest.mark.parametrize("n", [9, 17, 18, 1, 8])
 def test_a_last_batch_of_one_example_is_merged(n: int) -> None:
     data = random_data(n, 3, 2)
@@ -69,7 +104,7 @@ def test_blocks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     data = random_data(60, 3, 2)
     trials = [(i, MlpConfig(max_epochs=2, hidden=(5, 4), batch_size=7, dropout=0.4)) for i in range(3)]
     expected = lane_curves(stacked(data, 3), trials)
-    monkeypatch.setattr(feeds, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(bits_module, "BLOCK_BYTES", 100)
     found = lane_curves(stacked(data, 3), trials)
     assert {t: numbers(r) for t, r in found.items()} == {t: numbers(r) for t, r in expected.items()}
 
