@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from trainables.data import Splits
+    from trainables.loop import DeviceData
     from trainables.report import EpochReport
 
 
@@ -84,6 +85,23 @@ class Rebuilds(Protocol):
 
     def rebuild(self, config: Any, state: Any, *, shape: tuple[int, ...]) -> nn.Module:
         """Return the model whose ``state_dict`` a run's state had as ``model``, on CPU; ``shape`` is of an example."""
+
+
+@runtime_checkable
+class StandsIn(Protocol):
+    """A trainable some of whose trials are, in the end, a model that can stack, on examples of their own."""
+
+    def stand_in(self, config: Any, data: Any) -> tuple[MlpConfig, DeviceData] | None:
+        """Return what a trial of ``config`` can train as in lanes, and on what; None where it has to be looped.
+
+        Trials for which it returns the same object as data share stacks. What is saved of such a trial is what
+        the plain loop saves of the returned configuration: ``start`` continues from that too, and ``rebuild``
+        reads its model.
+
+        Args:
+            config: of the trial.
+            data: what ``prepare`` returned.
+        """
 
 
 class MlpTrainable:

@@ -16,7 +16,7 @@ from search.study import Study
 from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
-from trainables.registry import Run, Trainable, find_trainable
+from trainables.registry import Run, StandsIn, Trainable, find_trainable
 
 if TYPE_CHECKING:
     import torch
@@ -182,14 +182,16 @@ class LaneHost:
         self._seated: set[int] = set()
         data = self._trainable.prepare(splits, where)
         self._choice = choose_number(study, self._trainable, data, where)
+        stands_in = self._trainable.stand_in if isinstance(self._trainable, StandsIn) else None
         self._worker = LaneWorker(
             data,
             device=where,
             lanes=self._choice.lanes,
             precision=choose_precision(study, where),
-            mode=study.lanes.mode if self._trainable.stacks else "looped",
+            mode=study.lanes.mode if self._trainable.stacks or stands_in else "looped",
             start=self._start,
             measured=modes,
+            stands_in=stands_in,
         )
 
     def describe(self) -> tuple[int, str]:

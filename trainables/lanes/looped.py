@@ -21,7 +21,7 @@ class LoopedLanes:
     """Trials that train one after another, or a few at a time.
 
     Args:
-        data: whatever ``start`` takes as such.
+        data: whatever ``start`` takes as such, for trials that bring none of their own.
         device: where the trials train.
         precision: ``bf16`` runs each step under torch's autocast.
         start: what makes a run of a configuration; the plain loop by default.
@@ -47,9 +47,10 @@ class LoopedLanes:
         # numbers below 1e-38 stay as they are: these are the plain loop's curves, bit for bit
         self._pool = None if threads is None else start_pool(threads, device, flush=False)
 
-    def seat(self, ticket: int, config: Any, *, seed: int) -> Run:
-        """Start a trial."""
-        self._runs[ticket] = run = self._start(config, self._data, seed=seed, device=self._device)
+    def seat(self, ticket: int, config: Any, *, seed: int, data: Any = None) -> Run:
+        """Start a trial, on ``data`` of its own if there is any."""
+        data = self._data if data is None else data
+        self._runs[ticket] = run = self._start(config, data, seed=seed, device=self._device)
         return run
 
     def retire(self, ticket: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import torch
 
@@ -53,10 +52,9 @@ class Stack:
         self._network = build_network(blueprint, self._bank, data, products=products)
         self._update = build_update(layout, self._bank, self._network.grads, optimizer=key.optimizer)
         self._feed = Feed(data, lanes=lanes, batch_size=key.batch_size, units=blueprint.units)
-        self._step: Callable[[Batch, Features], None] = self._train
+        self._graphs: StepGraphs | None = None
         if graphed(device) and not self._network.autograd:
-            changed = (*self._bank.tensors, self._network.loss_sum, *self._update.counters)
-            self._step = StepGraphs(self._train, changed)
+            self._graphs = StepGraphs((*self._bank.tensors, self._network.loss_sum, *self._update.counters))
 
     @property
     def seated(self) -> list[LaneTrial]:
@@ -96,7 +94,10 @@ class Stack:
         self._update.prepare(self.trials)
         self._network.begin_epoch()
         for batch in self._feed.epoch(self.trials):
-            self._step(batch, features)
+            if self._graphs is None:
+                self._train(batch, features)
+            else:
+                self._graphs(self._train, batch, features)
         validation, outputs = self._validate(features)
         sums = torch.cat([self._network.loss_sum.unsqueeze(0), validation]).T.tolist()  # [L, 1 + sums]
         seconds = (time.perf_counter() - started) / len(self.seated)

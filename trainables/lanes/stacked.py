@@ -33,9 +33,9 @@ class Group:
         self, model: Blueprint, data: DeviceData, *, products: Products, threads: int, device: torch.device
     ) -> None:
         self.model = model
+        self.data = data
         self.stacks: list[Stack] = []
         self.waiting: list[LaneTrial] = []
-        self._data = data
         self._products = products
         self._threads = threads
         self._device = device
@@ -82,7 +82,7 @@ class Group:
         )
         # all of them before any trial moves: if there is no room, everything stays as it was
         stacks = [
-            Stack(self.model, self._data, lanes=size, products=self._products, device=self._device) for size in sizes
+            Stack(self.model, self.data, lanes=size, products=self._products, device=self._device) for size in sizes
         ]
         for stack, size in zip(stacks, sizes, strict=True):
             for trial in trials[:size]:
@@ -99,7 +99,7 @@ class StackedLanes:
     core's cache and no operation waits for another core; on a GPU one thread launches all.
 
     Args:
-        data: the examples, on ``device``.
+        data: the examples of the trials that bring none of their own, on ``device``.
         device: where the stacks train.
         precision: of the matrix products.
         threads: CPU threads; by default as many as torch uses, up to ``threads.MOST_THREADS``.
@@ -114,35 +114,46 @@ class StackedLanes:
         self._threads = threads if threads and device.type == "cpu" else usual_threads(device)
         self._pool = start_pool(self._threads, device, flush=True)
         self._groups: dict[Hashable, Group] = {}
-        self._seats: dict[int, tuple[Group, LaneTrial]] = {}
+        self._seats: dict[int, tuple[Hashable, LaneTrial]] = {}
 
-    def seat(self, ticket: int, config: MlpConfig, *, seed: int) -> LaneTrial:
+    def seat(self, ticket: int, config: MlpConfig, *, seed: int, data: DeviceData | None = None) -> LaneTrial:
         """Take a trial; it gets its lane at the next ``advance``.
+
+        Args:
+            ticket: the caller's number for the trial.
+            config: the trial's configuration.
+            seed: the trial's seed.
+            data: the trial's own examples; it shares stacks with those that bring the same object.
 
         Raises:
             ConfigError: its loss is not for the data's task.
         """
-        loss_name(config.loss, self._data.task, label_smoothing=config.label_smoothing)
-        key = GroupKey.of(config)
+        data = self._data if data is None else data
+        loss_name(config.loss, data.task, label_smoothing=config.label_smoothing)
+        shared = GroupKey.of(config)
+        key = (shared, id(data))  # of an object that the group holds, so that no other can have its number
         if key not in self._groups:
             self._groups[key] = Group(
-                blueprint(key, self._data.shape, self._data.outputs),
-                self._data,
+                blueprint(shared, data.shape, data.outputs),
+                data,
                 products=self._products,
                 threads=self._threads,
                 device=self._device,
             )
         group = self._groups[key]
-        batches = len(batch_bounds(self._data.examples, config.batch_size))
+        batches = len(batch_bounds(data.examples, config.batch_size))
         trial = LaneTrial(ticket, config, group.model, batches=batches, seed=seed, device=self._device)
         group.waiting.append(trial)
-        self._seats[ticket] = (group, trial)
+        self._seats[ticket] = (key, trial)
         return trial
 
     def retire(self, ticket: int) -> None:
-        """Free the trial's lane."""
-        group, trial = self._seats.pop(ticket)
+        """Free the trial's lane; data of its own that no other trial trains on is let go."""
+        key, trial = self._seats.pop(ticket)
+        group = self._groups[key]
         group.retire(trial)
+        if group.data is not self._data and not group.trials:
+            del self._groups[key]
 
     def trial(self, ticket: int) -> LaneTrial:
         """Return a seated trial."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from trainables.best import Weights, weights_of
+from trainables.config import MlpConfig
 from trainables.lanes.event import LaneEvent
 from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
@@ -16,11 +18,42 @@ from trainables.lanes.products import products_for
 from trainables.lanes.stacked import StackedLanes
 from trainables.lanes.threads import usual_threads
 from trainables.lanes.trial import LaneTrial
-from trainables.loop import batch_bounds
+from trainables.loop import DeviceData, batch_bounds
 
 MODES = ("usual", "auto", "stacked", "looped")
 MEASURED_LANES = 16
 """Lanes that are stacked to decide between the modes; more would not change the answer."""
+
+
+StandIn = Callable[[Any, Any], tuple[MlpConfig, DeviceData] | None]
+"""(config, data) -> what the trial trains as, and on what; None where it trains as itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """What a trial trains as.
+
+    Attributes:
+        data: of the worker, or the trial's own.
+        stands_in: whether it does so in place of another configuration.
+    """
+
+    config: Any
+    data: Any
+    stands_in: bool = False
+
+    @property
+    def key(self) -> Hashable:
+        """What the trials of a mode have in common; where data differ, their size decides too."""
+        key = group_key(self.config)
+        return f"{key}, {self.data.features} features" if self.stands_in else key
+
+    @property
+    def too_small_for_norm(self) -> bool:
+        """Whether batch norm has a batch of one example, which it refuses: the loop says so, for this trial alone."""
+        if not can_stack(self.config) or not self.config.batch_norm:
+            return False
+        return any(stop - start == 1 for start, stop in batch_bounds(self.data.examples, self.config.batch_size))
 
 
 class LaneWorker:
@@ -42,6 +75,10 @@ class LaneWorker:
             used by looped lanes; the plain loop by default.
         threads: CPU threads; by default as many as torch uses, up to 8.
         measured: what ``auto`` chose before, by ``str`` of the group's key; it is not measured again.
+        stands_in: for a configuration that cannot stack another that can, and its examples: the trial then
+            trains, and is saved, as that one. Trials that are given the same object share stacks; when
+            the last of them is retired the object is let go. Where there are such trials, those that can neither
+            stack nor be stood in for are looped in the mode ``stacked`` too.
 
     Attributes:
         lanes: the capacity.
@@ -63,6 +100,7 @@ class LaneWorker:
         start: Start | None = None,
         threads: int | None = None,
         measured: Mapping[str, str] | None = None,
+        stands_in: StandIn | None = None,
     ) -> None:
         if lanes < 1:
             raise ValueError(f"lanes must be >= 1, got {lanes}")
@@ -78,8 +116,9 @@ class LaneWorker:
         self._start = start
         self._threads = threads
         self._measured = dict(measured or {})
+        self._stands_in = stands_in
         self.choices: dict[str, ModeChoice] = {}
-        self._looped: dict[bool, LoopedLanes] = {}
+        self._looped: dict[tuple[bool, bool], LoopedLanes] = {}
         self._stacked: StackedLanes | None = None
         self._seats: dict[int, StackedLanes | LoopedLanes] = {}
 
@@ -100,14 +139,15 @@ class LaneWorker:
         Raises:
             ValueError: no lane is free, the ticket is taken, or such a trial cannot be stacked and the
                 mode is ``stacked``.
-            Exception: what ``start`` raised, or a state that does not fit; the lane stays free.
+            Exception: what ``start`` or ``stands_in`` raised, or a state that does not fit; the lane stays free.
         """
         if ticket in self._seats:
             raise ValueError(f"trial {ticket} already holds a lane")
         if self.free < 1:
             raise ValueError(f"no lane is free for trial {ticket}: all {self.lanes} are taken")
-        kind = self._kind(config)
-        trial = kind.seat(ticket, config, seed=seed)
+        role = self._role(config)
+        kind = self._kind(role)
+        trial = kind.seat(ticket, role.config, seed=seed, data=role.data)
         if state is not None:
             try:
                 trial.load_state_dict(state)
@@ -167,55 +207,53 @@ class LaneWorker:
             raise KeyError(f"trial {ticket} holds no lane")
         return self._seats[ticket]
 
-    def _kind(self, config: Any) -> StackedLanes | LoopedLanes:
-        """Return the lanes that a trial of ``config`` belongs in."""
-        key = group_key(config)
-        if key not in self.modes:
-            self.modes[key] = self._mode_for(config)
-        if self.modes[key] == "looped" or self._too_small_for_norm(config):
-            ours = can_stack(config)
-            if ours not in self._looped:
-                self._looped[ours] = self._looped_lanes(self._data, ours=ours)
-            return self._looped[ours]
-        if self._stacked is None:
-            self._stacked = self._stacked_lanes(self._data)
-        return self._stacked
+    def _role(self, config: Any) -> _Role:
+        found = None if self._stands_in is None else self._stands_in(config, self._data)
+        return _Role(config, self._data) if found is None else _Role(*found, stands_in=True)
 
-    def _mode_for(self, config: Any) -> str:
-        if not can_stack(config):
-            if self._mode == "stacked":
-                raise ValueError(f"a {type(config).__name__} cannot be stacked; use mode looped")
+    def _kind(self, role: _Role) -> StackedLanes | LoopedLanes:
+        """Return the lanes that a trial belongs in."""
+        if role.key not in self.modes:
+            self.modes[role.key] = self._mode_for(role)
+        if self.modes[role.key] == "stacked" and not role.too_small_for_norm:
+            if self._stacked is None:
+                self._stacked = self._stacked_lanes(self._data)
+            return self._stacked
+        which = (can_stack(role.config), role.stands_in)
+        if which not in self._looped:
+            self._looped[which] = self._looped_lanes(role, self._data)
+        return self._looped[which]
+
+    def _mode_for(self, role: _Role) -> str:
+        if not can_stack(role.config):
+            if self._mode == "stacked" and self._stands_in is None:
+                raise ValueError(f"a {type(role.config).__name__} cannot be stacked; use mode looped")
             return "looped"
         if self._mode == "usual":
-            return usual_mode(config, self._device)
+            return usual_mode(role.config, self._device)
         if self._mode != "auto":
             return self._mode
-        name = str(group_key(config))
+        name = str(role.key)
         if name not in self._measured:
-            self.choices[name] = choice = self._measure(config)
+            self.choices[name] = choice = self._measure(role)
             self._measured[name] = choice.mode
         return self._measured[name]
 
-    def _measure(self, config: Any) -> ModeChoice:
-        part, share = sample(self._data, config.batch_size)
-        stacked, looped = self._stacked_lanes(part), self._looped_lanes(part, ours=True)
+    def _measure(self, role: _Role) -> ModeChoice:
+        part, share = sample(role.data, role.config.batch_size)
+        stacked, looped = self._stacked_lanes(part), self._looped_lanes(role, part)
         try:
-            return faster_mode(stacked, looped, config, lanes=min(self.lanes, MEASURED_LANES), share=share)
+            return faster_mode(stacked, looped, role.config, lanes=min(self.lanes, MEASURED_LANES), share=share)
         finally:
             stacked.close()
             looped.close()
 
-    def _too_small_for_norm(self, config: Any) -> bool:
-        # batch norm refuses a batch of one example: the loop then says so, for this trial alone
-        if not can_stack(config):
-            return False
-        bounds = batch_bounds(self._data.examples, config.batch_size)
-        return bool(config.batch_norm) and any(stop - start == 1 for start, stop in bounds)
-
     def _stacked_lanes(self, data: Any) -> StackedLanes:
         return StackedLanes(data, device=self._device, precision=self._precision, threads=self._threads)
 
-    def _looped_lanes(self, data: Any, *, ours: bool) -> LoopedLanes:
+    def _looped_lanes(self, role: _Role, data: Any) -> LoopedLanes:
         """Return lanes for plain loops; only of our own is it known that several may train at a time."""
-        threads = (self._threads or usual_threads(self._device)) if ours and self._device.type == "cpu" else None
-        return LoopedLanes(data, device=self._device, precision=self._precision, start=self._start, threads=threads)
+        ours = can_stack(role.config) and self._device.type == "cpu"
+        threads = (self._threads or usual_threads(self._device)) if ours else None
+        start = None if role.stands_in else self._start
+        return LoopedLanes(data, device=self._device, precision=self._precision, start=start, threads=threads)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from trainables.config import MlpConfig
 from trainables.lanes import graphs
 from trainables.lanes import stack as stacks
 from trainables.lanes.feed import Batch
-from trainables.lanes.graphs import StepGraphs
+from trainables.lanes.graphs import Step, StepGraphs
 from trainables.lanes.lane_network import Features
 from trainables.lanes.updates import build_update, stacked_update
 
@@ -46,7 +45,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> type[PlayedGraph]:
         recording.pop()
 
     class Recorded(StepGraphs):
-        def __init__(self, step: Callable[[Batch, Features], None], changed: Any) -> None:
+        def __call__(self, step: Step, batch: Batch, features: Features) -> None:
             def recorded(batch: Batch, features: Features) -> None:
                 if recording:
                     PlayedGraph.captured += 1
@@ -54,7 +53,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> type[PlayedGraph]:
                 else:
                     step(batch, features)
 
-            super().__init__(recorded, changed)
+            super().__call__(recorded, batch, features)
 
     stream = SimpleNamespace(wait_stream=lambda other: None)
     cuda = SimpleNamespace(
