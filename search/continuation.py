@@ -26,6 +26,7 @@ MAY_CHANGE = (
     "tracking",
     "ledger",
     "shown",
+    "curve",
     "keep_checkpoints",
     "checkpoint_every_s",
 )

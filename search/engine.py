@@ -24,7 +24,7 @@ from search.paths import Paths
 from search.progress import View
 from search.recorder import Recorder
 from search.report.answer import Answer, answer
-from search.report.examples import data_lines
+from search.report.examples import DATA, data_lines
 from search.report.kept import Kept, kept_on_disk
 from search.study import Study, differences, fits, recorded
 from search.tracker_process import UID, TrackerProcess
@@ -35,9 +35,6 @@ from trainables.report import SECONDS
 if TYPE_CHECKING:
     from search.executors.base import Executor, Search
     from trainables.data import Splits
-
-DATA = "data"
-"""Name of the fact that holds what a reader should know of a study's data: ``Splits.facts``."""
 
 DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
 

@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search.engine import DATA, Result
+from search.engine import Result
 from search.ledger import StudyRow
 from search.paths import Paths
 from search.report.answer import Answer, Entry
 from search.report.comparison import CONFIDENCE, Comparison
-from search.report.examples import data_lines
+from search.report.curve import Curve
+from search.report.curve import Row as CurveRow
+from search.report.examples import DATA, data_lines
 from search.report.kept import Kept
 from search.resources import Capacity
 from search.retention import FINISHED
@@ -85,6 +87,10 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
             console.print(front_table(found))
         if found.shown:
             console.print(choices_table(found))
+    if found.curve is not None:
+        console.print(curve_table(found.curve, width=console.width))
+        say(console, f"curve      {found.curve.verdict}")
+        say(console, f"           {curve_text(found.curve)}")
     if found.comparison is not None:
         console.print(comparison_table(found.comparison))
         say(console, f"compared   {found.comparison.verdict}")
@@ -160,6 +166,35 @@ def choices_table(found: Answer) -> Table:
             table.add_row(first, _value(c.choice), *counts, _number(c.best), _number(c.median), f"{c.epochs:.1f}")
         table.add_section()
     return table
+
+
+def curve_table(found: Curve, *, width: int) -> Table:
+    """Return the values of the parameter in order, and the baseline below them; what they are called where it fits."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    wide, two = width >= WIDE, found.objective != found.metric
+    table.add_column(found.parameter, no_wrap=True, vertical="bottom")
+    further = [f"best\n{found.objective}"] if two else []
+    for column in ("trials", "pruned", f"best\n{found.metric}", *["trial"] * wide, "median", *further, "an\nepoch"):
+        table.add_column(column, justify="right", no_wrap=True, vertical="bottom")
+    digits = max((len(str(row.value)) for row in found.rows), default=0)
+    for row in found.rows:
+        name = f"  {row.name}" if row.name and wide else ""
+        cells = _curve_cells(row, trial=wide, objective=two) if row.trials else ["0", "", "no trial"]
+        table.add_row(escape(f"{row.value:>{digits}}{name}"), *cells)
+    if found.baseline is not None:
+        table.add_section()
+        table.add_row("baseline", *_curve_cells(found.baseline, trial=wide, objective=two))
+    return table
+
+
+def curve_text(found: Curve) -> str:
+    """Return what the table of a parameter's values is, in a line."""
+    tried = sum(row.trials > 0 for row in found.rows)
+    count = f"{tried} of {found.possible} values tried"
+    return (
+        f"{count}; a trial, pruned or not, counts with its {found.metric} at its best epoch (by {found.objective}); "
+        "those of a row differ in their other parameters"
+    )
 
 
 def comparison_table(found: Comparison) -> Table:
@@ -368,6 +403,15 @@ def _data_text(row: StudyRow) -> str:
 def _cells(entry: Entry) -> tuple[str, ...]:
     ended = entry.stop_reason or entry.state.lower()
     return str(entry.trial), f"{entry.value:.5g}", str(entry.epoch), ended, params_text(entry.params)
+
+
+def _curve_cells(row: CurveRow, *, trial: bool, objective: bool) -> list[str]:
+    which = ["-" if row.trial is None else str(row.trial)] if trial else []
+    reached = [_number(row.objective)] if objective else []
+    return [
+        *(str(row.trials), str(row.pruned), _number(row.best), *which),
+        *(_number(row.median), *reached, time_text(row.seconds, None)),
+    ]
 
 
 def _number(value: float | None) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from search.engine import DATA, Result
+from search.engine import Result
 from search.errors import UsageError
 from search.history import agreeing
 from search.ledger import Ledger, StudyRow
 from search.paths import LEDGER_FILE, Paths
 from search.report.answer import answer
+from search.report.examples import DATA
 from search.report.kept import kept_on_disk
 from search.study import Study, recorded
 from spaces import nearest

@@ -223,6 +223,7 @@ class Study(Frozen):
         presets: what fits a data set better, by its name, used when it is chosen: settings, and choices of the
             space, written ``hidden.choices: 64,128`` as for ``--set``.
         shown: categorical parameters whose choices the answer compares; the most influential if empty.
+        curve: a whole-number parameter whose values the answer compares one by one.
         balanced: a categorical parameter each of whose choices gets as many trials as any other.
         refits: splits on which the best configuration of each choice of ``balanced`` is trained anew after
             the search, so that the choices can be compared; 0 for none.
@@ -254,6 +255,7 @@ class Study(Frozen):
     tracking: Tracking = Tracking()
     ledger: str | None = None
     shown: tuple[str, ...] = ()
+    curve: str | None = None
     balanced: str | None = None
     refits: int = Field(0, ge=0)
     seed: int = Field(0, ge=0, lt=2**32)
@@ -345,6 +347,15 @@ class Study(Frozen):
             if unknown:
                 _refuse(*(f"shown: {name!r} is no categorical parameter of the space" for name in unknown))
         return shown
+
+    @field_validator("curve")
+    @classmethod
+    def _curve_is_over_whole_numbers(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and "space" in info.data:
+            space = info.data["space"]
+            if name not in space or not space[name].is_whole or space[name].when is not None:
+                _refuse(f"curve: {name!r} is no whole-number parameter of the space without a condition")
+        return name
 
     @field_validator("balanced")
     @classmethod

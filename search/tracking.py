@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,8 @@ from search.ledger import EpochRow, Ledger, StudyRow, TrialRow
 from search.outcome import MLFLOW_STATUS
 from search.report.comparison import comparison, comparison_csv
 from search.report.comparison_plot import comparison_figure
+from search.report.curve import Curve, curve, curve_csv
+from search.report.curve_plot import artifact_stem, curve_figure
 from search.report.leaderboard import leaderboard
 from search.report.pareto import pareto
 from search.study import recorded
@@ -170,14 +172,17 @@ class Tracker:
         sessions = self._ledger.sessions(self._row.id)
         ending = sessions[-1]["ending"] if sessions else None
         epochs = self._ledger.epochs_frame(self._row.id)
-        board = leaderboard(self._ledger.trials_frame(self._row.id), epochs, self._study.objective)
+        trials = self._ledger.trials_frame(self._row.id)
+        board = leaderboard(trials, epochs, self._study.objective)
         self._client.log_text(
             server.parent, board.drop(columns=["params", "metrics"]).to_csv(index=False), "leaderboard.csv"
         )
         if self._study.further:
             front = pareto(board, epochs, self._study.objectives).drop(columns=["params", "metrics"])
             self._client.log_text(server.parent, front.to_csv(index=False), "pareto.csv")
-        self._log_comparison(server)
+        facts = self._ledger.study(self._row.name).facts  # as they are now: they grew since the row was read
+        self._log_comparison(server, facts)
+        self._log_curve(server, curve(self._study, trials, epochs, board, facts))
         if len(board):
             name = self._study.objective.metric
             now = int(time.time() * 1000)
@@ -195,14 +200,23 @@ class Tracker:
             self._client.set_tag(server.parent, "lanewise.state", ending)
             self._client.set_terminated(server.parent, PARENT_STATUS[ending])
 
-    def _log_comparison(self, server: _Server) -> None:
+    def _log_comparison(self, server: _Server, facts: Mapping[str, Any]) -> None:
         """Log the choices of the balanced parameter side by side, where the study compared them."""
-        found = comparison(self._study, self._ledger.study(self._row.name).facts)
+        found = comparison(self._study, facts)
         if found is None:
             return
         self._client.log_text(server.parent, comparison_csv(found), "comparison.csv")
         self._client.log_figure(server.parent, comparison_figure(found), "comparison.png")
         self._client.set_tag(server.parent, "lanewise.comparison", found.verdict)
+
+    def _log_curve(self, server: _Server, found: Curve | None) -> None:
+        """Log the values of the study's whole-number parameter side by side, where it names one."""
+        if found is None:
+            return
+        stem = artifact_stem(found)
+        self._client.log_text(server.parent, curve_csv(found), f"{stem}.csv")
+        self._client.log_figure(server.parent, curve_figure(found), f"{stem}.png")
+        self._client.set_tag(server.parent, "lanewise.curve", found.verdict)
 
     def _reconcile(self) -> _Server:
         """Ask the server what it has of this study, by tags; create what is missing of the frame."""

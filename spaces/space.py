@@ -74,6 +74,14 @@ class Parameter:
     when: Condition | None = None
     help: str = ""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its values are whole numbers: a range of them, or choices that were picked from one."""
+        d = self.distribution
+        if isinstance(d, CategoricalDistribution):
+            return all(isinstance(c, int) and not isinstance(c, bool) for c in d.choices)
+        return isinstance(d, IntDistribution)
+
     def contains(self, value: Value) -> bool:
         """Say whether ``value`` could be sampled."""
         d = self.distribution

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from search.outcome import TrialState
 from search.report.choices import Choice, by_choice, shown_choices
 from search.report.comparison import Comparison, comparison
+from search.report.curve import Curve, curve
 from search.report.leaderboard import leaderboard
 from search.report.pareto import pareto
 
@@ -73,6 +74,7 @@ class Answer:
         choices: what each choice of each categorical parameter came to.
         shown: the parameters of ``choices`` that a reader should look at.
         comparison: the choices of the balanced parameter on the same splits, where the study asks for it.
+        curve: the values of the whole-number parameter that the study names, side by side.
         further: what was weighed against the metric: mode by name.
         front: where something was, the trials that no other beats in everything, best by the metric first.
     """
@@ -92,6 +94,7 @@ class Answer:
     choices: dict[str, tuple[Choice, ...]] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
     comparison: Comparison | None = None
+    curve: Curve | None = None
     further: dict[str, str] = field(default_factory=dict)
     front: tuple[FrontEntry, ...] = ()
 
@@ -123,6 +126,7 @@ def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, facts: Mapp
         choices=choices,
         shown=shown_choices(study, choices, board),
         comparison=comparison(study, facts or {}),
+        curve=curve(study, trials, epochs, board, facts or {}),
         further={o.metric: o.mode for o in study.further},
         front=tuple(_front_entry(row, study) for row in front),
     )

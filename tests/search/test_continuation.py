@@ -107,8 +107,16 @@ def test_every_field_of_a_study_is_one_or_the_other():
     """A new field is refused until somebody has thought about it; here is where."""
     tried = [*(values for values, _ in [*ANOTHER, *EXTENDS]), *FREE]
     both = {"kind", "name", "refits"}  # refits cannot be without a balanced parameter, which is refused
+    both |= {"curve"}  # it needs a whole-number parameter: below
     assert {name for values in tried for name in values} | both == set(Study.model_fields)
     assert {name.partition(".")[0] for name in (*MAY_CHANGE, *EXTENDABLE)} <= set(Study.model_fields)
+
+
+def test_what_the_answer_compares_may_change():
+    recorded = find("schedules").model_copy(update={"name": "s"})
+    given = Study.model_validate({**recorded.model_dump(), "curve": "patience"})
+    assert differences(recorded, given) == ["curve: None -> patience"]
+    assert continued(recorded, given) is given
 
 
 def test_what_a_parameter_means_may_be_worded_anew():

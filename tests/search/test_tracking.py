@@ -303,3 +303,42 @@ def test_a_comparison_is_logged_to_the_parent_as_a_table_and_a_plot(tmp_path, le
     table = (folder / "comparison.csv").read_text().splitlines()
     assert [line.partition(",")[0] for line in table] == ["choice", "svm", "knn"]
     assert parent.data.tags["lanewise.comparison"].startswith("svm has the best mean val_accuracy over 3 splits, 0.91;")
+
+
+def test_a_curve_is_logged_to_the_parent_as_a_table_and_a_figure_and_again_by_a_sync(tmp_path, ledger):
+    study = find("schedules").model_copy(update={"name": "s", "curve": "patience"})
+    facts = {UID: "u", "versions": {}}
+    study_id = ledger.create_study("s", study.model_dump(mode="json"), fingerprint="f", facts=facts)
+    writer, session = LedgerWriter(ledger, study_id), ledger.start_session(study_id)
+    for number, patience in enumerate((0, 3, 5, 3)):
+        params = {"patience": patience}
+        writer.trial_started(number, params, config_hash=str(number), seed=0, sampler_attrs={}, repeats=[])
+        metrics = {"val_loss": 1 - number / 10, "val_accuracy": number / 5}
+        writer.epoch(number, 1, seconds=0.1, metrics=metrics)
+        writer.trial_ended(number, Outcome(StopReason.MAX_EPOCHS))
+    writer.flush()
+    tracker, client = make_tracker(ledger, tmp_path)
+    tracker.update()
+    (parent,) = parents(client)
+    assert [f.path for f in client.list_artifacts(parent.info.run_id)] == ["study.json"], "sent once, at the end"
+    ledger.end_session(session, "done")
+    folder = tmp_path / "artifacts" / parent.info.run_id / "artifacts"
+    for stages, named in (([], ""), (["a", "b", "c"], "everything (features only)")):
+        ledger.add_fact(study_id, "stages", stages)
+        sync(make_tracker(ledger, tmp_path)[0], grace_s=DRAIN_GRACE_S)
+        files = {f.path for f in client.list_artifacts(parent.info.run_id)}
+        assert files == {"leaderboard.csv", "patience.csv", "patience.png", "study.json"}
+        assert (folder / "patience.png").read_bytes()[1:4] == b"PNG"
+        table = (folder / "patience.csv").read_text().splitlines()
+        assert [line.split(",")[0] for line in table] == ["patience", "0", "3", "5", "10", "baseline"]
+        assert table[2].startswith(f"3,{named},2,0,0.6,3,")
+    (parent,) = parents(client)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["lanewise.curve"].startswith(
+        "best at patience 3: val_accuracy 0.6 against 0 of the baseline"
+    )
+
+
+def parents(client):
+    runs = client.search_runs([client.get_experiment_by_name("schedules").experiment_id])
+    return [run for run in runs if "lanewise.trial" not in run.data.tags]
