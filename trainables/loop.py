@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -153,7 +153,7 @@ class TrainingRun:
         self.model = build_model(config, data.shape, data.outputs, seed=seed, device=device) if model is None else model
         self.loss = build_loss(config.loss, data.task)
         self.training_loss = build_loss(config.loss, data.task, label_smoothing=config.label_smoothing)
-        self.optimizer = build_optimizer(self.model, config) if optimizer is None else optimizer
+        self.optimizer = build_optimizer(self.model.parameters(), config) if optimizer is None else optimizer
         self.schedule = build_schedule(self.optimizer, config)
         scale_rates(self.optimizer)
         self.early_stopping = EarlyStopping(config.patience, config.min_delta)
@@ -275,12 +275,12 @@ def scale_rates(optimizer: torch.optim.Optimizer) -> None:
         group["lr"] = first["lr"] * group.get("factor", 1.0)
 
 
-def build_optimizer(model: nn.Module, config: MlpConfig) -> torch.optim.Optimizer:
-    """Return AdamW or SGD with momentum over all parameters."""
+def build_optimizer(parameters: Iterable[Any], config: MlpConfig) -> torch.optim.Optimizer:
+    """Return AdamW or SGD with momentum over parameters, or groups of them as torch's optimisers take them."""
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     return torch.optim.SGD(
-        model.parameters(),
+        parameters,
         lr=config.learning_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,

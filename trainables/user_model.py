@@ -17,8 +17,7 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,13 +27,13 @@ from trainables.derive import derive
 from trainables.errors import ConfigError, nearest
 from trainables.metrics import METRICS
 from trainables.registry import MlpTrainable, Run
+from trainables.torch_stream import StreamedRun, TorchStream
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from trainables.data import Splits
-    from trainables.report import EpochReport
 
 ModelFunction: TypeAlias = "Callable[[Mapping[str, Any], tuple[int, ...], int], nn.Module]"
 
@@ -205,12 +204,8 @@ class ModelTrainable:
         return [f"{self._who}: l1_penalty has nothing to penalise: its module has no linear layer and no convolution"]
 
 
-class ModelRun:
-    """A trial of a user's model: the plain loop, with torch's global random numbers to itself.
-
-    The user's own layers (``nn.Dropout``, say) draw from torch's global generator, which all trials of a process
-    share. So each trial keeps that generator's state: it is put in place before a step and taken away after it.
-    """
+class ModelRun(StreamedRun):
+    """A trial of a user's model, whose own layers (``nn.Dropout``, say) draw from torch's global generators."""
 
     def __init__(
         self, trainable: ModelTrainable, config: ModelConfig, data: Any, *, seed: int, device: torch.device
@@ -219,65 +214,8 @@ class ModelRun:
 
         with TorchStream(derive(seed, "weights"), device).lent():
             model = trainable.build(config, tuple(data.x_train.shape[1:]), data.outputs).to(device)
-        self._stream = TorchStream(derive(seed, "model"), device)
-        self._run = TrainingRun(config.training, data, seed=seed, device=device, model=model)
-
-    @property
-    def epoch(self) -> int:
-        """Epochs trained."""
-        return self._run.epoch
-
-    def step(self) -> EpochReport:
-        """Train and validate one epoch."""
-        with self._stream.lent():
-            return self._run.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything a bitwise resume needs."""
-        return {**self._run.state_dict(), "torch": self._stream.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where ``state_dict`` was taken."""
-        self._run.load_state_dict({name: part for name, part in state.items() if name != "torch"})
-        self._stream.load_state_dict(state["torch"])
-
-
-class TorchStream:
-    """A random stream that can stand in for torch's global generators, on CPU and on ``device``."""
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        import torch
-
-        self._device = device if device.type == "cuda" else None
-        self._cpu = torch.Generator().manual_seed(seed).get_state()
-        if self._device is not None:
-            self._cuda = torch.Generator(self._device).manual_seed(seed).get_state()
-
-    @contextmanager
-    def lent(self) -> Iterator[None]:
-        """While inside, whatever draws from torch's global generators draws from this stream."""
-        import torch
-
-        with torch.random.fork_rng([] if self._device is None else [self._device]):
-            torch.set_rng_state(self._cpu)
-            if self._device is not None:
-                torch.cuda.set_rng_state(self._cuda, self._device)
-            try:
-                yield
-            finally:
-                self._cpu = torch.get_rng_state()
-                if self._device is not None:
-                    self._cuda = torch.cuda.get_rng_state(self._device)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a resume needs."""
-        return {"cpu": self._cpu, **({} if self._device is None else {"cuda": self._cuda})}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned, on the same kind of device."""
-        self._cpu = state["cpu"]
-        if self._device is not None:
-            self._cuda = state["cuda"]
+        run = TrainingRun(config.training, data, seed=seed, device=device, model=model)
+        super().__init__(run, TorchStream(derive(seed, "model"), device))
 
 
 def materialised(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:

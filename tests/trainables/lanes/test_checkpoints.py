@@ -121,7 +121,7 @@ def test_idle_optimisers_have_the_loops_settings(trial: MlpConfig) -> None:
         return {k: v for k, v in optimizer.param_groups[0].items() if k != "params"}
 
     model = Mlp(trial, 64, 10, seed=0, device=CPU)
-    assert settings(idle_optimizer(trial)) == settings(build_optimizer(model, trial))
+    assert settings(idle_optimizer(trial)) == settings(build_optimizer(model.parameters(), trial))
 
 
 def test_lanes_start_on_cache_lines() -> None:

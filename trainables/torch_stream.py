@@ -1,0 +1,93 @@
+"""Torch's global random numbers as a stream that one trial has to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.loop import TrainingRun
+    from trainables.report import EpochReport
+
+
+class TorchStream:
+    """A random stream that can stand in for torch's global generators, on CPU and on ``device``."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        import torch
+
+        self._device = device if device.type == "cuda" else None
+        self._cpu = torch.Generator().manual_seed(seed).get_state()
+        if self._device is not None:
+            self._cuda = torch.Generator(self._device).manual_seed(seed).get_state()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """While inside, whatever draws from torch's global generators draws from this stream."""
+        import torch
+
+        with torch.random.fork_rng([] if self._device is None else [self._device]):
+            torch.set_rng_state(self._cpu)
+            if self._device is not None:
+                torch.cuda.set_rng_state(self._cuda, self._device)
+            try:
+                yield
+            finally:
+                self._cpu = torch.get_rng_state()
+                if self._device is not None:
+                    self._cuda = torch.cuda.get_rng_state(self._device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resume needs."""
+        return {"cpu": self._cpu, **({} if self._device is None else {"cuda": self._cuda})}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned, on the same kind of device."""
+        self._cpu = state["cpu"]
+        if self._device is not None:
+            self._cuda = state["cuda"]
+
+
+class StreamedRun:
+    """A plain loop whose model draws from torch's global generators, which all trials of a process share.
+
+    So each trial keeps the generators' state: it is put in place before a step and taken away after it.
+
+    Args:
+        run: the loop.
+        stream: what its model draws from while it trains; None for a model that draws nothing, several of which may
+            then train at a time.
+    """
+
+    def __init__(self, run: TrainingRun, stream: TorchStream | None) -> None:
+        self._run = run
+        self._stream = stream
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained."""
+        return self._run.epoch
+
+    def step(self) -> EpochReport:
+        """Train and validate one epoch."""
+        if self._stream is None:
+            return self._run.step()
+        with self._stream.lent():
+            return self._run.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything a bitwise resume needs."""
+        if self._stream is None:
+            return self._run.state_dict()
+        return {**self._run.state_dict(), "torch": self._stream.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where ``state_dict`` was taken."""
+        if self._stream is None:
+            self._run.load_state_dict(state)
+            return
+        self._run.load_state_dict({name: part for name, part in state.items() if name != "torch"})
+        self._stream.load_state_dict(state["torch"])
