@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from trainables.data import small, torchvision_sets
+from trainables.data.halves import Half, half_of
 from trainables.data.parts import Parts
 from trainables.data.splits import Arrays, Splits, fingerprint, random_split, stratified_split
 from trainables.errors import DataError
@@ -37,6 +38,8 @@ class DataSpec:
         task: of a table: ``classification``, ``regression``, or ``auto`` to tell by the target.
         drop: columns of a table that are left out.
         image_size: width and height, in pixels, of a user's images.
+        pixels: images as bytes, not standardised: for models that bring their own preprocessing.
+        half: ``first`` or ``second`` half of the classes alone; None for all of them.
     """
 
     name: str = "digits"
@@ -50,6 +53,8 @@ class DataSpec:
     task: str = AUTO
     drop: tuple[str, ...] = ()
     image_size: int = 32
+    pixels: bool = False
+    half: Half | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def load_splits(spec: DataSpec) -> Splits:
         scale=parts.scale,
         labels=parts.labels,
         notes=parts.notes,
+        declared=spec,
     )
 
 
@@ -110,7 +116,12 @@ def path_errors(spec: DataSpec) -> list[str]:
 def _load(spec: DataSpec, stamp: Hashable) -> Parts:
     if spec.source == "named" and spec.name not in DATASETS:
         raise DataError(f"unknown data set {spec.name!r}; known: {', '.join(DATASETS)}")
+    if spec.pixels and (spec.source == "table" or (spec.source == "named" and not DATASETS[spec.name].images)):
+        images = ", ".join(name for name, found in DATASETS.items() if found.images)
+        raise DataError(f"{spec.name} has no images; data sets that have: {images}, or images:FOLDER")
     parts = _LOADERS[spec.source](spec)
+    if spec.half is not None:
+        parts = half_of(parts, spec.half, name=spec.name, classes=_classes(parts))
     return parts if spec.train_examples is None else _fewer(parts, spec, spec.train_examples)
 
 
@@ -158,13 +169,15 @@ def _fewer(parts: Parts, spec: DataSpec, examples: int) -> Parts:
     return replace(parts, train=Arrays(train.x[kept], train.y[kept]))
 
 
-def _shipped(load: Callable[[int], Parts], *, task: Task = Task.CLASSIFICATION, images: bool = False) -> DataSet:
-    return DataSet(lambda spec: load(spec.seed), task, images)
+def _shipped(load: Callable[[int], Parts], *, task: Task = Task.CLASSIFICATION) -> DataSet:
+    return DataSet(lambda spec: load(spec.seed), task)
 
 
 def _torchvision(name: str, class_name: str) -> DataSet:
     def load(spec: DataSpec) -> Parts:
-        return torchvision_sets.load(name, class_name, spec.data_dir, download=spec.download, seed=spec.seed)
+        return torchvision_sets.load(
+            name, class_name, spec.data_dir, download=spec.download, seed=spec.seed, pixels=spec.pixels
+        )
 
     return DataSet(load, images=True)
 
@@ -184,13 +197,13 @@ def _images(spec: DataSpec) -> Parts:
     from trainables.data import images
 
     assert spec.path is not None, "the study's declaration is checked for it"
-    return images.load(Path(spec.path), size=spec.image_size, seed=spec.seed)
+    return images.load(Path(spec.path), size=spec.image_size, seed=spec.seed, pixels=spec.pixels)
 
 
 _LOADERS: dict[Source, Callable[[DataSpec], Parts]] = {"named": _named, "table": _table, "images": _images}
 
 DATASETS: dict[str, DataSet] = {
-    "digits": _shipped(small.digits, images=True),
+    "digits": DataSet(lambda spec: small.digits(spec.seed, pixels=spec.pixels), images=True),
     "mnist": _torchvision("mnist", "MNIST"),
     "fashion_mnist": _torchvision("fashion_mnist", "FashionMNIST"),
     "iris": _shipped(small.table("load_iris")),

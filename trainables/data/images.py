@@ -47,7 +47,7 @@ class Listing:
     notes: tuple[str, ...] = ()
 
 
-def load(root: Path, *, size: int, seed: int) -> Parts:
+def load(root: Path, *, size: int, seed: int, pixels: bool = False) -> Parts:
     """Return the images below ``root``.
 
     Each pixel of each channel is shifted by its mean over the training part, so that one that never changes
@@ -58,6 +58,7 @@ def load(root: Path, *, size: int, seed: int) -> Parts:
         root: ``train/``, and maybe ``val/`` and ``test/``, with a folder for each class; or these folders.
         size: width and height to which every image is brought.
         seed: of the parts that are split here.
+        pixels: return the bytes as they were decoded.
 
     Raises:
         DataError: everything that is wrong with the folder, a line each.
@@ -80,7 +81,11 @@ def load(root: Path, *, size: int, seed: int) -> Parts:
         *skipped,
         *listing.notes,
     )
-    train, val, test = _standardised(decoded.pixels, y, _part_indices(kept, y, seed=seed))
+    indices = _part_indices(kept, y, seed=seed)
+    if pixels:
+        train, val, test = (Arrays(decoded.pixels[part], y[part]) for part in indices)
+    else:
+        train, val, test = _standardised(decoded.pixels, y, indices)
     return Parts(train, val, test, labels=tuple(labels), notes=notes)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class Parts:
     notes: tuple[str, ...] = ()
 
 
-def cut(x: NDArray[np.float32], y: NDArray[np.generic], *, numeric: bool, seed: int) -> Parts:
+def cut(x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, seed: int) -> Parts:
     """Split examples 60 : 20 : 20; classes with their proportions, numbers at random.
 
     Args:

@@ -9,13 +9,20 @@ import numpy as np
 from trainables.data.parts import Parts, centred_pixels, cut, standard_columns, standard_target
 
 
-def digits(seed: int) -> Parts:
-    """Return 1,797 handwritten digits of 8x8 pixels (Alpaydin, Kaynak 1998), as images of one channel."""
+def digits(seed: int, *, pixels: bool = False) -> Parts:
+    """Return 1,797 handwritten digits of 8x8 pixels (Alpaydin, Kaynak 1998), as images of one channel.
+
+    Args:
+        seed: of the split.
+        pixels: return bytes, 0 to 255, instead of centred numbers.
+    """
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    pixels = (x / 16.0).astype(np.float32).reshape(-1, 1, 8, 8)
-    return centred_pixels(cut(pixels, y, numeric=False, seed=seed))
+    images = x.reshape(-1, 1, 8, 8)
+    if pixels:
+        return cut(np.rint(images * (255 / 16)).astype(np.uint8), y, numeric=False, seed=seed)
+    return centred_pixels(cut((images / 16.0).astype(np.float32), y, numeric=False, seed=seed))
 
 
 def table(loader: str) -> Callable[[int], Parts]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.errors import DataError
 from trainables.task import Task
+
+if TYPE_CHECKING:
+    from trainables.data.datasets import DataSpec
 
 TASK_NOTE = "task: "
 """Begins the note that says how the task was told from the target."""
@@ -21,11 +24,11 @@ class Arrays:
     """Examples and their targets.
 
     Attributes:
-        x: [N, ...] float32.
+        x: [N, ...] float32; or uint8 pixels [N, channels, height, width], where a declaration asks for them.
         y: [N] int64 class numbers, or float32 standardised numbers.
     """
 
-    x: NDArray[np.float32]
+    x: NDArray[Any]
     y: NDArray[Any]
 
     def __len__(self) -> int:
@@ -53,6 +56,10 @@ class Splits:
         labels: what the classes are called, in the order of their numbers; empty where they are numbers only.
         notes: what a user should know of how the data were read, a line each.
         asked: metrics that every report is to hold besides the usual ones.
+        scratch: a folder for what a trainable computes from the data and several processes may share; None
+            where there is none.
+        shared: whether several processes train on these.
+        declared: what they were loaded from.
     """
 
     name: str
@@ -65,6 +72,9 @@ class Splits:
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
+    scratch: str | None = None
+    shared: bool = False
+    declared: DataSpec | None = None
 
     @property
     def task(self) -> Task:

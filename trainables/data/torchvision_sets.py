@@ -14,8 +14,10 @@ from trainables.errors import DataError
 VALIDATION_EXAMPLES = 10_000
 
 
-def load(name: str, class_name: str, data_dir: str | None, *, download: bool, seed: int) -> Parts:
+def load(name: str, class_name: str, data_dir: str | None, *, download: bool, seed: int, pixels: bool = False) -> Parts:
     """Return the set as images of one channel; validation is cut from its training part.
+
+    Centred numbers, or bytes where ``pixels`` are asked for.
 
     Raises:
         DataError: the files are absent or damaged; the message says what to do.
@@ -33,7 +35,11 @@ def load(name: str, class_name: str, data_dir: str | None, *, download: bool, se
         raise DataError(_why_not(name, Path(data_dir).absolute() / class_name / "raw", error, download)) from None
     (images, labels), (test_images, test_labels) = ((s.data.numpy(), s.targets.numpy()) for s in sets)
     sizes = (VALIDATION_EXAMPLES, len(labels) - VALIDATION_EXAMPLES)
-    val, train = (Arrays(_pixels(images[i]), labels[i]) for i in stratified_split(labels, sizes, seed=seed))
+    indices = stratified_split(labels, sizes, seed=seed)
+    if pixels:
+        val, train = (Arrays(images[i][:, None], labels[i]) for i in indices)
+        return Parts(train, val, Arrays(test_images[:, None], test_labels))
+    val, train = (Arrays(_pixels(images[i]), labels[i]) for i in indices)
     return centred_pixels(Parts(train, val, Arrays(_pixels(test_images), test_labels)))
 
 

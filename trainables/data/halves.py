@@ -1,0 +1,51 @@
+"""A data set's classes cut into two halves: one to learn features from, one to use them on.
+
+The A/B design of Yosinski et al. 2014 (arXiv:1411.1792).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from trainables.data.parts import Parts
+from trainables.data.splits import Arrays
+from trainables.errors import DataError
+
+Half: TypeAlias = Literal["first", "second"]
+
+FEWEST_CLASSES = 4
+"""Two for each half."""
+
+
+def half_of(parts: Parts, half: Half, *, name: str, classes: int) -> Parts:
+    """Return the examples of the first or the second half of the classes, which are numbered from 0 again.
+
+    Args:
+        parts: all of them.
+        half: which.
+        name: of the data set, for messages.
+        classes: C; with an odd number the second half has one more.
+
+    Raises:
+        DataError: fewer than ``FEWEST_CLASSES`` classes, or a target that has none.
+    """
+    if classes < FEWEST_CLASSES:
+        raise DataError(
+            f"{name} has {classes} classes; at least {FEWEST_CLASSES} are needed to learn from one half and "
+            "transfer to the other; --source-data names other data to learn from, --weights other weights"
+        )
+    middle = classes // 2
+    low, high = (0, middle) if half == "first" else (middle, classes)
+    labels = parts.labels[low:high]
+    named = [str(label) for label in labels] or [str(number) for number in range(low, high)]
+    note = f"classes: {', '.join(named)}, the {half} half of {classes}"
+    train, val, test = (_between(part, low, high) for part in (parts.train, parts.val, parts.test))
+    return replace(parts, train=train, val=val, test=test, labels=labels, notes=(*parts.notes, note))
+
+
+def _between(part: Arrays, low: int, high: int) -> Arrays:
+    kept = np.flatnonzero((part.y >= low) & (part.y < high))
+    return Arrays(part.x[kept], part.y[kept] - low)
