@@ -1,13 +1,13 @@
-"""Equal numbers of trials for the choices of one categorical parameter."""
+"""Equal numbers of trials for the choices of one categorical parameter, or the values of one of whole numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from spaces import Point, Space, Value
-from spaces.space import fix
+from spaces.space import Parameter, fix
 
 
 @dataclass
@@ -47,8 +47,7 @@ class Shares:
 
     def __init__(self, space: Space, name: str) -> None:
         parameter = space[name]
-        assert isinstance(parameter.distribution, CategoricalDistribution), "a study checks it"
-        choices: list[Value] = list(parameter.distribution.choices)  # type: ignore[arg-type]
+        choices = _choices(parameter)
         parts = [space.replaced({name: fix(parameter, choice)}) for choice in choices]
         self._shares = [
             Share(name, choice, part, part.cardinality()) for choice, part in zip(choices, parts, strict=True)
@@ -72,3 +71,11 @@ class Shares:
             if share.space[share.name].contains(params[share.name]):
                 share.trials += 1
                 share.inside += share.space.clamp(params) == dict(params)
+
+
+def _choices(parameter: Parameter) -> list[Value]:
+    d = parameter.distribution
+    if isinstance(d, IntDistribution):
+        return list(range(d.low, d.high + 1, d.step))
+    assert isinstance(d, CategoricalDistribution), "a study checks it"
+    return list(d.choices)  # type: ignore[arg-type]

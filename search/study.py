@@ -224,7 +224,7 @@ class Study(Frozen):
             space, written ``hidden.choices: 64,128`` as for ``--set``.
         shown: categorical parameters whose choices the answer compares; the most influential if empty.
         curve: a whole-number parameter whose values the answer compares one by one.
-        balanced: a categorical parameter each of whose choices gets as many trials as any other.
+        balanced: a categorical or whole-number parameter each of whose choices gets as many trials as any other.
         refits: splits on which the best configuration of each choice of ``balanced`` is trained anew after
             the search, so that the choices can be compared; 0 for none.
         keep_checkpoints: how many finished trials, the best ones, keep the model of their best epoch.
@@ -362,8 +362,11 @@ class Study(Frozen):
     def _balanced_is_a_category(cls, name: str | None, info: ValidationInfo) -> str | None:
         if name is not None and "space" in info.data:
             space = info.data["space"]
-            if not _is_category(space, name) or space[name].when is not None:
-                _refuse(f"balanced: {name!r} is no categorical parameter of the space without a condition")
+            known = _is_category(space, name) or (name in space and space[name].is_whole)
+            if not known or space[name].when is not None:
+                _refuse(
+                    f"balanced: {name!r} is no categorical or whole-number parameter of the space without a condition"
+                )
         return name
 
     @field_validator("refits")

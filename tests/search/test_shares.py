@@ -52,6 +52,16 @@ def test_trial_n_gets_choice_n_mod_k_and_the_baselines_choice_is_first(sampler):
         assert SPACE.validate(params) == params
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_values_of_a_range_of_whole_numbers_get_equal_numbers_of_trials(sampler):
+    space = Space((int_("depth", 0, 3, baseline=2), float_("rate", 0.1, 1.0, baseline=1.0)))
+    budget = {"trials": 12, "max_epochs": 1}
+    study = make_study(space, balanced="depth", budget=budget, scheduler=NONE, sampler=sampler)
+    drive = Drive(study, lambda params: [params["rate"]]).run()
+    assert [params["depth"] for params in drive.params] == [2, 0, 1, 3] * 3
+    assert all(type(params["depth"]) is int for params in drive.params)
+
+
 def test_without_it_a_sampler_prefers_what_is_good():
     study = make_study(SPACE, budget={"trials": 40, "max_epochs": 1}, scheduler=NONE)
     drive = Drive(study, loss).run()
@@ -137,9 +147,18 @@ def test_no_choice_is_ever_more_than_what_came_before_ahead(dealt):
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({"balanced": "modle"}, "balanced: 'modle' is no categorical parameter of the space without a condition"),
-        ({"balanced": "c"}, "balanced: 'c' is no categorical parameter of the space without a condition"),
-        ({"balanced": "weights"}, "balanced: 'weights' is no categorical parameter of the space without a condition"),
+        (
+            {"balanced": "modle"},
+            "balanced: 'modle' is no categorical or whole-number parameter of the space without a condition",
+        ),
+        (
+            {"balanced": "c"},
+            "balanced: 'c' is no categorical or whole-number parameter of the space without a condition",
+        ),
+        (
+            {"balanced": "weights"},
+            "balanced: 'weights' is no categorical or whole-number parameter of the space without a condition",
+        ),
         ({"shown": ("model", "c")}, "shown: 'c' is no categorical parameter of the space"),
         ({"refits": 3}, "refits 3: there is no balanced parameter whose choices could be compared"),
         ({"refits": -1, "balanced": "model"}, "refits must be >= 0, got -1"),
