@@ -16,6 +16,14 @@ settings.load_profile("repeatable")
 NOBODY = 65534
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory):
+    """What Lanewise keeps between searches lies in a folder of this session, and not in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def unprivileged():
     """Return a context in which permissions count: root, who may write anywhere, is nobody in it."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointError, ConfigError
-from trainables.registry import Rebuilds, Run, find_trainable
+from trainables.registry import KeepsMore, Rebuilds, Run, find_trainable
 from trainables.report import EpochReport, to_result
 
 if TYPE_CHECKING:
@@ -176,7 +176,12 @@ def trial_facts(
 
 
 def weights_of(run: Run) -> Weights:
-    """Return a copy of the ``model`` in a run's state; of its whole state, where it has no such part."""
+    """Return a copy of the ``model`` in a run's state; of its whole state, where it has no such part.
+
+    A run that keeps more than its state holds (frozen layers, say) says so itself.
+    """
+    if isinstance(run, KeepsMore):
+        return run.weights()
     state = run.state_dict()
     model = copied(state.get("model", state))
     return lambda: model

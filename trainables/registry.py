@@ -10,6 +10,7 @@ from trainables.baselines import EstimatorTrainable
 from trainables.config import CnnConfig, MlpConfig, loss_name
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
+from trainables.transfer.trainable import TransferTrainable
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +36,14 @@ class Run(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where ``state_dict`` was taken."""
+
+
+@runtime_checkable
+class KeepsMore(Protocol):
+    """A run whose model is more than what its state holds under ``model``."""
+
+    def weights(self) -> Callable[[], Any]:
+        """Return what makes the whole model's state as it is now; making it may wait."""
 
 
 class Trainable(Protocol):
@@ -77,6 +86,18 @@ class Choosy(Protocol):
 
 
 @runtime_checkable
+class Readied(Protocol):
+    """A trainable that has something to make or to fetch once, before any trial starts."""
+
+    def make_ready(self, config: Any, splits: Splits, say: Callable[[str], None]) -> dict[str, Any]:
+        """Do so, tell a user what comes of it, and return facts for the ledger; ``config`` is any trial's.
+
+        Raises:
+            ConfigError: it cannot be had.
+        """
+
+
+@runtime_checkable
 class Rebuilds(Protocol):
     """What a trainable may offer besides: its models from what was kept of them."""
 
@@ -88,6 +109,14 @@ class Rebuilds(Protocol):
 
 
 @runtime_checkable
+class SideBySide(Protocol):
+    """A trainable whose looped trials may train at a time, in threads of one process, with one core each."""
+
+    def side_by_side(self, config: Any) -> bool:
+        """Say whether trials such as this one may: they share nothing that they change, global generators included."""
+
+
+@runtime_checkable
 class StandsIn(Protocol):
     """A trainable some of whose trials are, in the end, a model that can stack, on examples of their own."""
 
@@ -95,12 +124,17 @@ class StandsIn(Protocol):
         """Return what a trial of ``config`` can train as in lanes, and on what; None where it has to be looped.
 
         Trials for which it returns the same object as data share stacks. What is saved of such a trial is what
-        the plain loop saves of the returned configuration: ``start`` continues from that too, and ``rebuild``
-        reads its model.
+        the plain loop saves of the returned configuration: ``start`` continues from that too.
 
         Args:
             config: of the trial.
             data: what ``prepare`` returned.
+        """
+
+    def whole(self, config: Any, data: Any, state: Any) -> Any:
+        """Return what is kept of a trial's best model, for ``rebuild``, where ``state`` is of what stood in for it.
+
+        A state that is whole already is returned as it is.
         """
 
 
@@ -183,6 +217,7 @@ TRAINABLES: dict[str, Callable[[], Trainable]] = {
     "mlp": MlpTrainable,
     "net": NetTrainable,
     "estimator": EstimatorTrainable,
+    "transfer": TransferTrainable,
 }
 """The trainables that a study may name; ``package.module:attribute`` names any other."""
 

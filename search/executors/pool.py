@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from search.executors.base import Search
 from search.paths import CHECKPOINTS
 from search.study import Study
-from trainables.best import BestModels, trial_facts
+from trainables.best import BestModels, Weights, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
-from trainables.registry import Run, StandsIn, Trainable, find_trainable
+from trainables.registry import KeepsMore, Run, SideBySide, StandsIn, Trainable, find_trainable
 
 if TYPE_CHECKING:
     import torch
@@ -182,7 +182,12 @@ class LaneHost:
         self._seated: set[int] = set()
         data = self._trainable.prepare(splits, where)
         self._choice = choose_number(study, self._trainable, data, where)
+        self._data = data
+        self._configs: dict[int, Any] = {}
         stands_in = self._trainable.stand_in if isinstance(self._trainable, StandsIn) else None
+        # a marker names one trial in training
+        trainable = self._trainable
+        side_by_side = trainable.side_by_side if marker is None and isinstance(trainable, SideBySide) else None
         self._worker = LaneWorker(
             data,
             device=where,
@@ -192,6 +197,7 @@ class LaneHost:
             start=self._start,
             measured=modes,
             stands_in=stands_in,
+            side_by_side=side_by_side,
         )
 
     def describe(self) -> tuple[int, str]:
@@ -228,7 +234,7 @@ class LaneHost:
     def close(self) -> None:
         """Let go of the lanes and the data; the host is of no use afterwards."""
         self._worker.close()
-        del self._worker
+        del self._worker, self._data
 
     def save(self, numbers: Iterable[int]) -> list[str]:
         """Write a checkpoint of each of the seated trials ``numbers``; return what the ledger should know."""
@@ -253,13 +259,22 @@ class LaneHost:
         for number, event in events.items():
             if event.report is not None:
                 try:
-                    self._best.heard(number, event.report, partial(self._worker.weights, number))
+                    self._best.heard(number, event.report, partial(self._weights, number))
                 except Exception as error:  # its own state, which its own code may fail to say
                     events[number] = replace(event, report=None, error=error)
         return events
 
+    def _weights(self, number: int) -> Weights:
+        """Return what makes the state of a trial's model as it is now, whatever trained in its place."""
+        weights, trainable = self._worker.weights(number), self._trainable
+        if not isinstance(trainable, StandsIn):
+            return weights
+        config = self._configs[number]
+        return lambda: trainable.whole(config, self._data, weights())
+
     def _retire(self, number: int) -> None:
         """Free the lane of a trial, if it has one."""
+        self._configs.pop(number, None)
         if number in self._seated:
             self._worker.retire(number)
             self._seated.discard(number)
@@ -282,6 +297,7 @@ class LaneHost:
         try:
             config = self._trainable.configure(seat.params, max_epochs=self._study.budget.max_epochs)
             self._seating = seat.number
+            self._configs[seat.number] = config
 
             def use(state: dict[str, Any] | None) -> None:
                 nonlocal epochs
@@ -346,6 +362,8 @@ class _Marked:
         self._run, self._marker, self._text = run, marker, f"{number}\n"
         self.state_dict = run.state_dict
         self.load_state_dict = run.load_state_dict
+        if isinstance(run, KeepsMore):
+            self.weights = run.weights
 
     def step(self) -> EpochReport:
         self._marker.write_text(self._text)

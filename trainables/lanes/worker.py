@@ -79,6 +79,8 @@ class LaneWorker:
             trains, and is saved, as that one. Trials that are given the same object share stacks; when
             the last of them is retired the object is let go. Where there are such trials, those that can neither
             stack nor be stood in for are looped in the mode ``stacked`` too.
+        side_by_side: says of which trials that cannot stack several may train at a time, in threads with a core
+            each; None of none: they train in turn.
 
     Attributes:
         lanes: the capacity.
@@ -101,6 +103,7 @@ class LaneWorker:
         threads: int | None = None,
         measured: Mapping[str, str] | None = None,
         stands_in: StandIn | None = None,
+        side_by_side: Callable[[Any], bool] | None = None,
     ) -> None:
         if lanes < 1:
             raise ValueError(f"lanes must be >= 1, got {lanes}")
@@ -117,6 +120,7 @@ class LaneWorker:
         self._threads = threads
         self._measured = dict(measured or {})
         self._stands_in = stands_in
+        self._side_by_side = side_by_side
         self.choices: dict[str, ModeChoice] = {}
         self._looped: dict[tuple[bool, bool], LoopedLanes] = {}
         self._stacked: StackedLanes | None = None
@@ -219,7 +223,7 @@ class LaneWorker:
             if self._stacked is None:
                 self._stacked = self._stacked_lanes(self._data)
             return self._stacked
-        which = (can_stack(role.config), role.stands_in)
+        which = (self._threads_well(role), role.stands_in)
         if which not in self._looped:
             self._looped[which] = self._looped_lanes(role, self._data)
         return self._looped[which]
@@ -248,12 +252,16 @@ class LaneWorker:
             stacked.close()
             looped.close()
 
+    def _threads_well(self, role: _Role) -> bool:
+        """Say whether several such trials may train at a time; our own may."""
+        return can_stack(role.config) or (self._side_by_side is not None and self._side_by_side(role.config))
+
     def _stacked_lanes(self, data: Any) -> StackedLanes:
         return StackedLanes(data, device=self._device, precision=self._precision, threads=self._threads)
 
     def _looped_lanes(self, role: _Role, data: Any) -> LoopedLanes:
-        """Return lanes for plain loops; only of our own is it known that several may train at a time."""
-        ours = can_stack(role.config) and self._device.type == "cpu"
+        """Return lanes for plain loops: several at a time where that is known to do no harm."""
+        ours = self._threads_well(role) and self._device.type == "cpu"
         threads = (self._threads or usual_threads(self._device)) if ours else None
         start = None if role.stands_in else self._start
         return LoopedLanes(data, device=self._device, precision=self._precision, start=start, threads=threads)

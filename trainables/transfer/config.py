@@ -1,0 +1,126 @@
+"""One trial's configuration of a transfer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from trainables.checks import between, one_of, whole
+from trainables.config import MODEL_FIELDS, MlpConfig
+from trainables.errors import ConfigError, nearest
+
+PRETRAINED, SCRATCH = "pretrained", "scratch"
+SOURCE, IMAGENET, NONE = "source", "imagenet", "none"
+AUGMENTATIONS = ("none", "flip_crop", "trivial_augment")
+CACHES = ("auto", "memory", "disk", "off")
+
+TRAINING = frozenset({f.name for f in fields(MlpConfig)} - {*MODEL_FIELDS, "max_epochs", "loss", "input_dropout"})
+"""The parameters that drive the loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferConfig:
+    """One trial's configuration.
+
+    Attributes:
+        training: what drives the loop; its model is the head, a linear layer, and its ``input_dropout`` is the
+            dropout before it. Its learning rate is the head's.
+        freeze_depth: how many stages, counted from the input, are frozen: no gradients, batch norm in evaluation
+            mode with its statistics kept. All of them is feature extraction, 0 is fine-tuning throughout.
+        init: ``pretrained``, or ``scratch``: weights drawn from the trial's seed, and nothing frozen whatever
+            ``freeze_depth`` says.
+        stage_factor: rate of a stage over that of the stage (or head) behind it (Howard, Ruder 2018,
+            arXiv:1801.06146, discriminative fine-tuning).
+        augmentation: of the training images: ``none``, ``flip_crop`` or ``trivial_augment`` (Mueller, Hutter 2021,
+            arXiv:2103.10158).
+        backbone: a name that torchvision registers, or ``narrow_resnet``.
+        weights: ``source``, ``imagenet``, ``none``, or a file's path.
+        source_data: from which ``source`` learns; empty for the other half of the data's classes.
+        source_epochs: for how long.
+        download: whether ``imagenet`` may be downloaded.
+        input_size: height and width that the backbone sees; 0 leaves that to the weights, or the images.
+        views: of each training image, where it is augmented; epoch e trains on view e modulo ``views``.
+        feature_cache: where the outputs of frozen stages are kept: ``memory``, ``disk``, ``off``, or ``auto``:
+            on disk where several processes train, else in memory.
+        cache_mb: MiB that they may take.
+    """
+
+    training: MlpConfig
+    freeze_depth: int = 0
+    init: str = PRETRAINED
+    stage_factor: float = 1.0
+    augmentation: str = "none"
+    backbone: str = "narrow_resnet"
+    weights: str = SOURCE
+    source_data: str = ""
+    source_epochs: int = 30
+    download: bool = False
+    input_size: int = 0
+    views: int = 4
+    feature_cache: str = "auto"
+    cache_mb: float = 1024.0
+
+    def __post_init__(self) -> None:
+        errors = [
+            *whole(self, "freeze_depth", "input_size", low=0),
+            *whole(self, "source_epochs", "views", low=1),
+            *one_of("init", self.init, (PRETRAINED, SCRATCH)),
+            *one_of("augmentation", self.augmentation, AUGMENTATIONS),
+            *one_of("feature_cache", self.feature_cache, CACHES),
+            *between(self, "stage_factor", 0, math.inf),
+            *between(self, "cache_mb", 0, math.inf),
+        ]
+        errors += [
+            f"{name} must be {what}, got {getattr(self, name)!r}"
+            for name, kind, what in (
+                ("backbone", str, "words"),
+                ("weights", str, "words"),
+                ("source_data", str, "words"),
+                ("download", bool, "true or false"),
+            )
+            if not isinstance(getattr(self, name), kind)
+        ]
+        if errors:
+            raise ConfigError(errors)
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it starts from the study's weights."""
+        return self.init == PRETRAINED
+
+    @property
+    def frozen(self) -> int:
+        """How many stages are frozen."""
+        return self.freeze_depth if self.pretrained else 0
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], *, max_epochs: int) -> Self:
+        """Build the configuration from a trial's active parameters and the study's settings.
+
+        ``dropout`` is the rate before the head.
+
+        Raises:
+            ConfigError: unknown names and every value out of its range.
+        """
+        own = {f.name for f in fields(cls)} - {"training"}
+        known = (*sorted(own | TRAINING), "dropout")
+        errors = [
+            f"unknown setting {n!r}.{nearest(n, known)} Known: {', '.join(known)}" for n in params if n not in known
+        ]
+        training = {name: value for name, value in params.items() if name in TRAINING}
+        if "dropout" in params:
+            training["input_dropout"] = params["dropout"]
+        loop = MlpConfig(max_epochs=1)
+        try:
+            loop = MlpConfig.from_params({**training, "hidden": "none"}, max_epochs=max_epochs)
+        except ConfigError as error:
+            errors += [line.replace("input_dropout", "dropout") for line in error.errors]
+        try:
+            config = cls(loop, **{name: value for name, value in params.items() if name in own})
+        except ConfigError as error:
+            errors += error.errors
+        if errors:
+            raise ConfigError(errors)
+        return config

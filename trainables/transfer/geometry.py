@@ -1,0 +1,75 @@
+"""What is done to an image before a backbone sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from trainables.transfer.backbones import RGB
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Sizes in pixels, and the mean and deviation that belong to the weights.
+
+    Attributes:
+        resize: the shorter side is brought to this; 0 leaves the image as it is.
+        crop: then this much is cut from the centre; 0 leaves it.
+        mean, deviation: of each channel, of values between 0 and 1.
+        bicubic: resized so, not bilinear.
+    """
+
+    resize: int
+    crop: int
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    bicubic: bool = False
+
+    def resized(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the images at the size that the backbone sees  # uint8 [N, C, H, W] -> uint8 [N, C, h, w]."""
+        from torchvision.transforms import InterpolationMode
+        from torchvision.transforms.v2 import functional as F
+
+        if self.resize and min(images.shape[2:]) != self.resize:
+            how = InterpolationMode.BICUBIC if self.bicubic else InterpolationMode.BILINEAR
+            images = F.resize(images, [self.resize], interpolation=how, antialias=True)
+        if self.crop and tuple(images.shape[2:]) != (self.crop, self.crop):
+            images = F.center_crop(images, [self.crop, self.crop])
+        return images
+
+
+class Normalise(nn.Module):
+    """Bytes to the numbers that a backbone was trained on; grey images become RGB.
+
+    Shape: uint8 [B, 1 or 3, H, W] -> float32 [B, 3, H, W].
+    """
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.mean: torch.Tensor
+        self.deviation: torch.Tensor
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, -1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(preprocessing.deviation).view(1, -1, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the normalised images."""
+        return ((x.float() / 255 - self.mean) / self.deviation).expand(-1, RGB, -1, -1)
+
+
+def statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation of each channel, between 0 and 1; a constant one has deviation 1.
+
+    From sums of whole numbers: the same on every machine  # uint8 [N, C, H, W].
+    """
+    counts = [torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)]
+    values = torch.arange(256)
+    means, deviations = [], []
+    for count in counts:
+        n = int(count.sum())
+        total, squares = int((count * values).sum()), int((count * values**2).sum())
+        variance = max(0, n * squares - total**2)
+        means.append(total / n / 255)
+        deviations.append((variance**0.5 / n / 255) or 1.0)
+    return tuple(means), tuple(deviations)

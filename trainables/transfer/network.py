@@ -1,0 +1,116 @@
+"""A backbone's stages and a head as modules: the part that is frozen, and the part that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainables.models import Mlp
+from trainables.transfer.backbones import Stage
+from trainables.transfer.geometry import Normalise, Preprocessing
+
+
+class Trained(nn.Module):
+    """What a trial trains: the last stages of a backbone, and the head.
+
+    Its state names are ``stages.<stage>.<layer> ...`` and ``head. ...``; what is frozen before it is no part of it.
+
+    Args:
+        stages: those that train, input side first; may be none.
+        head: a linear layer, maybe with dropout before it.
+    """
+
+    def __init__(self, stages: Sequence[Stage], head: Mlp) -> None:
+        super().__init__()
+        self.stages = nn.ModuleDict({stage.name: nn.Sequential(*stage.layers) for stage in stages})
+        self.head = head
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits  # [B, ...] -> [B, C]."""
+        for stage in self.stages.values():
+            x = stage(x)
+        return self.head(x)  # type: ignore[no-any-return]
+
+    def groups(self, factor: float) -> list[dict[str, Any]]:
+        """Return groups of parameters: the head's, then each stage's, the last one first.
+
+        Args:
+            factor: of each group's learning rate over that of the group behind it.
+        """
+        groups: list[dict[str, Any]] = [{"params": [*self.head.parameters()], "factor": 1.0}]
+        for distance, stage in enumerate(reversed([*self.stages.values()]), start=1):
+            parameters = [*stage.parameters()]
+            if parameters:  # a stage of pooling alone has none
+                groups.append({"params": parameters, "factor": factor**distance})
+        return groups
+
+
+class Whole(nn.Module):
+    """A network from pixels to logits, as it is kept and used after a search.
+
+    Shape: uint8 [B, 1 or 3, H, W], of any size that the preprocessing leaves large enough -> [B, C].
+    """
+
+    def __init__(self, preprocessing: Preprocessing, stages: Sequence[Stage], head: Mlp) -> None:
+        super().__init__()
+        self.normalise = Normalise(preprocessing)
+        self.stages = nn.ModuleDict({stage.name: nn.Sequential(*stage.layers) for stage in stages})
+        self.head = head
+        sizes = torch.tensor([preprocessing.resize, preprocessing.crop, int(preprocessing.bicubic)])
+        self.sizes: torch.Tensor
+        self.register_buffer("sizes", sizes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits."""
+        resize, crop, bicubic = (int(size) for size in self.sizes)
+        x = self.normalise(Preprocessing(resize, crop, (), (), bool(bicubic)).resized(x))
+        for stage in self.stages.values():
+            x = stage(x)
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+def frozen_part(preprocessing: Preprocessing, stages: Sequence[Stage]) -> nn.Module:
+    """Return the layers before those that train, from bytes on: in evaluation mode for good, without gradients."""
+    return _frozen(nn.Sequential(Normalise(preprocessing), *(layer for stage in stages for layer in stage.layers)))
+
+
+def frozen_stages(stages: Sequence[Stage]) -> nn.Module:
+    """Return stages that follow cached features, likewise."""
+    return _frozen(nn.Sequential(*(layer for stage in stages for layer in stage.layers)))
+
+
+def put_before(model: nn.Module, frozen: nn.Module) -> None:
+    """Let what ``model`` is given pass through ``frozen`` first; it is no part of its state, nor of its parameters."""
+
+    def pass_through(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+        with torch.no_grad():
+            return (frozen(inputs[0]),)
+
+    model.register_forward_pre_hook(pass_through)
+
+
+def _frozen(part: nn.Sequential) -> nn.Sequential:
+    return part.eval().requires_grad_(False)
+
+
+def whole_state(
+    preprocessing: Preprocessing, frozen: Sequence[Stage], trained: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return the state of a ``Whole`` from a trial's frozen stages and the state of what it trained.
+
+    Args:
+        preprocessing: of the study's weights.
+        frozen: the stages that did not train.
+        trained: of a ``Trained``; of the head alone where every stage is frozen.
+    """
+    normalise = Normalise(preprocessing)
+    state = {f"normalise.{name}": tensor for name, tensor in normalise.state_dict().items()}
+    state["sizes"] = torch.tensor([preprocessing.resize, preprocessing.crop, int(preprocessing.bicubic)])
+    for stage in frozen:
+        part = nn.Sequential(*stage.layers)
+        state |= {f"stages.{stage.name}.{name}": tensor.cpu() for name, tensor in part.state_dict().items()}
+    alone = not any(name.startswith("head.") for name in trained)
+    return state | {f"head.{name}" if alone else name: tensor for name, tensor in trained.items()}

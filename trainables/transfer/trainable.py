@@ -1,0 +1,172 @@
+"""The transfer as an executor sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trainables.errors import ConfigError, DataError
+from trainables.metrics import METRICS
+from trainables.task import Task
+from trainables.transfer.config import SOURCE, TransferConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from trainables.config import MlpConfig
+    from trainables.data import Splits
+    from trainables.loop import DeviceData
+    from trainables.registry import Run
+
+
+class TransferTrainable:
+    """A pretrained backbone, frozen to some depth, with a new head; see ``TransferConfig``.
+
+    Trials of which every stage is frozen are linear models on cached features, and stack.
+    """
+
+    stacks = True
+    loops = True
+    metrics: tuple[str, ...] = tuple(METRICS)
+
+    def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> TransferConfig:
+        """Return the validated configuration of a trial."""
+        return TransferConfig.from_params(params, max_epochs=max_epochs)
+
+    def misfits(self, config: TransferConfig, splits: Splits) -> list[str]:
+        """Return why a trial of ``config`` cannot train on ``splits``."""
+        if splits.task is not Task.CLASSIFICATION or len(splits.shape) != 3 or splits.train.x.dtype.kind != "u":
+            found = f"{splits.name} is a {splits.task.value} of {splits.train.x.dtype} {list(splits.shape)}"
+            return [f"a transfer needs classes of images as bytes (data.pixels); {found}"]
+        from trainables.transfer.backbones import check_name, fixed_image, smallest_image, stage_names
+
+        try:
+            check_name(config.backbone)
+        except ConfigError as error:
+            return list(error.errors)
+        errors = []
+        names = stage_names(config.backbone)
+        if config.freeze_depth > len(names):
+            errors.append(
+                f"freeze_depth {config.freeze_depth} is beyond the {len(names)} stages of {config.backbone}: "
+                f"{', '.join(names)}; use --set freeze_depth.high={len(names)}"
+            )
+        size, fewest, only = self._seen(config, splits), smallest_image(config.backbone), fixed_image(config.backbone)
+        if size is not None and only not in (None, size):
+            errors.append(f"{config.backbone} takes images of {only} pixels alone, got {size}; use --image-size {only}")
+        elif size is not None and size < fewest:
+            needed = f"{config.backbone} needs images of at least {fewest} pixels"
+            errors.append(f"{needed}, got {size}; use --image-size {fewest} or more")
+        return errors
+
+    def try_out(self, configs: Sequence[TransferConfig], splits: Splits) -> list[str]:
+        """Look for the weights, and return what is wrong with them, a line each; nothing is learned yet."""
+        from trainables.transfer.source import source_spec
+        from trainables.transfer.weights import load_weights
+
+        config = configs[0]
+        try:
+            if config.weights != SOURCE:
+                load_weights(config, splits, lambda line: None)
+            else:
+                from trainables.data import load_splits
+
+                assert splits.declared is not None, "load_splits says what was declared"
+                source = load_splits(source_spec(config, splits.declared))
+                return [f"weights source: {line}" for line in self.misfits(config, source)]
+        except (ConfigError, DataError) as error:
+            return list(error.errors)
+        return []
+
+    def make_ready(self, config: TransferConfig, splits: Splits, say: Callable[[str], None]) -> dict[str, Any]:
+        """Learn weights where that is asked for, say what is used, and return facts for the ledger."""
+        import torch
+
+        from trainables.transfer.run import Material
+
+        material = Material.of(config, splits, torch.device("cpu"), say)
+        names = material.backbone.stage_names
+        say(f"backbone {config.backbone}: {material.weights.words}; stages {', '.join(names)}")
+        if splits.shape[0] == 1:
+            say("images are grey: their channel stands for red, green and blue")
+        for line in cache_lines(config, material):
+            say(line)
+        return {"stages": list(names), "weights": material.weights.sha256}
+
+    def prepare(self, splits: Splits, device: torch.device) -> Any:
+        """Return the images; weights and features come with the first trial."""
+        from trainables.transfer.run import TransferData
+
+        return TransferData(splits, device)
+
+    def start(self, config: TransferConfig, data: Any, *, seed: int, device: torch.device) -> Run:
+        """Return a trial at epoch 0."""
+        from trainables.transfer.run import TransferRun
+
+        return TransferRun(config, data, seed=seed, device=device)
+
+    def side_by_side(self, config: TransferConfig) -> bool:
+        """Say whether several trials may train at a time in threads of one process."""
+        from trainables.transfer.backbones import draws_numbers
+
+        return not draws_numbers(config.backbone)
+
+    def stand_in(self, config: TransferConfig, data: Any) -> tuple[MlpConfig, DeviceData] | None:
+        """Return the linear model on features that a trial amounts to whose backbone is frozen whole."""
+        from trainables.transfer.run import features_alone
+
+        return features_alone(config, data)
+
+    def whole(self, config: TransferConfig, data: Any, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Return the state of the whole network from that of such a linear model; one that is whole as it is."""
+        from trainables.transfer.run import whole_of
+
+        return whole_of(config, data, state)
+
+    def rebuild(
+        self, config: TransferConfig, state: Mapping[str, torch.Tensor], *, shape: tuple[int, ...]
+    ) -> nn.Module:
+        """Return the whole network with the weights ``state``, on CPU: bytes to logits."""
+        import torch
+
+        from trainables.models import Mlp
+        from trainables.transfer.backbones import build_backbone
+        from trainables.transfer.geometry import Preprocessing
+        from trainables.transfer.network import Whole
+
+        backbone = build_backbone(config.backbone)
+        classes = len(state["head.layers.0.weight"])
+        head = Mlp(config.training, backbone.features, classes, seed=0, device=torch.device("cpu"))
+        resize, crop, bicubic = state["sizes"].tolist()
+        mean, deviation = (tuple(state[f"normalise.{name}"].flatten().tolist()) for name in ("mean", "deviation"))
+        network = Whole(Preprocessing(resize, crop, mean, deviation, bool(bicubic)), backbone.stages, head)
+        network.load_state_dict(dict(state))
+        return network
+
+    def _seen(self, config: TransferConfig, splits: Splits) -> int | None:
+        """Return the height and width that the backbone will see; None where its weights' own size is used."""
+        from trainables.transfer.config import IMAGENET
+
+        return config.input_size or (None if config.weights == IMAGENET else min(splits.shape[1:]))
+
+
+def cache_lines(config: TransferConfig, material: Any) -> list[str]:
+    """Return what a user should know of the feature cache, a line each."""
+    from trainables.transfer.features import MIB
+
+    if config.feature_cache == "off":
+        return ["feature cache off: frozen stages are computed anew in every epoch"]
+    needs = [material.cache.bytes_at("none", depth) / MIB for depth in range(1, material.depths + 1)]
+    lines = [
+        f"feature cache up to {config.cache_mb:g} MiB; without augmentation depth "
+        + ", ".join(f"{depth} takes {need:.1f}" for depth, need in enumerate(needs, start=1))
+        + f"; augmented images: {config.views} fixed views, each epoch trains on one of them"
+    ]
+    above = [str(depth) for depth, need in enumerate(needs, start=1) if need > config.cache_mb]
+    if above:
+        lines.append(
+            f"the limit of {config.cache_mb:g} MiB (--set cache_mb) is below the need of depth {', '.join(above)}: "
+            "slower, as these trials compute frozen stages anew in every epoch"
+        )
+    return lines

@@ -1,0 +1,203 @@
+"""What a backbone starts from: its weights, where they came from, and the preprocessing that belongs to them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables import checkpoint
+from trainables.data import Splits
+from trainables.errors import CheckpointError, ConfigError
+from trainables.transfer.backbones import NARROW, Backbone, build_backbone
+from trainables.transfer.config import IMAGENET, NONE, SOURCE, TransferConfig
+from trainables.transfer.geometry import Preprocessing, statistics
+
+OTHERS = {
+    SOURCE: "--weights source learns them here",
+    "FILE": "--weights FILE takes a state dict (.pt, .pth or .safetensors)",
+    NONE: "--weights none starts from random ones",
+}
+SHOWN = 3
+"""Keys that a message names before it counts the rest."""
+
+SAFETENSORS = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of a backbone.
+
+    Attributes:
+        state: by the names of torchvision's model, without its head; None draws them at random, from one seed
+            for all trials.
+        preprocessing: what the images undergo.
+        sha256: of the file; of ``none`` the word.
+        words: where they came from, in a few words.
+    """
+
+    state: Mapping[str, torch.Tensor] | None
+    preprocessing: Preprocessing
+    sha256: str
+    words: str
+
+
+def load_weights(config: TransferConfig, splits: Splits, say: Callable[[str], None]) -> Weights:
+    """Return the weights that a configuration names.
+
+    Args:
+        config: of any trial: all of a study have the same.
+        splits: the study's examples, uint8.
+        say: is told what takes long.
+
+    Raises:
+        ConfigError: they are absent, damaged, or of another model; one line says what to do.
+    """
+    if config.weights == SOURCE:
+        from trainables.transfer.source import learned
+
+        return learned(config, splits, say)
+    if config.weights == NONE:
+        return Weights(None, own_preprocessing(splits, config.input_size), NONE, "random weights")
+    if config.weights == IMAGENET:
+        return _imagenet(config)
+    return _from_file(config, splits)
+
+
+def own_preprocessing(splits: Splits, size: int) -> Preprocessing:
+    """Return the preprocessing of weights that bring none: the training images' own mean and deviation."""
+    mean, deviation = statistics(torch.from_numpy(splits.train.x.copy()))
+    return Preprocessing(size, size, mean, deviation)
+
+
+def imagenet_preprocessing(name: str, size: int) -> Preprocessing:
+    """Return the preprocessing of torchvision's own weights, at another size if one is given."""
+    from torchvision.models import get_model_weights
+    from torchvision.transforms import InterpolationMode
+
+    preset = get_model_weights(name)["DEFAULT"].transforms()
+    resize, crop = (size, size) if size else (preset.resize_size[0], preset.crop_size[0])
+    bicubic = preset.interpolation == InterpolationMode.BICUBIC
+    return Preprocessing(resize, crop, tuple(preset.mean), tuple(preset.std), bicubic)
+
+
+def fitted(backbone: Backbone, state: Mapping[str, Any], *, what: str) -> dict[str, torch.Tensor]:
+    """Return the part of ``state`` that belongs to the stages of ``backbone``.
+
+    Raises:
+        ConfigError: keys are missing, unexpected, or of other shapes: counts and the first names.
+    """
+    own, head = backbone.model.state_dict(), backbone.head_keys
+    missing = [key for key in own if key not in state and key not in head]
+    strange = [key for key in state if key not in own]
+    other = [
+        key
+        for key in own.keys() & state.keys() - head
+        if not isinstance(state[key], torch.Tensor) or state[key].shape != own[key].shape
+    ]
+    lines = [
+        f"{len(keys)} {word} ({_first(sorted(keys))})"
+        for word, keys in (("missing", missing), ("unexpected", strange), ("of another shape", other))
+        if keys
+    ]
+    if lines:
+        raise ConfigError(f"{what} does not fit {backbone.name}: of its {len(own) - len(head)} keys {', '.join(lines)}")
+    return {key: state[key] for key in own if key not in head}
+
+
+def _imagenet(config: TransferConfig) -> Weights:
+    if config.backbone == NARROW:
+        raise ConfigError(
+            f"--weights imagenet: torchvision has none for {NARROW}; choose a --backbone such as resnet18, or "
+            + _others(SOURCE, "FILE")
+        )
+    from torchvision.models import get_model_weights
+
+    entry = get_model_weights(config.backbone)["DEFAULT"]
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = folder / entry.url.rsplit("/", 1)[-1]
+    if not file.exists():
+        _fetch(entry.url, file, allowed=config.download)
+    state, digest = _read(file, f"--weights imagenet: {file}")
+    kept = fitted(build_backbone(config.backbone), state, what=f"--weights imagenet: {file}")
+    preprocessing = imagenet_preprocessing(config.backbone, config.input_size)
+    promised = file.stem.rsplit("-", 1)[-1]
+    words = f"torchvision's {entry} (sha256 {digest[:16]})"
+    if not digest.startswith(promised):  # torchvision, too, looks at the hash of what it downloads alone
+        words = f"{file}, which is not torchvision's own {entry}: its sha256 begins with {digest[:16]}, not {promised}"
+    return Weights(kept, preprocessing, digest, words)
+
+
+def _fetch(url: str, file: Path, *, allowed: bool) -> None:
+    if not allowed:
+        raise ConfigError(
+            f"--weights imagenet: {file.name} is not in {file.parent}; put it there (from {url}) or add --download; "
+            + _others(SOURCE, "FILE", NONE)
+        )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file), hash_prefix=file.stem.rsplit("-", 1)[-1], progress=False)
+    except Exception as error:  # urllib's, the disk's, or a hash that differs
+        raise ConfigError(
+            f"--weights imagenet: {file.name} could not be downloaded ({error}); it may be put into {file.parent}; "
+            + _others(SOURCE, "FILE", NONE)
+        ) from None
+
+
+def _from_file(config: TransferConfig, splits: Splits) -> Weights:
+    file = Path(os.path.expanduser(config.weights))
+    what = f"--weights {config.weights}"
+    if not file.is_file():
+        raise ConfigError(
+            f"{what}: there is no such file; {_others(SOURCE, NONE)}, --weights imagenet takes torchvision's"
+        )
+    state, digest = _read(file, what)
+    preprocessing = None
+    if "backbone" in state and "preprocessing" in state:  # what ``source`` wrote
+        preprocessing = read_preprocessing(state["preprocessing"], config.input_size)
+        state = state["backbone"]
+    kept = fitted(build_backbone(config.backbone), state, what=what)
+    if preprocessing is None and config.backbone != NARROW:
+        preprocessing = imagenet_preprocessing(config.backbone, config.input_size)
+    found = preprocessing or own_preprocessing(splits, config.input_size)
+    return Weights(kept, found, digest, f"{file} (sha256 {digest[:16]})")
+
+
+def read_preprocessing(saved: Mapping[str, Any], size: int) -> Preprocessing:
+    """Return the preprocessing that lies beside learned weights, at another size if one is given."""
+    resize = size or int(saved["size"])
+    return Preprocessing(resize, resize, tuple(saved["mean"]), tuple(saved["deviation"]))
+
+
+def _read(file: Path, what: str) -> tuple[dict[str, Any], str]:
+    """Return what a file holds, read without running anything in it, and its sha256."""
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        if file.suffix == SAFETENSORS:
+            from safetensors.torch import load_file
+
+            return load_file(file), digest
+        if checkpoint.hash_path(file).exists():
+            return checkpoint.load(file), digest
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (CheckpointError, OSError) as error:
+        raise ConfigError(f"{what}: {error}") from None
+    except Exception as error:  # torch's and safetensors' readers raise whatever damaged bytes lead them to
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigError(f"{what} is damaged, or holds more than weights, and is not loaded ({cause:.120})") from None
+    if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
+        raise ConfigError(f"{what} holds a {type(state).__name__}, expected a state dict: names and tensors")
+    return dict(state), digest
+
+
+def _first(keys: list[str]) -> str:
+    return ", ".join(keys[:SHOWN]) + (" ..." if len(keys) > SHOWN else "")
+
+
+def _others(*names: str) -> str:
+    return ", ".join(OTHERS[name] for name in names)
