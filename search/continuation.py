@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from search.errors import RunError, UsageError
@@ -138,6 +139,26 @@ def refuse_changed_model(row: StudyRow, study: Study, *, accept: bool) -> None:
             f"the model of {row.name} is not what it was: {change}; a resume would mix two models; "
             "put the old one back, or go on with --accept-changed-model"
         )
+
+
+def refuse_other_facts(row: StudyRow, facts: Mapping[str, Any]) -> None:
+    """Compare what the trainable made ready (its weights, say) with what the study began with.
+
+    Raises:
+        RunError: it is something else; a line for each.
+    """
+    lines = [
+        f"the {name} of {row.name} are not what they were: {_short(value)} now, {_short(row.facts[name])} when the "
+        "study began; a resume would mix the two"
+        for name, value in facts.items()
+        if name in row.facts and row.facts[name] != value
+    ]
+    if lines:
+        raise RunError(lines)
+
+
+def _short(value: Any) -> str:
+    return value[:16] if isinstance(value, str) else ", ".join(map(str, value))
 
 
 def note_changes(ledger: Ledger, row: StudyRow, study: Study, view: View) -> None:

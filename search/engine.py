@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search import alone
-from search.continuation import note_changes, refuse_changed_model, refuse_other_data
+from search.continuation import note_changes, refuse_changed_model, refuse_other_data, refuse_other_facts
 from search.control import Control, kill_children
 from search.errors import RunError, StorageError
 from search.executors.choice import choose_executor
@@ -30,6 +30,8 @@ from search.study import Study, differences, fits, recorded
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions
 from trainables.disk import space_hint
+from trainables.errors import ConfigError
+from trainables.registry import Readied, find_trainable
 from trainables.report import SECONDS
 
 if TYPE_CHECKING:
@@ -87,6 +89,8 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
         for i, line in enumerate(data_lines(splits.facts())):
             view.say(f"{'' if i else 'data':4} {line}")
         stack.enter_context(driver_lock(paths.lock, study.name))
+        splits = _placed(splits, study, paths)
+        facts |= made_ready(study, splits, view.say)
         ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
         declaration = study.model_dump(mode="json")
         ledger.create_study(
@@ -132,10 +136,34 @@ def resume(
         tracker = _warm_tracker(study, stack)
         splits = load(study)
         refuse_other_data(row, splits)
+        splits = _placed(splits, study, paths)
+        refuse_other_facts(row, made_ready(study, splits, view.say))
         if change is not None:
             _redeclare(ledger, row, before, study, view, extends=extends)
         note_changes(ledger, row, study, view)
         return study, _drive(study, ledger, splits, paths, view, tracker, stack)
+
+
+def made_ready(study: Study, splits: Splits, say: Callable[[str], None]) -> dict[str, Any]:
+    """Have the trainable make or fetch what it needs before any trial starts; return what it says of it.
+
+    Raises:
+        RunError: it cannot be had.
+    """
+    trainable = find_trainable(study.trainable)
+    if not isinstance(trainable, Readied):
+        return {}
+    config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)
+    try:
+        return trainable.make_ready(config, splits, say)
+    except ConfigError as error:
+        raise RunError(error.errors) from None
+
+
+def _placed(splits: Splits, study: Study, paths: Paths) -> Splits:
+    """Say where trials may keep what they compute from the data, and whether several processes do."""
+    shared = choose_executor(study).executor == "tune" or study.resources.workers not in (None, 1)
+    return replace(splits, scratch=str(paths.folder), shared=shared)
 
 
 def _make_folder(paths: Paths) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from search import backbone_options
 from search.config import read_study
 from search.errors import UsageError
 from search.executors.choice import choose_executor
@@ -57,6 +58,9 @@ class Options:
     data_dir: Path | None = None
     download: bool = False
     train_examples: int | None = None
+    backbone: str | None = None
+    weights: str | None = None
+    source_data: str | None = None
     set_: Sequence[str] = ()
     space: Path | None = None
     objective: Sequence[str] = ()
@@ -95,10 +99,13 @@ def resolve(options: Options) -> Study:
     """
     errors: list[str] = []
     declared, presets = _declared(options, errors)
-    data = _collect(lambda: declared_data(declared.data, options), errors)
+    transfers = backbone_options.transfers(declared) and options.model is None
+    data = _collect(lambda: declared_data(declared.data, options, any_size=transfers), errors)
     if data is not None:
         errors += path_errors(data)
     space, settings = _overridden(declared, data or declared.data, presets, options, errors)
+    if transfers and data is not None:
+        data = backbone_options.fitting(data, settings, sized=options.image_size is not None)
     given = [o for text in options.objective if (o := _collect(partial(Objective.parse, text), errors)) is not None]
     objectives = given or declared.objectives
     time_s = _collect(lambda: _time_budget(options), errors)
@@ -282,6 +289,9 @@ def _overridden(
     space = declared.space
     settings = {**declared.settings, **{name: v for name, v in preset.items() if name in declared.settings}}
     narrowed = parse_assignments([f"{name}={v}" for name, v in preset.items() if name not in declared.settings])
+    chosen, ranges = _collect(partial(backbone_options.chosen, declared, options), errors) or ({}, {})
+    settings |= chosen
+    narrowed = merge_changes(narrowed, ranges)
     # what the file declares anew comes first, so that --set can change its range as that of any other
     anew = {name: change for name, change in in_file.items() if isinstance(change, Mapping) and "type" in change}
     rest = {name: change for name, change in in_file.items() if name not in anew}

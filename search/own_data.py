@@ -19,8 +19,13 @@ KINDS = ("table", "images")
 TASKS = (AUTO, *(task.value for task in Task))
 
 
-def declared_data(declared: DataSpec, options: Options) -> DataSpec:
+def declared_data(declared: DataSpec, options: Options, *, any_size: bool = False) -> DataSpec:
     """Return what ``options`` say of the data; what they do not say stays as ``declared``.
+
+    Args:
+        declared: by the study.
+        options: what the user typed.
+        any_size: whether ``--image-size`` also means something for named data sets, to somebody else.
 
     Raises:
         UsageError: everything that is wrong, a line each.
@@ -39,7 +44,7 @@ def declared_data(declared: DataSpec, options: Options) -> DataSpec:
         "image_size": options.image_size,
     }
     data = dataclasses.replace(declared, **chosen, **{k: v for k, v in given.items() if v is not None})
-    if options.image_size is not None and data.source != "images" and not errors:
+    if options.image_size is not None and data.source != "images" and not errors and not any_size:
         errors.append(f"--image-size {options.image_size} is for --data images:FOLDER; the data are {data.name}")
     if errors:
         raise UsageError(errors)

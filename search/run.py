@@ -53,8 +53,17 @@ def run(
     drop: Annotated[list[str] | None, typer.Option(help="Leave out this column of a table; may be repeated.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Width and height of your images. [default: 32]")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where torchvision's data sets lie.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Let torchvision download the data.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Let torchvision download data and weights.")] = False,
     train_examples: Annotated[int | None, typer.Option(help="Train on only this many examples.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Of a transfer: narrow_resnet, resnet18, or another of torchvision's models.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Of the backbone: source (learned here), imagenet, a file, or none.")
+    ] = None,
+    source_data: Annotated[
+        str | None, typer.Option(help="What `source` learns from. [default: the other half of the classes]")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PARAM=VALUE", help="Also PARAM.low=, PARAM.high=, PARAM.choices=a,b."),
@@ -145,6 +154,9 @@ def run(
             data_dir=data_dir,
             download=download,
             train_examples=train_examples,
+            backbone=backbone,
+            weights=weights,
+            source_data=source_data,
             set_=set_ or (),
             space=space,
             objective=objective or (),

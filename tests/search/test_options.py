@@ -93,6 +93,9 @@ BAD = [
     ({"space": Path("absent.yaml")}, "--space absent.yaml: cannot be read "),
     ({"config": Path("absent.yaml")}, "--config absent.yaml: cannot be read (no such file or directory)"),
     ({"kind": None}, "name a STUDY, or a file with --config FILE; `python -m search list` shows the studies"),
+    ({"backbone": "resnet18"}, "--backbone is for a study that transfers; regularization does not"),
+    ({"weights": "imagenet"}, "--weights is for a study that transfers; regularization does not"),
+    ({"source_data": "mnist"}, "--source-data is for a study that transfers; regularization does not"),
     ({"model": "net"}, "model 'net' must be package.module:function, such as models:small_net"),
     ({"model": "no_such_module:net"}, "model no_such_module:net: there is no module 'no_such_module' in "),
     (

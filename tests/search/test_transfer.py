@@ -1,0 +1,207 @@
+"""The study of freeze depths, from the command line to its answer."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from search.cli import app
+from search.errors import RunError, UsageError
+from search.ledger import Ledger, sqlite_url
+from search.options import Options, load_data, resolve
+from trainables.best import load_model
+
+ROOT = Path(__file__).parents[2]
+QUICK = ("--set", "source_epochs=1", "--train-examples", 97, "--tracking", "offline")
+SAME_CURVE = 1e-4
+"""Relative, on val_loss: see tests/trainables/transfer/test_run.py."""
+
+
+def command(*arguments):
+    done = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def curves(home, name):
+    """Return val_loss by trial and epoch, and the parameters by trial."""
+    with Ledger(sqlite_url(home / name / "ledger.db")) as ledger:
+        row = ledger.study(name)
+        epochs = {(e.number, e.epoch): e.metrics["val_loss"] for e in ledger.epochs(row.id)}
+        return epochs, {t.number: t.params for t in ledger.trials(row.id)}, row.facts
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """Return home and output of a small search with eight trials."""
+    home = tmp_path_factory.mktemp("home")
+    run = ("run", "transfer", *QUICK, "--trials", 8, "--max-epochs", 3, "--home", home, "--scheduler", "none")
+    return home, command(*run, "--name", "lanes")
+
+
+def test_a_search_says_what_it_transfers_and_compares_depths_with_training_from_scratch(searched):
+    home, text = searched
+    said = " ".join(text.split())
+    assert "classes: 5, 6, 7, 8, 9, the second half of 10" in said
+    assert "backbone narrow_resnet: learned from digits (5 classes) for 1 epochs" in said
+    assert "images are grey: their channel stands for red, green and blue" in said
+    assert "augmented images: 4 fixed views" in said
+    for row in ("freeze_depth", "0 nothing", "1 stem", "5 everything (features only)", "baseline"):
+        assert row in said
+    _, params, facts = curves(home, "lanes")
+    assert params[0]["init"] == "scratch" and {p["init"] for n, p in params.items() if n} == {"pretrained"}
+    assert {p["freeze_depth"] for p in params.values()} == set(range(6)), "every depth gets its share of trials"
+    assert facts["stages"] == ["stem", "layer1", "layer2", "layer3", "layer4"] and len(facts["weights"]) == 64
+
+
+def test_its_best_model_is_the_whole_network(searched):
+    home, text = searched
+    (path,) = [line.split()[-1] for line in text.splitlines() if line.startswith("best model")]
+    study = resolve(Options("transfer", home=home, train_examples=97, set_=["source_epochs=1"]))
+    splits = load_data(study)
+    with torch.no_grad():
+        outputs = load_model(path)(torch.from_numpy(splits.val.x))
+    right = (outputs.argmax(1).numpy() == splits.val.y).mean()
+    shown = json.loads(command("show", "lanes", "--home", home, "--json"))
+    assert right == pytest.approx(shown["best"]["metrics"]["val_accuracy"], abs=1e-6)
+
+
+def test_a_resume_gives_the_same_trials_and_refuses_other_weights(searched, tmp_path, monkeypatch):
+    home, _ = searched
+    whole, params, _ = curves(home, "lanes")
+    part = ("run", "transfer", *QUICK, "--max-epochs", 3, "--home", tmp_path, "--scheduler", "none", "--lanes", 2)
+    command(*part, "--trials", 4, "--name", "part")
+    command("extend", "part", "--trials", 4, "--home", tmp_path)
+    found, again, _ = curves(tmp_path, "part")
+    assert again[0] == params[0] and len(again) == 8 and len(found) == len(whole)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    with Ledger(sqlite_url(tmp_path / "part" / "ledger.db")) as ledger:
+        ledger.add_fact(ledger.study("part").id, "weights", "0" * 64)
+    with pytest.raises(RunError, match="the weights of part are not what they were: .* now, 0000000000000000 when the"):
+        command("extend", "part", "--trials", 1, "--home", tmp_path)
+
+
+@pytest.mark.slow
+def test_processes_of_their_own_share_features_on_disk_and_have_the_same_curves(searched, tmp_path):
+    home, _ = searched
+    expected, params, _ = curves(home, "lanes")
+    run = [sys.executable, "-m", "search.run", "transfer", *map(str, QUICK), "--trials", "8", "--max-epochs", "3"]
+    run += [
+        "--scheduler",
+        "none",
+        "--executor",
+        "tune",
+        "--home",
+        str(tmp_path),
+        "--name",
+        "tune",
+        "--sampler",
+        "random",
+    ]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=240, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    found, tuned, _ = curves(tmp_path, "tune")
+    files = [*(tmp_path / "tune" / "features").glob("*.f32")]
+    assert files, "frozen stages were computed once, for all processes"
+    again = ("run", "transfer", *QUICK, "--trials", 8, "--max-epochs", 3, "--scheduler", "none", "--sampler", "random")
+    command(*again, "--home", tmp_path, "--name", "lanes")
+    looped, laned, _ = curves(tmp_path, "lanes")
+    assert tuned == laned and found.keys() == looped.keys()
+    assert all(found[key] == pytest.approx(looped[key], rel=SAME_CURVE) for key in found)
+    assert len(expected) == 24 and len(params) == 8
+
+
+def test_another_backbone_sets_the_depths_that_are_searched(tmp_path):
+    study = resolve(Options("transfer", home=tmp_path, backbone="mobilenet_v3_small", weights="none", image_size=32))
+    assert study.space["freeze_depth"].distribution.high == 14
+    assert study.settings["backbone"] == "mobilenet_v3_small" and study.settings["input_size"] == 32
+    narrowed = resolve(
+        Options("transfer", home=tmp_path, backbone="resnet18", weights="none", set_=["freeze_depth.high=2"])
+    )
+    assert narrowed.space["freeze_depth"].distribution.high == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "half"),
+    [
+        ({}, "second"),
+        ({"weights": "none"}, None),
+        ({"source_data": "digits"}, None),
+        ({"set_": ["weights=none"]}, None),
+    ],
+)
+def test_the_classes_are_halved_only_where_the_other_half_teaches(tmp_path, options, half):
+    assert resolve(Options("transfer", home=tmp_path, **options)).data.half == half
+
+
+@pytest.mark.parametrize(
+    ("options", "start"),
+    [
+        ({"backbone": "resnet81"}, "--backbone: unknown backbone 'resnet81'. Did you mean 'resnet18'?"),
+        (
+            {"source_data": "minst"},
+            "--source-data 'minst' is no data set of images. Did you mean 'mnist'? Known: digits",
+        ),
+        ({"source_data": "images:/nowhere"}, "--source-data images:/nowhere: there is no such folder"),
+        (
+            {"source_data": "table:a.csv"},
+            "--source-data table:a.csv: expected a data set of images by name, or images:",
+        ),
+        ({"set_": ["augmentation=mixup"]}, "augmentation='mixup': allowed: none | flip_crop | trivial_augment"),
+    ],
+)
+def test_a_bad_option_gets_its_one_line(tmp_path, options, start):
+    with pytest.raises(UsageError) as caught:
+        resolve(Options("transfer", home=tmp_path, **options))
+    (line,) = caught.value.errors
+    assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("options", "start"),
+    [
+        ({"set_": ["freeze_depth.high=9"]}, "freeze_depth 9 is beyond the 5 stages of narrow_resnet: stem, layer1, "),
+        ({"weights": "/nowhere.pt"}, "--weights /nowhere.pt: there is no such file; --weights source learns them here"),
+        ({"backbone": "alexnet", "weights": "none"}, "alexnet needs images of at least 63 pixels, got 8; use --image-"),
+        (
+            {"dataset": "wine"},
+            "wine has no images; data sets that have: digits, mnist, fashion_mnist, or images:FOLDER",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_before_any_trial(tmp_path, options, start):
+    with pytest.raises(UsageError) as caught:
+        load_data(resolve(Options("transfer", home=tmp_path, **options)))
+    (line,) = caught.value.errors
+    assert line.startswith(start)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_ones_own_images_are_halved_by_their_folders(tmp_path):
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(("ant", "bee", "cat", "dog")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(60 * label, 60 * label + 60, size=(12, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{i}.png")
+    home = tmp_path / "home"
+    run = (
+        "run",
+        "transfer",
+        "--data",
+        f"images:{tmp_path / 'pictures'}",
+        "--image-size",
+        12,
+        "--set",
+        "source_epochs=1",
+    )
+    text = command(*run, "--trials", 3, "--max-epochs", 3, "--home", home, "--name", "own", "--tracking", "offline")
+    assert "classes: cat, dog, the second half of 4" in text and "learned from pictures (2 classes)" in text
+    assert "images are grey" not in text
