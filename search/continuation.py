@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from search.errors import RunError, UsageError
+from search.errors import LedgerError, RunError, UsageError
 from search.ledger import Ledger, LedgerWriter, StudyRow
 from search.model import MODEL, model_change, model_of
 from search.paths import Paths
@@ -42,10 +42,17 @@ def is_recorded(paths: Paths) -> bool:
     """Say whether the study is in its ledger: one that was killed before it had written that is not.
 
     Raises:
-        RunError: there is a file, but it is no ledger of this version.
+        RunError: there is a file, but it is no ledger of this version, or one that has lost all it held.
     """
     if paths.database is None:
-        if not paths.ledger_file.is_file() or not paths.ledger_file.stat().st_size:
+        if not paths.ledger_file.is_file():
+            return False
+        if not paths.ledger_file.stat().st_size:
+            if paths.checkpoints.is_dir() and any(paths.checkpoints.iterdir()):
+                raise LedgerError(
+                    f"ledger {paths.ledger_file} is damaged (it is empty, but {paths.checkpoints} holds its trials' "
+                    "states); nothing was started or changed"
+                )
             return False
         with Ledger(paths.ledger_url) as ledger:
             return _has(ledger, paths.name)
@@ -161,19 +168,23 @@ def _short(value: Any) -> str:
     return value[:16] if isinstance(value, str) else ", ".join(map(str, value))
 
 
-def note_changes(ledger: Ledger, row: StudyRow, study: Study, view: View) -> None:
-    """Say, there and here, what is not as it was when the study began, where it goes on all the same."""
+def changes(row: StudyRow, study: Study) -> dict[str, str | None]:
+    """Return what is not as it was when the study began, where it goes on all the same: by kind of event, in words."""
     model = model_of(study.trainable)
     changed = model_change(row.facts.get(MODEL, model), model)
-    notes = {
+    return {
         "model_changed": None if changed is None else f"the model is not what it was: {changed}, as was accepted",
         "versions_changed": version_changes(row.facts["versions"], versions()),
     }
+
+
+def note_changes(ledger: Ledger, row: StudyRow, study: Study, notes: Mapping[str, str | None], view: View) -> None:
+    """Say, there and here, what ``changes`` found."""
     writer = LedgerWriter(ledger, row.id)
     for kind, line in notes.items():
         if line is not None:
             writer.event(kind, line, level="warning")
             view.say(line)
     writer.flush()
-    if changed is not None:
-        ledger.add_fact(row.id, MODEL, model)
+    if notes["model_changed"] is not None:
+        ledger.add_fact(row.id, MODEL, model_of(study.trainable))

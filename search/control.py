@@ -21,11 +21,13 @@ class Control:
     """Says whether a search should go on, and why not.
 
     Args:
-        time_s: wall seconds from now until the budget is used up; None for no limit.
+        time_s: see ``allow``; None for no limit.
     """
 
     def __init__(self, time_s: float | None = None) -> None:
-        self._deadline = None if time_s is None else time.monotonic() + time_s
+        self._deadline: float | None = None
+        if time_s is not None:
+            self.allow(time_s)
         self._signal: signal.Signals | None = None
         self.aborted: str | None = None
         self.unsaved: str | None = None
@@ -43,6 +45,10 @@ class Control:
     def exit_code(self) -> int:
         """The process's exit code after a signal; 0 without one."""
         return 0 if self._signal is None else EXIT_CODES[self._signal]
+
+    def allow(self, time_s: float) -> None:
+        """Set the wall seconds from now until the budget is used up."""
+        self._deadline = time.monotonic() + time_s
 
     def request(self, received: signal.Signals) -> None:
         """Ask for a clean stop."""

@@ -7,6 +7,10 @@ from contextlib import contextmanager
 
 from search.errors import LedgerError, UserError
 from search.rows import EpochRow, TrialRow
+from search.study import Study, fits
+from spaces import hash_params
+from trainables.errors import ConfigError
+from trainables.registry import find_trainable
 from trainables.report import SECONDS
 
 
@@ -51,6 +55,8 @@ def agreeing(ledger: str) -> Iterator[None]:
 def contradiction(trials: Mapping[int, TrialRow], epochs: Sequence[EpochRow], metric: str) -> str | None:
     """Return the first fact that cannot be, in words, or None."""
     for trial in trials.values():
+        if hash_params(trial.params) != trial.config_hash:
+            return f"the parameters of trial {trial.number} are not those of its hash {trial.config_hash:.16}"
         strangers = [earlier for earlier, _ in trial.repeats if earlier not in trials or earlier >= trial.number]
         if strangers:
             return f"trial {trial.number} repeats trial {strangers[0]}"
@@ -64,3 +70,22 @@ def contradiction(trials: Mapping[int, TrialRow], epochs: Sequence[EpochRow], me
             return f"epoch {row.epoch} of trial {row.number} has no {metric}"
         last[row.number] = row.epoch
     return None
+
+
+def refuse_untrainable(study: Study, trials: Sequence[TrialRow], ledger: str) -> None:
+    """Build the configuration of every trial that goes on, as the executor will.
+
+    The space vouches for what lies within it; the baseline may lie outside.
+
+    Raises:
+        LedgerError: there is none for its parameters.
+    """
+    trainable = find_trainable(study.trainable)
+    for trial in trials:
+        if not (trial.state.resumable and fits(study.space, trial.params, trial.number)):
+            continue
+        try:
+            trainable.configure(study.params_of(trial.params), max_epochs=study.budget.max_epochs)
+        except ConfigError as error:
+            where = f"ledger {ledger} contradicts itself: trial {trial.number} cannot be trained"
+            raise LedgerError([f"{where}: {line}; no trial was started" for line in error.errors]) from None

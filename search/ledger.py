@@ -28,7 +28,7 @@ from search.outcome import Outcome, TrialState
 from search.rows import EpochRow as EpochRow
 from search.rows import StudyRow as StudyRow
 from search.rows import TrialRow as TrialRow
-from search.rows import epoch_row, session_row, study_row, trial_row
+from search.rows import epoch_row, session_row, study_row, text, trial_row
 from trainables.disk import space_hint
 
 T = TypeVar("T")
@@ -46,8 +46,9 @@ SEEN_EVERY_S = 10.0
 VERSION_DIGITS = 9
 """More digits than any version of the schema has."""
 
-FAULTS = (DBAPIError, sqlite3.Error)
-"""What a database that is damaged, full or gone raises; the second where SQLAlchemy does not wrap it."""
+FAULTS = (DBAPIError, sqlite3.Error, UnicodeDecodeError)
+"""What a database that is damaged, full or gone raises; the second where SQLAlchemy does not wrap it, the third
+where SQLite's own message quotes damaged bytes."""
 
 FLUSH_EVERY_S = 0.25
 """Longest time that a reported epoch waits in memory for its transaction."""
@@ -88,6 +89,11 @@ class Ledger:
                 f"ledger {self._where} needs the package {error.name}; pip install 'lanewise[postgresql]'"
             ) from None
         self._file = Path(self._where) if shown.drivername.startswith("sqlite") else None
+        if self._file is not None and has_log(self._file) and not (self._file.exists() and self._file.stat().st_size):
+            raise LedgerError(
+                f"ledger {self._where} is damaged (it is empty, but the log beside it is not: SQLite would remove "
+                "that); nothing was started or changed"
+            )
         if self._file is not None:
             event.listen(self.engine, "connect", _configure_sqlite)
         try:
@@ -98,11 +104,13 @@ class Ledger:
                 self._write_version()
             found = self._version()
         except FAULTS as error:
-            kept = ""
-            if self._file is not None and is_damage(error) and has_log(self._file):
-                kept = f"; {keep_copy(self._file)}"  # SQLite may write its log into the file when it closes
+            kept = self._kept_if(is_damage(error))
             self.engine.dispose()
             raise LedgerError(f"ledger {self._where} cannot be opened: {_cause(error)}{self._hint()}{kept}") from None
+        if found is None:
+            kept = self._kept_if(True)
+            self.engine.dispose()
+            raise LedgerError(f"{self._where} is a database, but no Lanewise ledger{kept}")
         if found != schema.VERSION:
             self.engine.dispose()
             age = "newer" if found > schema.VERSION else "older"
@@ -110,6 +118,10 @@ class Ledger:
                 f"ledger {self._where} has schema version {found}, {age} than the {schema.VERSION} of this "
                 "Lanewise; open it with the version that wrote it"
             )
+
+    def _kept_if(self, damaged: bool) -> str:
+        """Keep a copy of a file that may be damaged and has a log: SQLite may write that into it when it closes."""
+        return f"; {keep_copy(self._file)}" if self._file is not None and damaged and has_log(self._file) else ""
 
     def check_whole(self) -> None:
         """Ask the database to check itself.
@@ -280,9 +292,8 @@ class Ledger:
             return connection.execute(lost.values(ended_at=table.c.seen_at, ending="died")).rowcount
 
     def seconds_used(self, study_id: int) -> float:
-        """Return the wall seconds of all sessions that ended."""
-        ended = (s for s in self.sessions(study_id) if s["ended_at"] is not None)
-        return float(sum(s["ended_at"] - s["started_at"] for s in ended))
+        """Return the wall seconds of all sessions; one without an ending counts until it was last seen."""
+        return float(sum((s["ended_at"] or s["seen_at"]) - s["started_at"] for s in self.sessions(study_id)))
 
     def sessions(self, study_id: int) -> list[dict[str, Any]]:
         """Return the sessions of a study, oldest first."""
@@ -347,8 +358,7 @@ class Ledger:
         """Return what the events of one kind say, oldest first."""
         table = schema.events
         query = sa.select(table.c.message).where(table.c.study_id == study_id, table.c.kind == kind)
-        with self.engine.connect() as connection:
-            return list(connection.execute(query.order_by(table.c.id)).scalars())
+        return self._read(query.order_by(table.c.id), lambda row: text(row.message))
 
     def _frame(self, table: sa.Table, study_id: int) -> pd.DataFrame:
         import pandas as pd
@@ -368,12 +378,13 @@ class Ledger:
         if self._file is not None:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
-    def _version(self) -> int:
+    def _version(self) -> int | None:
+        """Return the version of the schema; None where there is none."""
         query = sa.select(schema.meta.c.value).where(schema.meta.c.key == "schema_version")
         with self.engine.connect() as connection:
             value = connection.execute(query).scalars().first()
         if not isinstance(value, str) or not value.isdecimal() or len(value) > VERSION_DIGITS:
-            raise RunError(f"{self._where} is a database, but no Lanewise ledger")
+            return None
         return int(value)
 
 
@@ -398,6 +409,9 @@ class LedgerWriter:
     without the epoch it was taken on. One writer a study; each batch also says when the session was
     last seen alive.
 
+    Attributes:
+        session: whose batches these are, where it is known.
+
     Raises:
         StorageError: from ``flush``, where the database cannot be written (a full disk, say).
     """
@@ -405,7 +419,7 @@ class LedgerWriter:
     def __init__(self, ledger: Ledger, study_id: int, *, session: int | None = None) -> None:
         self.ledger = ledger
         self.study_id = study_id
-        self._session = session
+        self.session = session
         self._pending = _Pending()
         self._oldest = 0.0
         self._seen = time.monotonic()
@@ -519,7 +533,7 @@ class LedgerWriter:
         """Write the batch when its oldest fact has waited ``FLUSH_EVERY_S``; say now and then that we live."""
         if self._pending and time.monotonic() - self._oldest >= FLUSH_EVERY_S:
             self.flush()
-        elif self._session is not None and time.monotonic() - self._seen >= SEEN_EVERY_S:
+        elif self.session is not None and time.monotonic() - self._seen >= SEEN_EVERY_S:
             self._write_batch()
 
     def flush(self) -> None:
@@ -531,9 +545,9 @@ class LedgerWriter:
         batch = self._pending
         with self.ledger._writing() as connection:
             _write(connection, batch)
-            if self._session is not None:
+            if self.session is not None:
                 sessions = schema.sessions
-                seen = sa.update(sessions).where(sessions.c.id == self._session).values(seen_at=time.time())
+                seen = sa.update(sessions).where(sessions.c.id == self.session).values(seen_at=time.time())
                 connection.execute(seen)
         self._pending = _Pending()
         self._revision += 1

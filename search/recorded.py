@@ -56,4 +56,4 @@ def _ending(ledger: Ledger, row: StudyRow) -> str:
 
 
 def _seconds(ledger: Ledger, row: StudyRow) -> float:
-    return float(sum((s["ended_at"] or s["seen_at"]) - s["started_at"] for s in ledger.sessions(row.id)))
+    return ledger.seconds_used(row.id)

@@ -21,6 +21,11 @@ from trainables.checkpoint_store import CheckpointStore
 if TYPE_CHECKING:
     from trainables.data import Splits
 
+LANES_FACT = "lanes"
+"""The name of the fact that holds the lanes of a worker, so that a resume has as many."""
+MODES_FACT = "lane_modes"
+"""The name of the fact that holds how groups train whose mode was measured, so that a resume does the same."""
+
 BACK_OFF_S = 0.5
 """Wait before a trial whose process died is tried again; doubled each time."""
 

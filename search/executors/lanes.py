@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.search import Searcher
 
 from search.errors import RunError
-from search.executors.base import STOP_GRACE_S, Search, back_off_s
-from search.executors.pool import LANES_FACT, MODES_FACT, Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
+from search.executors.base import LANES_FACT, MODES_FACT, STOP_GRACE_S, Search, back_off_s
+from search.executors.pool import Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
 from search.ledger import FLUSH_EVERY_S
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from search.executors.base import Search
+from search.executors.base import LANES_FACT, MODES_FACT, Search
 from search.paths import CHECKPOINTS
 from search.study import Study
 from trainables.best import BestModels, Weights, trial_facts
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
     from trainables.data import Splits
     from trainables.lanes import LaneEvent
     from trainables.report import EpochReport
-
-
-LANES_FACT = "lanes"
-"""The name of the fact that holds the lanes of a worker, so that a resume has as many."""
-MODES_FACT = "lane_modes"
-"""The name of the fact that holds how groups train whose mode was measured, so that a resume does the same."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def test_inside_search_nothing_below_imports_the_executors_or_the_commands(path)
         "search.cli": ("search/cli.py", "search/__main__.py"),
         "search.executors": (
             "search/executors/",
-            "search/engine.py",
+            "search/session.py",
             "search/run.py",
             "search/cli.py",
             "search/options.py",

@@ -1,0 +1,39 @@
+"""What is made or fetched once, before any trial starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from search.errors import RunError
+from search.executors.choice import choose_executor
+from search.paths import Paths
+from search.study import Study
+from trainables.errors import ConfigError
+from trainables.registry import Readied, find_trainable
+
+if TYPE_CHECKING:
+    from trainables.data import Splits
+
+
+def made_ready(study: Study, splits: Splits, say: Callable[[str], None]) -> dict[str, Any]:
+    """Have the trainable make or fetch what it needs before any trial starts; return what it says of it.
+
+    Raises:
+        RunError: it cannot be had.
+    """
+    trainable = find_trainable(study.trainable)
+    if not isinstance(trainable, Readied):
+        return {}
+    config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)
+    try:
+        return trainable.make_ready(config, splits, say)
+    except ConfigError as error:
+        raise RunError(error.errors) from None
+
+
+def placed(splits: Splits, study: Study, paths: Paths) -> Splits:
+    """Say where trials may keep what they compute from the data, and whether several processes do."""
+    shared = choose_executor(study).executor == "tune" or study.resources.workers not in (None, 1)
+    return replace(splits, scratch=str(paths.folder), shared=shared)

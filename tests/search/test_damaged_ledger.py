@@ -1,0 +1,150 @@
+"""A ledger that a database takes for whole, and that cannot be true: refused before anything is written to it."""
+
+import json
+import shutil
+import sqlite3
+
+import pytest
+
+from search.continuation import is_recorded
+from search.engine import conduct, resume
+from search.errors import LedgerError
+from search.ledger import Ledger, sqlite_url
+from search.options import load_data
+from search.paths import Paths
+from search.progress import Silent
+from search.studies import find
+from search.study import Study
+from spaces import hash_params
+from tests.search.test_resume import again
+
+
+class Stops(Silent):
+    """Ends the search while its first trials are in training."""
+
+    def update(self, progress):
+        if progress.epochs:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A home with a study called s whose baseline is in training."""
+    changes = {
+        "name": "s",
+        "data": {"name": "wine"},
+        "budget": {"trials": 4, "max_epochs": 100},
+        "scheduler": {"name": "none"},
+        "executor": "lanes",
+        "lanes": {"lanes": 2},
+        "tracking": {"enabled": False},
+    }
+    study = Study.model_validate({**find("regularization").model_dump(), **changes})
+    home = tmp_path_factory.mktemp("home")
+    with pytest.raises(KeyboardInterrupt):
+        conduct(study, home, load_data, view=Stops())
+    return home
+
+
+@pytest.fixture
+def paths(interrupted, tmp_path):
+    shutil.copytree(interrupted / "s", tmp_path / "s")
+    return Paths(tmp_path, "s")
+
+
+def change(paths, statement, *values):
+    with sqlite3.connect(paths.ledger_file) as connection:
+        assert connection.execute(statement, values).rowcount >= 1
+    connection.close()
+    assert not paths.ledger_file.with_name("ledger.db-wal").exists()
+
+
+def refusal(paths):
+    """Return the one line with which a resume is refused; nothing is written."""
+    before = paths.ledger_file.read_bytes()
+    with pytest.raises(LedgerError) as caught:
+        resume(paths, view=Silent(), load=load_data)
+    (line,) = caught.value.errors
+    assert caught.value.exit_code == 1
+    assert str(paths.ledger_file) in line and "\n" not in line
+    assert paths.ledger_file.read_bytes() == before
+    return line
+
+
+def baseline(paths):
+    with sqlite3.connect(paths.ledger_file) as connection:
+        ((params, state),) = connection.execute("select params, state from trials where number = 0").fetchall()
+    connection.close()
+    assert state in ("RUNNING", "INTERRUPTED"), "the baseline goes on"
+    return json.loads(params)
+
+
+def test_the_study_goes_on_where_nothing_is_damaged(paths):
+    _, result = resume(paths, view=Silent(), load=load_data)
+    assert result.ending == "done"
+
+
+@pytest.mark.parametrize("changed", [{"dropout": 0.25}, {"learning_rate": -1.0}, {"schedule": "constans"}])
+def test_a_baseline_whose_parameters_were_damaged_is_refused(paths, changed):
+    params = baseline(paths)
+    assert changed.keys() <= params.keys()
+    change(paths, "update trials set params = ? where number = 0", json.dumps({**params, **changed}))
+    assert "contradicts itself: the parameters of trial 0 are not those of its hash" in refusal(paths)
+
+
+def test_a_baseline_that_no_model_can_be_built_of_is_refused_with_the_reason(paths):
+    params = {**baseline(paths), "learning_rate": -1.0}
+    values = json.dumps(params), hash_params(params)
+    change(paths, "update trials set params = ?, config_hash = ? where number = 0", *values)
+    line = refusal(paths)
+    assert "contradicts itself: trial 0 cannot be trained: learning_rate must" in line
+    assert line.endswith("got -1.0; no trial was started")
+
+
+def test_the_command_says_it_in_one_line_and_exits_1(paths):
+    change(paths, "update trials set params = '{}' where number = 0")
+    process = again(paths.home, "s")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, output
+    (line,) = output.strip().splitlines()
+    assert line.startswith(f"error: ledger {paths.ledger_file} contradicts itself: the parameters of trial 0 ")
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("update epochs set metrics = '{\"val_loss\" 1}' where number = 1", "is damaged (a row of epochs"),
+        ("update epochs set metrics = cast(x'7bff' as text) where number = 1", "is damaged (Could not decode"),
+        ("update sessions set pid = 'x'", "is damaged (a row of sessions"),
+        ("update events set kind = 'tried_alone', message = 'x'", "contradicts itself (IndexError"),
+        ("update events set kind = 'tried_alone', message = cast(x'ff' as text)", "is damaged (Could not decode"),
+        ("update studies set facts = json_remove(facts, '$.versions')", "contradicts itself (KeyError: 'versions')"),
+        ("update studies set facts = json_set(facts, '$.lanes', 'x')", "contradicts itself (ValueError: lanes 'x')"),
+        (
+            "update studies set facts = json_set(facts, '$.lane_modes', 5)",
+            "contradicts itself (ValueError: lane_modes 5)",
+        ),
+    ],
+)
+def test_what_a_flipped_bit_leaves_in_a_row_is_refused(paths, statement, said):
+    change(paths, statement)
+    assert said in refusal(paths)
+
+
+@pytest.mark.parametrize(("there", "create"), [(True, False), (True, True), (False, True)])
+def test_a_log_whose_ledger_is_empty_or_gone_is_left_alone(tmp_path, there, create):
+    file, log = tmp_path / "ledger.db", tmp_path / "ledger.db-wal"
+    log.write_bytes(b"transactions")
+    if there:
+        file.touch()
+    with pytest.raises(LedgerError, match=r"ledger\.db is damaged \(it is empty, but the log"):
+        Ledger(sqlite_url(file), create=create)
+    assert log.read_bytes() == b"transactions"
+
+
+def test_a_ledger_that_was_emptied_is_not_taken_for_a_search_that_never_began(paths):
+    (paths.checkpoints / "trial_00000").mkdir(parents=True, exist_ok=True)
+    paths.ledger_file.write_bytes(b"")
+    with pytest.raises(LedgerError, match=r"ledger\.db is damaged \(it is empty, but .*checkpoints holds"):
+        is_recorded(paths)
+    assert paths.ledger_file.read_bytes() == b""
