@@ -14,6 +14,9 @@ import psutil
 
 from search.outcome import StopReason
 
+STOP_GRACE_S = 4.0
+"""How long a stop waits for the epochs in flight; with the checkpoints this stays within 5 s."""
+
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 

@@ -48,7 +48,15 @@ class Paths:
     @property
     def resume_command(self) -> str:
         """What continues the study."""
-        command = f"python -m search resume {self.name} --home {shlex.quote(str(self.home))}"
+        return self._command("resume")
+
+    @property
+    def extend_command(self) -> str:
+        """What continues the study with a larger budget, which follows."""
+        return self._command("extend")
+
+    def _command(self, verb: str) -> str:
+        command = f"python -m search {verb} {self.name} --home {shlex.quote(str(self.home))}"
         return command if self.database is None else f"{command} --ledger {shlex.quote(self.ledger)}"
 
     @property

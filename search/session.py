@@ -156,7 +156,7 @@ class Session:
         """Train the best of each choice once more, as far as time and signals allow."""
         from search.refits import refit_best
 
-        refit_best(self.study, self.ledger, self.study_id, self.splits, self.control, self.view.say)
+        refit_best(self.study, self.ledger, self.study_id, self.splits, self.control, self.paths, self.view.say)
 
 
 def _search(

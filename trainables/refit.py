@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,15 @@ class Refit:
     seconds: float
 
 
-def refit(trainable: Trainable, config: Any, data: Any, *, seed: int, epochs: int) -> Refit:
+def refit(
+    trainable: Trainable,
+    config: Any,
+    data: Any,
+    *,
+    seed: int,
+    epochs: int,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Refit | None:
     """Train ``config`` for ``epochs``, or until it ends itself, on one core of this machine.
 
     The horizon of its schedule is the configuration's own: it is stopped after ``epochs``, where a search
@@ -38,6 +46,7 @@ def refit(trainable: Trainable, config: Any, data: Any, *, seed: int, epochs: in
         data: what ``trainable.prepare`` returned, on the CPU.
         seed: of the run.
         epochs: at most.
+        stopping: is asked before each epoch whether to give it up; the result is then None.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -46,6 +55,8 @@ def refit(trainable: Trainable, config: Any, data: Any, *, seed: int, epochs: in
             run = trainable.start(config, data, seed=seed, device=torch.device("cpu"))
             seconds = 0.0
             for _ in range(epochs):
+                if stopping():
+                    return None
                 report = run.step()
                 seconds += report.seconds
                 if report.stop is not None:

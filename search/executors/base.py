@@ -32,9 +32,6 @@ BACK_OFF_S = 0.5
 LONGEST_BACK_OFF_S = 30.0
 """Longest such wait: with many failures allowed, doubling alone would soon wait for days."""
 
-STOP_GRACE_S = 4.0
-"""How long a stop waits for the epochs in flight; with the checkpoints this stays within 5 s."""
-
 
 def back_off_s(failures: int) -> float:
     """Return how many seconds to wait after the last of ``failures`` faults in a row."""

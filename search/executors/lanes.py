@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune.search import Searcher
 
+from search.control import STOP_GRACE_S
 from search.errors import RunError
-from search.executors.base import LANES_FACT, MODES_FACT, STOP_GRACE_S, Search, back_off_s
+from search.executors.base import LANES_FACT, MODES_FACT, Search, back_off_s
 from search.executors.pool import Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
 from search.ledger import FLUSH_EVERY_S
 from search.outcome import Outcome, StopReason

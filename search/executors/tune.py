@@ -25,8 +25,9 @@ from ray.tune.experiment import Trial
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.search import ConcurrencyLimiter
 
+from search.control import STOP_GRACE_S
 from search.errors import RunError
-from search.executors.base import STOP_GRACE_S, Search, back_off_s, reason_of
+from search.executors.base import Search, back_off_s, reason_of
 from search.executors.controller import ActorManager, KilledForMemoryError, PatientController, failed_with
 from search.outcome import Outcome, StopReason
 from search.paths import CHECKPOINTS

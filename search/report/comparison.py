@@ -199,7 +199,12 @@ def _verdict(rows: Sequence[Row], study: Study, splits: int) -> str:
     best, metric = rows[0], study.objective.metric
     if best.mean is None:
         return "no choice could be trained on every split"
-    head = f"{best.choice} has the best mean {metric} over {splits} split{'s' if splits != 1 else ''}, {best.mean:.4g}"
+    trained = (
+        f"{splits} split{'s' if splits != 1 else ''}"
+        if splits >= study.refits
+        else f"{splits} of {study.refits} splits"
+    )
+    head = f"{best.choice} has the best mean {metric} over {trained}, {best.mean:.4g}"
     if splits < 2:
         return f"{head}; one split has no spread, and nothing more can be said"
     others = [row for row in rows[1:] if row.mean is not None]

@@ -89,7 +89,7 @@ def test_equal_on_every_split_is_no_difference():
 def test_one_split_has_no_spread():
     found = comparison(study(), facts({"a": [0.9], "b": [0.8]}))
     assert [(row.spread, row.low, row.larger) for row in found.rows] == [(None, None, False)] * 2
-    assert found.verdict.endswith("over 1 split, 0.9; one split has no spread, and nothing more can be said")
+    assert found.verdict.endswith("over 1 of 4 splits, 0.9; one split has no spread, and nothing more can be said")
 
 
 @pytest.mark.parametrize("bad", ["ValueError: no", math.nan])

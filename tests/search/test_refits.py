@@ -1,17 +1,24 @@
 """What is trained after a search, and that a resume trains no more than what is missing."""
 
+import json
 import signal
+import threading
+from pathlib import Path
 
 import pytest
 
+from search import refits
 from search.control import Control
 from search.ledger import LedgerWriter
 from search.outcome import Outcome, StopReason
+from search.paths import Paths
 from search.refits import refit_best
 from search.report.comparison import comparison
 from search.studies import find
 from search.study import Study
+from tests.search.test_resume import again, read, start, succeed
 from trainables.data import DataSpec, load_splits
+from trainables.report import EpochReport
 
 SPLITS = load_splits(DataSpec("wine"))
 TRIALS = [
@@ -37,24 +44,46 @@ def record(ledger, study_id, trials, first=0):
     writer.flush()
 
 
-class Stopped(Control):
-    """Is asked to stop at the n-th look."""
+class StopsWith(Control):
+    """Is asked to stop once the ledger has so many fits."""
 
-    def __init__(self, after):
+    def __init__(self, ledger, fits):
         super().__init__()
-        self.looks = after
+        self._ledger, self._fits = ledger, fits
 
     @property
-    def exit_code(self):
-        self.looks -= 1
-        if self.looks < 0:
+    def stopping(self):
+        if len(self._ledger.study("here").facts.get("refits", {}).get("fits", [])) >= self._fits:
             self.request(signal.SIGINT)
-        return super().exit_code
+        return super().stopping
+
+
+class Waits:
+    """A trainable whose first epoch lasts until it is told to end."""
+
+    metrics = ("val_accuracy",)
+    goes_on = threading.Event()
+    began = threading.Event()
+
+    def configure(self, params, *, max_epochs):
+        return max_epochs
+
+    def prepare(self, splits, device):
+        return None
+
+    def start(self, config, data, *, seed, device):
+        return self
+
+    def step(self):
+        Waits.began.set()
+        assert Waits.goes_on.wait(100)
+        return EpochReport(1, {"val_accuracy": 0.5}, 0.1)
 
 
 def run(ledger, study_id, study=None, control=None):
     said = []
-    refit_best(study or declared(), ledger, study_id, SPLITS, control or Control(), said.append)
+    paths = Paths(Path("home"), "here")
+    refit_best(study or declared(), ledger, study_id, SPLITS, control or Control(), paths, said.append)
     return ledger.study("here").facts.get("refits", {}), said
 
 
@@ -98,21 +127,56 @@ def test_a_second_time_nothing_is_trained(ledger, study_id):
 
 def test_an_interruption_keeps_whole_splits_and_the_next_time_trains_the_rest(ledger, study_id):
     record(ledger, study_id, TRIALS)
-    # looks: three before the fits of the first split, one after it, one before a fit of the second
-    first, _ = run(ledger, study_id, control=Stopped(5))
+    first, said = run(ledger, study_id, control=StopsWith(ledger, 3))
     assert {f["split"] for f in first["fits"]} == {0}
     assert len(first["fits"]) == 3
+    line = "the best of each model was not trained on 1 of 2 splits: the search was stopped"
+    assert said[1:] == [f"{line}; go on with: python -m search resume here --home home"]
+    assert ledger.messages(study_id, "refits_missing") == [line]
     found = comparison(declared(), ledger.study("here").facts)
     assert found.splits == 1
+    assert "over 1 of 2 splits" in found.verdict
     whole, _ = run(ledger, study_id)
     assert whole["fits"][:3] == first["fits"]
     assert len(whole["fits"]) == 6
+    assert "over 2 splits" in comparison(declared(), ledger.study("here").facts).verdict
 
 
-def test_an_interruption_before_the_first_split_is_done_leaves_nothing(ledger, study_id):
+def test_once_the_time_budget_is_used_up_nothing_is_trained_and_that_is_said(ledger, study_id):
     record(ledger, study_id, TRIALS)
-    kept, _ = run(ledger, study_id, control=Stopped(1))
+    kept, said = run(ledger, study_id, control=Control(0))
     assert kept == {}
+    line = "the best of each model was not trained on 2 of 2 splits: the time budget is used up"
+    assert said == [f"{line}; go on with: python -m search extend here --home home --time-budget 10m"]
+    assert ledger.messages(study_id, "refits_missing") == [line]
+    whole, _ = run(ledger, study_id, control=Control(1000))
+    assert len(whole["fits"]) == 6
+
+
+@pytest.mark.parametrize("ends", ["the time budget", "a signal"])
+def test_a_fit_that_outlasts_a_stop_is_given_up(ledger, study_id, monkeypatch, ends):
+    monkeypatch.setattr(refits, "STOP_GRACE_S", 0.05)
+    monkeypatch.setattr(Waits, "goes_on", threading.Event())
+    monkeypatch.setattr(Waits, "began", threading.Event())
+    record(ledger, study_id, TRIALS)
+    control = Control()
+
+    def stop():
+        assert Waits.began.wait(100)
+        control.allow(0) if ends == "the time budget" else control.request(signal.SIGTERM)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    try:
+        study = declared().model_copy(update={"trainable": f"{__name__}:Waits"})
+        kept, said = run(ledger, study_id, study, control)
+        assert not Waits.goes_on.is_set(), "the fit has not ended"
+    finally:
+        Waits.goes_on.set()
+        stopping.join()
+    assert kept == {}
+    assert "was not trained on 2 of 2 splits" in said[-1]
+    assert control.stopping is (StopReason.BUDGET if ends == "the time budget" else StopReason.USER)
 
 
 def test_after_an_extension_only_what_has_a_new_best_is_trained(ledger, study_id):
@@ -145,3 +209,31 @@ def test_without_a_completed_value_there_is_nothing_to_train(ledger, study_id, t
     assert kept["fits"] == kept["chosen"] == []
     assert said == []
     assert comparison(declared(), ledger.study("here").facts) is None
+
+
+@pytest.mark.slow
+def test_a_signal_among_the_fits_ends_the_command_and_a_resume_trains_the_rest(tmp_path):
+    process = start(tmp_path, "s", "--trials", "8", kind="sklearn_comparison")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("training the best of each"):
+            process.terminate()
+            break
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 143, output
+    assert "was not trained on" in output and "the search was stopped; go on with:" in output
+    before = fits_in(tmp_path)
+    assert len(before) < 5
+    assert "was not trained" not in succeed(again(tmp_path, "s"))
+    after = fits_in(tmp_path)
+    assert len(after) == 5
+    assert all(after[split] == fits for split, fits in before.items()), "what was trained stays"
+
+
+def fits_in(home):
+    """Return the fits of the study called s by split."""
+    ((facts,),) = read(home, "s", "select facts from studies")
+    by_split = {}
+    for fit in json.loads(facts).get("refits", {}).get("fits", []):
+        by_split.setdefault(fit["split"], []).append(fit)
+    return by_split

@@ -60,3 +60,10 @@ def test_the_threads_of_the_process_are_given_back():
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_it_is_given_up_before_the_next_epoch():
+    trainable, config, data = made("mlp", {})
+    asked = iter([False, False, True])
+    assert refit(trainable, config, data, seed=2, epochs=6, stopping=lambda: next(asked)) is None
+    assert next(asked, None) is None
