@@ -19,11 +19,11 @@ from search.lock import driver_lock
 from search.model import MODEL, model_of
 from search.paths import Paths
 from search.progress import View
-from search.ready import made_ready, placed
+from search.ready import made_ready
 from search.report.answer import Answer, answer
 from search.report.examples import DATA, data_lines
 from search.report.kept import Kept, kept_on_disk
-from search.session import Session
+from search.session import Session, placed
 from search.study import Study, differences, fits, recorded
 from search.tracker_process import UID, TrackerProcess
 from search.versions import versions

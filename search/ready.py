@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from search.errors import RunError
-from search.executors.choice import choose_executor
-from search.paths import Paths
 from search.study import Study
 from trainables.errors import ConfigError
 from trainables.registry import Readied, find_trainable
@@ -31,9 +28,3 @@ def made_ready(study: Study, splits: Splits, say: Callable[[str], None]) -> dict
         return trainable.make_ready(config, splits, say)
     except ConfigError as error:
         raise RunError(error.errors) from None
-
-
-def placed(splits: Splits, study: Study, paths: Paths) -> Splits:
-    """Say where trials may keep what they compute from the data, and whether several processes do."""
-    shared = choose_executor(study).executor == "tune" or study.resources.workers not in (None, 1)
-    return replace(splits, scratch=str(paths.folder), shared=shared)
