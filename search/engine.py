@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -194,6 +195,8 @@ def _drive(session: Session, tracker: TrackerProcess | None, view: View, stack: 
         if study.refits:
             session.refit()
         ending = INTERRUPTED if control.exit_code else DONE
+        if ending == DONE:
+            _clear(session.paths.scratch, view)
     finally:
         try:
             session.end(ending)
@@ -218,6 +221,14 @@ def _drive(session: Session, tracker: TrackerProcess | None, view: View, stack: 
         session.splits.facts(),
         longest_stall_s=progress.longest_stall_s,
     )
+
+
+def _clear(scratch: Path, view: View) -> None:
+    """Remove what trials shared while they trained; a search that goes on later computes it again."""
+    if scratch.is_dir():
+        size = sum(file.stat().st_size for file in scratch.rglob("*") if file.is_file())
+        shutil.rmtree(scratch, ignore_errors=True)
+        view.say(f"removed {size / 1e6:.2f} MB that trials shared in {scratch}")
 
 
 def _warm_tracker(study: Study, stack: ExitStack) -> TrackerProcess | None:

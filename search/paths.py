@@ -31,6 +31,11 @@ class Paths:
         return self.home.absolute() / self.name
 
     @property
+    def scratch(self) -> Path:
+        """What trials compute from the data and share; gone when the search is done."""
+        return self.folder / "scratch"
+
+    @property
     def ledger_file(self) -> Path:
         """The SQLite file of its facts, where the ledger is one."""
         return self.folder / LEDGER_FILE

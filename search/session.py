@@ -224,4 +224,4 @@ def _values(epochs: Sequence[EpochRow], study: Study) -> dict[int, dict[int, tup
 def placed(splits: Splits, study: Study, paths: Paths) -> Splits:
     """Say where trials may keep what they compute from the data, and whether several processes do."""
     shared = choose_executor(study).executor == "tune" or study.resources.workers not in (None, 1)
-    return replace(splits, scratch=str(paths.folder), shared=shared)
+    return replace(splits, scratch=str(paths.scratch), shared=shared)
