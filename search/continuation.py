@@ -11,6 +11,7 @@ from search.model import MODEL, model_change, model_of
 from search.paths import Paths
 from search.study import FLAGS, Study, differences, validated
 from search.versions import version_changes, versions
+from trainables.errors import ConfigError
 
 if TYPE_CHECKING:
     from search.progress import View
@@ -120,6 +121,18 @@ def check_continuation(paths: Paths, study: Study, splits: Splits, *, accept: bo
         }
 
 
+def _model(study: Study) -> dict[str, str]:
+    """Return what tells the study's model from another.
+
+    Raises:
+        UsageError: it cannot be imported.
+    """
+    try:
+        return model_of(study.trainable)
+    except ConfigError as error:
+        raise UsageError(error.errors) from None
+
+
 def refuse_other_data(row: StudyRow, splits: Splits) -> None:
     """Compare the examples with those that the study began with.
 
@@ -139,7 +152,7 @@ def refuse_changed_model(row: StudyRow, study: Study, *, accept: bool) -> None:
     Raises:
         RunError: it is another, and that was not accepted.
     """
-    model = model_of(study.trainable)
+    model = _model(study)
     change = model_change(row.facts.get(MODEL, model), model)
     if change is not None and not accept:
         raise RunError(
@@ -170,7 +183,7 @@ def _short(value: Any) -> str:
 
 def changes(row: StudyRow, study: Study) -> dict[str, str | None]:
     """Return what is not as it was when the study began, where it goes on all the same: by kind of event, in words."""
-    model = model_of(study.trainable)
+    model = _model(study)
     changed = model_change(row.facts.get(MODEL, model), model)
     return {
         "model_changed": None if changed is None else f"the model is not what it was: {changed}, as was accepted",
@@ -187,4 +200,4 @@ def note_changes(ledger: Ledger, row: StudyRow, study: Study, notes: Mapping[str
             view.say(line)
     writer.flush()
     if notes["model_changed"] is not None:
-        ledger.add_fact(row.id, MODEL, model_of(study.trainable))
+        ledger.add_fact(row.id, MODEL, _model(study))

@@ -100,8 +100,7 @@ class Ledger:
             if create:
                 with self.engine.connect() as connection:
                     self._switch_to_wal(connection)
-                schema.metadata.create_all(self.engine)
-                self._write_version()
+                self._make_tables()
             found = self._version()
         except FAULTS as error:
             kept = self._kept_if(is_damage(error))
@@ -368,8 +367,12 @@ class Ledger:
         columns = [c.name for c in table.columns if c.name not in ("id", "study_id")]
         return pd.DataFrame(rows, columns=columns)
 
-    def _write_version(self) -> None:
-        with self._writing() as connection:
+    def _make_tables(self) -> None:
+        """Make the tables that are absent, and write their version, at once: nobody reads tables without it."""
+        with self.engine.begin() as connection:
+            if self._file is not None:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's sqlite3 would commit each table alone
+            schema.metadata.create_all(connection)
             if connection.execute(sa.select(schema.meta)).first() is None:
                 row = {"key": "schema_version", "value": str(schema.VERSION)}
                 connection.execute(sa.insert(schema.meta).values(row))

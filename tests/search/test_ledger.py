@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from search import ledger as ledger_module
 from search import schema
@@ -422,3 +423,24 @@ def test_another_version_is_refused_and_named(ledger, version, age, create):
 def test_opening_a_ledger_again_keeps_what_is_in_it(ledger, study_id):
     with Ledger(ledger.url, create=True) as again:
         assert [s.id for s in again.studies()] == [study_id]
+
+
+def test_nobody_reads_tables_without_their_version(tmp_path):
+    file = tmp_path / "ledger.db"
+    seen = set()
+
+    def look(*_):
+        """What another process would see after each statement."""
+        names = other.execute("select name from sqlite_master where type = 'table'").fetchall()
+        versions = other.execute("select value from lanewise_meta").fetchall() if names else []
+        seen.add((len(names), len(versions)))
+
+    other = sqlite3.connect(file, check_same_thread=False)
+    other.execute("pragma journal_mode=wal")
+    event.listen(sa.engine.Engine, "after_cursor_execute", look)
+    try:
+        Ledger(sqlite_url(file), create=True).close()
+    finally:
+        event.remove(sa.engine.Engine, "after_cursor_execute", look)
+        other.close()
+    assert seen == {(0, 0), (len(schema.metadata.tables), 1)}

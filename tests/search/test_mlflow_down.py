@@ -151,7 +151,7 @@ def test_down_from_start_to_end_it_searches_if_asked_to_and_sync_sends_it_all_on
     assert same(server.uri, tmp_path) == 100
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_up_in_the_middle_everything_arrives_by_itself(start, server, wire, tmp_path):
     process = start(tmp_path, wire.uri, *ENDLESS, "--untracked-ok")
     wait_until(lambda: count(tmp_path, "epochs") > 0, process, "an epoch without a server")
@@ -163,7 +163,7 @@ def test_up_in_the_middle_everything_arrives_by_itself(start, server, wire, tmp_
     assert same(server.uri, tmp_path) == count(tmp_path, "epochs") * 5
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_study_that_needs_its_server_goes_on_without_it_only_if_asked_to(start, server, wire, tmp_path):
     succeed(start(tmp_path, wire.join().uri, "--max-epochs", "3"))
     wire.cut()

@@ -9,6 +9,7 @@ import time
 import pytest
 from mlflow.tracking import MlflowClient
 
+from search.errors import RunError
 from search.ledger import Ledger, sqlite_url
 from search.tracker_process import UID
 from tests.search.executors.conftest import ROOT
@@ -78,7 +79,10 @@ def caught_up(uri, home, study, *, after=0.0):
     """Say whether the server has a run of the last trial but one, which began ``after`` that time."""
     if not (home / study / "ledger.db").is_file():
         return False
-    row, trials, _ = facts(home, study)
+    try:
+        row, trials, _ = facts(home, study)
+    except RunError:  # it is being made
+        return False
     experiment = MlflowClient(uri).get_experiment_by_name("scripted")
     if experiment is None or len(trials) < 4 or trials[-2].started_at < after:
         return False
@@ -90,7 +94,8 @@ def caught_up(uri, home, study, *, after=0.0):
 def test_no_trial_fails_and_none_waits(outages, executor):
     _, home, away, answers = outages
     answer = answers[executor]
-    assert set(answer["states"]) == {"COMPLETE", "CANCELLED"}, "the last ones were running"
+    assert "COMPLETE" in answer["states"]
+    assert set(answer["states"]) <= {"COMPLETE", "CANCELLED"}, "those that Ctrl-C met may have ended by themselves"
     assert answer["untracked"] is None
     assert 0 < answer["stall_s"] < LONGEST_STALL_S
     _, trials, epochs = facts(home, executor)

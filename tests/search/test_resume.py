@@ -18,6 +18,7 @@ from search.ledger import Ledger, sqlite_url
 from search.lock import driver_lock
 from search.scheduler import build_scheduler
 from search.study import Study
+from tests.support.mlflow_server import check_same
 from trainables import checkpoint
 
 TABLES = (
@@ -104,9 +105,8 @@ def test_a_killed_driver_resumes_to_the_same_search_in_lanes(tmp_path):
     assert models(tmp_path, "killed") == models(tmp_path, "reference")
 
 
-@pytest.mark.parametrize(
-    "sampler", [pytest.param("nsga2", marks=pytest.mark.slow), pytest.param("tpe", marks=pytest.mark.long)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
 def test_two_objectives_mlps_and_cnns_resume_to_the_same_search(tmp_path, sampler):
     options = (*LANES, "--sampler", sampler, "--max-epochs", "6", "--grace", "2", "--train-examples", "300")
     expected = reference(tmp_path, options, kind="architectures")
@@ -122,7 +122,9 @@ def test_two_objectives_mlps_and_cnns_resume_to_the_same_search(tmp_path, sample
 def test_a_driver_killed_at_ten_random_moments_resumes_to_the_same_search(tmp_path, options):
     expected = reference(tmp_path, options)
     moments = sorted(random.Random(5).sample(range(1, len(expected[0])), 10))
-    assert kill_and_resume(tmp_path, "killed", options, moments) == expected
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert kill_and_resume(tmp_path, "killed", options, moments, tracking=uri) == expected
+    assert check_same(uri, sqlite_url(tmp_path / "killed" / "ledger.db"), "killed", "regularization") > 0
     assert len(models(tmp_path, "reference")) == 3
     assert models(tmp_path, "killed") == models(tmp_path, "reference")
 

@@ -105,7 +105,7 @@ def process(folder, *arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_a_users_model_in_the_current_directory_runs_by_every_executor(tmp_path):
     """Its torch dropout draws from the global generator; the curves are the same whoever trains beside it."""

@@ -33,7 +33,7 @@ def redeclared(home):
     return [m for (m,) in read(home, "s", "select message from events where kind = 'redeclared'")]
 
 
-@pytest.mark.parametrize("options", [LANES, pytest.param(TUNE, marks=pytest.mark.long)], ids=["lanes", "tune"])
+@pytest.mark.parametrize("options", [LANES, pytest.param(TUNE, marks=pytest.mark.slow)], ids=["lanes", "tune"])
 def test_one_command_line_starts_a_search_and_continues_it_after_a_kill(tmp_path, options):
     expected = reference(tmp_path, options)
     total = len(expected[0])

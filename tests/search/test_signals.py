@@ -242,7 +242,7 @@ def test_no_process_outlives_a_search_whose_mlflow_server_is_silent(
         assert "not everything arrived (MLflow did not take it: " in output
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_ctrl_c_stops_lanes_on_ray_workers_cleanly(start, tmp_path):
     running = start("--executor", "lanes", "--workers", "2")
     assert names(running.children) == {"raylet", "gcs_server", "search.tracking"}
