@@ -153,7 +153,14 @@ class BestModels:
 
 
 def trial_facts(
-    number: int, *, trainable: str, params: Mapping[str, Any], max_epochs: int, seed: int, shape: Sequence[int]
+    number: int,
+    *,
+    trainable: str,
+    params: Mapping[str, Any],
+    max_epochs: int,
+    seed: int,
+    shape: Sequence[int],
+    outputs: int,
 ) -> dict[str, Any]:
     """Return what the file of a best model says of its trial, so that it can be used alone.
 
@@ -164,6 +171,7 @@ def trial_facts(
         max_epochs: as the trial had them.
         seed: of the trial.
         shape: of one example.
+        outputs: of the model, for one example.
     """
     return {
         "trial": number,
@@ -172,6 +180,7 @@ def trial_facts(
         "max_epochs": max_epochs,
         "seed": seed,
         "shape": list(shape),
+        "outputs": outputs,
     }
 
 
@@ -212,11 +221,11 @@ def load_model(path: str | Path) -> nn.Module:
     from trainables import checkpoint
 
     state = checkpoint.load(Path(path))
-    missing = {"trainable", "params", "max_epochs", "shape", "model"} - state.keys()
+    missing = {"trainable", "params", "max_epochs", "shape", "outputs", "model"} - state.keys()
     if missing:
         raise CheckpointError(f"checkpoint {path} holds no best model: {', '.join(sorted(missing))} is missing")
     trainable = find_trainable(state["trainable"])
     if not isinstance(trainable, Rebuilds):
         raise ConfigError(f"trainable {state['trainable']} has no rebuild(config, state)")
     config = trainable.configure(state["params"], max_epochs=state["max_epochs"])
-    return trainable.rebuild(config, state["model"], shape=tuple(state["shape"])).eval()
+    return trainable.rebuild(config, state["model"], shape=tuple(state["shape"]), outputs=state["outputs"]).eval()

@@ -104,8 +104,15 @@ class Rebuilds(Protocol):
     def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> Any:
         """See ``Trainable.configure``."""
 
-    def rebuild(self, config: Any, state: Any, *, shape: tuple[int, ...]) -> nn.Module:
-        """Return the model whose ``state_dict`` a run's state had as ``model``, on CPU; ``shape`` is of an example."""
+    def rebuild(self, config: Any, state: Any, *, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Return the model whose ``state_dict`` a run's state had as ``model``, on CPU.
+
+        Args:
+            config: of the trial.
+            state: of the model.
+            shape: of an example.
+            outputs: C, or 1 where the target is a number.
+        """
 
 
 @runtime_checkable
@@ -177,7 +184,9 @@ class MlpTrainable:
 
         return TrainingRun(config, data, seed=seed, device=device)
 
-    def rebuild(self, config: MlpConfig, state: Mapping[str, torch.Tensor], *, shape: tuple[int, ...]) -> nn.Module:
+    def rebuild(
+        self, config: MlpConfig, state: Mapping[str, torch.Tensor], *, shape: tuple[int, ...], outputs: int
+    ) -> nn.Module:
         """Return the model with the weights ``state``, on CPU."""
         from trainables.models import rebuilt
 

@@ -153,6 +153,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             max_epochs=config["max_epochs"],
             seed=config["seed"],
             shape=self._splits.shape,
+            outputs=self._splits.outputs,
         )
         if config["resumed"]:
             self._notes += self._best.begin(self._number, facts, known=config["best"])

@@ -133,6 +133,14 @@ class ModelTrainable:
             raise ConfigError(f"{self._who} returned a {type(model).__name__}, expected a torch.nn.Module")
         return materialised(model, input_shape)
 
+    def rebuild(
+        self, config: ModelConfig, state: Mapping[str, torch.Tensor], *, shape: tuple[int, ...], outputs: int
+    ) -> nn.Module:
+        """Return the model with the weights ``state``, on CPU; the function is imported and called again."""
+        model = self.build(config, shape, outputs)
+        model.load_state_dict(dict(state))
+        return model
+
     def function(self) -> ModelFunction:
         """Import and return the function.
 

@@ -166,7 +166,7 @@ class LaneHost:
 
         where = _assigned_device() if device is None else torch.device(device)
         self._study = study
-        self._shape = splits.shape
+        self._shape, self._outputs = splits.shape, splits.outputs
         self._trainable: Trainable = find_trainable(study.trainable)
         self._store = CheckpointStore(checkpoints)
         self._best = BestModels(self._store, study.remembered_by)
@@ -321,6 +321,7 @@ class LaneHost:
             max_epochs=self._study.budget.max_epochs,
             seed=seat.seed,
             shape=self._shape,
+            outputs=self._outputs,
         )
 
     def _start(self, config: Any, data: Any, *, seed: int, device: torch.device) -> Run:

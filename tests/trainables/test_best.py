@@ -22,7 +22,7 @@ PARAMS = {"hidden": "24-16", "learning_rate": 0.05, "dropout": 0.2, "batch_norm"
 EPOCHS = 12
 NUMBER = 12
 MIN, MAX = ("val_loss", "min"), ("val_accuracy", "max")
-FACTS = trial_facts(NUMBER, trainable="mlp", params=PARAMS, max_epochs=EPOCHS, seed=3, shape=(1, 8, 8))
+FACTS = trial_facts(NUMBER, trainable="mlp", params=PARAMS, max_epochs=EPOCHS, seed=3, shape=(1, 8, 8), outputs=10)
 
 
 @pytest.fixture
@@ -102,7 +102,9 @@ def test_models_of_every_depth_are_rebuilt(few_digits, store, hidden, batch_norm
     params = {"hidden": tuple(int(h) for h in hidden.split("-") if h), "batch_norm": batch_norm}
     run = TrainingRun(MlpConfig.from_params(params, max_epochs=2), few_digits, seed=3, device=CPU)
     models = BestModels(store, MIN)
-    models.begin(NUMBER, trial_facts(NUMBER, trainable="mlp", params=params, max_epochs=2, seed=3, shape=(1, 8, 8)))
+    models.begin(
+        NUMBER, trial_facts(NUMBER, trainable="mlp", params=params, max_epochs=2, seed=3, shape=(1, 8, 8), outputs=10)
+    )
     train(models, run, 1)
     models.keep(NUMBER)()
     rebuilt = load_model(store.best_path(NUMBER))
@@ -327,7 +329,9 @@ def test_nested_data_are_copied():
 def test_what_is_no_best_model_is_refused(few_digits, store, tmp_path):
     run, _ = start(few_digits, epochs=1)
     path = store.save(NUMBER, run.state_dict())
-    with pytest.raises(CheckpointError, match="holds no best model: max_epochs, params, shape, trainable is missing"):
+    with pytest.raises(
+        CheckpointError, match="holds no best model: max_epochs, outputs, params, shape, trainable is missing"
+    ):
         load_model(path)
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_model(tmp_path / "absent.pt")
@@ -346,7 +350,7 @@ def test_a_trainable_that_cannot_rebuild_says_so(store):
 
 def test_facts_are_the_callers_no_more(few_digits):
     params = dict(PARAMS)
-    facts = trial_facts(1, trainable="mlp", params=params, max_epochs=2, seed=0, shape=(1, 8, 8))
+    facts = trial_facts(1, trainable="mlp", params=params, max_epochs=2, seed=0, shape=(1, 8, 8), outputs=10)
     params["dropout"] = 0.9
     assert facts["params"]["dropout"] == PARAMS["dropout"]
     assert dataclasses.asdict(MlpConfig.from_params(facts["params"], max_epochs=2))["dropout"] == 0.2
@@ -357,8 +361,19 @@ def test_a_cnn_is_rebuilt_for_the_images_it_was_trained_on(store):
     trainable, data = find_trainable("net"), DeviceData.of(load_splits(DataSpec("digits", train_examples=100)), CPU)
     run = trainable.start(trainable.configure(params, max_epochs=1), data, seed=5, device=CPU)
     run.step()
-    facts = trial_facts(1, trainable="net", params=params, max_epochs=1, seed=5, shape=data.shape)
+    facts = trial_facts(1, trainable="net", params=params, max_epochs=1, seed=5, shape=data.shape, outputs=10)
     store.save_best(1, {**facts, "model": run.state_dict()["model"]})
     rebuilt = load_model(store.best_path(1))
     with torch.no_grad():
         assert torch.equal(rebuilt(data.x_val), run.model.eval()(data.x_val))
+
+
+def test_a_users_own_model_is_rebuilt_by_its_function(few_digits, store):
+    name, params = "model:tests.trainables.user_models:small", {"width": 12, "drop": 0.3, "batch_size": 32}
+    trainable = find_trainable(name)
+    run = trainable.start(trainable.configure(params, max_epochs=1), few_digits, seed=5, device=CPU)
+    run.step()
+    facts = trial_facts(1, trainable=name, params=params, max_epochs=1, seed=5, shape=few_digits.shape, outputs=10)
+    store.save_best(1, {**facts, "model": run.state_dict()["model"]})
+    with torch.no_grad():
+        assert torch.equal(load_model(store.best_path(1))(few_digits.x_val), run._run.model.eval()(few_digits.x_val))

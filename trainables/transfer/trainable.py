@@ -125,7 +125,7 @@ class TransferTrainable:
         return whole_of(config, data, state)
 
     def rebuild(
-        self, config: TransferConfig, state: Mapping[str, torch.Tensor], *, shape: tuple[int, ...]
+        self, config: TransferConfig, state: Mapping[str, torch.Tensor], *, shape: tuple[int, ...], outputs: int
     ) -> nn.Module:
         """Return the whole network with the weights ``state``, on CPU: bytes to logits."""
         import torch
@@ -136,8 +136,7 @@ class TransferTrainable:
         from trainables.transfer.network import Whole
 
         backbone = build_backbone(config.backbone)
-        classes = len(state["head.layers.0.weight"])
-        head = Mlp(config.training, backbone.features, classes, seed=0, device=torch.device("cpu"))
+        head = Mlp(config.training, backbone.features, outputs, seed=0, device=torch.device("cpu"))
         resize, crop, bicubic = state["sizes"].tolist()
         mean, deviation = (tuple(state[f"normalise.{name}"].flatten().tolist()) for name in ("mean", "deviation"))
         network = Whole(Preprocessing(resize, crop, mean, deviation, bool(bicubic)), backbone.stages, head)

@@ -150,6 +150,7 @@ def test_a_kept_model_is_the_whole_network_from_bytes_to_logits(splits, tmp_path
         max_epochs=3,
         seed=1,
         shape=splits.shape,
+        outputs=splits.outputs,
     )
     checkpoint.save({**facts, "model": weights_of(run)()}, tmp_path / "best.pt")
     model = load_model(tmp_path / "best.pt")
