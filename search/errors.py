@@ -9,15 +9,23 @@ class UserError(Exception):
     """Something the user can mend.
 
     Attributes:
-        errors: one line each: what failed, the value, what is allowed, what to do.
+        errors: one line each: what failed, the value, what is allowed, what to do. A character that would break
+            the line, or cannot be shown, is written as its escape: names and messages come from anywhere.
         exit_code: of the process.
     """
 
     exit_code = 1
 
     def __init__(self, errors: str | Sequence[str]) -> None:
-        self.errors: tuple[str, ...] = (errors,) if isinstance(errors, str) else tuple(errors)
+        lines = (errors,) if isinstance(errors, str) else errors
+        self.errors: tuple[str, ...] = tuple(map(_one_line, lines))
         super().__init__("\n".join(self.errors))
+
+
+def _one_line(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 class UsageError(UserError):

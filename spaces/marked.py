@@ -183,11 +183,9 @@ class _Reader:
                 found.setdefault(key, value)
 
     def _key(self, node: yaml.Node) -> str | None:
-        scalar = isinstance(node, yaml.ScalarNode)
-        if scalar and node.tag == _TAG + "str" and node.value.isprintable():
+        if isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "str":
             return str(node.value)
-        # a name stands in messages as it is: one with a line break would make two lines of one
-        shown = _short(str(node.value)) if scalar else "a list or a mapping"
+        shown = repr(node.value) if isinstance(node, yaml.ScalarNode) else "a list or a mapping"
         self._errors.append((_line(node), f"a name must be a word, got {shown}"))
         return None
 

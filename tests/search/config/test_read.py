@@ -273,7 +273,7 @@ def test_a_file_that_cannot_be_read_is_one_line(file, tmp_path):
     assert said(file) == f"--config {file} is empty: a study has at least a kind"
     file.write_bytes(b"#" * (MOST_BYTES + 1))
     assert said(file) == f"--config {file}: has more than 256 KiB; a study is a few"
-    assert said(tmp_path / "a\0b").startswith(f"--config {tmp_path}/a\0b: cannot be read (")
+    assert said(tmp_path / "a\0b").startswith(rf"--config {tmp_path}/a\x00b: cannot be read (")
     if os.path.exists("/dev/zero"):
         from pathlib import Path
 
