@@ -45,6 +45,10 @@ class Standing:
     def prepare(self, splits: Any, device: torch.device) -> DeviceData:
         return DeviceData.of(splits, device)
 
+    def whole(self, config: Body, data: DeviceData, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the state as it is: nothing of this model is frozen."""
+        return state
+
     def stand_in(self, config: Body, data: DeviceData) -> tuple[MlpConfig, DeviceData] | None:
         if not config.frozen:
             return None

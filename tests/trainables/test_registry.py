@@ -15,13 +15,17 @@ from trainables.models import Cnn
 from trainables.registry import TRAINABLES, MlpTrainable, find_trainable
 
 SPLITS = load_splits(DataSpec("digits", train_examples=100))
+OTHERS = {"transfer": load_splits(DataSpec("digits", train_examples=100, pixels=True))}
+"""The examples of those that take no others."""
+SETTINGS = {"transfer": {"weights": "none"}}
 
 
 @pytest.mark.parametrize("name", TRAINABLES)
 def test_every_trainable_reports_what_it_promises_and_ends_itself(name):
     trainable = find_trainable(name)
-    config = trainable.configure({}, max_epochs=2)
-    reports = list(fit(trainable.start(config, trainable.prepare(SPLITS, CPU), seed=1, device=CPU)))
+    config = trainable.configure(SETTINGS.get(name, {}), max_epochs=2)
+    data = trainable.prepare(OTHERS.get(name, SPLITS), CPU)
+    reports = list(fit(trainable.start(config, data, seed=1, device=CPU)))
     usual = {n for n, m in METRICS.items() if m.task in (None, SPLITS.task) and not m.asked}
     assert set(reports[0].metrics) == usual & set(trainable.metrics)
     assert {"train_loss", "val_loss"} <= set(trainable.metrics)
@@ -34,7 +38,8 @@ def test_every_trainable_reports_what_it_promises_and_ends_itself(name):
 @pytest.mark.parametrize("name", TRAINABLES)
 def test_every_trainable_continues_from_its_state(name):
     trainable = find_trainable(name)
-    config, data = trainable.configure({}, max_epochs=3), trainable.prepare(SPLITS, CPU)
+    config = trainable.configure(SETTINGS.get(name, {}), max_epochs=3)
+    data = trainable.prepare(OTHERS.get(name, SPLITS), CPU)
     whole, resumed = (trainable.start(config, data, seed=1, device=CPU) for _ in range(2))
     whole.step()
     resumed.load_state_dict(copy.deepcopy(whole.state_dict()))  # as torch's own, it is a view of what lives
@@ -92,7 +97,7 @@ def test_a_trainable_of_another_module_is_found_by_its_path():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("mpl", "unknown trainable 'mpl'; known: mlp, net, estimator, or package.module:attribute"),
+        ("mpl", "unknown trainable 'mpl'; known: mlp, net, estimator, transfer, or package.module:attribute"),
         ("no_such_module:Thing", "trainable 'no_such_module:Thing' cannot be imported: No module named"),
         ("trainables.registry:Thing", "trainable 'trainables.registry:Thing' cannot be imported: module"),
     ],
