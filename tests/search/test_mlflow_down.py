@@ -130,6 +130,7 @@ def test_down_at_the_start_it_is_refused_within_five_seconds_with_what_to_do(sta
     assert not (tmp_path / "home").exists(), "nothing was started"
 
 
+@pytest.mark.slow
 def test_down_from_start_to_end_it_searches_if_asked_to_and_sync_sends_it_all_once(start, server, wire, tmp_path):
     output = succeed(start(tmp_path, wire.uri, "--untracked-ok", "--max-epochs", "5"))
     sync = f"python -m search sync it --home {tmp_path}"

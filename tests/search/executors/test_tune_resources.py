@@ -137,6 +137,7 @@ OWN_SEARCH = """
 """
 
 
+@pytest.mark.slow
 def test_a_module_of_the_folder_where_the_search_starts_is_found_by_workers(tmp_path):
     (tmp_path / "mine.py").write_text(textwrap.dedent(OWN_TRAINABLE))
     command = [sys.executable, "-c", textwrap.dedent(OWN_SEARCH)]
