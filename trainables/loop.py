@@ -73,7 +73,7 @@ class DeviceData:
     def of(cls, splits: Splits, device: torch.device) -> DeviceData:
         """Return the arrays of ``splits`` on ``device``; on CPU they share their memory where they may be written."""
         train, val = splits.train, splits.val
-        x_train, y_train, x_val, y_val = (_tensor(a, device) for a in (train.x, train.y, val.x, val.y))
+        x_train, y_train, x_val, y_val = (as_tensor(a, device) for a in (train.x, train.y, val.x, val.y))
         return cls(x_train, y_train, x_val, y_val, splits.outputs, splits.scale, splits.asked)
 
     @property
@@ -107,7 +107,8 @@ class DeviceData:
         return float((y - y.mean()).square().sum())
 
 
-def _tensor(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+def as_tensor(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Return an array on ``device``; on CPU the two share their memory where it may be written."""
     # Ray hands out arrays that are read-only, which torch cannot express
     return torch.from_numpy(array if array.flags.writeable or is_mapped(array) else array.copy()).to(device)
 

@@ -98,6 +98,10 @@ class Stages:
     normalise: nn.Module
     parts: tuple[nn.Module, ...]
 
+    def between(self, reached: int, depth: int) -> nn.Module:
+        """Return what lies between examples after ``reached`` stages (0: bytes) and those after ``depth``."""
+        return nn.Sequential(*([] if reached else [self.normalise]), *self.parts[reached:depth])
+
     def shapes(self, example: torch.Tensor) -> list[tuple[int, ...]]:
         """Return the shape of one example after 0, 1, ... all stages  # uint8 [1, C, H, W]."""
         x = example
@@ -142,8 +146,13 @@ class FeatureCache:
         self._limit = limit
         self._outputs = outputs
         self._asked = asked
-        self._shapes = stages.shapes(pictures.val[:1])
+        self._shapes = stages.shapes(pictures.example)
         self._given: WeakValueDictionary[Key, DeviceData] = WeakValueDictionary()
+
+    @property
+    def stages(self) -> Stages:
+        """The frozen stages."""
+        return self._stages
 
     @property
     def depths(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import nn
@@ -26,6 +28,18 @@ class Preprocessing:
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     bicubic: bool = False
+
+    @property
+    def sizes(self) -> torch.Tensor:
+        """Resize, crop and whether bicubic, as a state holds them beside mean and deviation."""
+        return torch.tensor([self.resize, self.crop, int(self.bicubic)])
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, torch.Tensor]) -> Self:
+        """Return what the state of a whole network says of it."""
+        resize, crop, bicubic = state["sizes"].tolist()
+        mean, deviation = (tuple(state[f"normalise.{name}"].flatten().tolist()) for name in ("mean", "deviation"))
+        return cls(resize, crop, mean, deviation, bool(bicubic))
 
     def resized(self, images: torch.Tensor) -> torch.Tensor:
         """Return the images at the size that the backbone sees  # uint8 [N, C, H, W] -> uint8 [N, C, h, w]."""

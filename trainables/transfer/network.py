@@ -48,38 +48,21 @@ class Trained(nn.Module):
         return groups
 
 
-class Whole(nn.Module):
+class Whole(Trained):
     """A network from pixels to logits, as it is kept and used after a search.
 
     Shape: uint8 [B, 1 or 3, H, W], of any size that the preprocessing leaves large enough -> [B, C].
     """
 
     def __init__(self, preprocessing: Preprocessing, stages: Sequence[Stage], head: Mlp) -> None:
-        super().__init__()
+        super().__init__(stages, head)
+        self._preprocessing = preprocessing
         self.normalise = Normalise(preprocessing)
-        self.stages = nn.ModuleDict({stage.name: nn.Sequential(*stage.layers) for stage in stages})
-        self.head = head
-        sizes = torch.tensor([preprocessing.resize, preprocessing.crop, int(preprocessing.bicubic)])
-        self.sizes: torch.Tensor
-        self.register_buffer("sizes", sizes)
+        self.register_buffer("sizes", preprocessing.sizes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits."""
-        resize, crop, bicubic = (int(size) for size in self.sizes)
-        x = self.normalise(Preprocessing(resize, crop, (), (), bool(bicubic)).resized(x))
-        for stage in self.stages.values():
-            x = stage(x)
-        return self.head(x)  # type: ignore[no-any-return]
-
-
-def frozen_part(preprocessing: Preprocessing, stages: Sequence[Stage]) -> nn.Module:
-    """Return the layers before those that train, from bytes on: in evaluation mode for good, without gradients."""
-    return _frozen(nn.Sequential(Normalise(preprocessing), *(layer for stage in stages for layer in stage.layers)))
-
-
-def frozen_stages(stages: Sequence[Stage]) -> nn.Module:
-    """Return stages that follow cached features, likewise."""
-    return _frozen(nn.Sequential(*(layer for stage in stages for layer in stage.layers)))
+        return super().forward(self.normalise(self._preprocessing.resized(x)))
 
 
 def put_before(model: nn.Module, frozen: nn.Module) -> None:
@@ -90,10 +73,6 @@ def put_before(model: nn.Module, frozen: nn.Module) -> None:
             return (frozen(inputs[0]),)
 
     model.register_forward_pre_hook(pass_through)
-
-
-def _frozen(part: nn.Sequential) -> nn.Sequential:
-    return part.eval().requires_grad_(False)
 
 
 def whole_state(
@@ -108,7 +87,7 @@ def whole_state(
     """
     normalise = Normalise(preprocessing)
     state = {f"normalise.{name}": tensor for name, tensor in normalise.state_dict().items()}
-    state["sizes"] = torch.tensor([preprocessing.resize, preprocessing.crop, int(preprocessing.bicubic)])
+    state["sizes"] = preprocessing.sizes
     for stage in frozen:
         part = nn.Sequential(*stage.layers)
         state |= {f"stages.{stage.name}.{name}": tensor.cpu() for name, tensor in part.state_dict().items()}

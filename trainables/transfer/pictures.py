@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 
 from trainables.data import Splits
 from trainables.derive import derive
+from trainables.loop import as_tensor
 from trainables.torch_stream import TorchStream
 from trainables.transfer.backbones import RGB
 from trainables.transfer.geometry import Preprocessing
@@ -34,9 +37,18 @@ class Pictures:
         self._device = device
         self._views = views
         self._train: dict[str, torch.Tensor] = {}
-        self.y_train = torch.from_numpy(splits.train.y.copy()).to(device)
-        self.y_val = torch.from_numpy(splits.val.y.copy()).to(device)
-        self.val = self._resized(torch.from_numpy(splits.val.x.copy()))
+        self.y_train = as_tensor(splits.train.y, device)
+        self.y_val = as_tensor(splits.val.y, device)
+
+    @property
+    def example(self) -> torch.Tensor:
+        """One validation image  # uint8 [1, C, h, w]."""
+        return self._resized(as_tensor(self._splits.val.x[:1], CPU))
+
+    @cached_property
+    def val(self) -> torch.Tensor:
+        """Every validation image  # uint8 [N, C, h, w]."""
+        return self._resized(as_tensor(self._splits.val.x, CPU))
 
     def views(self, augmentation: str) -> int:
         """Return V: how many views of each training image there are."""
@@ -45,7 +57,7 @@ class Pictures:
     def train(self, augmentation: str) -> torch.Tensor:
         """Return every view of every training image, view by view  # uint8 [V * N, C, h, w]."""
         if augmentation not in self._train:
-            images = torch.from_numpy(self._splits.train.x.copy())
+            images = as_tensor(self._splits.train.x, CPU)
             if augmentation != "none":
                 images = self._augmented(images, augmentation)
             self._train[augmentation] = self._resized(images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from trainables.transfer.config import TransferConfig
 from trainables.transfer.feature_files import FileStore
 from trainables.transfer.features import MIB, FeatureCache, MemoryStore, Stages, Store
 from trainables.transfer.geometry import Normalise
-from trainables.transfer.network import Trained, frozen_part, frozen_stages, put_before, whole_state
+from trainables.transfer.network import Trained, put_before, whole_state
 from trainables.transfer.pictures import Pictures
 from trainables.transfer.weights import Weights, load_weights
 
@@ -117,10 +117,8 @@ class TransferRun(StreamedRun):
             model = Trained(_own(config, material, seed=seed).stages[depth:], head).to(device)
             optimizer = build_optimizer(model.groups(config.stage_factor), training)
         shared = material.backbone.stages
-        if reached == 0:
-            put_before(model, frozen_part(material.weights.preprocessing, shared[:depth]).to(device))
-        elif reached < depth:
-            put_before(model, frozen_stages(shared[reached:depth]))
+        if reached == 0 or reached < depth:
+            put_before(model, material.cache.stages.between(reached, depth))
         run = TrainingRun(training, examples, seed=seed, device=device, model=model, optimizer=optimizer)
         stream = TorchStream(derive(seed, "model"), device) if draws_numbers(config.backbone) else None
         super().__init__(run, stream)
@@ -168,6 +166,6 @@ def _store(config: TransferConfig, splits: Splits, weights: Weights, device: tor
         return None
     if place == "memory" or splits.scratch is None or device.type != "cpu":
         return MemoryStore(device)
-    views = replace(weights.preprocessing), config.views, splits.fingerprint, weights.sha256, config.backbone
-    made_of = f"{views} float32 {torch.__version__}"
+    parts = weights.preprocessing, config.views, splits.fingerprint, weights.sha256, config.backbone
+    made_of = f"{parts} float32 {torch.__version__}"
     return FileStore(Path(splits.scratch) / "features", prefix=hashlib.sha256(made_of.encode()).hexdigest()[:16])

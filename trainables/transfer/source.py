@@ -23,7 +23,8 @@ from trainables.models import Mlp
 from trainables.torch_stream import TorchStream
 from trainables.transfer.backbones import build_backbone
 from trainables.transfer.config import TransferConfig
-from trainables.transfer.network import Trained, frozen_part, put_before
+from trainables.transfer.geometry import Normalise
+from trainables.transfer.network import Trained, put_before
 from trainables.transfer.weights import Weights, own_preprocessing, read_preprocessing
 
 VERSION = 1
@@ -108,10 +109,10 @@ def _learn(config: TransferConfig, data: Splits, size: int, say: Callable[[str],
         backbone = build_backbone(config.backbone)
         head = Mlp(training, backbone.features, data.classes, seed=SEED, device=CPU)
         model = Trained(backbone.stages, head)
-        put_before(model, frozen_part(preprocessing, ()))
-        images = [preprocessing.resized(torch.from_numpy(part.x.copy())) for part in (data.train, data.val)]
-        labels = [torch.from_numpy(part.y.copy()) for part in (data.train, data.val)]
-        examples = DeviceData(images[0], labels[0], images[1], labels[1], data.classes)
+        put_before(model, Normalise(preprocessing))
+        pixels = DeviceData.of(data, CPU)
+        x_train, x_val = (preprocessing.resized(x) for x in (pixels.x_train, pixels.x_val))
+        examples = replace(pixels, x_train=x_train, x_val=x_val)
         run = TrainingRun(training, examples, seed=SEED, device=CPU, model=model)
         with _threads(1 if size <= SMALL else torch.get_num_threads()):
             *_, last = fit(run)
@@ -158,5 +159,4 @@ def _locked(file: Path) -> Iterator[None]:
 
 
 def _what(data: Splits) -> str:
-    labels = f" ({data.classes} classes)"
-    return data.name + labels
+    return f"{data.name} ({data.classes} classes)"

@@ -137,9 +137,7 @@ class TransferTrainable:
 
         backbone = build_backbone(config.backbone)
         head = Mlp(config.training, backbone.features, outputs, seed=0, device=torch.device("cpu"))
-        resize, crop, bicubic = state["sizes"].tolist()
-        mean, deviation = (tuple(state[f"normalise.{name}"].flatten().tolist()) for name in ("mean", "deviation"))
-        network = Whole(Preprocessing(resize, crop, mean, deviation, bool(bicubic)), backbone.stages, head)
+        network = Whole(Preprocessing.of_state(state), backbone.stages, head)
         network.load_state_dict(dict(state))
         return network
 

@@ -14,6 +14,7 @@ import torch
 from trainables import checkpoint
 from trainables.data import Splits
 from trainables.errors import CheckpointError, ConfigError
+from trainables.loop import as_tensor
 from trainables.transfer.backbones import NARROW, Backbone, build_backbone
 from trainables.transfer.config import IMAGENET, NONE, SOURCE, TransferConfig
 from trainables.transfer.geometry import Preprocessing, statistics
@@ -71,7 +72,7 @@ def load_weights(config: TransferConfig, splits: Splits, say: Callable[[str], No
 
 def own_preprocessing(splits: Splits, size: int) -> Preprocessing:
     """Return the preprocessing of weights that bring none: the training images' own mean and deviation."""
-    mean, deviation = statistics(torch.from_numpy(splits.train.x.copy()))
+    mean, deviation = statistics(as_tensor(splits.train.x, torch.device("cpu")))
     return Preprocessing(size, size, mean, deviation)
 
 
