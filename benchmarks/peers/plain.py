@@ -38,14 +38,14 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
 
 
 def load_tensors(arguments: argparse.Namespace) -> dict[str, torch.Tensor]:
-    """Return x_train, y_train, x_val, y_val."""
+    """Return x_train, y_train, x_val, y_val; images as rows of pixels."""
     from trainables.data import DataSpec, load_splits
 
     splits = load_splits(DataSpec(arguments.dataset, arguments.data_dir, train_examples=arguments.train_examples))
     return {
-        "x_train": torch.from_numpy(splits.train.x),
+        "x_train": torch.from_numpy(splits.train.x).flatten(1),
         "y_train": torch.from_numpy(splits.train.y),
-        "x_val": torch.from_numpy(splits.val.x),
+        "x_val": torch.from_numpy(splits.val.x).flatten(1),
         "y_val": torch.from_numpy(splits.val.y),
     }
 
