@@ -10,7 +10,9 @@ suits a conditional space. ``--reuse-actors`` switches on the one well-known sav
 
 from __future__ import annotations
 
+import argparse
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,24 +81,35 @@ def train(config: dict[str, Any], data: dict[str, torch.Tensor], *, dataset: str
         )
 
 
-def main() -> None:
-    parser = argument_parser(__doc__.splitlines()[0])
-    parser.add_argument("--reuse-actors", action="store_true", help="keep worker processes between trials")
-    arguments = parser.parse_args()
+def search(
+    arguments: argparse.Namespace,
+    load: Callable[[], dict[str, torch.Tensor]],
+    trainable: Callable[..., None],
+    space: Callable[[Any], None],
+    *,
+    reuse_actors: bool = False,
+) -> None:
+    """Tune ``trainable`` over ``space`` and print the summary.
+
+    Args:
+        arguments: trials, epochs, grace, reduction_factor, seed and home.
+        load: returns the tensors that every trial is given as ``data``.
+        trainable: (config, data) -> None, which reports every epoch.
+        space: defines the search space by running it.
+        reuse_actors: keep worker processes between trials.
+    """
     home: Path = arguments.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     tracking_uri = f"sqlite:///{home / 'mlflow.db'}"
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_experiment("ray_tune")  # creates the database, so that the search below does not pay for it
-    data = load_tensors(arguments)
+    data = load()
     ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", logging_level="ERROR")
-
-    trainable = partial(train, dataset=arguments.dataset, epochs=arguments.epochs, seed=arguments.seed)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(trainable, data=data), {"cpu": 1}),
         tune_config=tune.TuneConfig(
             search_alg=OptunaSearch(
-                suggest,
+                space,
                 metric="val_loss",
                 mode="min",
                 sampler=optuna.samplers.TPESampler(seed=arguments.seed, multivariate=True, group=True),
@@ -109,7 +122,7 @@ def main() -> None:
                 reduction_factor=arguments.reduction_factor,
             ),
             num_samples=arguments.trials,
-            reuse_actors=arguments.reuse_actors,
+            reuse_actors=reuse_actors,
         ),
         run_config=tune.RunConfig(
             name="ray_tune",
@@ -125,6 +138,15 @@ def main() -> None:
     epochs_trained = sum(r.metrics["training_iteration"] for r in results if r.metrics)
     ray.shutdown()
     print_summary(best_val_loss=float(best), trials=len(results), epochs_trained=epochs_trained, search_s=search_s)
+
+
+def main() -> None:
+    parser = argument_parser(__doc__.splitlines()[0])
+    parser.add_argument("--reuse-actors", action="store_true", help="keep worker processes between trials")
+    arguments = parser.parse_args()
+    trainable = partial(train, dataset=arguments.dataset, epochs=arguments.epochs, seed=arguments.seed)
+    load = partial(load_tensors, arguments)
+    search(arguments, load, trainable, suggest, reuse_actors=arguments.reuse_actors)
 
 
 if __name__ == "__main__":

@@ -7,20 +7,13 @@ Ray's object store, which is more than most scripts do. One CPU a trial; all els
 from __future__ import annotations
 
 import argparse
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
-import optuna
-import ray
 import torch
 from ray import tune
-from ray.air.integrations.mlflow import MLflowLoggerCallback
-from ray.tune.schedulers import ASHAScheduler
-from ray.tune.search.optuna import OptunaSearch
 from torch import nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -28,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision import models
 from torchvision.datasets import ImageFolder
 
-from benchmarks.peers.plain import print_summary
+from benchmarks.peers.ray_tune_script import search
 
 BATCH_SIZE = 64
 STAGES = ("layer4", "layer3", "layer2", "layer1", "stem")
@@ -52,6 +45,14 @@ def load(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     images = torch.stack([torch.from_numpy(np.array(image)).permute(2, 0, 1) for image, _ in files])
     x = images.float() / 255
     return (x - x.mean((0, 2, 3), keepdim=True)) / x.std((0, 2, 3), keepdim=True), torch.tensor(files.targets)
+
+
+def load_both(folder: Path) -> dict[str, torch.Tensor]:
+    """Return x_train, y_train, x_val, y_val."""
+    data: dict[str, torch.Tensor] = {}
+    for part in ("train", "val"):
+        data[f"x_{part}"], data[f"y_{part}"] = load(folder / part)
+    return data
 
 
 def train(config: dict[str, Any], data: dict[str, torch.Tensor], *, backbone: str, epochs: int, seed: int) -> None:
@@ -105,43 +106,13 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--grace", type=int, default=3, help="epochs before the first rung")
+    parser.add_argument("--reduction-factor", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--home", type=Path, required=True)
     arguments = parser.parse_args()
-    home: Path = arguments.home.absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    tracking_uri = f"sqlite:///{home / 'mlflow.db'}"
-    mlflow.set_tracking_uri(tracking_uri)
-    mlflow.set_experiment("ray_tune")
-    data: dict[str, torch.Tensor] = {}
-    for part in ("train", "val"):
-        data[f"x_{part}"], data[f"y_{part}"] = load(arguments.images / part)
-    ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", logging_level="ERROR")
     trainable = partial(train, backbone=arguments.backbone, epochs=arguments.epochs, seed=arguments.seed)
-    sampler = optuna.samplers.TPESampler(seed=arguments.seed, multivariate=True, group=True)
-    tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(trainable, data=data), {"cpu": 1}),
-        tune_config=tune.TuneConfig(
-            search_alg=OptunaSearch(suggest, metric="val_loss", mode="min", sampler=sampler),
-            scheduler=ASHAScheduler(
-                metric="val_loss", mode="min", max_t=arguments.epochs, grace_period=3, reduction_factor=3
-            ),
-            num_samples=arguments.trials,
-        ),
-        run_config=tune.RunConfig(
-            name="ray_tune",
-            storage_path=str(home),
-            verbose=0,
-            callbacks=[MLflowLoggerCallback(tracking_uri=tracking_uri, experiment_name="ray_tune")],
-        ),
-    )
-    started = time.perf_counter()
-    results = tuner.fit()
-    search_s = time.perf_counter() - started
-    best = results.get_dataframe(filter_metric="val_loss", filter_mode="min")["val_loss"].min()
-    trained = sum(r.metrics["training_iteration"] for r in results if r.metrics)
-    ray.shutdown()
-    print_summary(best_val_loss=float(best), trials=len(results), epochs_trained=trained, search_s=search_s)
+    search(arguments, partial(load_both, arguments.images), trainable, suggest)
 
 
 if __name__ == "__main__":

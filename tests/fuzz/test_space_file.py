@@ -1,7 +1,5 @@
 """Any file given as ``--space`` makes a study, or is refused in lines that each say one thing; never a traceback."""
 
-import copy
-
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +9,7 @@ from search.errors import UsageError
 from search.options import Options, resolve
 from search.study import Study
 from tests.fuzz.damage import damages
+from tests.fuzz.nested import changed
 
 WHOLE = {
     "dropout": {"low": 0.1, "high": 0.4},
@@ -38,33 +37,10 @@ ODD = st.recursive(
 MARKS = ":-[]{}&*!<>|'\"#%@,?\n \t\\0.1e~\x00\ufeff\u2028"
 
 
-def places(data, path=()):
-    """Yield every place in nested data."""
-    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    for key, value in items:
-        yield (*path, key)
-        yield from places(value, (*path, key))
-
-
-@st.composite
-def changed_data(draw):
+def changed_data():
     """Return the whole file with some places replaced, removed or renamed, as YAML."""
-    data = copy.deepcopy(WHOLE)
-    for _ in range(draw(st.integers(1, 4))):
-        path = draw(st.sampled_from(list(places(data))))
-        inside = data
-        for part in path[:-1]:
-            inside = inside[part]
-        action = draw(st.sampled_from(["replace", "replace", "remove", "rename"]))
-        if action == "replace":
-            inside[path[-1]] = draw(ODD)
-        elif action == "remove":
-            del inside[path[-1]]
-        elif isinstance(inside, dict):
-            inside[draw(NAMES)] = inside.pop(path[-1])
-        if not data:
-            break
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True).encode()
+    data = changed(st.just(WHOLE), odd=ODD, names=NAMES)
+    return data.map(lambda found: yaml.safe_dump(found, sort_keys=False, allow_unicode=True).encode())
 
 
 @st.composite

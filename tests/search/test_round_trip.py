@@ -7,21 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from search.cli import app
 from search.ledger import Ledger, sqlite_url
 from search.studies import registered
 from search.study import Study
+from tests.support.command import invoke
 
 ROOT = Path(__file__).parents[2]
 
 
 def command(*arguments):
-    """Run a command in this process and return its output; nothing of it is stubbed."""
-    done = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
+    return invoke(*arguments).stdout
 
 
 def facts_of(home, name):

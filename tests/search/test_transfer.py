@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
-from search.cli import app
 from search.errors import RunError, UsageError
 from search.ledger import Ledger, sqlite_url
 from search.options import Options, load_data, resolve
+from tests.support.command import invoke
 from trainables.best import load_model
 
 ROOT = Path(__file__).parents[2]
@@ -25,9 +24,7 @@ SAME_CURVE = 1e-4
 
 
 def command(*arguments):
-    done = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
+    return invoke(*arguments).output
 
 
 def curves(home, name):

@@ -1,4 +1,3 @@
-import copy
 import os
 
 import pytest
@@ -11,6 +10,7 @@ from search.config.read import MOST_BYTES
 from search.errors import UsageError
 from search.studies import find, registered
 from search.study import Objective, Study
+from tests.fuzz.nested import changed
 
 OWN = """\
 kind: mine
@@ -315,33 +315,10 @@ ODD = st.recursive(
 )
 
 
-def places(data, path=()):
-    """Yield every place in nested data."""
-    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    for key, value in items:
-        yield (*path, key)
-        yield from places(value, (*path, key))
-
-
-@st.composite
-def damaged(draw):
+def damaged():
     """Return a registered study as data, with some places replaced, removed or renamed."""
-    data = copy.deepcopy(draw(st.sampled_from(list(WHOLE.values()))))
-    for _ in range(draw(st.integers(1, 4))):
-        path = draw(st.sampled_from(list(places(data))))
-        inside = data
-        for part in path[:-1]:
-            inside = inside[part]
-        action = draw(st.sampled_from(["replace", "replace", "remove", "rename"]))
-        if action == "replace":
-            inside[path[-1]] = draw(ODD)
-        elif action == "remove":
-            del inside[path[-1]]
-        elif isinstance(inside, dict):
-            inside[draw(st.sampled_from(["trails", "low", "when", "set", "model"]))] = inside.pop(path[-1])
-        if not data:
-            break
-    return data
+    names = st.sampled_from(["trails", "low", "when", "set", "model"])
+    return changed(st.sampled_from(list(WHOLE.values())), odd=ODD, names=names)
 
 
 @given(damaged())
