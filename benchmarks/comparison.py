@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.contenders import add_workload, check, contender, private_words, workload
 from benchmarks.harness import BenchmarkError, Measurement, disturbance, field, interleaved, ratios, spread
-from benchmarks.record import add_results, shown_command, table, verdict, write_section
+from benchmarks.record import add_journal, add_results, journal, shown_command, table, verdict, write_section
 
 Value = Callable[[Measurement], float]
 
@@ -35,6 +35,7 @@ def main(module: str, description: str, *, trials: int, pairs: int, what: str, v
     parser.add_argument("--pairs", type=int, default=pairs)
     parser.add_argument("--target", type=float, help="least ratio of the other side's time to ours")
     add_results(parser)
+    add_journal(parser)
     arguments = parser.parse_args()
     check(parser, arguments)
     if arguments.pairs < 1:
@@ -47,6 +48,7 @@ def main(module: str, description: str, *, trials: int, pairs: int, what: str, v
             arguments.pairs,
             seed=arguments.seed,
             inspect=lambda run: (value(run), best_value(run.output), field(run.output, "epochs_trained")),
+            journal=journal(arguments.journal),
         )
         by_pair = ratios(measured, value)
         rows = [_row(side.name, [pair[i] for pair in measured], what, value) for i, side in enumerate(sides)]

@@ -14,11 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from benchmarks.process import Cost, progress, run_process
+
+if TYPE_CHECKING:
+    from benchmarks.journal import Journal
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = "{home}"
@@ -105,17 +108,24 @@ def interleaved(
     seed: int = 0,
     reads_json: tuple[bool, bool] = (True, True),
     inspect: Callable[[Measurement], object] | None = None,
+    journal: Journal | None = None,
 ) -> list[tuple[Measurement, Measurement]]:
     """Measure A B A B ...; pair i has the seed ``seed + i`` wherever a command holds ``{seed}``.
 
     ``inspect`` is called with every run, so that an output without what is needed ends the benchmark
-    after the first run and not after the last.
+    after the first run and not after the last. A pair that the journal has is not measured again.
     """
     results = []
     for i in range(pairs):
+        sides = [seeded(contender, seed + i) for contender in (ours, other)]
+        kept = journal.find(sides) if journal is not None else None
+        if kept is not None:
+            progress(f"pair {i + 1}/{pairs}: kept from before")
+            results.append(kept)
+            continue
         pair = []
-        for contender, with_json in zip((ours, other), reads_json, strict=True):
-            run = measure(seeded(contender, seed + i), reads_json=with_json)
+        for contender, with_json in zip(sides, reads_json, strict=True):
+            run = measure(contender, reads_json=with_json)
             if inspect is not None:
                 inspect(run)
             progress(
@@ -124,6 +134,8 @@ def interleaved(
             )
             pair.append(run)
         results.append((pair[0], pair[1]))
+        if journal is not None:
+            journal.add(sides, results[-1])
     return results
 
 

@@ -9,7 +9,7 @@ import sys
 from benchmarks.comparison import best_value
 from benchmarks.contenders import add_workload, check, contender, private_words, workload
 from benchmarks.harness import BenchmarkError, field, interleaved, spread
-from benchmarks.record import add_results, shown_command, table, write_section
+from benchmarks.record import add_journal, add_results, journal, shown_command, table, write_section
 
 RUNS = (
     "--executor lanes --against ray_tune --seeds 10",
@@ -45,6 +45,7 @@ def main() -> int:
     add_workload(parser)
     parser.add_argument("--seeds", type=int, default=10)
     add_results(parser)
+    add_journal(parser)
     arguments = parser.parse_args()
     check(parser, arguments)
     if arguments.seeds < 2:
@@ -57,6 +58,7 @@ def main() -> int:
             arguments.seeds,
             seed=arguments.seed,
             inspect=lambda run: (best_value(run.output), field(run.output, "epochs_trained")),
+            journal=journal(arguments.journal),
         )
         by_side = list(zip(*measured, strict=True))
         values = [[best_value(run.output) for run in runs] for runs in by_side]

@@ -17,8 +17,10 @@ from pathlib import Path
 import psutil
 
 from benchmarks.harness import ROOT
+from benchmarks.journal import Journal
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+WHERE_IT_WRITES = ("--results", "--journal")
 PACKAGES = ("torch", "ray", "optuna", "mlflow")
 HEADER = """# Benchmark results
 
@@ -80,11 +82,16 @@ def verdict(what: str, value: float, target: float | None, *, at_least: bool, un
 
 
 def shown_command(module: str, private: Sequence[tuple[str, str]] = ()) -> str:
-    """Return the command line that is running, without the paths of this machine."""
+    """Return the command line that is running, without the paths of this machine or where it writes."""
     words = dict(private)
     shown = []
-    for argument in sys.argv[1:]:
+    arguments = iter(sys.argv[1:])
+    for argument in arguments:
         option, equals, value = argument.partition("=")
+        if option in WHERE_IT_WRITES:
+            if not equals:
+                next(arguments, None)
+            continue
         shown.append(f"{option}={words.get(value, value)}" if equals else words.get(argument, argument))
     return "python -m " + shlex.join([module, *shown])
 
@@ -92,6 +99,16 @@ def shown_command(module: str, private: Sequence[tuple[str, str]] = ()) -> str:
 def add_results(parser: argparse.ArgumentParser) -> None:
     """Add the option that says where the section is written."""
     parser.add_argument("--results", type=Path, default=RESULTS, help="Markdown file; its section is replaced")
+
+
+def add_journal(parser: argparse.ArgumentParser) -> None:
+    """Add the option that lets a long comparison be stopped and begun again."""
+    parser.add_argument("--journal", type=Path, help="keep each pair in this file; pairs that it has are not run again")
+
+
+def journal(path: Path | None) -> Journal:
+    """Return the journal at ``path`` of what is measured on this machine with these versions."""
+    return Journal(path, f"{hardware()}. {versions()}")
 
 
 def write_section(name: str, command: str, body: str, path: Path) -> None:

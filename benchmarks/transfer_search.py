@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.harness import HOME, SEED, BenchmarkError, Contender, disturbance, field, interleaved, ratios, spread
-from benchmarks.record import add_results, shown_command, table, verdict, write_section
+from benchmarks.record import add_journal, add_results, journal, shown_command, table, verdict, write_section
 
 CLASSES = 5
 TARGETS = {"uncached": 2.0, "ray_tune": 4.0}
@@ -27,12 +27,19 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--pairs", type=int, default=5)
     add_results(parser)
+    add_journal(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lanewise-images-") as folder:
         write_images(Path(folder), train=arguments.images, val=arguments.images // 5, size=arguments.image_size)
         sides = [_contender(name, arguments, folder) for name in ("cached", arguments.against)]
         try:
-            measured = interleaved(sides[0], sides[1], arguments.pairs, inspect=lambda run: epochs(run.output))
+            measured = interleaved(
+                sides[0],
+                sides[1],
+                arguments.pairs,
+                inspect=lambda run: epochs(run.output),
+                journal=journal(arguments.journal),
+            )
         except BenchmarkError as error:
             parser.exit(1, f"{error}\n")
         shown = [f"- `{side.shown()}`" for side in sides]
