@@ -6,6 +6,7 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.harness import machine_to_itself, spread
@@ -28,7 +29,7 @@ def main() -> int:
     arguments = parser.parse_args()
     depths = [int(text) for text in arguments.depths.split(",")]
     splits = _images(arguments)
-    work = _work(arguments, splits)
+    work = stage_work(arguments.backbone, arguments.image_size)
     rows, heads = [], []
     for depth in depths:
         pairs = []
@@ -44,8 +45,9 @@ def main() -> int:
         fills, cached, uncached = zip(*pairs, strict=True)
         further = [u / c for _, c, u in pairs]
         first = [u / (f + c) for f, c, u in pairs]
-        rows.append([str(depth), *map(spread, (uncached, cached, fills, first, further)), f"{_bound(work, depth):.2f}"])
-        if depth == len(work[0]):
+        most = bound(work, {depth: 1}, validation=len(splits.val) / len(splits.train))
+        rows.append([str(depth), *map(spread, (uncached, cached, fills, first, further)), f"{most:.2f}"])
+        if depth == len(work):
             heads = further
     columns = ["frozen", "uncached s", "cached s", "fill s", "ratio, filling", "ratio, filled", "bound, filled"]
     body = "\n\n".join(
@@ -103,30 +105,38 @@ def _seconds(arguments: argparse.Namespace, splits: Any, depth: int, *, cache: s
     return ready - started, time.perf_counter() - ready
 
 
-def _work(arguments: argparse.Namespace, splits: Any) -> tuple[list[int], float]:
-    """Return the floating-point operations of each stage for one image, forward, and validation's share of images."""
+def stage_work(backbone: str, image_size: int) -> list[int]:
+    """Return the floating-point operations of each stage for one image, forward."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from trainables.transfer.backbones import build_backbone
 
-    x = torch.zeros(1, 3, arguments.image_size, arguments.image_size)
+    x = torch.zeros(1, 3, image_size, image_size)
     flops = []
     with torch.no_grad():
-        for stage in build_backbone(arguments.backbone).stages:
+        for stage in build_backbone(backbone).stages:
             with FlopCounterMode(display=False) as counter:
                 for layer in stage.layers:
                     x = layer.eval()(x)
             flops.append(counter.get_total_flops())
-    return flops, len(splits.val) / len(splits.train)
+    return flops
 
 
-def _bound(work: tuple[list[int], float], depth: int) -> float:
-    flops, share = work
-    frozen, trained = sum(flops[:depth]), sum(flops[depth:])
-    uncached = frozen + 3 * trained + share * (frozen + trained)
-    cached = 3 * trained + share * trained
-    return uncached / cached if cached else float("inf")
+def bound(work: Sequence[int], epochs: Mapping[int, int], *, validation: float) -> float:
+    """Return how much more arithmetic epochs take without a cache than with one that is filled.
+
+    Args:
+        work: of each stage, forward; backward is taken to cost twice as much.
+        epochs: how many were trained at each freeze depth.
+        validation: validation images for each training image; they go forward alone.
+    """
+    without, cached = 0.0, 0.0
+    for depth, count in epochs.items():
+        frozen, trained = sum(work[:depth]), sum(work[depth:])
+        without += count * (frozen + 3 * trained + validation * (frozen + trained))
+        cached += count * (3 + validation) * trained
+    return without / cached if cached else float("inf")
 
 
 if __name__ == "__main__":

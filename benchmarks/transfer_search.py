@@ -7,11 +7,16 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness import HOME, SEED, BenchmarkError, Contender, disturbance, field, interleaved, ratios, spread
 from benchmarks.record import add_journal, add_results, journal, shown_command, table, verdict, write_section
+from benchmarks.transfer_depths import bound, stage_work
 
 CLASSES = 5
+VALIDATION = 1 / 5
+"""Validation images for each training image; as many again are for the test."""
+
 TARGETS = {"uncached": 2.0, "ray_tune": 4.0}
 LABELS = {"cached": "Lanewise", "uncached": "Lanewise without its cache", "ray_tune": "plain Ray Tune script"}
 RUNS = ("--against uncached", "--against ray_tune")
@@ -30,7 +35,8 @@ def main() -> int:
     add_journal(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lanewise-images-") as folder:
-        write_images(Path(folder), train=arguments.images, val=arguments.images // 5, size=arguments.image_size)
+        val = int(VALIDATION * arguments.images)
+        write_images(Path(folder), train=arguments.images, val=val, size=arguments.image_size)
         sides = [_contender(name, arguments, folder) for name in ("cached", arguments.against)]
         try:
             measured = interleaved(
@@ -43,6 +49,8 @@ def main() -> int:
         except BenchmarkError as error:
             parser.exit(1, f"{error}\n")
         shown = [f"- `{side.shown()}`" for side in sides]
+    work = stage_work(arguments.backbone, arguments.image_size)
+    bounds = [bound(work, epochs_by_depth(ours.output), validation=VALIDATION) for ours, _ in measured]
     by_pair = ratios(measured, lambda run: run.wall_s)
     rows = [
         [side.name, spread([p[i].wall_s for p in measured]), spread([epochs(p[i].output) for p in measured], 0)]
@@ -62,6 +70,8 @@ def main() -> int:
                 unit="x",
             )
             + f" Spread of the pairs: {min(by_pair):.2f} - {max(by_pair):.2f}.",
+            f"The bound that arithmetic sets to what the cache saves, of the epochs at each depth: {spread(bounds)}x. "
+            "Epochs at depth 0 and from scratch gain nothing; of the others most work is in the stages that train.",
             *disturbance(measured),
             "Measured commands:\n\n" + "\n".join(shown),
         ]
@@ -71,9 +81,17 @@ def main() -> int:
     return 0
 
 
-def epochs(output: dict[str, object]) -> float:
+def epochs(output: dict[str, Any]) -> float:
     """Return how many epochs a contender trained."""
     return field(output, "epochs_trained")
+
+
+def epochs_by_depth(output: dict[str, Any]) -> dict[int, int]:
+    """Return how many epochs our search trained at each freeze depth; those of the baseline, from scratch, at 0."""
+    curve = output["curve"]
+    by_depth = {row["value"]: row["epochs"] for row in curve["rows"]}
+    by_depth[0] = by_depth.get(0, 0) + curve["baseline"]["epochs"]
+    return by_depth
 
 
 def write_images(folder: Path, *, train: int, val: int, size: int) -> None:

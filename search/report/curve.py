@@ -51,6 +51,7 @@ class Row:
         best, median: of ``values``; None where there are none.
         trial: which reached ``best``.
         objective: the best value of it that any of the trials reached.
+        epochs: that these trials trained, together.
         seconds: of an epoch, the median of all epochs of these trials, as they recorded them.
     """
 
@@ -63,6 +64,7 @@ class Row:
     trial: int | None
     median: float | None
     objective: float | None
+    epochs: int
     seconds: float | None
 
 
@@ -148,6 +150,7 @@ def curve_csv(found: Curve) -> str:
             "best_trial": r.trial,
             f"median_{found.metric}": r.median,
             f"best_{found.objective}": r.objective,
+            "epochs": r.epochs,
             "median_epoch_seconds": r.seconds,
         }
         for r in rows
@@ -219,6 +222,7 @@ def _row(having: Sequence[_Trial], value: int | None, name: str | None, modes: t
         trial=trial,
         median=median(reached.values()) if reached else None,
         objective=of_objective(objectives) if objectives else None,
+        epochs=len(seconds),
         seconds=median(seconds) if seconds else None,
     )
 

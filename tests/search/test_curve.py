@@ -80,20 +80,21 @@ TRIALS = [
 
 
 def told(row):
-    return row.value, row.trials, row.pruned, row.values, row.best, row.trial, row.median, row.objective, row.seconds
+    metric = row.values, row.best, row.trial, row.median
+    return row.value, row.trials, row.pruned, *metric, row.objective, row.epochs, row.seconds
 
 
 def test_a_trial_counts_at_its_best_epoch_and_the_baseline_is_apart(ledger):
     found = curve_of(ledger, TRIALS)
     assert (found.parameter, found.metric, found.mode, found.objective) == ("depth", "val_accuracy", "max", "val_loss")
     assert [told(row) for row in found.rows] == [
-        (0, 1, 0, (0.85,), 0.85, 1, 0.85, 0.6, 2.0),
-        (1, 1, 1, (), None, None, None, 0.4, 0.75),
-        (2, 3, 1, (0.95, 0.6), 0.95, 2, pytest.approx(0.775), 0.3, pytest.approx(1 / 3)),
-        (3, 2, 1, (0.86,), 0.86, 5, 0.86, 0.2, 0.25),
-        (4, 0, 0, (), None, None, None, None, None),
+        (0, 1, 0, (0.85,), 0.85, 1, 0.85, 0.6, 3, 2.0),
+        (1, 1, 1, (), None, None, None, 0.4, 2, 0.75),
+        (2, 3, 1, (0.95, 0.6), 0.95, 2, pytest.approx(0.775), 0.3, 3, pytest.approx(1 / 3)),
+        (3, 2, 1, (0.86,), 0.86, 5, 0.86, 0.2, 2, 0.25),
+        (4, 0, 0, (), None, None, None, None, 0, None),
     ]
-    assert told(found.baseline) == (None, 1, 0, (0.8,), 0.8, 0, 0.8, 0.5, 1.5)
+    assert told(found.baseline) == (None, 1, 0, (0.8,), 0.8, 0, 0.8, 0.5, 2, 1.5)
     assert found.possible == 5
 
 
@@ -119,6 +120,7 @@ def test_the_table_is_what_a_plain_loop_finds(ledger, trials):
         assert row.best == (max(finite) if finite else None)
         assert row.median == (median(finite) if finite else None)
         assert row.objective == min((min(losses[i]) for i in own if losses[i]), default=None)
+        assert row.epochs == sum(len(trials[i][2]) for i in own)
         assert (row.seconds is None) == (not own)
 
 
@@ -286,6 +288,7 @@ def test_the_csv_has_a_row_for_each_value_and_the_baseline_last(ledger):
     assert table["best_val_accuracy"].dropna().tolist() == [0.85, 0.95, 0.86, 0.8]
     assert table["best_trial"].dropna().tolist() == [1, 2, 5, 0]
     assert table["best_val_loss"].dropna().tolist() == [0.6, 0.4, 0.3, 0.2, 0.5]
+    assert table["epochs"].tolist() == [3, 2, 3, 2, 0, 2]
     assert table["name"][2] == "stem, layer1"
 
 
