@@ -19,7 +19,8 @@ from search.control import Control
 from search.executors.base import Search
 from search.executors.lanes import _Loop
 from search.executors.pool import Advance, Orders, WorkerLost
-from search.ledger import Ledger, LedgerWriter, sqlite_url
+from search.ledger import Ledger, sqlite_url
+from search.ledger_writer import LedgerWriter
 from search.recorder import Recorder
 from search.sampler import OptunaSampler
 from search.scheduler import build_scheduler

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from search.errors import RunError
-from search.ledger import Ledger, LedgerWriter, sqlite_url
+from search.ledger import Ledger, sqlite_url
+from search.ledger_writer import LedgerWriter
 from search.outcome import Outcome, StopReason, TrialState
 from tests.support import postgres
 

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from search import ledger as ledger_module
+from search import ledger_writer as writer_module
 from search import schema
 from search.errors import RunError
-from search.ledger import Ledger, LedgerWriter, sqlite_url
+from search.ledger import Ledger, sqlite_url
+from search.ledger_writer import LedgerWriter
 from search.outcome import Outcome, StopReason, TrialState
 
 METRICS = {"val_loss": 0.5, "val_accuracy": 0.75, "lr": 1e-3}
@@ -202,11 +203,11 @@ def test_one_batch_is_one_transaction(ledger, study_id, writer):
 
 
 def test_a_batch_waits_until_it_is_due(ledger, study_id, writer, monkeypatch):
-    monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", math.inf)
+    monkeypatch.setattr(writer_module, "FLUSH_EVERY_S", math.inf)
     start(writer, 0)
     writer.flush_if_due()
     assert counts(ledger, study_id) == (0, 0, 0, 0)
-    monkeypatch.setattr(ledger_module, "FLUSH_EVERY_S", 0.0)
+    monkeypatch.setattr(writer_module, "FLUSH_EVERY_S", 0.0)
     writer.flush_if_due()
     assert counts(ledger, study_id) == (1, 0, 0, 0)
 

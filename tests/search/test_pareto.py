@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from search.ledger import LedgerWriter
+from search.ledger_writer import LedgerWriter
 from search.outcome import Outcome, StopReason
 from search.present import FRONT_SHOWN, front_table, front_text
 from search.report.answer import answer

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.errors import UsageError
-from search.ledger import LedgerWriter
+from search.ledger_writer import LedgerWriter
 from search.shares import Shares
 from search.study import SAMPLERS, validated
 from spaces import Space, category, float_, int_, when
