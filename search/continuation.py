@@ -10,7 +10,8 @@ from search.ledger import Ledger, StudyRow
 from search.ledger_writer import LedgerWriter
 from search.model import MODEL, model_change, model_of
 from search.paths import Paths
-from search.study import FLAGS, Study, differences, validated
+from search.refusals import FLAGS, validated
+from search.study import Study, differences
 from search.versions import version_changes, versions
 from trainables.errors import ConfigError
 

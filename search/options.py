@@ -18,9 +18,10 @@ from search.config import read_study
 from search.errors import UsageError
 from search.executors.choice import choose_executor
 from search.own_data import declared_data
+from search.refusals import validated
 from search.resources import home_errors, preflight
 from search.studies import find
-from search.study import NAME, Objective, Study, validated
+from search.study import NAME, Objective, Study
 from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
 from trainables.data import DataSpec, Splits, load_splits
 from trainables.data.datasets import path_errors

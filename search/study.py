@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Hashable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from optuna.distributions import CategoricalDistribution
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
-    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
-    model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from search.errors import RunError, UsageError
 from search.own_data import declaration_errors
+from search.refusals import refusal, refuse, validated
 from search.rows import StudyRow
+from search.study_parts import Budget as Budget
+from search.study_parts import Faults, Frozen, LanesSpec, SchedulerSpec, Tracking
+from search.study_parts import Objective as Objective
+from search.study_parts import Resources as Resources
 from spaces import Space, SpaceError, Value, nearest
 from spaces.grammar import space_schema
 from trainables.data.datasets import DataSpec
@@ -43,167 +43,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 """What kinds and names of studies look like: they name folders."""
 
 
-class Frozen(BaseModel):
-    """Immutable, and strict about unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-class Objective(Frozen):
-    """What is optimised.
-
-    Attributes:
-        metric: a name that the trainable reports.
-        mode: ``min`` or ``max``, by default which way the metric is better; stated here once, and no sign is
-            flipped anywhere else.
-    """
-
-    whole: ClassVar[bool] = True
-    """A file that gives one gives all of it: the mode of another metric is not kept."""
-
-    metric: str = "val_loss"
-    mode: Literal["min", "max"] = "min"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _usual_mode(cls, given: Any) -> Any:
-        metric = given.get("metric") if isinstance(given, Mapping) else None
-        if isinstance(given, Mapping) and "mode" not in given and isinstance(metric, Hashable) and metric in METRICS:
-            return {**given, "mode": METRICS[str(metric)].mode}
-        return given
-
-    @classmethod
-    def parse(cls, text: str) -> Objective:
-        """Read ``val_accuracy`` or ``val_accuracy:max``.
-
-        Raises:
-            UsageError: a mode that is neither min nor max.
-        """
-        metric, _, mode = text.partition(":")
-        mode = mode or (METRICS[metric].mode if metric in METRICS else "min")
-        if mode not in ("min", "max"):
-            raise UsageError(f"--objective {text}: the part after the colon must be min or max, got {mode!r}")
-        return cls(metric=metric, mode=mode)
-
-    def better(self, a: float, b: float) -> bool:
-        """Say whether ``a`` is strictly better than ``b``; NaN is better than nothing."""
-        if math.isnan(a) or math.isnan(b):
-            return math.isnan(b) and not math.isnan(a)
-        return a < b if self.mode == "min" else a > b
-
-    @property
-    def worst(self) -> float:
-        """The value that everything is better than."""
-        return math.inf if self.mode == "min" else -math.inf
-
-
-class Budget(Frozen):
-    """When a search ends: whichever comes first.
-
-    Attributes:
-        trials: number of trials, the baseline included.
-        max_epochs: of one trial.
-        time_s: wall seconds of the search; None for no limit.
-    """
-
-    trials: int = Field(64, ge=1)
-    max_epochs: int = Field(30, ge=1)
-    time_s: float | None = Field(None, gt=0)
-
-
-class SchedulerSpec(Frozen):
-    """How weak trials are stopped early.
-
-    Attributes:
-        name: ``asha`` (Li et al. 2018, arXiv:1810.05934), ``median`` or ``none``.
-        grace: epochs that every trial gets; the first rung.
-        reduction_factor: of ASHA (eta): about one trial in this many passes a rung.
-    """
-
-    name: Literal["asha", "median", "none"] = "asha"
-    grace: int = Field(3, ge=1)
-    reduction_factor: int = Field(3, ge=2)
-
-
-class Resources(Frozen):
-    """What a trial gets, and how many trials run at once.
-
-    Attributes:
-        cpus_per_trial: CPU cores, as Ray counts them.
-        gpus_per_trial: 0, a fraction up to 1, or a whole number.
-        cpus_per_worker, gpus_per_worker: likewise, of a worker that holds many lanes.
-        workers: most trials at once (tune; None: as many as fit) or worker processes (lanes; None: one).
-        address: of a running Ray cluster to join; None for this machine.
-    """
-
-    cpus_per_trial: float = Field(1.0, gt=0)
-    gpus_per_trial: float = Field(0.0, ge=0)
-    cpus_per_worker: float = Field(1.0, gt=0)
-    gpus_per_worker: float = Field(0.0, ge=0)
-    workers: int | None = Field(None, ge=1)
-    address: str | None = None
-
-    @field_validator("gpus_per_trial", "gpus_per_worker")
-    @classmethod
-    def _fraction_or_whole(cls, value: float) -> float:
-        if value > 1 and not value.is_integer():
-            raise ValueError("must be a fraction up to 1 or a whole number of GPUs")
-        return value
-
-
-class LanesSpec(Frozen):
-    """How the lanes executor trains.
-
-    Attributes:
-        lanes: of one worker; None takes a quarter of the trials, at most 32, which is the same on every
-            machine; ``auto`` measures which number is fastest on this one.
-        mode: ``stacked`` tensors, ``looped`` models, ``usual`` (stacked, but CNNs looped on a CPU), or
-            ``auto``: whichever was measured faster (the last digits of a curve then depend on the
-            measurement).
-        precision: of the matrix products; ``auto`` takes bf16 where the device is made for it.
-    """
-
-    lanes: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
-    mode: Literal["usual", "stacked", "looped", "auto"] = "usual"
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
-
-
-class Faults(Frozen):
-    """What is done about trials and workers that fail.
-
-    Attributes:
-        max_failures: how often a trial is started again, from its last checkpoint, after its actor or
-            node died. A trial that raises is not started again: it would raise again.
-        abort_after: failed trials after which the search ends; None never ends it.
-        trial_timeout_s: seconds without a report after which a trial is ended; None waits for ever.
-    """
-
-    max_failures: int = Field(3, ge=0)
-    abort_after: int | None = Field(None, ge=1)
-    trial_timeout_s: float | None = Field(None, gt=0)
-
-
-class Tracking(Frozen):
-    """Where MLflow runs go.
-
-    Attributes:
-        uri: an MLflow tracking URI; None for ``sqlite:///<home>/mlflow.db``.
-        enabled: False keeps everything in the ledger; ``search sync`` can send it later.
-        untracked_ok: whether to search even where MLflow does not answer at the start.
-    """
-
-    uri: str | None = None
-    enabled: bool = True
-    untracked_ok: bool = False
-
-
 def _space(value: Any) -> Space:
     if isinstance(value, Space):
         return value
     try:
         return Space.from_dict(value)
     except SpaceError as error:
-        raise _refusal(*error.errors) from None
+        raise refusal(*error.errors) from None
 
 
 class Study(Frozen):
@@ -269,7 +115,7 @@ class Study(Frozen):
     def _is_a_name(cls, value: str, info: ValidationInfo) -> str:
         if not NAME.fullmatch(value) and (value or info.field_name == "kind"):
             option = "--name" if info.field_name == "name" else "kind"
-            _refuse(f"{option} {value!r}: use letters, digits, '.', '_' and '-' only, at most 200")
+            refuse(f"{option} {value!r}: use letters, digits, '.', '_' and '-' only, at most 200")
         return value
 
     @field_validator("data")
@@ -277,14 +123,14 @@ class Study(Frozen):
     def _data_exists(cls, data: DataSpec) -> DataSpec:
         lines = declaration_errors(data)
         if lines:
-            _refuse(*lines)
+            refuse(*lines)
         return data
 
     @field_validator("objective")
     @classmethod
     def _objective_is_reported(cls, objective: Objective, info: ValidationInfo) -> Objective:
         if "trainable" in info.data:
-            _refuse(*_not_reported(info.data["trainable"], objective))
+            refuse(*_not_reported(info.data["trainable"], objective))
         return objective
 
     @field_validator("further")
@@ -298,7 +144,7 @@ class Study(Frozen):
         lines += [f"--objective {name} is given twice" for name in dict.fromkeys(named) if named.count(name) > 1]
         if 1 + len(further) > MOST_OBJECTIVES:
             lines.append(f"--objective may be given {MOST_OBJECTIVES} times, got {1 + len(further)}")
-        _refuse(*lines)
+        refuse(*lines)
         return further
 
     @field_validator("sampler")
@@ -306,7 +152,7 @@ class Study(Frozen):
     def _sampler_can_weigh(cls, sampler: str, info: ValidationInfo) -> str:
         if sampler == "cmaes" and info.data.get("further"):
             others = ", ".join(name for name in SAMPLERS if name != "cmaes")
-            _refuse(f"--sampler cmaes takes one --objective, got {1 + len(info.data['further'])}; others: {others}")
+            refuse(f"--sampler cmaes takes one --objective, got {1 + len(info.data['further'])}; others: {others}")
         return sampler
 
     @field_validator("metrics")
@@ -316,7 +162,7 @@ class Study(Frozen):
             known = find_trainable(info.data["trainable"]).metrics
             unknown = [m for m in metrics if m not in known]
             if unknown:
-                _refuse(*(f"--metric {m!r} is unknown.{nearest(m, known)} Known: {', '.join(known)}" for m in unknown))
+                refuse(*(f"--metric {m!r} is unknown.{nearest(m, known)} Known: {', '.join(known)}" for m in unknown))
         return metrics
 
     @field_validator("trainable")
@@ -325,7 +171,7 @@ class Study(Frozen):
         try:
             find_trainable(name)
         except ConfigError as error:
-            _refuse(*error.errors)
+            refuse(*error.errors)
         return name
 
     @field_validator("scheduler")
@@ -333,7 +179,7 @@ class Study(Frozen):
     def _grace_is_within_the_budget(cls, scheduler: SchedulerSpec, info: ValidationInfo) -> SchedulerSpec:
         budget = info.data.get("budget")
         if budget is not None and scheduler.name != "none" and scheduler.grace > budget.max_epochs:
-            _refuse(
+            refuse(
                 f"--grace {scheduler.grace} is above --max-epochs {budget.max_epochs}; "
                 "a trial must be able to reach its first rung"
             )
@@ -345,7 +191,7 @@ class Study(Frozen):
         if "space" in info.data:
             unknown = [name for name in shown if not _is_category(info.data["space"], name)]
             if unknown:
-                _refuse(*(f"shown: {name!r} is no categorical parameter of the space" for name in unknown))
+                refuse(*(f"shown: {name!r} is no categorical parameter of the space" for name in unknown))
         return shown
 
     @field_validator("curve")
@@ -354,7 +200,7 @@ class Study(Frozen):
         if name is not None and "space" in info.data:
             space = info.data["space"]
             if name not in space or not space[name].is_whole or space[name].when is not None:
-                _refuse(f"curve: {name!r} is no whole-number parameter of the space without a condition")
+                refuse(f"curve: {name!r} is no whole-number parameter of the space without a condition")
         return name
 
     @field_validator("balanced")
@@ -364,7 +210,7 @@ class Study(Frozen):
             space = info.data["space"]
             known = _is_category(space, name) or (name in space and space[name].is_whole)
             if not known or space[name].when is not None:
-                _refuse(
+                refuse(
                     f"balanced: {name!r} is no categorical or whole-number parameter of the space without a condition"
                 )
         return name
@@ -373,7 +219,7 @@ class Study(Frozen):
     @classmethod
     def _refits_have_choices(cls, refits: int, info: ValidationInfo) -> int:
         if refits and "balanced" in info.data and info.data["balanced"] is None:
-            _refuse(f"refits {refits}: there is no balanced parameter whose choices could be compared")
+            refuse(f"refits {refits}: there is no balanced parameter whose choices could be compared")
         return refits
 
     @field_validator("checkpoint_every_s")  # the last field: nothing else is looked at after it
@@ -389,7 +235,7 @@ class Study(Frozen):
                 except ConfigError as error:
                     lines += error.errors
             if lines:
-                _refuse(*dict.fromkeys(lines))
+                refuse(*dict.fromkeys(lines))
         return seconds
 
     @property
@@ -456,32 +302,6 @@ def _not_reported(trainable: str, *objectives: Objective) -> list[str]:
     ]
 
 
-def _refuse(*lines: str) -> None:
-    """Fail a check with messages that already say everything; do nothing where there are none."""
-    if lines:
-        raise _refusal(*lines)
-
-
-def _refusal(*lines: str) -> PydanticCustomError:
-    return PydanticCustomError(COMPLETE_MESSAGE, "{lines}", {"lines": "\n".join(lines)})
-
-
-COMPLETE_MESSAGE = "lanewise"
-"""The type of the errors that ``_refuse`` raises."""
-
-
-def validated(build: Callable[[], Study]) -> Study:
-    """Run ``build`` and turn what pydantic found wrong into usage errors, a line each.
-
-    Raises:
-        UsageError: every invalid field at once.
-    """
-    try:
-        return build()
-    except ValidationError as error:
-        raise UsageError([line for e in error.errors() for line in _lines(dict(e))]) from None
-
-
 def recorded(row: StudyRow) -> Study:
     """Return the study that a ledger holds.
 
@@ -497,45 +317,3 @@ def recorded(row: StudyRow) -> Study:
     except Exception as error:  # a space is built by many hands; damaged data lead them to whatever they raise
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise RunError(f"{where}: its declaration is damaged ({cause})") from None
-
-
-FLAGS = {
-    "data.name": "--dataset",
-    "data.train_examples": "--train-examples",
-    "objective.metric": "--objective",
-    "objective.mode": "--objective",
-    "budget.trials": "--trials",
-    "budget.max_epochs": "--max-epochs",
-    "budget.time_s": "--time-budget",
-    "scheduler.name": "--scheduler",
-    "scheduler.grace": "--grace",
-    "scheduler.reduction_factor": "--reduction-factor",
-    "resources.cpus_per_trial": "--cpus-per-trial",
-    "resources.gpus_per_trial": "--gpus-per-trial",
-    "resources.cpus_per_worker": "--cpus-per-worker",
-    "resources.gpus_per_worker": "--gpus-per-worker",
-    "resources.workers": "--workers",
-    "lanes.lanes": "--lanes",
-    "faults.max_failures": "--max-failures",
-    "faults.abort_after": "--abort-after-failures",
-    "faults.trial_timeout_s": "--trial-timeout",
-    "lanes.precision": "--precision",
-    "lanes.mode": "--lane-mode",
-    "sampler": "--sampler",
-    "executor": "--executor",
-    "seed": "--seed",
-    "checkpoint_every_s": "--checkpoint-every",
-    "keep_checkpoints": "--keep-checkpoints",
-}
-"""The option that sets a field, so that a message names what the user typed."""
-
-
-def _lines(error: Mapping[str, Any]) -> list[str]:
-    """Write one pydantic error as: the option, the rule, the value."""
-    if error["type"] == COMPLETE_MESSAGE:
-        return str(error["msg"]).splitlines()
-    where = ".".join(str(part) for part in error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
-    message = message.replace("Input should be", "must be").replace("greater than or equal to", ">=")
-    message = message.replace("greater than", ">").replace("less than", "<")
-    return [f"{FLAGS.get(where, where)} {message}, got {error['input']!r}"]

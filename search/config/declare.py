@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from search.config.fields import FILE_KEYS, names_at, part_of
+from search.refusals import COMPLETE_MESSAGE, FLAGS
 from search.studies import registered
-from search.study import COMPLETE_MESSAGE, FLAGS, Study
+from search.study import Study
 from spaces import Space, SpaceError, apply_overrides, nearest
 from spaces.declare import shown
 from trainables.registry import MODEL

@@ -1,6 +1,7 @@
 """Which learning-rate schedule generalises best, and how long early stopping should wait."""
 
-from search.study import SchedulerSpec, Study
+from search.study import Study
+from search.study_parts import SchedulerSpec
 from spaces.schedules import SPACE
 from trainables.data.datasets import DataSpec
 

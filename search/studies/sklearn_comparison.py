@@ -1,6 +1,7 @@
 """Which kind of model suits a problem: scikit-learn's estimators and our MLP, tuned with equal budgets."""
 
-from search.study import Budget, Objective, SchedulerSpec, Study
+from search.study import Budget, Objective, Study
+from search.study_parts import SchedulerSpec
 from spaces.sklearn_comparison import SPACE
 from trainables.data.datasets import DataSpec
 

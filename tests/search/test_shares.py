@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from search.errors import UsageError
 from search.ledger_writer import LedgerWriter
+from search.refusals import validated
 from search.shares import Shares
-from search.study import SAMPLERS, validated
+from search.study import SAMPLERS
 from spaces import Space, category, float_, int_, when
 from spaces.space import fix
 from tests.search.conftest import make_study

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ValidationError
 from search import studies
 from search.errors import UsageError
 from search.options import Options, resolve
+from search.refusals import FLAGS, validated
 from search.studies import find, registered
-from search.study import FLAGS, Budget, Objective, Resources, SchedulerSpec, Study, validated
+from search.study import Budget, Objective, Resources, Study
+from search.study_parts import SchedulerSpec
 from spaces.regularization import SPACE
 from trainables.data import DATASETS, DataSpec
 from trainables.metrics import METRICS

@@ -1,0 +1,166 @@
+"""What a study is declared from: objective, budget, scheduler, resources and the like, each validated and frozen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from search.errors import UsageError
+from trainables.metrics import METRICS
+
+
+class Frozen(BaseModel):
+    """Immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Objective(Frozen):
+    """What is optimised.
+
+    Attributes:
+        metric: a name that the trainable reports.
+        mode: ``min`` or ``max``, by default which way the metric is better; stated here once, and no sign is
+            flipped anywhere else.
+    """
+
+    whole: ClassVar[bool] = True
+    """A file that gives one gives all of it: the mode of another metric is not kept."""
+
+    metric: str = "val_loss"
+    mode: Literal["min", "max"] = "min"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_mode(cls, given: Any) -> Any:
+        metric = given.get("metric") if isinstance(given, Mapping) else None
+        if isinstance(given, Mapping) and "mode" not in given and isinstance(metric, Hashable) and metric in METRICS:
+            return {**given, "mode": METRICS[str(metric)].mode}
+        return given
+
+    @classmethod
+    def parse(cls, text: str) -> Objective:
+        """Read ``val_accuracy`` or ``val_accuracy:max``.
+
+        Raises:
+            UsageError: a mode that is neither min nor max.
+        """
+        metric, _, mode = text.partition(":")
+        mode = mode or (METRICS[metric].mode if metric in METRICS else "min")
+        if mode not in ("min", "max"):
+            raise UsageError(f"--objective {text}: the part after the colon must be min or max, got {mode!r}")
+        return cls(metric=metric, mode=mode)
+
+    def better(self, a: float, b: float) -> bool:
+        """Say whether ``a`` is strictly better than ``b``; NaN is better than nothing."""
+        if math.isnan(a) or math.isnan(b):
+            return math.isnan(b) and not math.isnan(a)
+        return a < b if self.mode == "min" else a > b
+
+    @property
+    def worst(self) -> float:
+        """The value that everything is better than."""
+        return math.inf if self.mode == "min" else -math.inf
+
+
+class Budget(Frozen):
+    """When a search ends: whichever comes first.
+
+    Attributes:
+        trials: number of trials, the baseline included.
+        max_epochs: of one trial.
+        time_s: wall seconds of the search; None for no limit.
+    """
+
+    trials: int = Field(64, ge=1)
+    max_epochs: int = Field(30, ge=1)
+    time_s: float | None = Field(None, gt=0)
+
+
+class SchedulerSpec(Frozen):
+    """How weak trials are stopped early.
+
+    Attributes:
+        name: ``asha`` (Li et al. 2018, arXiv:1810.05934), ``median`` or ``none``.
+        grace: epochs that every trial gets; the first rung.
+        reduction_factor: of ASHA (eta): about one trial in this many passes a rung.
+    """
+
+    name: Literal["asha", "median", "none"] = "asha"
+    grace: int = Field(3, ge=1)
+    reduction_factor: int = Field(3, ge=2)
+
+
+class Resources(Frozen):
+    """What a trial gets, and how many trials run at once.
+
+    Attributes:
+        cpus_per_trial: CPU cores, as Ray counts them.
+        gpus_per_trial: 0, a fraction up to 1, or a whole number.
+        cpus_per_worker, gpus_per_worker: likewise, of a worker that holds many lanes.
+        workers: most trials at once (tune; None: as many as fit) or worker processes (lanes; None: one).
+        address: of a running Ray cluster to join; None for this machine.
+    """
+
+    cpus_per_trial: float = Field(1.0, gt=0)
+    gpus_per_trial: float = Field(0.0, ge=0)
+    cpus_per_worker: float = Field(1.0, gt=0)
+    gpus_per_worker: float = Field(0.0, ge=0)
+    workers: int | None = Field(None, ge=1)
+    address: str | None = None
+
+    @field_validator("gpus_per_trial", "gpus_per_worker")
+    @classmethod
+    def _fraction_or_whole(cls, value: float) -> float:
+        if value > 1 and not value.is_integer():
+            raise ValueError("must be a fraction up to 1 or a whole number of GPUs")
+        return value
+
+
+class LanesSpec(Frozen):
+    """How the lanes executor trains.
+
+    Attributes:
+        lanes: of one worker; None takes a quarter of the trials, at most 32, which is the same on every
+            machine; ``auto`` measures which number is fastest on this one.
+        mode: ``stacked`` tensors, ``looped`` models, ``usual`` (stacked, but CNNs looped on a CPU), or
+            ``auto``: whichever was measured faster (the last digits of a curve then depend on the
+            measurement).
+        precision: of the matrix products; ``auto`` takes bf16 where the device is made for it.
+    """
+
+    lanes: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    mode: Literal["usual", "stacked", "looped", "auto"] = "usual"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+
+
+class Faults(Frozen):
+    """What is done about trials and workers that fail.
+
+    Attributes:
+        max_failures: how often a trial is started again, from its last checkpoint, after its actor or
+            node died. A trial that raises is not started again: it would raise again.
+        abort_after: failed trials after which the search ends; None never ends it.
+        trial_timeout_s: seconds without a report after which a trial is ended; None waits for ever.
+    """
+
+    max_failures: int = Field(3, ge=0)
+    abort_after: int | None = Field(None, ge=1)
+    trial_timeout_s: float | None = Field(None, gt=0)
+
+
+class Tracking(Frozen):
+    """Where MLflow runs go.
+
+    Attributes:
+        uri: an MLflow tracking URI; None for ``sqlite:///<home>/mlflow.db``.
+        enabled: False keeps everything in the ledger; ``search sync`` can send it later.
+        untracked_ok: whether to search even where MLflow does not answer at the start.
+    """
+
+    uri: str | None = None
+    enabled: bool = True
+    untracked_ok: bool = False
