@@ -11,9 +11,10 @@ from rich.console import Console
 
 from search.ledger_writer import LedgerWriter
 from search.outcome import Outcome, StopReason
-from search.present import choices_table, epochs_text
+from search.present import epochs_text
 from search.report.answer import answer
 from search.report.choices import MOST_CHOICES, MOST_SHOWN, influence
+from search.tables import choices_table
 from spaces import Space, category, float_, when
 from spaces.space import fix
 from tests.search.conftest import make_study

@@ -20,12 +20,12 @@ from search.config import declare_study, study_schema, study_yaml
 from search.errors import UsageError
 from search.ledger_writer import LedgerWriter
 from search.outcome import Outcome, StopReason
-from search.present import curve_table, curve_text
 from search.refusals import validated
 from search.report.answer import answer
 from search.report.curve import MOST_LISTED, curve_csv, stage_name
 from search.report.curve_plot import artifact_stem, curve_figure, tick_name
 from search.study import Study
+from search.tables import curve_table, curve_text
 from spaces import Space, category, float_, int_, when
 from spaces.space import fix
 from tests.search.conftest import make_study

@@ -12,11 +12,11 @@ from rich.console import Console
 
 from search.ledger_writer import LedgerWriter
 from search.outcome import Outcome, StopReason
-from search.present import FRONT_SHOWN, front_table, front_text
 from search.report.answer import answer
 from search.report.leaderboard import leaderboard
 from search.report.pareto import non_dominated, pareto
 from search.study import Objective
+from search.tables import FRONT_SHOWN, front_table, front_text
 from tests.search.conftest import make_study
 
 LOSS, SIZE, SECONDS = Objective(), Objective(metric="parameters"), Objective(metric="epoch_seconds")
