@@ -17,8 +17,9 @@ from benchmarks.harness import spread
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
 from search.control import Control
 from search.executors.base import Search
+from search.executors.lane_host import Advance, Orders
 from search.executors.lanes import _Loop
-from search.executors.pool import Advance, Orders, WorkerLost
+from search.executors.pool import WorkerLost
 from search.ledger import Ledger, sqlite_url
 from search.ledger_writer import LedgerWriter
 from search.recorder import Recorder

@@ -19,7 +19,8 @@ from ray.tune.search import Searcher
 from search.control import STOP_GRACE_S
 from search.errors import RunError
 from search.executors.base import LANES_FACT, MODES_FACT, Search, back_off_s
-from search.executors.pool import Advance, Orders, Seat, WorkerLost, WorkerPool, open_pool
+from search.executors.lane_host import Advance, Orders, Seat
+from search.executors.pool import WorkerLost, WorkerPool, open_pool
 from search.ledger_writer import FLUSH_EVERY_S
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP

@@ -12,7 +12,8 @@ from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, RayTaskE
 
 from search.errors import RunError
 from search.executors.base import reason_of
-from search.executors.pool import Advance, LaneHost, Orders, WorkerLost
+from search.executors.lane_host import Advance, LaneHost, Orders
+from search.executors.pool import WorkerLost
 from search.study import Study
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError

@@ -11,7 +11,8 @@ import pytest
 from search.control import Control
 from search.errors import RunError
 from search.executors import base, lanes
-from search.executors.pool import Advance, LaneHost, WorkerLost
+from search.executors.lane_host import Advance, LaneHost
+from search.executors.pool import WorkerLost
 from search.ledger import Ledger, sqlite_url
 from search.outcome import TrialState
 from search.paths import CHECKPOINTS

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from search.executors.pool import LaneHost, Orders, Seat
+from search.executors.lane_host import LaneHost, Orders, Seat
 from spaces import Space, float_
 from tests.search.executors.conftest import DATA, make_study
 from tests.support.standing import Standing
