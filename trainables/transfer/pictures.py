@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from trainables.data import Splits
+from trainables.data.memory import room
 from trainables.derive import derive
 from trainables.loop import as_tensor
 from trainables.torch_stream import TorchStream
@@ -16,6 +19,9 @@ from trainables.transfer.geometry import Preprocessing
 CPU = torch.device("cpu")
 CROP_SHARE = 8
 """A random crop moves by up to this part of the image: 4 of 32 pixels, as is usual for CIFAR-10."""
+
+AT_ONCE = 1024
+"""Images that are augmented or resized at a time."""
 
 
 class Pictures:
@@ -43,55 +49,78 @@ class Pictures:
     @property
     def example(self) -> torch.Tensor:
         """One validation image  # uint8 [1, C, h, w]."""
-        return self._resized(as_tensor(self._splits.val.x[:1], CPU))
+        return self._preprocessing.resized(as_tensor(self._splits.val.x[:1], CPU)).to(self._device)
 
     @cached_property
     def val(self) -> torch.Tensor:
         """Every validation image  # uint8 [N, C, h, w]."""
-        return self._resized(as_tensor(self._splits.val.x, CPU))
+        return self._kept(as_tensor(self._splits.val.x, CPU))
 
     def views(self, augmentation: str) -> int:
         """Return V: how many views of each training image there are."""
         return 1 if augmentation == "none" else self._views
 
     def train(self, augmentation: str) -> torch.Tensor:
-        """Return every view of every training image, view by view  # uint8 [V * N, C, h, w]."""
+        """Return every view of every training image, view by view  # uint8 [V * N, C, h, w].
+
+        Raises:
+            DataError: they are larger than memory should hold, and the disk has no room for them.
+        """
         if augmentation not in self._train:
             images = as_tensor(self._splits.train.x, CPU)
-            if augmentation != "none":
-                images = self._augmented(images, augmentation)
-            self._train[augmentation] = self._resized(images)
+            if augmentation == "none":
+                self._train[augmentation] = self._kept(images)
+            else:
+                seed = derive(0, "views", self._splits.fingerprint, augmentation)
+                with TorchStream(seed, CPU).lent():
+                    parts = AUGMENTED_BY[augmentation](images, self._views)
+                    self._train[augmentation] = self._filled(parts, self._views * len(images))
         return self._train[augmentation]
 
-    def _resized(self, images: torch.Tensor) -> torch.Tensor:
-        return self._preprocessing.resized(images).to(self._device)
+    def _kept(self, images: torch.Tensor) -> torch.Tensor:
+        """Return images at their size; those that need no change are not copied."""
+        one = images[:1]
+        if self._preprocessing.resized(one) is one:
+            return images.to(self._device)
+        return self._filled(torch.split(images, AT_ONCE), len(images))
 
-    def _augmented(self, images: torch.Tensor, augmentation: str) -> torch.Tensor:
-        seed = derive(0, "views", self._splits.fingerprint, augmentation)
-        with TorchStream(seed, CPU).lent():
-            if augmentation == "flip_crop":
-                return torch.cat([_flipped_and_moved(images) for _ in range(self._views)])
-            return _trivially_augmented(images, self._views)
+    def _filled(self, parts: Iterable[torch.Tensor], rows: int) -> torch.Tensor:
+        """Return images at their size, from parts: in memory, or in a file where they are large."""
+        images = torch.from_numpy(room((rows, *self.example.shape[1:]), np.uint8))
+        start = 0
+        for part in parts:
+            images[start : start + len(part)] = self._preprocessing.resized(part)
+            start += len(part)
+        return images.to(self._device)
 
 
-def _flipped_and_moved(images: torch.Tensor) -> torch.Tensor:
-    """Return each image mirrored or not, and moved by up to an eighth; zeros come in at the sides."""
+def _flipped_and_moved(images: torch.Tensor, views: int) -> Iterator[torch.Tensor]:
+    """Yield each image mirrored or not, and moved by up to an eighth; zeros come in at the sides."""
     n, _, height, width = images.shape
-    flips = torch.rand(n) < 0.5
-    images = torch.where(flips.view(-1, 1, 1, 1), images.flip(3), images)
     down, right = max(1, height // CROP_SHARE), max(1, width // CROP_SHARE)
-    padded = torch.nn.functional.pad(images, (right, right, down, down))
-    rows = torch.randint(2 * down + 1, (n, 1)) + torch.arange(height)  # [N, H]
-    columns = torch.randint(2 * right + 1, (n, 1)) + torch.arange(width)  # [N, W]
-    examples = torch.arange(n).view(-1, 1, 1, 1)
     channels = torch.arange(images.shape[1]).view(1, -1, 1, 1)
-    return padded[examples, channels, rows[:, None, :, None], columns[:, None, None, :]]
+    for _ in range(views):
+        flips = torch.rand(n) < 0.5
+        rows = torch.randint(2 * down + 1, (n, 1)) + torch.arange(height)  # [N, H]
+        columns = torch.randint(2 * right + 1, (n, 1)) + torch.arange(width)  # [N, W]
+        parts = (torch.split(tensor, AT_ONCE) for tensor in (images, flips, rows, columns))
+        for x, flip, row, column in zip(*parts, strict=True):
+            mirrored = torch.where(flip.view(-1, 1, 1, 1), x.flip(3), x)
+            padded = torch.nn.functional.pad(mirrored, (right, right, down, down))
+            examples = torch.arange(len(x)).view(-1, 1, 1, 1)
+            yield padded[examples, channels, row[:, None, :, None], column[:, None, None, :]]
 
 
-def _trivially_augmented(images: torch.Tensor, views: int) -> torch.Tensor:
+def _trivially_augmented(images: torch.Tensor, views: int) -> Iterator[torch.Tensor]:
+    """Yield each image after one operation, of random kind and strength (Mueller and Hutter 2021, arXiv:2103.10158)."""
     from torchvision.transforms.v2 import TrivialAugmentWide
 
     augment = TrivialAugmentWide()
-    coloured = images.expand(-1, RGB, -1, -1)  # some of its operations need three channels
-    augmented = torch.stack([augment(image) for _ in range(views) for image in coloured])
-    return augmented[:, : images.shape[1]] if images.shape[1] == 1 else augmented
+    for _ in range(views):
+        for part in torch.split(images, AT_ONCE):
+            coloured = part.expand(-1, RGB, -1, -1)  # some of its operations need three channels
+            yield torch.stack([augment(image) for image in coloured])[:, : part.shape[1]]
+
+
+AUGMENTED_BY = {"flip_crop": _flipped_and_moved, "trivial_augment": _trivially_augmented}
+"""By name: (images, views) -> parts of all views, one view after another."""

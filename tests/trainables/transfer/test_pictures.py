@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,31 @@ def test_views_are_a_fixed_number_of_other_bytes_drawn_once_for_all(splits, augm
     n = len(splits.train)
     assert not torch.equal(first[:n], first[n : 2 * n])
     assert not torch.equal(first[:n], torch.from_numpy(splits.train.x))
+
+
+@pytest.mark.parametrize("augmentation", ["none", "flip_crop", "trivial_augment"])
+def test_large_views_lie_in_a_file_with_the_same_bytes(splits, augmentation, monkeypatch, tmp_path):
+    found = pictures(splits, preprocessing=Preprocessing(12, 10, (0.5,), (0.25,))).train(augmentation)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("trainables.data.memory.MAPPED_FROM_BYTES", 1)
+    monkeypatch.setattr("trainables.transfer.pictures.AT_ONCE", len(splits.train))
+    mapped = pictures(splits, preprocessing=Preprocessing(12, 10, (0.5,), (0.25,))).train(augmentation)
+    assert torch.equal(found, mapped)
+    assert str(tmp_path) in Path("/proc/self/maps").read_text()
+    assert not [*(tmp_path / "lanewise").iterdir()], "it has no name, so nothing has to remove it"
+
+
+def test_what_resizing_and_cutting_bring_back_to_its_size_is_still_changed(splits):
+    found = pictures(splits, preprocessing=Preprocessing(12, 8, (0.5,), (0.25,))).train("none")
+    assert found.shape[2:] == splits.train.x.shape[2:]
+    assert not torch.equal(found, torch.from_numpy(splits.train.x))
+
+
+@pytest.mark.parametrize("augmentation", ["flip_crop", "trivial_augment"])
+def test_views_do_not_depend_on_how_many_images_are_augmented_at_a_time(splits, augmentation, monkeypatch):
+    whole = pictures(splits).train(augmentation)
+    monkeypatch.setattr("trainables.transfer.pictures.AT_ONCE", 7)
+    assert torch.equal(pictures(splits).train(augmentation), whole)
 
 
 def test_a_moved_and_mirrored_image_is_the_same_image_moved_and_mirrored(splits):
