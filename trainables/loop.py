@@ -277,12 +277,16 @@ def scale_rates(optimizer: torch.optim.Optimizer) -> None:
 
 
 def build_optimizer(parameters: Iterable[Any], config: MlpConfig) -> torch.optim.Optimizer:
-    """Return AdamW or SGD with momentum over parameters, or groups of them as torch's optimisers take them."""
+    """Return AdamW or SGD with momentum over parameters, or groups of them as torch's optimisers take them.
+
+    Fused: one kernel reads and writes a parameter, its gradient and its moments once.
+    """
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     return torch.optim.SGD(
         parameters,
         lr=config.learning_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
+        fused=True,
     )

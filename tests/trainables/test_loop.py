@@ -15,7 +15,7 @@ from tests.trainables.lanes.cases import in_views
 from trainables import checkpoint, loop
 from trainables.config import OPTIMIZERS, SCHEDULES, MlpConfig
 from trainables.errors import CheckpointError
-from trainables.loop import DeviceData, TrainingRun, batch_bounds, fit
+from trainables.loop import DeviceData, TrainingRun, batch_bounds, build_optimizer, fit
 from trainables.models import Mlp
 from trainables.seeding import generator
 
@@ -332,15 +332,8 @@ def in_groups(data, *, seed=SEED, factors=FACTORS, **values):
     model = Mlp(config, data.features, data.outputs, seed=seed, device=CPU)
     layers = [layer for layer in model.layers if list(layer.parameters())]
     groups = [{"params": list(layer.parameters()), "factor": f} for layer, f in zip(layers[::-1], factors, strict=True)]
-    kinds = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-    return TrainingRun(
-        config,
-        data,
-        seed=seed,
-        device=CPU,
-        model=model,
-        optimizer=kinds[config.optimizer](groups, lr=config.learning_rate, weight_decay=config.weight_decay),
-    )
+    optimizer = build_optimizer(groups, config)
+    return TrainingRun(config, data, seed=seed, device=CPU, model=model, optimizer=optimizer)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

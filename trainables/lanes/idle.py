@@ -34,5 +34,6 @@ def idle_optimizer(config: MlpConfig) -> Optimizer:
     """Return an optimiser with the settings that ``loop.build_optimizer`` gives it; a test compares them."""
     parameters = [torch.zeros(1)]
     if config.optimizer == "adamw":
-        return _IdleAdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    return _IdleSgd(parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay)
+        return _IdleAdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    momentum, decay = config.momentum, config.weight_decay
+    return _IdleSgd(parameters, lr=config.learning_rate, momentum=momentum, weight_decay=decay, fused=True)
