@@ -20,8 +20,7 @@ from search.executors.base import Search
 from search.executors.lane_host import Advance, Orders
 from search.executors.lanes import _Loop
 from search.executors.pool import WorkerLost
-from search.ledger import Ledger, sqlite_url
-from search.ledger_writer import LedgerWriter
+from search.ledger import Ledger, LedgerWriter, sqlite_url
 from search.recorder import Recorder
 from search.sampler import OptunaSampler
 from search.scheduler import build_scheduler

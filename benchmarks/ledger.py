@@ -12,8 +12,7 @@ from pathlib import Path
 
 from benchmarks.harness import spread
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
-from search.ledger import Ledger, sqlite_url
-from search.ledger_writer import LedgerWriter
+from search.ledger import Ledger, LedgerWriter, sqlite_url
 from search.outcome import Outcome, StopReason
 
 EPOCHS = 10

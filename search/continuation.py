@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from search.errors import LedgerError, RunError, UsageError
-from search.ledger import Ledger, StudyRow
-from search.ledger_writer import LedgerWriter
+from search.ledger import Ledger, LedgerWriter, StudyRow
 from search.model import MODEL, model_change, model_of
 from search.paths import Paths
 from search.refusals import FLAGS, validated

@@ -15,8 +15,7 @@ from search.continuation import changes, note_changes, refuse_changed_model, ref
 from search.control import Control, kill_children
 from search.errors import RunError, StorageError
 from search.history import agreeing
-from search.ledger import Ledger, StudyRow
-from search.ledger_writer import LedgerWriter
+from search.ledger import Ledger, LedgerWriter, StudyRow
 from search.lock import driver_lock
 from search.model import MODEL, model_of
 from search.paths import Paths

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from search.errors import LedgerError, UserError
-from search.rows import EpochRow, TrialRow
+from search.ledger import EpochRow, TrialRow
 from search.study import Study, fits
 from spaces import hash_params
 from trainables.errors import ConfigError

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from search.alone import TRIED_ALONE, tried_text
-from search.ledger import EpochRow, TrialRow
-from search.ledger_writer import LedgerWriter
+from search.ledger import EpochRow, LedgerWriter, TrialRow
 from search.outcome import Outcome, StopReason, TrialState
 from search.retention import Retention
 from search.study import Study

@@ -12,8 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from search.control import STOP_GRACE_S, Control
-from search.ledger import Ledger
-from search.ledger_writer import LedgerWriter
+from search.ledger import Ledger, LedgerWriter
 from search.outcome import StopReason
 from search.paths import Paths
 from search.report.comparison import REFITS, best_of_each

@@ -12,8 +12,7 @@ from search.control import Control
 from search.errors import RunError, StorageError
 from search.executors.choice import choose_executor
 from search.history import refuse_untrainable, replaying
-from search.ledger import EpochRow, Ledger, TrialRow
-from search.ledger_writer import LedgerWriter
+from search.ledger import EpochRow, Ledger, LedgerWriter, TrialRow
 from search.paths import Paths
 from search.progress import View
 from search.recorder import Recorder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from optuna.distributions import CategoricalDistribution
 from pydantic import (
@@ -20,7 +20,6 @@ from pydantic import (
 from search.errors import RunError, UsageError
 from search.own_data import declaration_errors
 from search.refusals import refusal, refuse, validated
-from search.rows import StudyRow
 from search.study_parts import Budget as Budget
 from search.study_parts import Faults, Frozen, LanesSpec, SchedulerSpec, Tracking
 from search.study_parts import Objective as Objective
@@ -32,6 +31,9 @@ from trainables.errors import ConfigError
 from trainables.metrics import METRICS
 from trainables.registry import find_trainable
 from trainables.report import SECONDS
+
+if TYPE_CHECKING:
+    from search.ledger.rows import StudyRow
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2")
 MOST_OBJECTIVES = 3

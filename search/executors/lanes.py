@@ -21,7 +21,7 @@ from search.errors import RunError
 from search.executors.base import LANES_FACT, MODES_FACT, Search, back_off_s
 from search.executors.lane_host import Advance, Orders, Seat
 from search.executors.pool import WorkerLost, WorkerPool, open_pool
-from search.ledger_writer import FLUSH_EVERY_S
+from search.ledger.writer import FLUSH_EVERY_S
 from search.outcome import Outcome, StopReason
 from search.scheduler import STOP
 from trainables.errors import CheckpointWriteError, is_out_of_memory

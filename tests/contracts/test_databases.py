@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from search.errors import RunError
-from search.ledger import Ledger, sqlite_url
-from search.ledger_writer import LedgerWriter
+from search.ledger import Ledger, LedgerWriter, sqlite_url
 from search.outcome import Outcome, StopReason, TrialState
 from tests.support import postgres
 
@@ -118,7 +117,7 @@ def test_a_lost_session_ends_when_it_was_last_seen(study):
 def test_a_session_alive_on_another_host_is_named(study):
     import sqlalchemy as sa
 
-    from search import schema
+    from search.ledger import schema
 
     ledger, study_id, _ = study
     session = ledger.start_session(study_id)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search.ledger_writer import LedgerWriter
+from search.ledger import LedgerWriter
 from search.outcome import Outcome, StopReason
 from search.report.answer import SHOWN, answer
 from search.report.leaderboard import leaderboard

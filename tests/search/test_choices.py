@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from search.ledger_writer import LedgerWriter
+from search.ledger import LedgerWriter
 from search.outcome import Outcome, StopReason
 from search.present import epochs_text
 from search.report.answer import answer

@@ -18,7 +18,7 @@ from search import declare, load
 from search.cli import app
 from search.config import declare_study, study_schema, study_yaml
 from search.errors import UsageError
-from search.ledger_writer import LedgerWriter
+from search.ledger import LedgerWriter
 from search.outcome import Outcome, StopReason
 from search.refusals import validated
 from search.report.answer import answer

@@ -9,11 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from search import ledger_writer as writer_module
-from search import schema
 from search.errors import RunError
-from search.ledger import Ledger, sqlite_url
-from search.ledger_writer import LedgerWriter
+from search.ledger import Ledger, LedgerWriter, schema, sqlite_url
+from search.ledger import writer as writer_module
 from search.outcome import Outcome, StopReason, TrialState
 
 METRICS = {"val_loss": 0.5, "val_accuracy": 0.75, "lr": 1e-3}

@@ -6,7 +6,7 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from search.ledger_writer import LedgerWriter
+from search.ledger import LedgerWriter
 from search.study import SAMPLERS
 from spaces import Space, category, float_, hash_params, int_
 from spaces.regularization import SPACE

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from search.ledger_writer import LedgerWriter
+from search.ledger import LedgerWriter
 from search.outcome import Outcome, StopReason
 from search.report.answer import answer
 from search.report.leaderboard import leaderboard

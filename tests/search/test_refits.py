@@ -9,7 +9,7 @@ import pytest
 
 from search import refits
 from search.control import Control
-from search.ledger_writer import LedgerWriter
+from search.ledger import LedgerWriter
 from search.outcome import Outcome, StopReason
 from search.paths import Paths
 from search.refits import refit_best

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from search.ledger_writer import LedgerWriter
+from search.ledger import LedgerWriter
 from search.optuna_samplers import points
 from search.sampler import OptunaSampler, trial_seed
 from search.scheduler import build_scheduler

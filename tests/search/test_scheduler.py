@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
 
-from search.ledger_writer import LedgerWriter
+from search.ledger import LedgerWriter
 from search.outcome import Outcome, StopReason
 from search.scheduler import build_scheduler
 from tests.search.conftest import Handle, make_study

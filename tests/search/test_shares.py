@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.errors import UsageError
-from search.ledger_writer import LedgerWriter
+from search.ledger import LedgerWriter
 from search.refusals import validated
 from search.shares import Shares
 from search.study import SAMPLERS

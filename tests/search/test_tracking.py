@@ -14,8 +14,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from search.errors import RunError
-from search.ledger import Ledger, sqlite_url
-from search.ledger_writer import LedgerWriter
+from search.ledger import Ledger, LedgerWriter, sqlite_url
 from search.outcome import Outcome, StopReason
 from search.studies import find
 from search.study import Objective

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
-from search import schema
-from search.damage import has_log, is_damage, keep_copy
 from search.errors import LedgerError, RunError, StorageError
+from search.ledger import schema
+from search.ledger.damage import has_log, is_damage, keep_copy
 from trainables.disk import space_hint
 
 if TYPE_CHECKING:

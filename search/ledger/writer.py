@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from search import schema
+from search.ledger import schema
 from search.outcome import Outcome, TrialState
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from search.ledger import Ledger
+    from search.ledger.ledger import Ledger
 
 SEEN_EVERY_S = 10.0
 """How often a session that has nothing to record says that it is alive."""

@@ -17,13 +17,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from search import schema
-from search.database import Database, inserted_id
 from search.errors import RunError
-from search.rows import EpochRow as EpochRow
-from search.rows import StudyRow as StudyRow
-from search.rows import TrialRow as TrialRow
-from search.rows import epoch_row, session_row, study_row, text, trial_row
+from search.ledger import schema
+from search.ledger.database import Database, inserted_id
+from search.ledger.rows import EpochRow, StudyRow, TrialRow, epoch_row, session_row, study_row, text, trial_row
 
 if TYPE_CHECKING:
     import pandas as pd
