@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -43,6 +44,7 @@ class LoopedLanes:
         self._precision = precision
         self._start: Start = start or TrainingRun
         self._runs: dict[int, Run] = {}
+        self._seconds: dict[int, float] = {}
         self.threads = threads or 1
         # numbers below 1e-38 stay as they are: these are the plain loop's curves, bit for bit
         self._pool = None if threads is None else start_pool(threads, device, flush=False)
@@ -56,16 +58,23 @@ class LoopedLanes:
     def retire(self, ticket: int) -> None:
         """Let the trial go."""
         del self._runs[ticket]
+        self._seconds.pop(ticket, None)
 
     def trial(self, ticket: int) -> Run:
         """Return a seated trial."""
         return self._runs[ticket]
 
     def advance(self) -> dict[int, LaneEvent]:
-        """Train one epoch of every seated trial; what one raises is its own event."""
+        """Train one epoch of every seated trial; what one raises is its own event.
+
+        Those that took longest last time go first, so that no core waits long for another at the end.
+        """
         if self._pool is None:
             return {ticket: self._advance(run) for ticket, run in self._runs.items()}
-        return dict(zip(self._runs, self._pool.map(self._advance, self._runs.values()), strict=True))
+        order = sorted(self._runs, key=lambda ticket: self._seconds.get(ticket, math.inf), reverse=True)
+        events = dict(zip(order, self._pool.map(self._advance, [self._runs[t] for t in order]), strict=True))
+        self._seconds |= {t: e.report.seconds for t, e in events.items() if e.report is not None}
+        return {ticket: events[ticket] for ticket in self._runs}
 
     def compact(self) -> None:
         """Do nothing: a trial that is not there costs nothing."""
