@@ -100,11 +100,12 @@ def apply_overrides(
         elif set(fields) == {"value"} and not is_value(fields["value"]):
             errors.append(f"{name}: expected a number, a word, true or false, got {shown(fields['value'])}")
         elif set(fields) == {"value"}:
-            new_settings[name] = fields["value"]
+            new_settings[name] = _as_kind_of(settings[name], fields["value"])
         elif set(fields) == {"choices"} and _are_values(fields["choices"]):
-            if _distinct(name, fields["choices"], errors):
-                baseline = settings[name] if settings[name] in fields["choices"] else fields["choices"][0]
-                changed[name] = Parameter(name, CategoricalDistribution(fields["choices"]), baseline)
+            choices = [_as_kind_of(settings[name], c) for c in fields["choices"]]
+            if _distinct(name, choices, errors):
+                baseline = settings[name] if settings[name] in choices else choices[0]
+                changed[name] = Parameter(name, CategoricalDistribution(choices), baseline)
                 del new_settings[name]
         else:
             errors.append(f"{name} is a fixed setting: use {name}=VALUE or {name}.choices=a,b")
@@ -220,12 +221,22 @@ def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -
 
 def _as_word(p: Parameter, value: Any) -> Any:
     """Return the choice that a value stands for: ``on`` and ``off`` are true and false, and 64 may be a word."""
-    other: Any = str(value)
-    if isinstance(value, bool):
-        other = "on" if value else "off"
-    elif value in ("on", "off"):
-        other = value == "on"
+    other = _switched(value)
+    other = str(value) if other is None else other
     return other if not p.contains(value) and p.contains(other) else value
+
+
+def _as_kind_of(setting: Value, value: Any) -> Any:
+    """Return ``off`` for false where the setting is a word, and false for ``off`` where it is true or false."""
+    other = _switched(value)
+    return other if other is not None and type(other) is type(setting) else value
+
+
+def _switched(value: Any) -> bool | str | None:
+    """Return ``on`` or ``off`` for true or false, and the other way round; None for anything else."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value == "on" if value in ("on", "off") else None
 
 
 def _are_values(choices: Any) -> bool:

@@ -16,6 +16,7 @@ from search.ledger import Ledger, sqlite_url
 from search.options import Options, load_data, resolve
 from tests.support.command import invoke
 from trainables.best import load_model
+from trainables.transfer.config import CACHES
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--set", "source_epochs=1", "--train-examples", 97, "--tracking", "offline")
@@ -125,6 +126,12 @@ def test_another_backbone_sets_the_depths_that_are_searched(tmp_path):
         Options("transfer", home=tmp_path, backbone="resnet18", weights="none", set_=["freeze_depth.high=2"])
     )
     assert narrowed.space["freeze_depth"].distribution.high == 2
+
+
+@pytest.mark.parametrize("place", CACHES)
+def test_every_place_for_features_can_be_chosen(tmp_path, place):
+    study = resolve(Options("transfer", home=tmp_path, set_=[f"feature_cache={place}"]))
+    assert study.settings["feature_cache"] == place
 
 
 @pytest.mark.parametrize(

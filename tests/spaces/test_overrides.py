@@ -157,6 +157,21 @@ def test_a_setting_is_changed_or_moved_into_the_space():
     assert moved.baseline["batch_size"] == 32
 
 
+def test_on_and_off_are_of_the_kind_that_a_setting_is():
+    settings = {"cache": "auto", "download": False, "batch_size": 64}
+
+    def changed(changes):
+        return apply_overrides(SPACE, settings, changes)
+
+    assert changed(parse_assignments(["cache=off", "download=on"]))[1] == {**settings, "cache": "off", "download": True}
+    assert changed(read_overrides("{cache: off, download: on}", source="f"))[1]["download"] is True
+    assert changed(parse_assignments(["batch_size=on"]))[1]["batch_size"] is True  # refused by whoever reads it
+    space, left = changed(parse_assignments(["cache.choices=off,auto", "download.choices=on,off"]))
+    assert space["cache"].distribution == CategoricalDistribution(("off", "auto"))
+    assert space["download"].distribution == CategoricalDistribution((True, False))
+    assert left == {"batch_size": 64}
+
+
 def test_a_number_means_a_word_where_the_choices_are_words():
     widths = Space((category("hidden", ("16", "64-32"), baseline="64-32"),))
     for text, choices in (("hidden=16", ("16",)), ("hidden.choices=16,64-32", ("16", "64-32"))):
