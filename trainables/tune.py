@@ -100,7 +100,9 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         except OSError as error:  # of our file, or of Ray's own beside it
             why = str(error)
             if not isinstance(error, CheckpointWriteError):
-                why = f"a checkpoint of trial {self._number} cannot be written: {error}{space_hint(self._store.folder)}"
+                folder = self._store.folder
+                what = f"a checkpoint of trial {self._number} in {folder}"
+                why = f"{what} cannot be written: {error}{space_hint(folder)}"
             return _TrainingResult(checkpoint=None, metrics={UNSAVED: why})
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -179,6 +179,8 @@ class _Bridge(Callback):  # type: ignore[misc]
         if EPOCH not in result:
             return  # it raised; ``on_trial_complete`` has the rest
         if self.stopping and result[STOP] is None:  # Tune has already marked it as done: it is being stopped
+            # and did not ask the scheduler; a resume would take the epoch for one that was decided on
+            self._search.scheduler.on_trial_result(None, trial, result)
             result[SHOULD_CHECKPOINT] = True
         decision = self._search.scheduler.take_decision(number)
         if decision is not None and decision.action == "stop":

@@ -121,6 +121,26 @@ def test_a_used_up_budget_ends_the_search_where_it_stands(tmp_path, monkeypatch)
     assert (recorded.result.ending, recorded.result.exit_code) == ("done", 0)
 
 
+def test_an_epoch_at_a_rung_is_decided_on_though_the_search_is_being_stopped(tmp_path, monkeypatch):
+    """Tune does not ask its scheduler then, and a resume takes what the ledger has for decided on."""
+
+    class Spent(Control):
+        """Used up before the first report arrives."""
+
+        @property
+        def stopping(self):
+            self._deadline = 0.0 if diary(tmp_path) else None
+            return super().stopping
+
+    monkeypatch.setattr(search.engine, "Control", Spent)
+    asha = {"name": "asha", "grace": 1, "reduction_factor": 2}
+    study = make_study(tmp_path, scheduler=asha, budget={"trials": 6, "max_epochs": 4}, resources={"workers": 1})
+    recorded = record(study, tmp_path / "home")
+    assert recorded.epochs[["number", "epoch"]].to_numpy().tolist() == [[0, 1]]
+    assert recorded.decisions[["number", "epoch", "reason"]].to_numpy().tolist() == [[0, 1, "first at rung 1"]]
+    assert [(t.state, t.stop_reason) for t in recorded.trials] == [(TrialState.CANCELLED, "budget")]
+
+
 def test_an_actor_serves_one_trial_after_the_other(tmp_path):
     recorded = record(make_study(tmp_path, resources={"workers": 1}), tmp_path / "home")
     entries = diary(tmp_path)
