@@ -40,6 +40,7 @@ def main(module: str, description: str, *, trials: int, pairs: int, what: str, v
     check(parser, arguments)
     if arguments.pairs < 1:
         parser.error(f"--pairs must be >= 1, got {arguments.pairs}")
+    section = f"{module.rsplit('.', 1)[-1]}: {arguments.executor} / {arguments.against}, {workload(arguments)}"
     sides = [contender(name, arguments) for name in (arguments.executor, arguments.against)]
     try:
         measured = interleaved(
@@ -48,7 +49,7 @@ def main(module: str, description: str, *, trials: int, pairs: int, what: str, v
             arguments.pairs,
             seed=arguments.seed,
             inspect=lambda run: (value(run), best_value(run.output), field(run.output, "epochs_trained")),
-            journal=journal(arguments.journal),
+            journal=journal(arguments.journal, of=section),
         )
         by_pair = ratios(measured, value)
         rows = [_row(side.name, [pair[i] for pair in measured], what, value) for i, side in enumerate(sides)]
@@ -70,7 +71,6 @@ def main(module: str, description: str, *, trials: int, pairs: int, what: str, v
             "Measured commands:\n\n" + "\n".join(f"- `{side.shown()}`" for side in sides),
         ]
     )
-    section = f"{module.rsplit('.', 1)[-1]}: {arguments.executor} / {arguments.against}, {workload(arguments)}"
     write_section(section, shown_command(module, private_words(arguments)), body, arguments.results)
     return 0
 

@@ -20,17 +20,17 @@ class Journal:
     again.
 
     Args:
-        path: the file; None keeps nothing.
-        circumstances: hardware and versions in words.
+        path: the file, which may be absent yet.
+        circumstances: in words, hardware, versions, and what else the printed commands do not say.
     """
 
-    def __init__(self, path: Path | None, circumstances: str) -> None:
+    def __init__(self, path: Path, circumstances: str) -> None:
         self._path = path
         self._circumstances = circumstances
 
     def find(self, sides: Sequence[Contender]) -> Pair | None:
         """Return the pair that was measured with these commands, the seed among their words."""
-        if self._path is None or not self._path.exists():
+        if not self._path.exists():
             return None
         wanted = self._key(sides)
         for line in self._path.read_text().splitlines():
@@ -42,8 +42,6 @@ class Journal:
 
     def add(self, sides: Sequence[Contender], pair: Pair) -> None:
         """Keep a pair."""
-        if self._path is None:
-            return
         runs = [{"cost": dataclasses.asdict(run.cost), "output": run.output} for run in pair]
         with self._path.open("a") as file:
             file.write(json.dumps({**self._key(sides), "runs": runs}) + "\n")

@@ -50,6 +50,7 @@ def main() -> int:
     check(parser, arguments)
     if arguments.seeds < 2:
         parser.error(f"--seeds must be >= 2 for an interval, got {arguments.seeds}")
+    section = f"quality: {arguments.executor} / {arguments.against}, {workload(arguments)}"
     sides = [contender(name, arguments) for name in (arguments.executor, arguments.against)]
     try:
         measured = interleaved(
@@ -58,7 +59,7 @@ def main() -> int:
             arguments.seeds,
             seed=arguments.seed,
             inspect=lambda run: (best_value(run.output), field(run.output, "epochs_trained")),
-            journal=journal(arguments.journal),
+            journal=journal(arguments.journal, of=section),
         )
         by_side = list(zip(*measured, strict=True))
         values = [[best_value(run.output) for run in runs] for runs in by_side]
@@ -81,7 +82,6 @@ def main() -> int:
             "Measured commands:\n\n" + "\n".join(f"- `{side.shown()}`" for side in sides),
         ]
     )
-    section = f"quality: {arguments.executor} / {arguments.against}, {workload(arguments)}"
     write_section(section, shown_command("benchmarks.quality", private_words(arguments)), body, arguments.results)
     return 0
 

@@ -106,9 +106,14 @@ def add_journal(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--journal", type=Path, help="keep each pair in this file; pairs that it has are not run again")
 
 
-def journal(path: Path | None) -> Journal:
-    """Return the journal at ``path`` of what is measured on this machine with these versions."""
-    return Journal(path, f"{hardware()}. {versions()}")
+def journal(path: Path | None, *, of: str) -> Journal | None:
+    """Return the journal at ``path`` of what is measured here with these versions; None where none is asked for.
+
+    Args:
+        path: that ``--journal`` gave.
+        of: the section's name, which tells apart what commands with the same words were given.
+    """
+    return None if path is None else Journal(path, f"{of}. {hardware()}. {versions()}")
 
 
 def write_section(name: str, command: str, body: str, path: Path) -> None:

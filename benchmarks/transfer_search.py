@@ -34,6 +34,7 @@ def main() -> int:
     add_results(parser)
     add_journal(parser)
     arguments = parser.parse_args()
+    section = f"transfer search: against {arguments.against}, {arguments.images} images"
     with tempfile.TemporaryDirectory(prefix="lanewise-images-") as folder:
         val = int(VALIDATION * arguments.images)
         write_images(Path(folder), train=arguments.images, val=val, size=arguments.image_size)
@@ -44,7 +45,7 @@ def main() -> int:
                 sides[1],
                 arguments.pairs,
                 inspect=lambda run: epochs(run.output),
-                journal=journal(arguments.journal),
+                journal=journal(arguments.journal, of=section),
             )
         except BenchmarkError as error:
             parser.exit(1, f"{error}\n")
@@ -76,8 +77,7 @@ def main() -> int:
             "Measured commands:\n\n" + "\n".join(shown),
         ]
     )
-    name = f"transfer search: against {arguments.against}, {arguments.images} images"
-    write_section(name, shown_command("benchmarks.transfer_search"), body, arguments.results)
+    write_section(section, shown_command("benchmarks.transfer_search"), body, arguments.results)
     return 0
 
 
