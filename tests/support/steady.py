@@ -24,12 +24,15 @@ class Pace:
         level: its validation loss begins near this.
         epoch_s: an epoch takes so long.
         folder: of the counts.
+        hold_after: once one process has trained so many epochs of the trial, it waits there until the file of
+            ``release`` exists: whoever kills processes need not be in time. 0: it never waits.
     """
 
     level: float
     epoch_s: float
     folder: Path
     max_epochs: int
+    hold_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Steady:
     metrics = METRICS
 
     def configure(self, params: dict[str, Any], *, max_epochs: int) -> Pace:
-        return Pace(params.get("level", 1.0), params["epoch_s"], Path(params["folder"]), max_epochs)
+        folder, hold_after = Path(params["folder"]), params.get("hold_after", 0)
+        return Pace(params.get("level", 1.0), params["epoch_s"], folder, max_epochs, hold_after)
 
     def prepare(self, splits: Any, device: Any) -> Any:
         return device
@@ -63,10 +67,14 @@ class SteadyRun:
 
     def __init__(self, config: Pace, seed: int) -> None:
         self._config, self._seed, self._epoch, self._walk = config, seed, 0, seed % 2_147_483_646 + 1
+        self._here = 0
 
     def step(self) -> EpochReport:
         config, began = self._config, time.monotonic()
+        while 0 < config.hold_after <= self._here and not self._released():
+            time.sleep(0.01)
         time.sleep(config.epoch_s)
+        self._here += 1
         self._epoch += 1
         self._walk = self._walk * 16807 % 2_147_483_647
         node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "-"
@@ -77,11 +85,23 @@ class SteadyRun:
         metrics = {**dict.fromkeys(METRICS, 0.5), "val_loss": loss}
         return EpochReport(self._epoch, metrics, time.monotonic() - began, stop)
 
+    def _released(self) -> bool:
+        return _release_file(self._config.folder, self._seed).exists()
+
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self._epoch, "walk": self._walk}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._epoch, self._walk = state["epoch"], state["walk"]
+
+
+def release(folder: Path, seed: int) -> None:
+    """Let the trial of this seed train to its end, in whichever process it is."""
+    _release_file(folder, seed).touch()
+
+
+def _release_file(folder: Path, seed: int) -> Path:
+    return folder / f"released_{seed}"
 
 
 def trained(folder: Path) -> dict[int, list[Trained]]:

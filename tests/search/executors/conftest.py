@@ -81,10 +81,12 @@ def make_study(folder: Path, trainable: str = "Scripted", **values: object) -> S
     return Study.model_validate({**declared, **values})
 
 
-def steady_study(folder: Path, *, epoch_s: float, trials: int, max_epochs: int, **values: object) -> Study:
+def steady_study(
+    folder: Path, *, epoch_s: float, trials: int, max_epochs: int, hold_after: int = 0, **values: object
+) -> Study:
     """Return a study whose trials take their time, count it in ``folder`` and save after every epoch."""
     declared = {
-        "settings": {"folder": str(folder), "epoch_s": epoch_s},
+        "settings": {"folder": str(folder), "epoch_s": epoch_s, "hold_after": hold_after},
         "budget": {"trials": trials, "max_epochs": max_epochs},
         "checkpoint_every_s": 0.0,
     }

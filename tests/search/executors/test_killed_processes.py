@@ -10,12 +10,12 @@ import pytest
 
 from search.outcome import TrialState
 from tests.search.executors.conftest import local_ray, record, steady_study
-from tests.support.steady import trained, undisturbed
+from tests.support.steady import release, trained, undisturbed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
 
-KILLS = 20
-TRIALS, EPOCHS = 10, 8
+HITS, HOLD_AFTER, TRIALS, EPOCHS = 2, 2, 10, 12
+KILLS = HITS * TRIALS
 EXECUTORS = {
     "tune": {"executor": "tune"},
     "lanes": {"executor": "lanes", "lanes": {"lanes": 2}, "resources": {"workers": 2}, "faults": {"max_failures": 20}},
@@ -25,35 +25,39 @@ EXECUTORS = {
 class Killer(threading.Thread):
     """Kills processes in the middle of a trial, each of them once it has trained two epochs of it.
 
+    A trial waits there until it has been hit ``HITS`` times, so that none can end before its turn. Of several the
+    furthest is hit: in a lane beside others it is sent back by their kills too, and must not come to its end by them.
+
     Args:
         folder: where the trials count their epochs.
-        hits: how often a trial is hit at most.
     """
 
-    def __init__(self, folder, *, hits):
+    def __init__(self, folder):
         super().__init__(daemon=True)
-        self._folder, self._hits = folder, hits
+        self._folder = folder
         self._rng, self._done = random.Random(7), threading.Event()
-        self.hit = Counter()
+        self._hit = Counter()
         self.killed = []
 
     def run(self):
         while len(self.killed) < KILLS and not self._done.wait(self._rng.uniform(0.0, 0.1)):
             victims = self._victims()
             if victims:
-                seed, pid = self._rng.choice(victims)
+                _, seed, pid = max(victims)
                 os.kill(pid, signal.SIGKILL)
-                self.hit[seed] += 1
                 self.killed.append(pid)
+                self._hit[seed] += 1
+                if self._hit[seed] == HITS:
+                    release(self._folder, seed)
 
     def _victims(self):
-        """Return trials in the middle of their training, by their seeds, and their processes."""
+        """Return the trials that may be hit: how far they are, their seeds, their processes."""
         victims = []
         for seed, epochs in trained(self._folder).items():
-            pid, here = epochs[-1].pid, sum(e.pid == epochs[-1].pid for e in epochs)
-            young = here < 2 or pid in self.killed
-            if not young and epochs[-1].epoch <= EPOCHS - 2 and self.hit[seed] < self._hits:
-                victims.append((seed, pid))
+            pid = epochs[-1].pid
+            here = sum(e.pid == pid for e in epochs)
+            if here >= HOLD_AFTER and pid not in self.killed and self._hit[seed] < HITS:
+                victims.append((epochs[-1].epoch, seed, pid))
         return victims
 
     def stop(self):
@@ -64,11 +68,18 @@ class Killer(threading.Thread):
 @pytest.fixture(scope="module", params=EXECUTORS)
 def disturbed(request, tmp_path_factory):
     folder, home = tmp_path_factory.mktemp("steady"), tmp_path_factory.mktemp("home")
-    killer = Killer(folder, hits=2)
+    killer = Killer(folder)
     with local_ray(num_cpus=2):
         killer.start()
         try:
-            study = steady_study(folder, epoch_s=0.1, trials=TRIALS, max_epochs=EPOCHS, **EXECUTORS[request.param])
+            study = steady_study(
+                folder,
+                epoch_s=0.1,
+                hold_after=HOLD_AFTER,
+                trials=TRIALS,
+                max_epochs=EPOCHS,
+                **EXECUTORS[request.param],
+            )
             recorded = record(study, home)
         finally:
             killer.stop()
