@@ -21,6 +21,8 @@ from benchmarks.journal import Journal
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 WHERE_IT_WRITES = ("--results", "--journal")
+WRITTEN = ("RESULTS.md", "journals")
+"""What benchmarks write below their folder: no difference from a commit."""
 PACKAGES = ("torch", "ray", "optuna", "mlflow")
 HEADER = """# Benchmark results
 
@@ -59,7 +61,7 @@ def commit() -> str:
         return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--", ":!benchmarks/RESULTS.md")
+        changed = git("status", "--porcelain", "--", *(f":!benchmarks/{name}" for name in WRITTEN))
         return git("rev-parse", "--short", "HEAD") + (" with uncommitted changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "outside a git checkout"
