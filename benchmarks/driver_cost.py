@@ -10,7 +10,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness import spread
@@ -18,7 +20,7 @@ from benchmarks.record import add_results, shown_command, table, verdict, write_
 from search.control import Control
 from search.executors.base import Search
 from search.executors.lane_host import Advance, Orders
-from search.executors.lanes import _Loop
+from search.executors.lanes import ControlLoop
 from search.executors.pool import WorkerLost
 from search.ledger import Ledger, LedgerWriter, sqlite_url
 from search.recorder import Recorder
@@ -26,6 +28,7 @@ from search.sampler import OptunaSampler
 from search.scheduler import build_scheduler
 from search.studies import find
 from search.study import Study
+from search.tracker_process import UID
 from trainables.data import DataSpec, load_splits
 from trainables.lanes import LaneEvent
 from trainables.report import MAX_EPOCHS, EpochReport
@@ -78,8 +81,18 @@ class FreePool:
         return []
 
 
-def search_s(sampler: str, trials: int, max_epochs: int) -> tuple[float, int]:
-    """Run one search and return its seconds and the epochs that were reported."""
+@dataclass(frozen=True)
+class Searched:
+    """A search that ended: its ledger, its seconds, and the epochs that were reported."""
+
+    ledger: Ledger
+    seconds: float
+    epochs: int
+
+
+@contextmanager
+def searched(sampler: str, trials: int, max_epochs: int) -> Iterator[Searched]:
+    """Run one search; its ledger is gone afterwards."""
     declared = find("regularization").model_dump()
     changes = {
         "name": "bench",
@@ -90,17 +103,18 @@ def search_s(sampler: str, trials: int, max_epochs: int) -> tuple[float, int]:
     }
     study = Study.model_validate({**declared, **changes})
     with tempfile.TemporaryDirectory() as folder, Ledger(sqlite_url(Path(folder) / "l.db"), create=True) as ledger:
-        study_id = ledger.create_study("bench", study.model_dump(mode="json"), fingerprint="", facts={})
+        facts = {UID: "bench", "versions": {}}
+        study_id = ledger.create_study("bench", study.model_dump(mode="json"), fingerprint="", facts=facts)
         recorder = Recorder(study, LedgerWriter(ledger, study_id))
         scheduler = build_scheduler(study)
         sampler_ = OptunaSampler(study, scheduler)
         splits = load_splits(DataSpec())
         search = Search(study, splits, sampler_, scheduler, recorder, Control(), Path(folder))
         started = time.perf_counter()
-        _Loop(search, FreePool(max_epochs)).run()
+        ControlLoop(search, FreePool(max_epochs)).run()
         seconds = time.perf_counter() - started
         assert len(ledger.trials(study_id)) == trials
-        return seconds, recorder.progress.epochs
+        yield Searched(ledger, seconds, recorder.progress.epochs)
 
 
 def costs_ms(sampler: str, trials: int) -> tuple[float, float]:
@@ -108,15 +122,36 @@ def costs_ms(sampler: str, trials: int) -> tuple[float, float]:
 
     Two searches that differ in the epochs alone: t = a * trials + b * epochs.
     """
-    (short_s, short_epochs), (long_s, long_epochs) = search_s(sampler, trials, 1), search_s(sampler, trials, 30)
-    epoch_s = (long_s - short_s) / (long_epochs - short_epochs)
-    return (short_s - epoch_s * short_epochs) / trials * 1000, epoch_s * 1000
+    with searched(sampler, trials, 1) as short, searched(sampler, trials, 30) as long:
+        epoch_s = (long.seconds - short.seconds) / (long.epochs - short.epochs)
+        return (short.seconds - epoch_s * short.epochs) / trials * 1000, epoch_s * 1000
+
+
+def whole_ms(sampler: str, trials: int) -> float:
+    """Return milliseconds a trial, with its epochs."""
+    with searched(sampler, trials, 30) as search:
+        return search.seconds / trials * 1000
+
+
+def mlflow_ms(trials: int) -> float:
+    """Return what the tracker, in a process beside a search, takes for a trial: its run, with all its epochs."""
+    from mlflow.tracking import MlflowClient
+
+    from search.tracking import Tracker
+
+    with searched("random", trials, 30) as search, tempfile.TemporaryDirectory() as folder:
+        uri = f"sqlite:///{folder}/mlflow.db"
+        MlflowClient(uri).search_experiments()  # its database is made
+        tracker = Tracker(search.ledger, search.ledger.study("bench"), uri, artifacts=Path(folder))
+        started = time.perf_counter()
+        assert tracker.update()
+        return (time.perf_counter() - started) / trials * 1000
 
 
 def where(trials: int) -> str:
     """Return where the driver's time goes, the ten largest of our own and others' functions."""
     profile = cProfile.Profile()
-    profile.runcall(search_s, "random", trials, 30)
+    profile.runcall(whole_ms, "random", trials)
     rows = pstats.Stats(profile).stats.items()  # type: ignore[attr-defined]
     top = sorted(rows, key=lambda item: -item[1][2])[:10]
     total = sum(row[2] for _, row in rows)
@@ -130,23 +165,26 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--tpe-runs", type=int, default=1)
+    parser.add_argument("--mlflow-runs", type=int, default=1)
     add_results(parser)
     arguments = parser.parse_args()
-    search_s("random", 50, 3)  # imports and first compilations
+    whole_ms("random", 50)  # imports and first compilations
     costs = [costs_ms("random", arguments.trials) for _ in range(arguments.runs)]
     trial_ms, epoch_ms = (statistics.median(values) for values in zip(*costs, strict=True))
     whole = {
-        name: [search_s(name, arguments.trials, 30)[0] / arguments.trials * 1000 for _ in range(runs)]
+        name: [whole_ms(name, arguments.trials) for _ in range(runs)]
         for name, runs in (("random", arguments.runs), ("tpe", arguments.tpe_runs))
     }
+    mlflow = [mlflow_ms(arguments.trials) for _ in range(arguments.mlflow_runs)]
     rows = [
         ["a trial, without its epochs, random sampler", spread([trial for trial, _ in costs])],
         ["an epoch report, random sampler", spread([epoch for _, epoch in costs], 3)],
         *([f"a trial with its epochs (ASHA over 30), {name}", spread(values)] for name, values in whole.items()),
+        ["its run in MLflow (SQLite), in a process beside the driver", spread(mlflow)],
     ]
     body = "\n\n".join(
         [
-            f"{arguments.trials} trials in {LANES} lanes whose training costs nothing, ledger on SQLite, no MLflow.",
+            f"{arguments.trials} trials in {LANES} lanes whose training costs nothing, ledger on SQLite.",
             table(["cost", "ms"], rows),
             "What tpe costs beyond random is Optuna's own: it fits its densities to the whole history at each ask.",
             verdict("A trial, random sampler, median", trial_ms, 3.0, at_least=False, unit=" ms"),

@@ -98,13 +98,19 @@ class LanesExecutor:
             for line in pool.told:
                 search.recorder.event("lanes", line)
             search.remember(LANES_FACT, pool.lanes[0])
-            _Loop(search, pool, self._say).run()
+            ControlLoop(search, pool, self._say).run()
 
 
-class _Loop:
-    """Ask, seat, advance, tell, retire, refill."""
+class ControlLoop:
+    """Ask, seat, advance, tell, retire, refill.
 
-    def __init__(self, search: Search, pool: WorkerPool, say: Callable[[str], None]) -> None:
+    Args:
+        search: what is searched, with what.
+        pool: the workers.
+        say: prints one line for the user.
+    """
+
+    def __init__(self, search: Search, pool: WorkerPool, say: Callable[[str], None] = lambda line: None) -> None:
         self._search = search
         self._pool = pool
         self._say = say
@@ -116,6 +122,7 @@ class _Loop:
         self._settled_at = 0.0
 
     def run(self) -> None:
+        """Train until the sampler has no more trials, or the search is told to stop."""
         control, recorder = self._search.control, self._search.recorder
         while control.stopping is None and self._launch():
             if any(worker.busy for worker in self._workers):
