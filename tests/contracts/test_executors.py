@@ -106,7 +106,7 @@ def test_the_number_of_lanes_is_no_part_of_a_curve(fixed, tmp_path):
     plain = {"sampler": "random", "scheduler": {"name": "none", "grace": 1, "reduction_factor": 2}}
     other = search(small_study("l7", executor="lanes", lanes={"lanes": 7, "mode": "stacked"}, **plain), tmp_path)
     for number in range(10):
-        assert other.curve(number) == pytest.approx(fixed["lanes"].curve(number), rel=RELATIVE)
+        assert other.curve(number) == fixed["lanes"].curve(number), "bit for bit"
 
 
 BREAKING = Space(
@@ -157,16 +157,15 @@ def test_a_trial_that_diverges_leaves_its_neighbours_bit_for_bit(tmp_path):
     wild = small_study("s", **plain).space.replaced(
         {"learning_rate": float_("learning_rate", 1e-4, 1e12, log=True, baseline=1e-3)}
     )
-    tame = {"learning_rate": 1e-3}
     recorded = search(small_study("wild", space=wild, **plain, **lanes), tmp_path)
     diverged = {n for n, r in recorded.reasons().items() if r == "diverged"}
-    assert diverged and len(diverged) < 10, tame
+    assert 0 < len(diverged) < 10
     assert all(not math.isfinite(recorded.curve(n)[-1]) or len(recorded.curve(n)) < 6 for n in diverged)
     alone = search(
         small_study("alone", space=wild, **plain, executor="lanes", lanes={"lanes": 1, "mode": "stacked"}), tmp_path
     )
     for number in set(range(10)) - diverged:
-        assert recorded.curve(number) == pytest.approx(alone.curve(number), rel=RELATIVE)
+        assert recorded.curve(number) == alone.curve(number), "bit for bit"
 
 
 def test_too_many_failures_end_the_search_with_one_line(tmp_path):
@@ -233,4 +232,4 @@ def test_lanes_on_two_ray_workers_train_the_same_curves(fixed, tmp_path):
     spread = search(small_study("two", **plain, **two), tmp_path)
     assert spread.reasons() == fixed["lanes"].reasons()
     for number in range(10):
-        assert spread.curve(number) == pytest.approx(fixed["lanes"].curve(number), rel=RELATIVE)
+        assert spread.curve(number) == fixed["lanes"].curve(number), "bit for bit"
