@@ -17,8 +17,9 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.harness import machine_to_itself, progress, spread
+from benchmarks.harness import machine_to_itself, spread
 from benchmarks.lane_engine import Side, take_turns
+from benchmarks.process import progress
 from benchmarks.record import add_results, shown_command, table, write_section
 from trainables.config import CnnConfig, parse_widths
 from trainables.lanes import LaneWorker, usual_mode
@@ -90,6 +91,7 @@ def main() -> int:
     """Measure, write the section; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.conv_lanes", description=__doc__)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--images", choices=("digits", "28x28"), help="these alone")
     parser.add_argument("--repetitions", type=int, default=7)
     add_results(parser)
     arguments = parser.parse_args()
@@ -97,6 +99,8 @@ def main() -> int:
     before = os.getloadavg()[0]
     rows, faster = [], 0
     for shape, channels in MODELS:
+        if arguments.images not in (None, shape):
+            continue
         found = measure(shape, channels, device, arguments.repetitions)
         progress(f"{shape} {channels}: done")
         for lanes in LANES:

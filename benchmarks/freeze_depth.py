@@ -13,6 +13,9 @@ from benchmarks.harness import ENVIRONMENT, ROOT, BenchmarkError, Contender, las
 from benchmarks.process import progress, run_process
 from benchmarks.record import add_results, shown_command, table, write_section
 
+RUNS = ()
+"""What ``python -m benchmarks --all`` runs: nothing, for it has no images."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.freeze_depth", description=__doc__)
@@ -48,7 +51,7 @@ def main() -> int:
             table(heads, rows),
             "Gain of the best depth over training from scratch with the same budget: "
             f"{statistics.mean(gains):+.4f} ({told}).",
-            f"Seconds of a search: {walls} (the machine was shared).",
+            f"Seconds of a search: {walls}.",
             f"Measured command: `{_contender(arguments, folder, 0).shown()}`, seeds 0 to {arguments.seeds - 1}",
         ]
     )

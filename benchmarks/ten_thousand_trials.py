@@ -26,6 +26,9 @@ NAME = "long"
 WINDOW = 100
 """Trials of one figure: a median over windows does not notice the odd garbage collection or transaction."""
 
+FEWEST = 5 * WINDOW
+"""Fewer trials have no start and no end of their own."""
+
 SHARE = 10
 """The start and the end of a search are one part in so many of its trials each."""
 
@@ -165,8 +168,10 @@ def main() -> int:
     parser.add_argument("--tpe-trials", type=int, default=1000, help="of tpe; 0 leaves it out")
     add_results(parser)
     arguments = parser.parse_args()
-    if arguments.trials < 3 * WINDOW:
-        parser.error(f"--trials must be >= {3 * WINDOW}, got {arguments.trials}")
+    for option in ("trials", "tpe_trials"):
+        given = getattr(arguments, option)
+        if given < FEWEST and not (option == "tpe_trials" and given == 0):
+            parser.error(f"--{option.replace('_', '-')} must be >= {FEWEST}, got {given}")
     with tempfile.TemporaryDirectory() as folder:
         search(Path(folder), "random", 3 * WINDOW)  # imports and first compilations
     long = figures("random", arguments.trials)

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,7 +47,7 @@ def epoch_ms(run: TrainingRun, seconds: float) -> float:
 
 def beside_a_thread(run: TrainingRun, seconds: float, uri: str) -> float:
     """Return the milliseconds of an epoch while a thread logs to MLflow all the time."""
-    namespace: dict[str, object] = {}
+    namespace: dict[str, Any] = {}
     exec(LOGGER, namespace)
     stop = threading.Event()
     thread = threading.Thread(target=namespace["log_until"], args=(stop, uri))

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import torch
@@ -106,7 +106,8 @@ def step_schedule(schedule: LRScheduler | ReduceLROnPlateau | None, val_loss: fl
 
 def l1_norm(model: nn.Module) -> torch.Tensor:
     """Return the sum of the absolute weights of the linear layers."""
-    return sum(layer.weight.abs().sum() for layer in model.modules() if isinstance(layer, nn.Linear))
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    return cast(torch.Tensor, sum(layer.weight.abs().sum() for layer in layers))
 
 
 def print_summary(*, best_val_loss: float, trials: int, epochs_trained: int, search_s: float) -> None:

@@ -1,0 +1,67 @@
+"""Every benchmark runs and says what it measured. At sizes that mean nothing: the figures are not looked at."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import discover
+from benchmarks.transfer_search import write_images
+
+ROOT = Path(__file__).parents[2]
+
+FEW = "--trials 3 --epochs 3"
+PAIR = f"{FEW} --pairs 1"
+TRANSFER = f"--images 20 --image-size 32 {PAIR}"
+SMALL = {
+    "conv_lanes": ("--images digits --repetitions 1",),
+    "driver_cost": ("--trials 20 --runs 1",),
+    "freeze_depth": ("--images IMAGES --image-size 16 --trials 3 --max-epochs 3 --seeds 1",),
+    "fresh_seeds": ("--study tabular --data iris --metric val_accuracy --target 0 --trials 2 --seeds 2",),
+    "lane_engine": (
+        "--lanes 2 --looped 1 --repetitions 5",
+        f"--gpu --device cpu --train-examples 200 --repetitions 1 {FEW}",
+    ),
+    "ledger": ("--trials 20 --runs 1",),
+    "memory": ("--dataset digits --lanes 2 --runs 1",),
+    "precision": (f"{FEW} --seeds 2",),
+    "quality": (f"--against optuna {FEW} --seeds 2",),
+    "startup": ("--pairs 1",),
+    "steady_state": (f"--against tune {PAIR}",),
+    "ten_thousand_trials": ("--trials 500 --tpe-trials 0",),
+    "tracking_overhead": ("--runs 1 --seconds 0.1",),
+    "transfer_depths": ("--images 20 --image-size 32 --epochs 1 --depths 5 --pairs 1",),
+    "transfer_search": (f"--against ray_tune {TRANSFER}", f"--against uncached {TRANSFER}"),
+    "whole_process": (f"--against ray_tune {PAIR}", f"--against optuna {PAIR}"),
+}
+
+PRINTS = ("lane_engine",)
+"""What needs torch alone does not write to a file either."""
+
+
+def test_there_is_a_small_run_of_each() -> None:
+    assert set(SMALL) == {benchmark.name for benchmark in discover()}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    write_images(folder, train=40, val=20, size=16)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "line"), [(name, line) for name, lines in SMALL.items() for line in lines])
+def test_it_runs(name: str, line: str, images: Path, tmp_path: Path) -> None:
+    results = tmp_path / "RESULTS.md"
+    words = [str(images) if word == "IMAGES" else word for word in line.split()]
+    where = [] if name in PRINTS else ["--results", str(results)]
+    command = [sys.executable, "-m", f"benchmarks.{name}", *words, *where]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout if name in PRINTS else results.read_text()
+    assert "| --- |" in said
+    if name not in PRINTS:
+        assert f"`python -m benchmarks.{name} {line}`" in said
+        assert "\nHardware: " in said
