@@ -11,7 +11,7 @@ from search.ledger import Ledger, sqlite_url
 from search.outcome import TrialState
 from tests.support.ray_head import RayHead, command_line
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
 
 SEARCH = ("python", "-m", "search.run", "regularization", "--address", "auto", "--name", "it")
 
@@ -96,7 +96,6 @@ def test_a_job_is_refused_without_the_token(head, tmp_path):
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.slow
 def test_a_job_that_is_stopped_ends_as_interrupted(head, tmp_path):
     endless = ("--trials", "500", "--max-epochs", "500", "--scheduler", "none", "--home", str(tmp_path))
     assert submit(head, "stopped", *endless, wait=False).returncode == 0
@@ -115,7 +114,6 @@ def test_a_job_that_is_stopped_ends_as_interrupted(head, tmp_path):
     assert left_of_searches(head) == []
 
 
-@pytest.mark.slow
 def test_a_search_that_waits_for_a_gpu_says_so_and_can_be_stopped(head, tmp_path):
     options = ("--gpus-per-trial", "0.25", "--trials", "4", "--home", str(tmp_path))
     assert submit(head, "waits", *options, wait=False).returncode == 0
@@ -132,7 +130,6 @@ def test_a_search_that_waits_for_a_gpu_says_so_and_can_be_stopped(head, tmp_path
     assert left_of_searches(head) == []
 
 
-@pytest.mark.slow
 def test_an_autoscaler_adds_what_is_asked_for(tmp_path):
     head = RayHead("--num-cpus=1", simulated_nodes=2)
     try:

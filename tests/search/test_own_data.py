@@ -66,7 +66,7 @@ def pets(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("executor", ["lanes", "tune"])
+@pytest.mark.parametrize("executor", ["lanes", pytest.param("tune", marks=[pytest.mark.slow, pytest.mark.cluster])])
 def test_a_table_goes_from_the_command_line_to_a_best_model(table, tmp_path, executor):
     arguments = ("--data", f"table:{table}", "--target", "plan", "--drop", "spend", "--objective", "val_accuracy")
     found = searched("tabular", *arguments, "--home", tmp_path, "--executor", executor, "--name", "plans")
