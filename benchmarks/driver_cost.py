@@ -33,6 +33,9 @@ from trainables.data import DataSpec, load_splits
 from trainables.lanes import LaneEvent
 from trainables.report import MAX_EPOCHS, EpochReport
 
+RUNS = ("--runs 5 --tpe-runs 3 --mlflow-runs 5",)
+"""What ``python -m benchmarks --all`` runs."""
+
 LANES = 32
 
 
