@@ -128,6 +128,7 @@ def test_a_session_alive_on_another_host_is_named(study):
         ledger.refuse_while_driven_elsewhere(study_id)
 
 
+@pytest.mark.parametrize("url", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True)
 def test_a_whole_search_is_kept_shown_and_extended_from_the_command_line(url, tmp_path):
     if url.startswith("sqlite"):
         (tmp_path / "elsewhere").mkdir()

@@ -138,7 +138,10 @@ def breaking_numbers(recorded):
     }
 
 
-@pytest.mark.parametrize(("trainable", "reason"), [("Raises", "error"), ("OutOfMemory", "out_of_memory")])
+@pytest.mark.parametrize(
+    ("trainable", "reason"),
+    [("Raises", "error"), pytest.param("OutOfMemory", "out_of_memory", marks=pytest.mark.slow)],
+)
 def test_a_trial_that_raises_fails_alone(unbroken, tmp_path, trainable, reason):
     broken = search(breaking_study("broken", trainable), tmp_path)
     wrong = breaking_numbers(broken)

@@ -27,6 +27,7 @@ EXECUTORS = {
     "lanes": {"executor": "lanes", "lanes": {"lanes": 4}},
     "tune": {"executor": "tune", "resources": {"workers": 1}},
 }
+BOTH = ["lanes", pytest.param("tune", marks=pytest.mark.slow)]
 # A lane sums float32 in another order than the plain model; validation losses differed by 2e-7 at most.
 RELATIVE = {"lanes": 1e-5, "tune": 0.0}
 
@@ -98,7 +99,7 @@ def marks(tmp_path_factory):
             yield folder
 
 
-@pytest.fixture(scope="module", params=EXECUTORS)
+@pytest.fixture(scope="module", params=BOTH)
 def finished(request, tmp_path_factory):
     home = tmp_path_factory.mktemp(request.param)
     study = small_study(request.param, **EXECUTORS[request.param])
@@ -170,7 +171,7 @@ def test_after_an_extension_the_best_three_of_all_stay(finished):
             assert same(state["model"], before[number]["model"])
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("executor", BOTH)
 def test_where_none_is_to_be_kept_none_is(tmp_path, executor):
     study = small_study("none", keep_checkpoints=0, **EXECUTORS[executor])
     result = conduct(study, tmp_path, load_data, view=Silent())
@@ -178,7 +179,7 @@ def test_where_none_is_to_be_kept_none_is(tmp_path, executor):
     assert (result.kept.checkpoints, result.kept.size_mb, result.kept.best_model) == (0, 0.0, None)
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("executor", BOTH)
 def test_checkpoints_of_trials_that_ended_are_removed_and_another_objective_is_kept_by(tmp_path, executor):
     """A checkpoint after every epoch: best models are written and displaced, and written again, all the time."""
     objective = {"metric": "val_accuracy", "mode": "max"}
@@ -191,7 +192,7 @@ def test_checkpoints_of_trials_that_ended_are_removed_and_another_objective_is_k
         assert (state["metric"], state["epoch"], state["value"]) == ("val_accuracy", epoch, value)
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("executor", BOTH)
 def test_interrupted_trials_keep_their_last_and_their_best(tmp_path, executor):
     none = {"name": "none", "grace": 1, "reduction_factor": 2}
     budget = {"trials": 6, "max_epochs": 300, "time_s": None}
@@ -226,7 +227,7 @@ def test_a_failed_trial_leaves_nothing_and_takes_no_ones_place(tmp_path):
         assert (state["epoch"], state["value"]) == (epoch, value)
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("executor", BOTH)
 def test_a_model_that_cannot_be_written_is_an_event_and_the_search_goes_on(tmp_path, executor):
     """A folder lies where the file would be written: the kernel refuses, as a full disk would."""
     study = small_study("full", **EXECUTORS[executor])

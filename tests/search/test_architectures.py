@@ -76,7 +76,7 @@ def searched(tmp_path_factory):
     return cache(lambda way: search(small_study(way, **WAYS[way]), home))
 
 
-@pytest.mark.parametrize("way", sorted(WAYS.keys() - {"tune"}))
+@pytest.mark.parametrize("way", ["usual", "looped", "stacked", pytest.param("auto", marks=pytest.mark.slow)])
 def test_every_way_trains_the_same_models_and_curves(searched, way):
     trials, others = (searched(w)[1] for w in (way, "tune"))
     assert [params["model"] for params in trials["params"]] == ["mlp", "cnn", "cnn", "mlp"]

@@ -155,9 +155,8 @@ def check_that_every_checkpoint_loads(home):
     assert list(home.rglob("*.tmp")) == []
 
 
-@pytest.mark.parametrize(
-    "options", [LANES, pytest.param(TUNE, marks=[pytest.mark.slow, pytest.mark.cluster])], ids=["lanes", "tune"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [LANES, pytest.param(TUNE, marks=pytest.mark.cluster)], ids=["lanes", "tune"])
 def test_a_full_disk_of_ledger_and_checkpoints(small_disk, undisturbed, options):
     disk = small_disk(ROOM)
     disk.fill_after_a_checkpoint(disk.path)

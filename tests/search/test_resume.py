@@ -118,7 +118,7 @@ def test_two_objectives_mlps_and_cnns_resume_to_the_same_search(tmp_path, sample
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("options", [LANES, TUNE], ids=["lanes", "tune"])
+@pytest.mark.parametrize("options", [LANES, pytest.param(TUNE, marks=pytest.mark.long)], ids=["lanes", "tune"])
 def test_a_driver_killed_at_ten_random_moments_resumes_to_the_same_search(tmp_path, options):
     expected = reference(tmp_path, options)
     moments = sorted(random.Random(5).sample(range(1, len(expected[0])), 10))
@@ -232,7 +232,7 @@ def test_a_truncated_ledger_is_refused_and_kept(tmp_path):
     assert path.read_bytes() == whole[: len(whole) // 2]
 
 
-@pytest.mark.parametrize("damage", [*(pytest.param(d, marks=pytest.mark.slow) for d in ("0", "0.99")), "0.5", "bit"])
+@pytest.mark.parametrize("damage", [*(pytest.param(d, marks=pytest.mark.slow) for d in ("0", "0.99", "bit")), "0.5"])
 def test_a_damaged_checkpoint_is_said_and_the_one_before_it_used(tmp_path, damage):
     expected = reference(tmp_path, LANES) if damage == "bit" else None
     process = start(tmp_path, "s", *LANES, "--checkpoint-every", "0")

@@ -136,6 +136,7 @@ def check_it_listens_on_loopback_alone(running):
     assert {ip.removeprefix("::ffff:") for ip in listening} <= {"127.0.0.1", "::1"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_cleanly(start, tmp_path):
     running = start("--executor", "tune")
     assert names(running.children) == {"raylet", "gcs_server", "search.tracking"}
@@ -177,7 +178,6 @@ def test_ctrl_c_twice_stops_at_once(start, tmp_path, executor):
     assert trials and len(epochs)
 
 
-@pytest.mark.slow
 def test_ctrl_c_stops_lanes_cleanly(start, tmp_path):
     running = start("--executor", "lanes")
     os.killpg(running.process.pid, signal.SIGINT)

@@ -133,6 +133,7 @@ print(json.dumps(result.answer.states))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the size of a process is asked of Linux")
 def test_where_memory_really_ends_the_lanes_that_fit_go_on(tmp_path):
     """Eight lanes of 4.3 million weights each take 700 MB and more; the process may take 600 beyond its libraries."""

@@ -26,7 +26,7 @@ TUNE = {"executor": "tune", "resources": {"gpus_per_trial": 0.5}}
 ASHA = {"name": "asha", "grace": 1, "reduction_factor": 2}
 
 
-@pytest.fixture(scope="module", params=["lanes", pytest.param("tune", marks=pytest.mark.cluster)])
+@pytest.fixture(scope="module", params=["lanes", pytest.param("tune", marks=[pytest.mark.slow, pytest.mark.cluster])])
 def hungry(request, tmp_path_factory):
     """Ten trials, some of which run out of memory in their second epoch, once."""
     folder, home = tmp_path_factory.mktemp("diary"), tmp_path_factory.mktemp("home")

@@ -158,6 +158,7 @@ def test_an_actor_that_is_slow_to_start_is_waited_for(tmp_path):
     assert max(pids.values()) >= 5, "the first went on meanwhile"
 
 
+@pytest.mark.slow
 def test_an_actor_that_dies_while_it_is_handed_a_trial_counts_once_and_the_trial_waits(tmp_path):
     """Tune alone hears of it twice and gives the trial up."""
     study = make_study(tmp_path, "DiesWhenReused", resources={"workers": 1}, faults={"max_failures": 1})
