@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[2]
 
 FEW = "--trials 3 --epochs 3"
 PAIR = f"{FEW} --pairs 1"
-TRANSFER = f"--images 20 --image-size 32 {PAIR}"
 SMALL = {
     "conv_lanes": ("--images digits --repetitions 1",),
     "driver_cost": ("--trials 20 --runs 1",),
@@ -28,12 +27,12 @@ SMALL = {
     "precision": (f"{FEW} --seeds 2",),
     "quality": (f"--against optuna {FEW} --seeds 2",),
     "startup": ("--pairs 1",),
-    "steady_state": (f"--against tune {PAIR}",),
+    "steady_state": (f"--against optuna {PAIR}",),
     "ten_thousand_trials": ("--trials 500 --tpe-trials 0",),
     "tracking_overhead": ("--runs 1 --seconds 0.1",),
     "transfer_depths": ("--images 20 --image-size 32 --epochs 1 --depths 5 --pairs 1",),
-    "transfer_search": (f"--against ray_tune {TRANSFER}", f"--against uncached {TRANSFER}"),
-    "whole_process": (f"--against ray_tune {PAIR}", f"--against optuna {PAIR}"),
+    "transfer_search": (f"--against ray_tune --images 20 --image-size 32 {PAIR}",),
+    "whole_process": (f"--against ray_tune {PAIR}",),
 }
 
 PRINTS = ("lane_engine",)
