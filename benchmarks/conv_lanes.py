@@ -118,7 +118,8 @@ def main() -> int:
             f"{os.getloadavg()[0]:.2f}.",
         ]
     )
-    write_section(f"conv_lanes: {device.type}", shown_command("benchmarks.conv_lanes"), body, arguments.results)
+    section = f"conv_lanes: {device.type}" + (f", {arguments.images} alone" if arguments.images else "")
+    write_section(section, shown_command("benchmarks.conv_lanes"), body, arguments.results)
     return 0
 
 
