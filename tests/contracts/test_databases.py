@@ -10,6 +10,7 @@ from search.errors import RunError
 from search.ledger import Ledger, LedgerWriter, sqlite_url
 from search.outcome import Outcome, StopReason, TrialState
 from tests.support import postgres
+from tests.support.marks import some_slow
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def test_a_session_alive_on_another_host_is_named(study):
         ledger.refuse_while_driven_elsewhere(study_id)
 
 
-@pytest.mark.parametrize("url", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True)
+@pytest.mark.parametrize("url", some_slow(["sqlite", "postgresql"], "sqlite"), indirect=True)
 def test_a_whole_search_is_kept_shown_and_extended_from_the_command_line(url, tmp_path):
     if url.startswith("sqlite"):
         (tmp_path / "elsewhere").mkdir()

@@ -18,6 +18,7 @@ from search.report.leaderboard import leaderboard
 from search.run import to_json
 from tests.contracts.test_executors import breaking_study, small_study
 from tests.search.executors.conftest import local_ray
+from tests.support.marks import some_slow
 from trainables import checkpoint
 from trainables.best import load_model
 
@@ -27,7 +28,7 @@ EXECUTORS = {
     "lanes": {"executor": "lanes", "lanes": {"lanes": 4}},
     "tune": {"executor": "tune", "resources": {"workers": 1}},
 }
-BOTH = ["lanes", pytest.param("tune", marks=pytest.mark.slow)]
+BOTH = some_slow(EXECUTORS, "tune")
 # A lane sums float32 in another order than the plain model; validation losses differed by 2e-7 at most.
 RELATIVE = {"lanes": 1e-5, "tune": 0.0}
 

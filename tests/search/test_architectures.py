@@ -16,6 +16,7 @@ from search.paths import Paths
 from search.progress import Silent
 from search.studies import find
 from search.study import Study
+from tests.support.marks import some_slow
 from trainables.data import DataSpec
 from trainables.registry import find_trainable
 
@@ -76,7 +77,7 @@ def searched(tmp_path_factory):
     return cache(lambda way: search(small_study(way, **WAYS[way]), home))
 
 
-@pytest.mark.parametrize("way", ["usual", "looped", "stacked", pytest.param("auto", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", some_slow(sorted(WAYS.keys() - {"tune"}), "auto"))
 def test_every_way_trains_the_same_models_and_curves(searched, way):
     trials, others = (searched(w)[1] for w in (way, "tune"))
     assert [params["model"] for params in trials["params"]] == ["mlp", "cnn", "cnn", "mlp"]

@@ -12,6 +12,7 @@ from spaces import Space, category, float_, hash_params, int_
 from spaces.regularization import SPACE
 from tests.search.conftest import make_study
 from tests.search.drive import Drive
+from tests.support.marks import some_slow
 
 WEIGHING = [name for name in SAMPLERS if name != "cmaes"]
 SMALL = Space((category("c", ("x", "y", "z"), baseline="x"), int_("n", 1, 6, baseline=2)))
@@ -19,11 +20,6 @@ CONTINUOUS = Space((float_("rate", 1e-4, 1.0, log=True, baseline=1e-2), int_("n"
 BOTH = {"objective": {"metric": "val_loss", "mode": "min"}, "further": ({"metric": "parameters", "mode": "min"},)}
 NONE = {"name": "none"}
 KINDS = [[0.5, 0.4, 0.3, 0.2], [0.9, 0.9, 0.9, 0.9], [0.4, math.nan], [math.nan], [0.3, None], [0.2, 0.1, 0.3, 0.1]]
-
-
-def slow_if_gp(sampler):
-    """A Gaussian process is fitted at each ask."""
-    return pytest.param(sampler, marks=pytest.mark.slow) if sampler == "gp" else sampler
 
 
 def mixed(params):
@@ -89,7 +85,7 @@ def test_a_trial_without_a_value_of_another_objective_is_told_as_failed(value):
     assert (trial.state, trial.values) == (TrialState.FAIL, None)
 
 
-@pytest.mark.parametrize("sampler", [slow_if_gp(name) for name in WEIGHING])
+@pytest.mark.parametrize("sampler", some_slow(WEIGHING, "gp"))
 @pytest.mark.parametrize("space", [SPACE, SMALL, CONTINUOUS], ids=["conditional", "finite", "continuous"])
 def test_a_sampler_that_replays_the_ledger_proposes_what_it_would_have(ledger, study_id, sampler, space):
     """Past the first generation of nsga2, and where models take over; with repeats, where the space is small."""
@@ -105,7 +101,7 @@ def test_a_sampler_that_replays_the_ledger_proposes_what_it_would_have(ledger, s
     assert len({hash_params(p) for p in whole.params}) == len(whole.params) == len(whole.configs)
 
 
-@pytest.mark.parametrize("sampler", [slow_if_gp(name) for name in ("tpe", "gp", "nsga2")])
+@pytest.mark.parametrize("sampler", some_slow(("tpe", "gp", "nsga2"), "gp"))
 def test_the_further_objective_has_a_say(sampler):
     study = several(CONTINUOUS, sampler=sampler, scheduler=NONE, budget={"trials": 26, "max_epochs": 1})
     loss = lambda params: [abs(math.log(params["rate"]))]  # noqa: E731
