@@ -17,18 +17,18 @@ from pathlib import Path
 
 from benchmarks.harness import spread
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
-from search.control import Control
-from search.executors.base import Search
+from search.brain.sampler import OptunaSampler
+from search.brain.scheduler import build_scheduler
+from search.declaration.studies import find
+from search.declaration.study import Study
+from search.executors.control import Control
 from search.executors.lane_host import Advance, Orders
 from search.executors.lanes import ControlLoop
 from search.executors.pool import WorkerLost
+from search.executors.recorder import Recorder
+from search.executors.search import Search
 from search.ledger import Ledger, LedgerWriter, sqlite_url
-from search.recorder import Recorder
-from search.sampler import OptunaSampler
-from search.scheduler import build_scheduler
-from search.studies import find
-from search.study import Study
-from search.tracker_process import UID
+from search.tracking.process import UID
 from trainables.data import DataSpec, load_splits
 from trainables.lanes import LaneEvent
 from trainables.report import MAX_EPOCHS, EpochReport
@@ -140,7 +140,7 @@ def mlflow_ms(trials: int) -> float:
     """Return what the tracker, in a process beside a search, takes for a trial: its run, with all its epochs."""
     from mlflow.tracking import MlflowClient
 
-    from search.tracking import Tracker
+    from search.tracking.tracker import Tracker
 
     with searched("random", trials, 30) as search, tempfile.TemporaryDirectory() as folder:
         uri = f"sqlite:///{folder}/mlflow.db"

@@ -93,7 +93,9 @@ def _retrained(arguments: argparse.Namespace, params: dict[str, Any], seed: int)
     """Train a configuration on a seed of its own; return the metrics of the epoch with the best objective."""
     import torch
 
-    from search.options import Options, load_data, resolve
+    from search.declaration.options import Options
+    from search.drive.examples import load_data
+    from search.drive.preflight import resolve
     from trainables.derive import derive
     from trainables.loop import fit
     from trainables.registry import find_trainable

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.harness import spread
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
 from search.ledger import Ledger, LedgerWriter, sqlite_url
-from search.outcome import Outcome, StopReason
+from search.ledger.outcome import Outcome, StopReason
 
 EPOCHS = 10
 TRIALS_PER_BATCH = 16

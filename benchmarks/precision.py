@@ -14,11 +14,11 @@ from benchmarks.harness import spread
 from benchmarks.process import progress
 from benchmarks.quality import interval
 from benchmarks.record import add_results, shown_command, table, write_section
-from search.engine import conduct
-from search.options import load_data
-from search.progress import Silent
-from search.studies import find
-from search.study import Study
+from search.declaration.studies import find
+from search.declaration.study import Study
+from search.drive.engine import conduct
+from search.drive.examples import load_data
+from search.face.live_view import Silent
 
 
 def search(arguments: argparse.Namespace, precision: str, seed: int) -> tuple[float, float]:

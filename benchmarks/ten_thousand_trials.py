@@ -15,12 +15,12 @@ import psutil
 
 from benchmarks.harness import HOME, Contender, Measurement, machine_to_itself, measure, spread
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
-from search.engine import Result, conduct
-from search.options import load_data
-from search.progress import Silent
-from search.recorder import Progress
-from search.studies import find
-from search.study import Study
+from search.declaration.studies import find
+from search.declaration.study import Study
+from search.drive.engine import Result, conduct
+from search.drive.examples import load_data
+from search.executors.progress import Progress
+from search.face.live_view import Silent
 
 NAME = "long"
 WINDOW = 100

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.api import StudyResult, declare, load, run
+    from search.declaration.study import Budget, Objective, Study
     from search.errors import RunError, UsageError
-    from search.study import Budget, Objective, Study
 
 _HOMES = {
-    "Budget": "search.study",
-    "Objective": "search.study",
+    "Budget": "search.declaration.study",
+    "Objective": "search.declaration.study",
     "RunError": "search.errors",
-    "Study": "search.study",
+    "Study": "search.declaration.study",
     "StudyResult": "search.api",
     "UsageError": "search.errors",
     "declare": "search.api",

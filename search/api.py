@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from search.config import declare_study
-from search.engine import Result, conduct
-from search.engine import resume as go_on
+from search.declaration import declare_study
+from search.declaration.study import Study, differences
+from search.drive.engine import Result, conduct
+from search.drive.engine import resume as go_on
+from search.drive.examples import load_data
+from search.drive.lookup import recorded_result
+from search.drive.preflight import fresh_name, obstacles
 from search.errors import UsageError
+from search.executors.progress import View
+from search.face.live_view import make_view
+from search.face.present import make_console
 from search.ledger import Ledger
-from search.options import fresh_name, load_data, obstacles
-from search.paths import Paths
-from search.present import make_console
-from search.progress import View, make_view
-from search.recorded import recorded_result
+from search.ledger.paths import Paths
 from search.report.answer import Answer
 from search.report.leaderboard import leaderboard
-from search.study import Study, differences
-from search.tracked import check_tracking
-from search.tracker_process import OTHERWISE
+from search.tracking.preflight import check_tracking
+from search.tracking.process import OTHERWISE
 from spaces import Space
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
         return _result(study, result, paths)
     if errors := obstacles(study, folder):
         raise UsageError(errors)
-    check_tracking(study, paths, shown, otherwise=OTHERWISE)
+    check_tracking(study, paths, shown.say, otherwise=OTHERWISE)
     return _result(study, conduct(study, folder, load_data, view=shown), paths)
 
 

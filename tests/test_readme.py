@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from search.config import read_study, study_schema
+from search.declaration import read_study, study_schema
 from spaces.marked import load_marked
 from trainables.data import load_splits
 from trainables.registry import find_trainable
@@ -101,7 +101,7 @@ def test_an_editor_finds_nothing_wrong_with_the_examples(text):
 def test_every_command_shown_is_one():
     from typer.main import get_command
 
-    from search.cli import app
+    from search.commands.verbs import app
 
     known = get_command(app).commands
     verbs = set(re.findall(r"python -m search (\w+)", README)) - {"VERB"}

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from search.declaration.study import Study
 from search.errors import UsageError
-from search.study import Study
 from trainables.registry import Trainable, find_trainable
 
 if TYPE_CHECKING:

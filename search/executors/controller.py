@@ -10,7 +10,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
-from search.executors.base import back_off_s, reason_of
+from search.executors.faults import back_off_s, reason_of
 from trainables.tune import UNSAVED
 
 

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune.search import Searcher
 
-from search.control import STOP_GRACE_S
+from search.brain.scheduler import STOP
 from search.errors import RunError
-from search.executors.base import LANES_FACT, MODES_FACT, Search, back_off_s
+from search.executors.control import STOP_GRACE_S
+from search.executors.faults import back_off_s
 from search.executors.lane_host import Advance, Orders, Seat
 from search.executors.pool import WorkerLost, WorkerPool, open_pool
+from search.executors.search import LANES_FACT, MODES_FACT, Search
+from search.ledger.outcome import Outcome, StopReason
 from search.ledger.writer import FLUSH_EVERY_S
-from search.outcome import Outcome, StopReason
-from search.scheduler import STOP
 from trainables.errors import CheckpointWriteError, is_out_of_memory
 from trainables.report import STOP as STOPPED
 from trainables.report import EpochReport, to_result

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from search.executors.base import LANES_FACT, MODES_FACT, Search
+from search.declaration.study import Study
 from search.executors.lane_host import Advance, LaneHost, Orders
-from search.paths import CHECKPOINTS
-from search.study import Study
+from search.executors.search import LANES_FACT, MODES_FACT, Search
+from search.ledger.paths import CHECKPOINTS
 from trainables.registry import find_trainable
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, RayTaskError
 
+from search.declaration.study import Study
 from search.errors import RunError
-from search.executors.base import reason_of
+from search.executors.faults import reason_of
 from search.executors.lane_host import Advance, LaneHost, Orders
 from search.executors.pool import WorkerLost
-from search.study import Study
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
 

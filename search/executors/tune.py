@@ -25,14 +25,15 @@ from ray.tune.experiment import Trial
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.search import ConcurrencyLimiter
 
-from search.control import STOP_GRACE_S
+from search.declaration.study import Resources
 from search.errors import RunError
-from search.executors.base import Search, back_off_s, reason_of
+from search.executors.capacity import Capacity
+from search.executors.control import STOP_GRACE_S
 from search.executors.controller import ActorManager, KilledForMemoryError, PatientController, failed_with
-from search.outcome import Outcome, StopReason
-from search.paths import CHECKPOINTS
-from search.resources import Capacity
-from search.study import Resources
+from search.executors.faults import back_off_s, reason_of
+from search.executors.search import Search
+from search.ledger.outcome import Outcome, StopReason
+from search.ledger.paths import CHECKPOINTS
 from trainables.errors import is_out_of_memory
 from trainables.report import EPOCH, STOP, from_result
 from trainables.tune import MESSAGE, NOTES, TRACEBACK, TuneTrainable

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from search.outcome import TrialState
+from search.ledger.outcome import TrialState
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from search.ledger import schema
-from search.outcome import Outcome, TrialState
+from search.ledger.outcome import Outcome, TrialState
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

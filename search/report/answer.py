@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from search.outcome import TrialState
+from search.ledger.outcome import TrialState
 from search.report.choices import Choice, by_choice, shown_choices
 from search.report.comparison import Comparison, comparison
 from search.report.curve import Curve, curve
@@ -16,7 +16,7 @@ from search.report.pareto import pareto
 if TYPE_CHECKING:
     import pandas as pd
 
-    from search.study import Study
+    from search.declaration.study import Study
 
 SHOWN = 5
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import CategoricalDistribution
 
-from search.outcome import TrialState
+from search.ledger.outcome import TrialState
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from search.study import Study
+    from search.declaration.study import Study
 
 MOST_CHOICES = 6
 """A parameter with more choices is left out of the printed table, unless its study names it."""

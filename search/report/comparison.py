@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from search.outcome import TrialState
+from search.ledger.outcome import TrialState
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from search.study import Objective, Study
+    from search.declaration.study import Objective, Study
 
 REFITS = "refits"
 """The name of the fact that holds every fit."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import IntDistribution
 
-from search.outcome import TrialState
+from search.ledger.outcome import TrialState
 from search.report.examples import DATA
 from trainables.metrics import METRICS
 from trainables.task import Task
@@ -22,7 +22,7 @@ from trainables.task import Task
 if TYPE_CHECKING:
     import pandas as pd
 
-    from search.study import Objective, Study
+    from search.declaration.study import Objective, Study
     from spaces.space import Parameter
 
 STAGES = "stages"

@@ -9,7 +9,7 @@ from trainables.report import SECONDS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from search.study import Objective
+    from search.declaration.study import Objective
 
 
 def leaderboard(trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective) -> pd.DataFrame:

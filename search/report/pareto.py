@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from search.study import Objective
+    from search.declaration.study import Objective
 
 
 def pareto(board: pd.DataFrame, epochs: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:

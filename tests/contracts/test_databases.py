@@ -8,7 +8,7 @@ import pytest
 
 from search.errors import RunError
 from search.ledger import Ledger, LedgerWriter, sqlite_url
-from search.outcome import Outcome, StopReason, TrialState
+from search.ledger.outcome import Outcome, StopReason, TrialState
 from tests.support import postgres
 from tests.support.marks import some_slow
 

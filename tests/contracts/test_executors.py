@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 import pytest
 
-from search.engine import conduct
+from search.declaration.studies import find
+from search.declaration.study import Study
+from search.drive.engine import conduct
+from search.drive.examples import load_data
+from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
-from search.options import load_data
-from search.progress import Silent
-from search.studies import find
-from search.study import Study
 from spaces import Space, category, float_, int_
 from trainables.data import DataSpec
 

@@ -16,13 +16,13 @@ ALLOWED = {"search": {"search", "trainables", "spaces"}, "trainables": {"trainab
 
 OWNERS = {
     "ray": (
-        "search/sampler.py",
-        "search/scheduler.py",
+        "search/brain/sampler.py",
+        "search/brain/scheduler.py",
         "search/executors/",
-        "search/resources.py",
+        "search/executors/capacity.py",
         "trainables/tune.py",
     ),
-    "mlflow": ("search/tracking.py",),
+    "mlflow": ("search/tracking/tracker.py",),
 }
 """Of the services, the files and folders that may import each."""
 
@@ -71,7 +71,7 @@ def loaded_after(statement):
 def test_there_is_something_to_look_at():
     assert {path.parts[0] for path in FILES} == set(PACKAGES)
     assert len(FILES) > 30
-    assert ("search.scheduler", False) in imported(Path("search/sampler.py"))
+    assert ("search.brain.scheduler", False) in imported(Path("search/brain/sampler.py"))
     assert "torch" in tops(Path("trainables/loop.py"))
     assert ("torch", True) in imported(Path("trainables/registry.py"))  # for the type checker alone
 
@@ -90,34 +90,36 @@ def test_a_service_is_imported_by_its_owners_alone(service):
     assert importers  # else the name is misspelt here
 
 
+FLOORS = (
+    ("__init__", "__main__", "run"),
+    ("api", "commands"),
+    ("face",),
+    ("drive",),
+    ("executors", "tracking"),
+    ("brain", "report"),
+    ("ledger",),
+    ("declaration",),
+    ("errors",),
+)
+"""The rooms of ``search/`` from the top to the ground: an import, for types too, leads down or stays in its room."""
+
+
+def floor(room):
+    """Return how far below the top a room lies."""
+    return next(i for i, rooms in enumerate(FLOORS) if room in rooms)
+
+
 @pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "search"], ids=str)
-def test_inside_search_nothing_below_imports_the_executors_or_the_commands(path):
-    above = {
-        "search.run": ("search/cli.py", "search/run.py", "search/__main__.py"),
-        "search.cli": ("search/cli.py", "search/__main__.py"),
-        "search.executors": (
-            "search/executors/",
-            "search/session.py",
-            "search/run.py",
-            "search/cli.py",
-            "search/options.py",
-        ),
-    }
-    for module, importers in above.items():
-        imports_it = any(name == module or name.startswith(f"{module}.") for name, _ in imported(path))
-        assert not imports_it or path.as_posix().startswith(importers), f"{path} imports {module}"
-
-
-@pytest.mark.parametrize("path", ["search/study.py", "search/outcome.py"])
-def test_what_the_scheduler_and_the_sampler_stand_on_knows_neither(path):
-    names = {name for name, _ in imported(Path(path))}
-    assert not names & {"search.sampler", "search.scheduler", "search.ledger", "search.engine"}
+def test_an_import_leads_down_the_house_or_stays_in_its_room(path):
+    mine = path.parts[1].removesuffix(".py")
+    rooms = {name.split(".")[1] for name, _ in imported(path) if name.startswith("search.")} - {mine}
+    assert {room for room in rooms if floor(room) <= floor(mine)} == set()
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parts[:2] == ("search", "report")], ids=str)
 def test_a_report_reads_frames_and_nothing_else_of_the_service(path):
     names = {name for name, typing in imported(path) if not typing and name.startswith("search.")}
-    assert all(name.startswith(("search.report", "search.outcome")) for name in names)
+    assert all(name.startswith(("search.report", "search.ledger.outcome")) for name in names)
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "spaces"], ids=str)
@@ -126,14 +128,18 @@ def test_a_space_knows_optunas_distributions_and_nothing_else_of_optuna(path):
     assert all(name.startswith("optuna.distributions") for name in names)
 
 
-@pytest.mark.parametrize("statement", ["import search.run", "import search.cli", "import search.run, search.cli"])
+@pytest.mark.parametrize(
+    "statement",
+    ["import search.run", "import search.commands.verbs"],
+)
 def test_the_commands_start_without_anything_heavy(statement):
     assert loaded_after(statement) == set()
 
 
 def test_a_resolved_study_needs_nothing_heavy():
     statement = (
-        "from pathlib import Path\nfrom search.options import Options, resolve\n"
+        "from pathlib import Path\nfrom search.declaration.options import Options\n"
+        "from search.drive.preflight import resolve\n"
         "resolve(Options('regularization', home=Path('nowhere')))"
     )
     assert loaded_after(statement) == set()
@@ -147,4 +153,4 @@ def test_the_driver_of_ray_tune_starts_without_torch(module):
 
 
 def test_the_tracker_starts_without_torch_and_ray():
-    assert not loaded_after("import search.tracking") & {"torch", "torchvision", "ray"}
+    assert not loaded_after("import search.tracking.tracker") & {"torch", "torchvision", "ray"}

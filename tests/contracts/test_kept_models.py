@@ -7,15 +7,16 @@ import signal
 import pytest
 import torch
 
-from search.engine import conduct, resume
+from search.commands.run import to_json
+from search.drive.continuation import extended
+from search.drive.engine import conduct, resume
+from search.drive.examples import load_data
+from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
-from search.options import extended, load_data
-from search.paths import Paths
-from search.progress import Silent
+from search.ledger.paths import Paths
 from search.report.answer import answer
 from search.report.kept import kept_on_disk
 from search.report.leaderboard import leaderboard
-from search.run import to_json
 from tests.contracts.test_executors import breaking_study, small_study
 from tests.search.executors.conftest import local_ray
 from tests.support.marks import some_slow

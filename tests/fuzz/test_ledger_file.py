@@ -11,15 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search.engine import conduct, resume
+from search.declaration.studies import find
+from search.declaration.study import Study
+from search.drive.engine import conduct, resume
+from search.drive.history import agreeing
 from search.errors import RunError
-from search.history import agreeing
+from search.face.live_view import Silent
 from search.ledger import Ledger
-from search.paths import Paths
-from search.progress import Silent
+from search.ledger.paths import Paths
+from search.ledger.stored_study import study_from_row
 from search.report.answer import answer
-from search.studies import find
-from search.study import Study, recorded
 from tests.fuzz.damage import damages
 from trainables.data import Splits
 from trainables.data.splits import Arrays
@@ -150,7 +151,7 @@ def look(paths: Paths) -> None:
             ledger.decisions_frame(row.id)
             ledger.events_frame(row.id)
             with agreeing(paths.ledger):
-                answer(recorded(row), ledger.trials_frame(row.id), ledger.epochs_frame(row.id))
+                answer(study_from_row(row), ledger.trials_frame(row.id), ledger.epochs_frame(row.id))
 
 
 def check(paths: Paths) -> None:

@@ -5,9 +5,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from search.declaration.options import Options
+from search.declaration.study import Study
+from search.drive.preflight import resolve
 from search.errors import UsageError
-from search.options import Options, resolve
-from search.study import Study
 from tests.fuzz.damage import damages
 from tests.fuzz.nested import changed
 

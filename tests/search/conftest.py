@@ -2,8 +2,8 @@
 
 import pytest
 
+from search.declaration.study import Study
 from search.ledger import Ledger, sqlite_url
-from search.study import Study
 from spaces import Space
 from spaces.regularization import SPACE
 

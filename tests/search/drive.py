@@ -6,9 +6,9 @@ from collections import defaultdict
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from search.outcome import Outcome, StopReason
-from search.sampler import OptunaSampler
-from search.scheduler import build_scheduler
+from search.brain.sampler import OptunaSampler
+from search.brain.scheduler import build_scheduler
+from search.ledger.outcome import Outcome, StopReason
 from tests.search.conftest import Handle
 from trainables.report import EpochReport, stop_reason, to_result
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from search.declaration.study import Objective
 from search.ledger import LedgerWriter
-from search.outcome import Outcome, StopReason
+from search.ledger.outcome import Outcome, StopReason
 from search.report.answer import SHOWN, answer
 from search.report.leaderboard import leaderboard
-from search.study import Objective
 from tests.search.conftest import make_study
 from trainables.report import SECONDS
 

@@ -8,9 +8,9 @@ import pytest
 
 import search
 from search import Budget, RunError, Study, StudyResult, UsageError, declare, load, run
+from search.declaration.studies import find
+from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
-from search.progress import Silent
-from search.studies import find
 from spaces import Space, category, float_, int_, when
 from tests.trainables import user_models
 from trainables.data import DataSpec
@@ -213,7 +213,7 @@ except Exception as error:
 """
 
 
-@pytest.mark.parametrize("first", ["", "import search.run", "import search.cli"])
+@pytest.mark.parametrize("first", ["", "import search.run", "import search.commands.verbs"])
 def test_run_is_the_function_whatever_was_imported_before(first):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(first=first)], capture_output=True, text=True, timeout=120, check=False

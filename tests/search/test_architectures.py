@@ -7,15 +7,17 @@ from functools import cache
 import pytest
 import torch
 
-from search.engine import conduct, resume
+from search.declaration.options import Options
+from search.declaration.studies import find
+from search.declaration.study import Study
+from search.drive.engine import conduct, resume
+from search.drive.examples import load_data
+from search.drive.preflight import resolve
 from search.errors import UsageError
 from search.executors.choice import choose_number
+from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
-from search.options import Options, load_data, resolve
-from search.paths import Paths
-from search.progress import Silent
-from search.studies import find
-from search.study import Study
+from search.ledger.paths import Paths
 from tests.support.marks import some_slow
 from trainables.data import DataSpec
 from trainables.registry import find_trainable

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from search.face.present import epochs_text
+from search.face.tables import choices_table
 from search.ledger import LedgerWriter
-from search.outcome import Outcome, StopReason
-from search.present import epochs_text
+from search.ledger.outcome import Outcome, StopReason
 from search.report.answer import answer
 from search.report.choices import MOST_CHOICES, MOST_SHOWN, influence
-from search.tables import choices_table
 from spaces import Space, category, float_, when
 from spaces.space import fix
 from tests.search.conftest import make_study

@@ -8,7 +8,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from search.ledger import Ledger, sqlite_url
-from search.outcome import TrialState
+from search.ledger.outcome import TrialState
 from tests.support.ray_head import RayHead, command_line
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -63,7 +63,7 @@ def left_of_searches(head):
     deadline = time.monotonic() + 10
     while True:
         lines = [command_line(p) for p in head.processes()]
-        left = [line for line in lines if "search.run" in line or "search.tracking" in line or "_Inner" in line]
+        left = [line for line in lines if "search.run" in line or "search.tracking.tracker" in line or "_Inner" in line]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.2)

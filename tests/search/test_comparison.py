@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
+from search.face.tables import comparison_table, time_text
 from search.report.comparison import best_of_each, comparison, comparison_csv, student_interval
 from search.report.comparison_plot import comparison_figure
 from search.report.leaderboard import leaderboard
-from search.tables import comparison_table, time_text
 from spaces import Space, category, float_
 from tests.search.conftest import make_study
 

@@ -5,17 +5,17 @@ import sys
 
 import pytest
 
-from search.continuation import EXTENDABLE, MAY_CHANGE, continued, is_recorded
-from search.engine import conduct, resume
+from search.declaration.studies import find
+from search.declaration.study import Study, differences
+from search.drive.continuation import EXTENDABLE, MAY_CHANGE, continued, is_recorded
+from search.drive.engine import conduct, resume
+from search.drive.examples import load_data
+from search.drive.model_identity import model_change, model_of
+from search.drive.versions import versions
 from search.errors import RunError, UsageError
+from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
-from search.model import model_change, model_of
-from search.options import load_data
-from search.paths import Paths
-from search.progress import Silent
-from search.studies import find
-from search.study import Study, differences
-from search.versions import versions
+from search.ledger.paths import Paths
 from spaces import category
 from tests.search.executors.conftest import make_study
 

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from search.control import EXIT_CODES, Control
-from search.outcome import StopReason
+from search.executors.control import EXIT_CODES, Control
+from search.ledger.outcome import StopReason
 
 TWICE = """
 import os, signal, sys
-from search.control import Control
+from search.executors.control import Control
 control = Control()
 with control.signals(on_second=lambda: print("children ended", flush=True)):
     os.kill(os.getpid(), signal.Signals[sys.argv[1]])
@@ -74,7 +74,7 @@ def test_a_stop_can_be_requested_without_a_signal():
 CHILDREN = """
 import subprocess, sys, time
 import psutil
-from search.control import kill_children
+from search.executors.control import kill_children
 grandchild = "import time; time.sleep(600)"
 child = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {grandchild!r}]); time.sleep(600)"
 process = subprocess.Popen([sys.executable, "-c", child])

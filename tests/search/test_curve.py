@@ -15,17 +15,17 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from search import declare, load
-from search.cli import app
-from search.config import declare_study, study_schema, study_yaml
+from search.commands.verbs import app
+from search.declaration import declare_study, study_schema, study_yaml
+from search.declaration.mistakes import validated
+from search.declaration.study import Study
 from search.errors import UsageError
+from search.face.tables import curve_table, curve_text
 from search.ledger import LedgerWriter
-from search.outcome import Outcome, StopReason
-from search.refusals import validated
+from search.ledger.outcome import Outcome, StopReason
 from search.report.answer import answer
 from search.report.curve import MOST_LISTED, curve_csv, stage_name
 from search.report.curve_plot import artifact_stem, curve_figure, tick_name
-from search.study import Study
-from search.tables import curve_table, curve_text
 from spaces import Space, category, float_, int_, when
 from spaces.space import fix
 from tests.search.conftest import make_study

@@ -6,15 +6,15 @@ import sqlite3
 
 import pytest
 
-from search.continuation import is_recorded
-from search.engine import conduct, resume
+from search.declaration.studies import find
+from search.declaration.study import Study
+from search.drive.continuation import is_recorded
+from search.drive.engine import conduct, resume
+from search.drive.examples import load_data
 from search.errors import LedgerError
+from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
-from search.options import load_data
-from search.paths import Paths
-from search.progress import Silent
-from search.studies import find
-from search.study import Study
+from search.ledger.paths import Paths
 from spaces import hash_params
 from tests.search.test_resume import again
 

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from search.errors import RunError
 from search.ledger import Ledger, LedgerWriter, schema, sqlite_url
 from search.ledger import writer as writer_module
-from search.outcome import Outcome, StopReason, TrialState
+from search.ledger.outcome import Outcome, StopReason, TrialState
 
 METRICS = {"val_loss": 0.5, "val_accuracy": 0.75, "lr": 1e-3}
 

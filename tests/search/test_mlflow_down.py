@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from search.errors import RunError
 from search.ledger import Ledger, sqlite_url
-from search.tracker_process import UID, check_server
+from search.tracking.process import UID, check_server
 from tests.support.mlflow_server import MlflowServer, check_same
 from tests.support.wire import Wire
 

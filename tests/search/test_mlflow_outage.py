@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from search.errors import RunError
 from search.ledger import Ledger, sqlite_url
-from search.tracker_process import UID
+from search.tracking.process import UID
 from tests.search.executors.conftest import ROOT
 from tests.support.mlflow_server import MlflowServer, check_same
 

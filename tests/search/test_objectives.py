@@ -6,8 +6,8 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from search.declaration.study import SAMPLERS
 from search.ledger import LedgerWriter
-from search.study import SAMPLERS
 from spaces import Space, category, float_, hash_params, int_
 from spaces.regularization import SPACE
 from tests.search.conftest import make_study

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from search.declaration.options import Options, parse_duration
+from search.declaration.studies import find
+from search.drive.examples import load_data
+from search.drive.preflight import resolve
 from search.errors import UsageError
-from search.options import Options, load_data, parse_duration, resolve
-from search.studies import find
 
 KIND = "regularization"
 MANY = 10_000

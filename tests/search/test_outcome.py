@@ -2,7 +2,7 @@ import pytest
 from mlflow.entities import RunStatus
 from optuna.trial import TrialState as OptunaState
 
-from search.outcome import MLFLOW_STATUS, OPTUNA_STATE, STATES, Outcome, StopReason, TrialState
+from search.ledger.outcome import MLFLOW_STATUS, OPTUNA_STATE, STATES, Outcome, StopReason, TrialState
 
 TABLE = [
     # reason, state, Optuna, MLflow

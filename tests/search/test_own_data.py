@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from search.cli import extend, list_, show
+from search.commands.run import run
+from search.commands.verbs import extend, list_, show
+from search.declaration.options import Options
+from search.declaration.study import Study
+from search.drive.examples import load_data, misfits
+from search.drive.preflight import resolve
 from search.errors import RunError, UsageError
 from search.ledger import Ledger, sqlite_url
-from search.options import Options, load_data, misfits, resolve
-from search.run import run
-from search.study import Study
 from tests.trainables.data.test_table import customers, written
 from trainables.data import DataSpec, load_splits
 from trainables.data.splits import Arrays

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from search.declaration.study import Objective
+from search.face.tables import FRONT_SHOWN, front_table, front_text
 from search.ledger import LedgerWriter
-from search.outcome import Outcome, StopReason
+from search.ledger.outcome import Outcome, StopReason
 from search.report.answer import answer
 from search.report.leaderboard import leaderboard
 from search.report.pareto import non_dominated, pareto
-from search.study import Objective
-from search.tables import FRONT_SHOWN, front_table, front_text
 from tests.search.conftest import make_study
 
 LOSS, SIZE, SECONDS = Objective(), Objective(metric="parameters"), Objective(metric="epoch_seconds")

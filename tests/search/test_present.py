@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search.present import kept_lines
+from search.face.present import kept_lines
 from search.report.answer import Answer, Entry
 from search.report.kept import Kept, kept_on_disk
 from trainables.checkpoint_store import CheckpointStore

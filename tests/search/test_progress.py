@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from search import progress as progress_module
-from search.outcome import TrialState
-from search.progress import Lines, Panel, Silent, duration, left, make_view, pace, panel, states_text, summary
-from search.recorder import Progress
+from search.executors.progress import Progress
+from search.face import live_view as progress_module
+from search.face.live_view import Lines, Panel, Silent, duration, left, make_view, pace, panel, states_text, summary
+from search.ledger.outcome import TrialState
 
 
 def recording(*, terminal=False, width=100):

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from search import refits
-from search.control import Control
+from search.declaration.studies import find
+from search.declaration.study import Study
+from search.drive import refits
+from search.drive.refits import refit_best
+from search.executors.control import Control
 from search.ledger import LedgerWriter
-from search.outcome import Outcome, StopReason
-from search.paths import Paths
-from search.refits import refit_best
+from search.ledger.outcome import Outcome, StopReason
+from search.ledger.paths import Paths
 from search.report.comparison import comparison
-from search.studies import find
-from search.study import Study
 from tests.search.test_resume import again, read, start, succeed
 from trainables.data import DataSpec, load_splits
 from trainables.report import EpochReport

@@ -13,11 +13,11 @@ import time
 import pytest
 from mlflow.tracking import MlflowClient
 
+from search.brain.scheduler import build_scheduler
+from search.declaration.study import Study
+from search.drive.lock import driver_lock
 from search.errors import RunError
 from search.ledger import Ledger, sqlite_url
-from search.lock import driver_lock
-from search.scheduler import build_scheduler
-from search.study import Study
 from tests.support.marks import some_slow
 from tests.support.mlflow_server import check_same
 from trainables import checkpoint

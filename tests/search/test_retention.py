@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.outcome import TrialState
-from search.retention import FINISHED, Retention
-from search.study import Objective
+from search.declaration.study import Objective
+from search.executors.retention import FINISHED, Retention
+from search.ledger.outcome import TrialState
 
 MIN, MAX = Objective(), Objective(metric="val_accuracy", mode="max")
 COMPLETE, PRUNED = TrialState.COMPLETE, TrialState.PRUNED

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from search.declaration.studies import registered
+from search.declaration.study import Study
 from search.ledger import Ledger, sqlite_url
-from search.studies import registered
-from search.study import Study
 from tests.support.command import invoke
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.rungs import Rung, RunningMeans
+from search.brain.rungs import Rung, RunningMeans
 
 VALUES = st.lists(st.floats(allow_nan=True) | st.sampled_from([0.25, 0.5, 0.75]), min_size=1, max_size=40)
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from search.brain.optuna_samplers import points
+from search.brain.sampler import OptunaSampler, trial_seed
+from search.brain.scheduler import build_scheduler
+from search.declaration.study import SAMPLERS
 from search.ledger import LedgerWriter
-from search.optuna_samplers import points
-from search.sampler import OptunaSampler, trial_seed
-from search.scheduler import build_scheduler
-from search.study import SAMPLERS
 from spaces import Space, category, float_, hash_params, int_, when
 from spaces.regularization import SPACE
 from tests.search.conftest import make_study

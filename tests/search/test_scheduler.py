@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
 
+from search.brain.scheduler import build_scheduler
 from search.ledger import LedgerWriter
-from search.outcome import Outcome, StopReason
-from search.scheduler import build_scheduler
+from search.ledger.outcome import Outcome, StopReason
 from tests.search.conftest import Handle, make_study
 from trainables.report import EpochReport, to_result
 

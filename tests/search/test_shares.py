@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search.brain.shares import Shares
+from search.declaration.mistakes import validated
+from search.declaration.study import SAMPLERS
 from search.errors import UsageError
 from search.ledger import LedgerWriter
-from search.refusals import validated
-from search.shares import Shares
-from search.study import SAMPLERS
 from spaces import Space, category, float_, int_, when
 from spaces.space import fix
 from tests.search.conftest import make_study

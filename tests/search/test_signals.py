@@ -16,7 +16,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from search.ledger import Ledger, sqlite_url
-from search.outcome import TrialState
+from search.ledger.outcome import TrialState
 from tests.support.ray_head import command_line
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
@@ -98,7 +98,7 @@ def start(tmp_path):
 
 
 def names(processes):
-    words = ("raylet", "gcs_server", "search.tracking")
+    words = ("raylet", "gcs_server", "search.tracking.tracker")
     return {word for process in processes for word in words if word in command_line(process)}
 
 
@@ -139,7 +139,7 @@ def check_it_listens_on_loopback_alone(running):
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly(start, tmp_path):
     running = start("--executor", "tune")
-    assert names(running.children) == {"raylet", "gcs_server", "search.tracking"}
+    assert names(running.children) == {"raylet", "gcs_server", "search.tracking.tracker"}
     check_it_listens_on_loopback_alone(running)
     os.killpg(running.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
     code, output = running.end()
@@ -224,7 +224,7 @@ def test_no_process_outlives_a_search_whose_mlflow_server_is_silent(
     start, tmp_path, silent_server, executor, signals, expected
 ):
     running = start("--executor", executor, "--tracking", silent_server, "--untracked-ok", tracked=False)
-    assert "search.tracking" in names(running.children)
+    assert "search.tracking.tracker" in names(running.children)
     for number in signals:
         running.process.send_signal(number)
         time.sleep(0.2)  # two at the same instant are one to the kernel
@@ -245,7 +245,7 @@ def test_no_process_outlives_a_search_whose_mlflow_server_is_silent(
 @pytest.mark.slow
 def test_ctrl_c_stops_lanes_on_ray_workers_cleanly(start, tmp_path):
     running = start("--executor", "lanes", "--workers", "2")
-    assert names(running.children) == {"raylet", "gcs_server", "search.tracking"}
+    assert names(running.children) == {"raylet", "gcs_server", "search.tracking.tracker"}
     os.killpg(running.process.pid, signal.SIGINT)
     code, output = running.end()
     assert code == 130, output

@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from search.engine import conduct
+from search.declaration.studies import find, registered
+from search.declaration.study import Study
+from search.drive.engine import conduct
+from search.drive.examples import load_data
+from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
-from search.options import load_data
-from search.progress import Silent
 from search.report.answer import answer
-from search.studies import find, registered
-from search.study import Study
 from tests.search.test_cli import lanewise, search_run
 from trainables.data import DATASETS
 from trainables.registry import find_trainable

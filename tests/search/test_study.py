@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from search import studies
+from search.declaration import studies
+from search.declaration.mistakes import FLAGS, validated
+from search.declaration.options import Options
+from search.declaration.parts import SchedulerSpec
+from search.declaration.studies import find, registered
+from search.declaration.study import Budget, Objective, Resources, Study
+from search.drive.preflight import resolve
 from search.errors import UsageError
-from search.options import Options, resolve
-from search.refusals import FLAGS, validated
-from search.studies import find, registered
-from search.study import Budget, Objective, Resources, Study
-from search.study_parts import SchedulerSpec
 from spaces.regularization import SPACE
 from trainables.data import DATASETS, DataSpec
 from trainables.metrics import METRICS
@@ -36,7 +37,9 @@ def errors_of(**values):
 
 def test_the_registry_is_built_from_the_files():
     files = [module.name for module in pkgutil.iter_modules(studies.__path__)]
-    assert [importlib.import_module(f"search.studies.{name}").STUDY for name in files] == list(registered().values())
+    assert [importlib.import_module(f"search.declaration.studies.{name}").STUDY for name in files] == list(
+        registered().values()
+    )
     assert "regularization" in registered()
 
 

@@ -13,13 +13,13 @@ import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
+from search.declaration.studies import find
+from search.declaration.study import Objective
 from search.errors import RunError
 from search.ledger import Ledger, LedgerWriter, sqlite_url
-from search.outcome import Outcome, StopReason
-from search.studies import find
-from search.study import Objective
-from search.tracker_process import UID, TrackerProcess, check_server
-from search.tracking import DRAIN_GRACE_S, Tracker, sync
+from search.ledger.outcome import Outcome, StopReason
+from search.tracking.process import UID, TrackerProcess, check_server
+from search.tracking.tracker import DRAIN_GRACE_S, Tracker, sync
 
 METRICS = ("train_loss", "val_loss", "val_accuracy", "lr", "epoch_seconds")
 
@@ -242,7 +242,7 @@ def test_the_process_says_what_did_not_arrive(ledger, tmp_path):
 DRIVER = """
 import sys, time
 from pathlib import Path
-from search.tracker_process import TrackerProcess
+from search.tracking.process import TrackerProcess
 url, folder = sys.argv[1], Path(sys.argv[2])
 tracker = TrackerProcess()
 tracker.begin(url, "s", f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder, log=folder / "log")

@@ -11,9 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from search.declaration.options import Options
+from search.drive.examples import load_data
+from search.drive.preflight import resolve
 from search.errors import RunError, UsageError
 from search.ledger import Ledger, sqlite_url
-from search.options import Options, load_data, resolve
 from tests.support.command import invoke
 from trainables.best import load_model
 from trainables.transfer.config import CACHES

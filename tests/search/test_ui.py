@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from search.ledger import Ledger, sqlite_url
-from search.tracking import DRAIN_GRACE_S, sync
+from search.tracking.tracker import DRAIN_GRACE_S, sync
 from tests.search.test_tracking import four_endings, make_tracker, record_study
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

@@ -3,7 +3,7 @@ from importlib.metadata import version
 
 import pytest
 
-from search.versions import IN_RESULTS, PACKAGES, version_changes, version_of, versions
+from search.drive.versions import IN_RESULTS, PACKAGES, version_changes, version_of, versions
 
 
 def test_python_is_named():

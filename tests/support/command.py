@@ -2,7 +2,7 @@
 
 from typer.testing import CliRunner
 
-from search.cli import app
+from search.commands.verbs import app
 
 
 def invoke(*arguments):

@@ -15,7 +15,7 @@ import psutil
 from mlflow.tracking import MlflowClient
 
 from search.ledger import Ledger
-from search.tracker_process import UID
+from search.tracking.process import UID
 from tests.support.ray_head import free_ports
 
 START_S = 90.0

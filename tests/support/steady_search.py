@@ -7,9 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from search.engine import conduct
-from search.options import load_data
-from search.progress import Silent
+from search.drive.engine import conduct
+from search.drive.examples import load_data
+from search.face.live_view import Silent
 from tests.search.executors.conftest import steady_study
 
 

@@ -5,11 +5,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.config import read_study, study_yaml
-from search.config.read import MOST_BYTES
+from search.declaration import read_study, study_yaml
+from search.declaration.from_yaml import MOST_BYTES
+from search.declaration.studies import find, registered
+from search.declaration.study import Objective, Study
 from search.errors import UsageError
-from search.studies import find, registered
-from search.study import Objective, Study
 from tests.fuzz.nested import changed
 
 OWN = """\

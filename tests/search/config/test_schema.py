@@ -3,10 +3,10 @@ import copy
 import jsonschema
 import pytest
 
-from search.config import read_study, study_schema, study_yaml
-from search.config.fields import fields_of, meanings, names_at, part_of
-from search.studies import registered
-from search.study import Budget, Study
+from search.declaration import read_study, study_schema, study_yaml
+from search.declaration.fields import fields_of, meanings, names_at, part_of
+from search.declaration.studies import registered
+from search.declaration.study import Budget, Study
 from spaces.marked import load_marked
 from tests.search.config.test_read import BAD, OWN
 from trainables.data import DataSpec

@@ -5,9 +5,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.config import read_study, study_yaml
-from search.studies import registered
-from search.study import Study
+from search.declaration import read_study, study_yaml
+from search.declaration.studies import registered
+from search.declaration.study import Study
 from spaces import Space, apply_overrides, category
 from tests.search.conftest import make_study
 from tests.spaces.drawn import drawn_spaces

@@ -12,11 +12,11 @@ from pathlib import Path
 import pandas as pd
 import ray
 
-from search.engine import Result, conduct
+from search.declaration.study import Study
+from search.drive.engine import Result, conduct
+from search.drive.examples import load_data
+from search.face.live_view import Silent
 from search.ledger import Ledger, TrialRow, sqlite_url
-from search.options import load_data
-from search.progress import Silent
-from search.study import Study
 from spaces import Space, category, float_
 from trainables.data import DataSpec
 

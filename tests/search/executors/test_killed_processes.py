@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from search.outcome import TrialState
+from search.ledger.outcome import TrialState
 from tests.search.executors.conftest import local_ray, record, steady_study
 from tests.support.steady import release, trained, undisturbed
 

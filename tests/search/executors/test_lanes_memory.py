@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from search.declaration.studies import find
+from search.declaration.study import Study
 from search.ledger import Ledger, sqlite_url
-from search.studies import find
-from search.study import Study
 from tests.search.executors.conftest import DATA, NO_SCHEDULER, make_study, record
 from tests.support.scripted import HungryRun
 from trainables.lanes.stack import Stack
@@ -110,11 +110,11 @@ SEARCH = """
 import json, resource, sys
 from pathlib import Path
 import torch
-from search.engine import conduct
+from search.drive.engine import conduct
 from search.ledger import Ledger, sqlite_url
-from search.options import load_data
-from search.progress import Silent
-from search.study import Study
+from search.drive.examples import load_data
+from search.face.live_view import Silent
+from search.declaration.study import Study
 
 study = Study.model_validate(json.loads(sys.argv[1]))
 home = Path(sys.argv[2])

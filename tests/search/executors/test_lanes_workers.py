@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from search.control import Control
 from search.errors import RunError
-from search.executors import base, lanes
+from search.executors import faults, lanes
+from search.executors.control import Control
 from search.executors.lane_host import Advance, LaneHost
 from search.executors.pool import WorkerLost
 from search.ledger import Ledger, sqlite_url
-from search.outcome import TrialState
-from search.paths import CHECKPOINTS
+from search.ledger.outcome import TrialState
+from search.ledger.paths import CHECKPOINTS
 from tests.search.executors.conftest import record, steady_study
 from tests.support.steady import trained, undisturbed
 
@@ -88,7 +88,7 @@ class ShakyPool:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Run a search on a ``ShakyPool`` of two workers; return what it recorded."""
-    monkeypatch.setattr(base, "BACK_OFF_S", 0.0)  # else a worker takes new trials before those that wait
+    monkeypatch.setattr(faults, "BACK_OFF_S", 0.0)  # else a worker takes new trials before those that wait
     monkeypatch.setattr(lanes, "WAIT_S", 0.01)
     pools = []
 
@@ -227,7 +227,7 @@ def test_a_stop_waits_for_the_epochs_in_flight_but_not_for_ever(run, tmp_path, m
             self._deadline = 0.0 if trained(tmp_path) else None
             return super().stopping
 
-    monkeypatch.setattr("search.engine.Control", Spent)
+    monkeypatch.setattr("search.drive.engine.Control", Spent)
     monkeypatch.setattr(lanes, "STOP_GRACE_S", 0.1)
     recorded = run(late={1})
     (pool,) = run.pools
@@ -237,6 +237,6 @@ def test_a_stop_waits_for_the_epochs_in_flight_but_not_for_ever(run, tmp_path, m
 
 
 def test_waits_are_doubled_up_to_half_a_minute():
-    assert [base.back_off_s(n) for n in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, 4.0]
-    assert base.back_off_s(0) == 0.5, "Ray does not count a node that was preempted"
-    assert base.back_off_s(1000) == base.LONGEST_BACK_OFF_S == 30.0
+    assert [faults.back_off_s(n) for n in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, 4.0]
+    assert faults.back_off_s(0) == 0.5, "Ray does not count a node that was preempted"
+    assert faults.back_off_s(1000) == faults.LONGEST_BACK_OFF_S == 30.0

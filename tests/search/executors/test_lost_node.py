@@ -10,7 +10,7 @@ import ray
 from ray._private import ray_constants
 from ray.cluster_utils import Cluster
 
-from search.outcome import TrialState
+from search.ledger.outcome import TrialState
 from tests.search.executors.conftest import ROOT, record, steady_study
 from tests.support.steady import trained, undisturbed
 

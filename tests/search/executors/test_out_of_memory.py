@@ -8,16 +8,17 @@ import pytest
 from mlflow.tracking import MlflowClient
 from ray._private.utils import get_system_memory, get_used_memory
 
-import search.engine
-from search.alone import TRIED_ALONE
-from search.control import Control
-from search.engine import resume
+import search.drive.engine
+from search.brain.scheduler import build_scheduler
+from search.drive.continuation import extended
+from search.drive.engine import resume
+from search.drive.examples import load_data
+from search.executors.control import Control
+from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
-from search.options import extended, load_data
-from search.outcome import TrialState
-from search.paths import Paths
-from search.progress import Silent
-from search.scheduler import build_scheduler
+from search.ledger.events import TRIED_ALONE
+from search.ledger.outcome import TrialState
+from search.ledger.paths import Paths
 from tests.search.executors.conftest import does, local_ray, make_study, record
 from tests.support.scripted import epochs_written
 
@@ -159,7 +160,7 @@ def search_and_extend(folder, *, interrupted_at=None, monkeypatch=None):
     else:
         monkeypatch.setattr(Interrupted, "folder", folder)
         monkeypatch.setattr(Interrupted, "epochs", interrupted_at)
-        monkeypatch.setattr(search.engine, "Control", Interrupted)
+        monkeypatch.setattr(search.drive.engine, "Control", Interrupted)
         stopped = record(study, folder / "home")
         assert TRIED_ALONE in set(stopped.events["kind"]), "it was in the middle of that"
         cancelled = [t for t in stopped.trials if t.state is TrialState.CANCELLED]
@@ -192,7 +193,7 @@ def test_the_rungs_are_those_of_a_replay(tmp_path):
     assert messages
     with Ledger(sqlite_url(tmp_path / "s" / "home" / "here" / "ledger.db")) as ledger:
         row = ledger.study("here")
-        scheduler = build_scheduler(search.study.Study.model_validate(row.declaration))
+        scheduler = build_scheduler(search.declaration.study.Study.model_validate(row.declaration))
         scheduler.replay(ledger.epochs(row.id), ledger.trials(row.id))
         decided = ledger.decisions_frame(row.id)
     assert scheduler.rungs()

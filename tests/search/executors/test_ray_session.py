@@ -6,9 +6,9 @@ import pytest
 import ray
 from ray._private import ray_constants, services
 
+from search.declaration.study import Resources
 from search.errors import RunError
 from search.executors.tune import ray_session
-from search.study import Resources
 from tests.support.ray_head import free_ports
 
 

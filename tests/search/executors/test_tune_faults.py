@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-import search.engine
-from search.control import Control
-from search.outcome import TrialState
-from search.studies import find
-from search.study import Study
+import search.drive.engine
+from search.declaration.studies import find
+from search.declaration.study import Study
+from search.executors.control import Control
+from search.ledger.outcome import TrialState
 from spaces import Space, category
 from tests.search.executors.conftest import DATA, does, local_ray, make_study, record
 from tests.support.scripted import diary
@@ -111,7 +111,7 @@ def test_a_used_up_budget_ends_the_search_where_it_stands(tmp_path, monkeypatch)
             self._deadline = 0.0 if len(diary(tmp_path)) >= 2 else None
             return super().stopping
 
-    monkeypatch.setattr(search.engine, "Control", Spent)
+    monkeypatch.setattr(search.drive.engine, "Control", Spent)
     recorded = record(
         make_study(tmp_path, space=does("stalls"), budget={"trials": 50, "max_epochs": 10**6}), tmp_path / "home"
     )
@@ -132,7 +132,7 @@ def test_an_epoch_at_a_rung_is_decided_on_though_the_search_is_being_stopped(tmp
             self._deadline = 0.0 if diary(tmp_path) else None
             return super().stopping
 
-    monkeypatch.setattr(search.engine, "Control", Spent)
+    monkeypatch.setattr(search.drive.engine, "Control", Spent)
     asha = {"name": "asha", "grace": 1, "reduction_factor": 2}
     study = make_study(tmp_path, scheduler=asha, budget={"trials": 6, "max_epochs": 4}, resources={"workers": 1})
     recorded = record(study, tmp_path / "home")

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from search.declaration.study import Resources
+from search.drive.preflight import preflight
 from search.executors import tune
+from search.executors.capacity import Capacity
 from search.executors.tune import at_once, waiting_line
-from search.resources import Capacity, preflight
-from search.study import Resources
 from tests.search.executors.conftest import local_ray, make_study, record
 from tests.support.scripted import diary
 
@@ -120,11 +121,11 @@ OWN_TRAINABLE = """
 OWN_SEARCH = """
     import dataclasses, json
     from pathlib import Path
-    from search.engine import conduct
-    from search.options import load_data
-    from search.progress import Silent
-    from search.studies import find
-    from search.study import Study
+    from search.drive.engine import conduct
+    from search.drive.examples import load_data
+    from search.face.live_view import Silent
+    from search.declaration.studies import find
+    from search.declaration.study import Study
     from trainables.data import DataSpec
 
     changes = {

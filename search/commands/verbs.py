@@ -1,0 +1,213 @@
+"""``python -m search VERB NAME`` (installed as ``lanewise VERB NAME``)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.commands.entry import guarded
+from search.commands.run import run, to_json
+from search.declaration import study_schema, study_yaml
+from search.declaration.studies import registered
+from search.declaration.study import Study
+from search.drive.continuation import extended
+from search.drive.engine import resume
+from search.drive.examples import load_data
+from search.drive.lookup import open_ledger, recorded_names, recorded_result
+from search.errors import UsageError
+from search.face.live_view import make_view
+from search.face.present import make_console, print_answer, print_studies, say
+from search.ledger import Ledger, sqlite_url
+from search.ledger.paths import LEDGER_FILE, Paths
+from search.ledger.stored_study import study_from_row
+from search.tracking.preflight import check_tracking
+from spaces import nearest
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a recorded study; `list` shows all.")]
+Home = Annotated[Path, typer.Option(help="Folder of all studies.")]
+Database = Annotated[
+    str | None, typer.Option("--ledger", help="Database of the study, if not in its folder: postgresql+psycopg://...")
+]
+Accept = Annotated[
+    bool, typer.Option("--accept-changed-model", help="Go on though the trainable's source has changed.")
+]
+UntrackedOk = Annotated[
+    bool, typer.Option("--untracked-ok", help="Go on even where MLflow does not answer, as in `run`.")
+]
+HOME = Path("lanewise-home")
+WITHOUT_IT = "go on without it: --untracked-ok; what it lacks is sent later, or by: python -m search sync NAME"
+"""What a user can do who has no MLflow server now and goes on with a search."""
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Hyperparameter search for PyTorch.",
+)
+app.command(name="run")(run)
+
+
+@app.command(name="list")
+def list_(home: Home = HOME, ledger: Database = None) -> None:
+    """List the studies that can be run, and those that were."""
+    recorded = []
+    if ledger is not None:
+        with Ledger(ledger) as shared:
+            recorded = [(row, Counter(t.state.value for t in shared.trials(row.id))) for row in shared.studies()]
+        home = Path(os.devnull)
+    for folder in sorted(home.iterdir()) if home.is_dir() else []:
+        if (folder / LEDGER_FILE).is_file():
+            with Ledger(sqlite_url(folder / LEDGER_FILE)) as own:
+                for row in own.studies():
+                    recorded.append((row, Counter(t.state.value for t in own.trials(row.id))))
+    print_studies(make_console(), registered(), recorded)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a recorded study; with --config also of a STUDY.")],
+    home: Home = HOME,
+    ledger: Database = None,
+    config: Annotated[
+        bool, typer.Option("--config", help="Print the declaration as YAML, which `run --config FILE` runs again.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """Show what a recorded study found, or how a study is declared."""
+    paths = Paths(home, name, ledger)
+    if config:
+        study = _declaration(paths)
+        print(json.dumps(study.model_dump(mode="json")) if json_ else study_yaml(study), end="\n" if json_ else "")
+        return
+    study, result = recorded_result(paths)
+    if json_:
+        print(json.dumps(to_json(study, result, paths)))
+    else:
+        print_answer(make_console(), study, result, paths)
+
+
+def _declaration(paths: Paths) -> Study:
+    """Return the declaration of a recorded study, else of a registered one."""
+    known = registered()
+    if paths.database is None and not paths.ledger_file.is_file():
+        if paths.name in known:
+            return known[paths.name]
+        names = (*recorded_names(paths), *known)
+        raise UsageError(
+            f"no study {paths.name!r}, neither recorded in {paths.home.absolute()} nor declared."
+            f"{nearest(paths.name, names)} `python -m search list` shows all"
+        )
+    with open_ledger(paths) as facts:
+        return study_from_row(facts.study(paths.name))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a study in YAML, for editors: `python -m search schema > study.schema.json`."""
+    print(json.dumps(study_schema(), indent=2))
+
+
+@app.command(name="resume")
+def resume_(
+    name: Name,
+    home: Home = HOME,
+    ledger: Database = None,
+    accept_changed_model: Accept = False,
+    untracked_ok: UntrackedOk = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> int:
+    """Continue a study where its ledger ends."""
+    paths = Paths(home, name, ledger)
+    return _continue(paths, json_=json_, accept_changed_model=accept_changed_model, untracked_ok=untracked_ok)
+
+
+@app.command()
+def extend(
+    name: Name,
+    home: Home = HOME,
+    ledger: Database = None,
+    trials: Annotated[int | None, typer.Option(help="So many more trials.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(help="Of the trials to come.")] = None,
+    time_budget: Annotated[str | None, typer.Option(help="So much more time: 90s, 10m, 1h30m.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PARAM=VALUE", help="Change the space; trials that still fit are kept."),
+    ] = None,
+    accept_changed_model: Accept = False,
+    untracked_ok: UntrackedOk = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> int:
+    """Go on with a study beyond what it was declared for; what it found is told to the sampler."""
+    if trials is None and max_epochs is None and time_budget is None and not set_:
+        raise UsageError("nothing to extend by: give --trials, --max-epochs, --time-budget or --set")
+
+    def change(study: Study) -> Study:
+        return extended(study, trials=trials, max_epochs=max_epochs, time_budget=time_budget, set_=set_ or ())
+
+    return _continue(
+        Paths(home, name, ledger),
+        json_=json_,
+        change=change,
+        accept_changed_model=accept_changed_model,
+        untracked_ok=untracked_ok,
+    )
+
+
+def _continue(
+    paths: Paths,
+    *,
+    json_: bool,
+    accept_changed_model: bool,
+    untracked_ok: bool,
+    change: Callable[[Study], Study] | None = None,
+) -> int:
+    with open_ledger(paths) as ledger:
+        ledger.check_whole()  # in the first opening: what SQLite tidies up when it closes is then not damage
+        before = study_from_row(ledger.study(paths.name))
+    console = make_console()
+    view = make_view(console, metric=before.objective.metric, silent=json_)
+    check_tracking(before, paths, view.say, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
+    study, result = resume(paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model)
+    if json_:
+        print(json.dumps(to_json(study, result, paths)))
+    else:
+        print_answer(console, study, result, paths)
+    return result.exit_code
+
+
+@app.command()
+def sync(
+    name: Name,
+    home: Home = HOME,
+    ledger: Database = None,
+    tracking: Annotated[str | None, typer.Option(help="MLflow URI. [default: the study's own]")] = None,
+) -> None:
+    """Send to MLflow whatever it does not have of a study yet."""
+    paths = Paths(home, name, ledger)
+    with open_ledger(paths) as facts:
+        row = facts.study(name)
+        uri = tracking or study_from_row(row).tracking.uri or paths.mlflow_uri
+        from search.tracking.process import check_server
+
+        check_server(uri, otherwise="name another with --tracking")
+        from search.tracking import tracker as mlflow_side
+
+        artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
+        tracker = mlflow_side.Tracker(facts, row, uri, artifacts=artifacts)
+        mlflow_side.sync(tracker, grace_s=mlflow_side.DRAIN_GRACE_S)
+    say(
+        make_console(),
+        f"{name}: MLflow at {uri} is up to date; {tracker.progress} epochs and endings were sent",
+    )
+
+
+def main() -> int:
+    """Entry point of ``python -m search`` and ``lanewise``."""
+    return guarded(app, prog="python -m search")

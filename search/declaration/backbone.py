@@ -1,0 +1,115 @@
+"""The options of a study that transfers: which backbone, which weights, learned from what."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from search.declaration.study import Study
+from search.errors import UsageError
+from spaces import Value
+from trainables.data.datasets import DATASETS, DataSpec
+from trainables.errors import ConfigError, nearest
+from trainables.transfer.config import IMAGENET, NONE, SOURCE
+
+if TYPE_CHECKING:
+    from search.declaration.options import Options
+
+TRANSFER = "transfer"
+"""The trainable whose options these are."""
+
+DEPTH = "freeze_depth"
+
+
+def transfers(study: Study) -> bool:
+    """Say whether these options are for the study."""
+    return study.trainable == TRANSFER
+
+
+def chosen(declared: Study, options: Options) -> tuple[dict[str, Value], dict[str, dict[str, Value]]]:
+    """Return the settings that the options choose, and how they change the space's ranges.
+
+    With another backbone the freeze depth goes up to its number of stages.
+
+    Raises:
+        UsageError: everything that is wrong, a line each.
+    """
+    texts = {"backbone": options.backbone, "weights": options.weights, "source_data": options.source_data}
+    given = {name: text for name, text in texts.items() if text is not None}
+    if not transfers(declared):
+        others = [
+            f"--{name.replace('_', '-')} is for a study that transfers; {declared.kind} does not" for name in given
+        ]
+        if others:
+            raise UsageError(others)
+        return {}, {}
+    errors: list[str] = []
+    settings: dict[str, Value] = dict(given)
+    if "weights" in given:
+        settings["weights"] = _weights(given["weights"])
+    if "source_data" in given:
+        settings["source_data"] = _source(given["source_data"], errors)
+    if options.image_size is not None:
+        settings["input_size"] = options.image_size
+    if options.download:
+        settings["download"] = True
+    ranges: dict[str, dict[str, Value]] = {}
+    if "backbone" in given:
+        from trainables.transfer.backbones import stage_names
+
+        try:
+            stages = len(stage_names(given["backbone"]))
+            if DEPTH in declared.space:
+                ranges[DEPTH] = {"high": stages}
+        except ConfigError as error:
+            errors += [f"--backbone: {line}" for line in error.errors]
+    if errors:
+        raise UsageError(errors)
+    return settings, ranges
+
+
+def fitting(data: DataSpec, settings: Mapping[str, Value], *, sized: bool) -> DataSpec:
+    """Return the data as a transfer needs them: bytes, and one half of the classes where the other teaches.
+
+    Args:
+        data: as the options and the study say.
+        settings: of the study, the options applied.
+        sized: whether the user said how large images are to be; where not, the user's own are decoded at the size
+            that torchvision's weights were made for.
+    """
+    other_half = settings.get("weights", SOURCE) == SOURCE and not settings.get("source_data")
+    data = dataclasses.replace(data, pixels=True, half="second" if other_half else None)
+    if data.source != "images" or sized or settings.get("weights") in (SOURCE, NONE):
+        return data
+    from trainables.transfer.backbones import NARROW, check_name
+    from trainables.transfer.weights import imagenet_preprocessing
+
+    name = str(settings.get("backbone"))
+    try:
+        check_name(name)
+    except ConfigError:
+        return data  # said elsewhere
+    return data if name == NARROW else dataclasses.replace(data, image_size=imagenet_preprocessing(name, 0).resize)
+
+
+def _weights(text: str) -> str:
+    return text if text in (SOURCE, IMAGENET, NONE) else os.path.abspath(os.path.expanduser(text))
+
+
+def _source(text: str, errors: list[str]) -> str:
+    kind, colon, path = text.partition(":")
+    images = [name for name, found in DATASETS.items() if found.images]
+    if not colon:
+        if text not in images:
+            known = f"{', '.join(images)}, or images:FOLDER"
+            errors.append(f"--source-data {text!r} is no data set of images.{nearest(text, images)} Known: {known}")
+        return text
+    if kind != "images" or not path:
+        errors.append(f"--source-data {text}: expected a data set of images by name, or images:FOLDER")
+        return text
+    folder = os.path.abspath(os.path.expanduser(path))
+    if not os.path.isdir(folder):
+        errors.append(f"--source-data images:{path}: there is no such folder")
+    return f"images:{folder}"

@@ -1,0 +1,300 @@
+"""A study: one declared question, validated whole, frozen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from optuna.distributions import CategoricalDistribution
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from search.declaration.mistakes import refusal, refuse
+from search.declaration.own_data import declaration_errors
+from search.declaration.parts import Budget as Budget
+from search.declaration.parts import Faults, Frozen, LanesSpec, SchedulerSpec, Tracking
+from search.declaration.parts import Objective as Objective
+from search.declaration.parts import Resources as Resources
+from spaces import Space, SpaceError, Value, nearest
+from spaces.grammar import space_schema
+from trainables.data.datasets import DataSpec
+from trainables.errors import ConfigError
+from trainables.metrics import METRICS
+from trainables.registry import find_trainable
+from trainables.report import SECONDS
+
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2")
+MOST_OBJECTIVES = 3
+"""With more, nearly every trial is on the Pareto front, which then says little."""
+SCHEDULERS = ("asha", "median", "none")
+EXECUTORS = ("auto", "tune", "lanes")
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+"""What kinds and names of studies look like: they name folders."""
+
+
+def _space(value: Any) -> Space:
+    if isinstance(value, Space):
+        return value
+    try:
+        return Space.from_dict(value)
+    except SpaceError as error:
+        raise refusal(*error.errors) from None
+
+
+class Study(Frozen):
+    """One declared question.
+
+    Attributes:
+        kind: the registered study it came from (``regularization``).
+        name: of this run of it, unique within a home.
+        question: in one sentence, for the report.
+        trainable: a key of ``trainables.registry.TRAINABLES``, ``model:package.module:function`` (a model of the
+            user's own) or ``package.module:attribute`` (a trainable).
+        space: what is searched.
+        settings: what every trial shares: widths, batch size, patience ...
+        objective: what trials are compared and ranked by.
+        further: what is weighed against it, at the epoch at which a trial's objective was best.
+        metrics: what every report holds besides the usual metrics and the objectives.
+        presets: what fits a data set better, by its name, used when it is chosen: settings, and choices of the
+            space, written ``hidden.choices: 64,128`` as for ``--set``.
+        shown: categorical parameters whose choices the answer compares; the most influential if empty.
+        curve: a whole-number parameter whose values the answer compares one by one.
+        balanced: a categorical or whole-number parameter each of whose choices gets as many trials as any other.
+        refits: splits on which the best configuration of each choice of ``balanced`` is trained anew after
+            the search, so that the choices can be compared; 0 for none.
+        keep_checkpoints: how many finished trials, the best ones, keep the model of their best epoch.
+        checkpoint_every_s: seconds between the checkpoints of a running trial.
+        ledger: SQLAlchemy URL of the database, or None for an SQLite file in the study's folder.
+    """
+
+    model_config = ConfigDict(validate_default=True)
+
+    kind: str
+    name: str = ""
+    question: str = ""
+    trainable: str = "mlp"
+    data: DataSpec = DataSpec()
+    space: Annotated[Space, BeforeValidator(_space), PlainSerializer(Space.to_dict), WithJsonSchema(space_schema())]
+    settings: dict[str, Value] = {}
+    presets: dict[str, dict[str, Value]] = {}
+    objective: Objective = Objective()
+    further: tuple[Objective, ...] = ()
+    metrics: tuple[str, ...] = ()
+    budget: Budget = Budget()
+    sampler: Literal["tpe", "random", "gp", "cmaes", "qmc", "nsga2"] = "tpe"
+    scheduler: SchedulerSpec = SchedulerSpec()
+    executor: Literal["auto", "tune", "lanes"] = "auto"
+    resources: Resources = Resources()
+    lanes: LanesSpec = LanesSpec()
+    faults: Faults = Faults()
+    tracking: Tracking = Tracking()
+    ledger: str | None = None
+    shown: tuple[str, ...] = ()
+    curve: str | None = None
+    balanced: str | None = None
+    refits: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
+    keep_checkpoints: int = Field(3, ge=0)
+    checkpoint_every_s: float = Field(30.0, ge=0)
+
+    # Each check sits on the last of the fields it looks at, so that one wrong field hides no other error.
+
+    @field_validator("kind", "name")
+    @classmethod
+    def _is_a_name(cls, value: str, info: ValidationInfo) -> str:
+        if not NAME.fullmatch(value) and (value or info.field_name == "kind"):
+            option = "--name" if info.field_name == "name" else "kind"
+            refuse(f"{option} {value!r}: use letters, digits, '.', '_' and '-' only, at most 200")
+        return value
+
+    @field_validator("data")
+    @classmethod
+    def _data_exists(cls, data: DataSpec) -> DataSpec:
+        lines = declaration_errors(data)
+        if lines:
+            refuse(*lines)
+        return data
+
+    @field_validator("objective")
+    @classmethod
+    def _objective_is_reported(cls, objective: Objective, info: ValidationInfo) -> Objective:
+        if "trainable" in info.data:
+            refuse(*_not_reported(info.data["trainable"], objective))
+        return objective
+
+    @field_validator("further")
+    @classmethod
+    def _further_ones_are_reported(cls, further: tuple[Objective, ...], info: ValidationInfo) -> tuple[Objective, ...]:
+        lines = []
+        if "trainable" in info.data:
+            lines += _not_reported(info.data["trainable"], *further)
+        first = [info.data["objective"]] if "objective" in info.data else []
+        named = [o.metric for o in (*first, *further)]
+        lines += [f"--objective {name} is given twice" for name in dict.fromkeys(named) if named.count(name) > 1]
+        if 1 + len(further) > MOST_OBJECTIVES:
+            lines.append(f"--objective may be given {MOST_OBJECTIVES} times, got {1 + len(further)}")
+        refuse(*lines)
+        return further
+
+    @field_validator("sampler")
+    @classmethod
+    def _sampler_can_weigh(cls, sampler: str, info: ValidationInfo) -> str:
+        if sampler == "cmaes" and info.data.get("further"):
+            others = ", ".join(name for name in SAMPLERS if name != "cmaes")
+            refuse(f"--sampler cmaes takes one --objective, got {1 + len(info.data['further'])}; others: {others}")
+        return sampler
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_are_reported(cls, metrics: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "trainable" in info.data:
+            known = find_trainable(info.data["trainable"]).metrics
+            unknown = [m for m in metrics if m not in known]
+            if unknown:
+                refuse(*(f"--metric {m!r} is unknown.{nearest(m, known)} Known: {', '.join(known)}" for m in unknown))
+        return metrics
+
+    @field_validator("trainable")
+    @classmethod
+    def _trainable_exists(cls, name: str) -> str:
+        try:
+            find_trainable(name)
+        except ConfigError as error:
+            refuse(*error.errors)
+        return name
+
+    @field_validator("scheduler")
+    @classmethod
+    def _grace_is_within_the_budget(cls, scheduler: SchedulerSpec, info: ValidationInfo) -> SchedulerSpec:
+        budget = info.data.get("budget")
+        if budget is not None and scheduler.name != "none" and scheduler.grace > budget.max_epochs:
+            refuse(
+                f"--grace {scheduler.grace} is above --max-epochs {budget.max_epochs}; "
+                "a trial must be able to reach its first rung"
+            )
+        return scheduler
+
+    @field_validator("shown")
+    @classmethod
+    def _shown_are_categories(cls, shown: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "space" in info.data:
+            unknown = [name for name in shown if not _is_category(info.data["space"], name)]
+            if unknown:
+                refuse(*(f"shown: {name!r} is no categorical parameter of the space" for name in unknown))
+        return shown
+
+    @field_validator("curve")
+    @classmethod
+    def _curve_is_over_whole_numbers(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and "space" in info.data:
+            space = info.data["space"]
+            if name not in space or not space[name].is_whole or space[name].when is not None:
+                refuse(f"curve: {name!r} is no whole-number parameter of the space without a condition")
+        return name
+
+    @field_validator("balanced")
+    @classmethod
+    def _balanced_is_a_category(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and "space" in info.data:
+            space = info.data["space"]
+            known = _is_category(space, name) or (name in space and space[name].is_whole)
+            if not known or space[name].when is not None:
+                refuse(
+                    f"balanced: {name!r} is no categorical or whole-number parameter of the space without a condition"
+                )
+        return name
+
+    @field_validator("refits")
+    @classmethod
+    def _refits_have_choices(cls, refits: int, info: ValidationInfo) -> int:
+        if refits and "balanced" in info.data and info.data["balanced"] is None:
+            refuse(f"refits {refits}: there is no balanced parameter whose choices could be compared")
+        return refits
+
+    @field_validator("checkpoint_every_s")  # the last field: nothing else is looked at after it
+    @classmethod
+    def _points_are_valid(cls, seconds: float, info: ValidationInfo) -> float:
+        if {"trainable", "space", "settings"} <= info.data.keys():
+            trainable, space = find_trainable(info.data["trainable"]), info.data["space"]
+            max_epochs = info.data["budget"].max_epochs if "budget" in info.data else 1
+            lines: list[str] = []
+            for point in (space.baseline, *space.corners()):
+                try:
+                    trainable.configure({**info.data["settings"], **point}, max_epochs=max_epochs)
+                except ConfigError as error:
+                    lines += error.errors
+            if lines:
+                refuse(*dict.fromkeys(lines))
+        return seconds
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """All of them, the one that trials are ranked by first."""
+        return (self.objective, *self.further)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The metrics that are computed because this study names them."""
+        named = dict.fromkeys((*(o.metric for o in self.objectives), *self.metrics))
+        return tuple(name for name in named if name in METRICS and METRICS[name].asked)
+
+    def params_of(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """Return a trial's active parameters together with the settings that every trial shares."""
+        return {**self.settings, **params}
+
+    @property
+    def remembered_by(self) -> tuple[str, str] | None:
+        """By which metric and mode a trial remembers its best model; None where none is kept."""
+        return (self.objective.metric, self.objective.mode) if self.keep_checkpoints else None
+
+
+def differences(before: Study, after: Study) -> list[str]:
+    """Return what changed between two declarations, a line each: ``budget.trials: 64 -> 96``."""
+    old, new = (_flat(study.model_dump(mode="json")) for study in (before, after))
+    return [
+        f"{name}: {old.get(name, 'absent')} -> {new.get(name, 'absent')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+
+
+def fits(space: Space, params: Mapping[str, Value], number: int) -> bool:
+    """Say whether a trained point belongs to ``space``; the baseline (number 0) always does."""
+    try:
+        return space.validate(params) == params or number == 0
+    except SpaceError:
+        return number == 0 and all(name in space for name in params)
+
+
+def _is_category(space: Space, name: str) -> bool:
+    return name in space and isinstance(space[name].distribution, CategoricalDistribution)
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested data with dotted names."""
+    out: dict[str, Any] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            out |= _flat(value, f"{prefix}{name}.")
+        else:
+            out[f"{prefix}{name}"] = value
+    return out
+
+
+def _not_reported(trainable: str, *objectives: Objective) -> list[str]:
+    """Return which objectives the trainable does not report, a line each."""
+    known = (*find_trainable(trainable).metrics, SECONDS)
+    return [
+        f"--objective {o.metric!r} is not reported.{nearest(o.metric, known)} Reported: {', '.join(known)}"
+        for o in objectives
+        if o.metric not in known
+    ]

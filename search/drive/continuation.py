@@ -1,0 +1,254 @@
+"""How a recorded study is continued: with the same question, on the same data, by the same model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from search.declaration.mistakes import FLAGS, validated
+from search.declaration.options import parse_duration
+from search.declaration.study import Study, differences
+from search.drive.model_identity import MODEL, model_change, model_of
+from search.drive.versions import version_changes, versions
+from search.errors import LedgerError, RunError, UsageError
+from search.ledger import Ledger, LedgerWriter, StudyRow
+from search.ledger.paths import Paths
+from spaces import SpaceError, apply_overrides, parse_assignments
+from trainables.errors import ConfigError
+
+if TYPE_CHECKING:
+    from search.executors.progress import View
+    from trainables.data import Splits
+
+MAY_CHANGE = (
+    "question",
+    "presets",
+    "data.data_dir",
+    "data.download",
+    "executor",
+    "resources",
+    "faults",
+    "tracking",
+    "ledger",
+    "shown",
+    "curve",
+    "keep_checkpoints",
+    "checkpoint_every_s",
+)
+"""The fields of a study, with all below them, that no result is a result of: where things lie, what trials are run
+on, what is done when something fails, and who is told. What a parameter means (``space.NAME.help``) is another."""
+
+EXTENDABLE = ("budget.trials", "budget.max_epochs", "budget.time_s", "space.")
+"""The beginnings of those that ``extend`` can change."""
+
+
+def is_recorded(paths: Paths) -> bool:
+    """Say whether the study is in its ledger: one that was killed before it had written that is not.
+
+    Raises:
+        RunError: there is a file, but it is no ledger of this version, or one that has lost all it held.
+    """
+    if paths.database is None:
+        if not paths.ledger_file.is_file():
+            return False
+        if not paths.ledger_file.stat().st_size:
+            if paths.checkpoints.is_dir() and any(paths.checkpoints.iterdir()):
+                raise LedgerError(
+                    f"ledger {paths.ledger_file} is damaged (it is empty, but {paths.checkpoints} holds its trials' "
+                    "states); nothing was started or changed"
+                )
+            return False
+        with Ledger(paths.ledger_url) as ledger:
+            return _has(ledger, paths.name)
+    try:
+        with Ledger(paths.database) as ledger:
+            return _has(ledger, paths.name)
+    except RunError:  # a database without our tables yet; if it is another fault, the start will meet it too
+        return False
+
+
+def _has(ledger: Ledger, name: str) -> bool:
+    return any(row.name == name for row in ledger.studies())
+
+
+def continued(recorded: Study, given: Study) -> Study:
+    """Return ``given``, as which a recorded study of the same name goes on.
+
+    Raises:
+        UsageError: it differs in what the results depend on; a line for each difference.
+    """
+    lines = [line for line in differences(recorded, given) if not _may_change(line.partition(":")[0])]
+    if lines:
+        raise UsageError([_refusal(given.name, line) for line in lines])
+    return given
+
+
+def extended(
+    study: Study, *, trials: int | None, max_epochs: int | None, time_budget: str | None, set_: Sequence[str]
+) -> Study:
+    """Return the study with more trials, longer ones, more time or another space.
+
+    Args:
+        study: as it is.
+        trials: how many more.
+        max_epochs: of the trials to come; in all, not more.
+        time_budget: how much more.
+        set_: changes of the space.
+
+    Raises:
+        UsageError: everything that is wrong, a line each.
+    """
+    errors: list[str] = []
+    if trials is not None and trials < 1:
+        errors.append(f"--trials must be >= 1 more, got {trials}")
+    more_s = 0.0
+    try:
+        more_s = 0.0 if time_budget is None else parse_duration(time_budget)
+    except UsageError as error:
+        errors += error.errors
+    try:
+        space, settings = apply_overrides(study.space, study.settings, parse_assignments(set_))
+        if settings != study.settings:
+            errors.append("--set: settings that all trials share cannot change in a study; begin a new one")
+    except SpaceError as error:
+        space = study.space
+        errors += error.errors
+    budget = {
+        "trials": study.budget.trials + max(0, trials or 0),
+        "max_epochs": max_epochs or study.budget.max_epochs,
+        "time_s": None if study.budget.time_s is None else study.budget.time_s + more_s,
+    }
+    if max_epochs is not None and max_epochs < study.budget.max_epochs:
+        errors.append(f"--max-epochs {max_epochs} is below the {study.budget.max_epochs} of the study")
+    changes = {"space": space, "budget": budget}
+    after = study
+    try:
+        after = validated(lambda: Study.model_validate({**study.model_dump(), **changes}))
+    except UsageError as error:
+        errors += error.errors
+    if errors:
+        raise UsageError(errors)
+    return after
+
+
+def _may_change(field: str) -> bool:
+    free = any(field == name or field.startswith(f"{name}.") for name in MAY_CHANGE)
+    return free or field.startswith("space.") and field.endswith(".help")
+
+
+def _refusal(name: str, line: str) -> str:
+    field = line.partition(":")[0]
+    option = f" ({FLAGS[field]})" if field in FLAGS else ""
+    text = f"--resume {name}: {line}{option} is another search than the one recorded"
+    if field.startswith(EXTENDABLE):
+        return f"{text}; `python -m search extend {name}` can change it"
+    return f"{text}; give the options that it was begun with, or another --name"
+
+
+def check_continuation(paths: Paths, study: Study, splits: Splits, *, accept: bool) -> dict[str, Any]:
+    """Return as plain data what a recorded study would be continued from, having refused what a resume would.
+
+    Args:
+        paths: of the study.
+        study: as which it would go on.
+        splits: its examples.
+        accept: another model.
+
+    Raises:
+        UsageError, RunError: see ``continued``, ``refuse_other_data`` and ``refuse_changed_model``.
+    """
+    with Ledger(paths.ledger_url) as ledger:
+        row = ledger.study(paths.name)
+        recorded = validated(lambda: Study.model_validate(row.declaration))
+        continued(recorded, study)
+        refuse_other_data(row, splits)
+        refuse_changed_model(row, study, accept=accept)
+        trials = ledger.trials(row.id)
+        return {
+            "trials": len(trials),
+            "epochs": len(ledger.epochs(row.id)),
+            "open": sum(t.state.resumable for t in trials),
+            "changes": differences(recorded, study),
+        }
+
+
+def _model(study: Study) -> dict[str, str]:
+    """Return what tells the study's model from another.
+
+    Raises:
+        UsageError: it cannot be imported.
+    """
+    try:
+        return model_of(study.trainable)
+    except ConfigError as error:
+        raise UsageError(error.errors) from None
+
+
+def refuse_other_data(row: StudyRow, splits: Splits) -> None:
+    """Compare the examples with those that the study began with.
+
+    Raises:
+        RunError: they are others.
+    """
+    if splits.fingerprint != row.fingerprint:
+        raise RunError(
+            f"the data of {row.name} are not what they were: fingerprint {splits.fingerprint[:16]} now, "
+            f"{row.fingerprint[:16]} when the study began; a resume would mix two data sets"
+        )
+
+
+def refuse_changed_model(row: StudyRow, study: Study, *, accept: bool) -> None:
+    """Compare the model with the one that the study began with.
+
+    Raises:
+        RunError: it is another, and that was not accepted.
+    """
+    model = _model(study)
+    change = model_change(row.facts.get(MODEL, model), model)
+    if change is not None and not accept:
+        raise RunError(
+            f"the model of {row.name} is not what it was: {change}; a resume would mix two models; "
+            "put the old one back, or go on with --accept-changed-model"
+        )
+
+
+def refuse_other_facts(row: StudyRow, facts: Mapping[str, Any]) -> None:
+    """Compare what the trainable made ready (its weights, say) with what the study began with.
+
+    Raises:
+        RunError: it is something else; a line for each.
+    """
+    lines = [
+        f"the {name} of {row.name} are not what they were: {_short(value)} now, {_short(row.facts[name])} when the "
+        "study began; a resume would mix the two"
+        for name, value in facts.items()
+        if name in row.facts and row.facts[name] != value
+    ]
+    if lines:
+        raise RunError(lines)
+
+
+def _short(value: Any) -> str:
+    return value[:16] if isinstance(value, str) else ", ".join(map(str, value))
+
+
+def changes(row: StudyRow, study: Study) -> dict[str, str | None]:
+    """Return what is not as it was when the study began, where it goes on all the same: by kind of event, in words."""
+    model = _model(study)
+    changed = model_change(row.facts.get(MODEL, model), model)
+    return {
+        "model_changed": None if changed is None else f"the model is not what it was: {changed}, as was accepted",
+        "versions_changed": version_changes(row.facts["versions"], versions()),
+    }
+
+
+def note_changes(ledger: Ledger, row: StudyRow, study: Study, notes: Mapping[str, str | None], view: View) -> None:
+    """Say, there and here, what ``changes`` found."""
+    writer = LedgerWriter(ledger, row.id)
+    for kind, line in notes.items():
+        if line is not None:
+            writer.event(kind, line, level="warning")
+            view.say(line)
+    writer.flush()
+    if notes["model_changed"] is not None:
+        ledger.add_fact(row.id, MODEL, _model(study))

@@ -1,0 +1,244 @@
+"""Runs one study from declaration to answer."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.declaration.study import Study, differences, fits
+from search.drive.continuation import changes, note_changes, refuse_changed_model, refuse_other_data, refuse_other_facts
+from search.drive.history import agreeing
+from search.drive.lock import driver_lock
+from search.drive.model_identity import MODEL, model_of
+from search.drive.preparation import made_ready
+from search.drive.session import Session, placed
+from search.drive.versions import versions
+from search.errors import RunError, StorageError
+from search.executors.control import Control, kill_children
+from search.executors.progress import View
+from search.ledger import Ledger, LedgerWriter, StudyRow
+from search.ledger.paths import Paths
+from search.ledger.printed_commands import resume_command
+from search.ledger.stored_study import study_from_row
+from search.report.answer import Answer, answer
+from search.report.examples import DATA, data_lines
+from search.report.kept import Kept, kept_on_disk
+from search.tracking.process import UID, TrackerProcess
+from trainables.disk import space_hint
+
+if TYPE_CHECKING:
+    from trainables.data import Splits
+
+DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a search ended.
+
+    Attributes:
+        ending: ``done`` or ``interrupted``.
+        untracked: why MLflow does not have everything, or None.
+        wall_s: seconds of the search, imports left out.
+        search_s: of these, from the first trial's start until MLflow had the last of it.
+        exit_code: for the process.
+        kept: what of its checkpoints is on disk.
+        data: what the ledger holds of the examples (``Splits.facts``); empty in ledgers that hold nothing.
+        longest_stall_s: see ``Progress``; None where the search was not run just now.
+    """
+
+    answer: Answer
+    ending: str
+    untracked: str | None
+    wall_s: float
+    search_s: float
+    exit_code: int
+    kept: Kept
+    data: Mapping[str, Any] = field(default_factory=dict)
+    longest_stall_s: float | None = None
+
+
+def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: View) -> Result:
+    """Search from the start, and return the answer. The study must not be in its ledger yet.
+
+    Args:
+        study: the declaration.
+        home: folder of all studies.
+        load: returns the examples of a study.
+        view: shows the search.
+
+    Raises:
+        RunError: the search could not go on; what was recorded stays.
+    """
+    paths = Paths(home, study.name, study.ledger)
+    facts = {UID: uuid.uuid4().hex, "versions": versions(), MODEL: model_of(study.trainable)}
+    with ExitStack() as stack:
+        tracker = _warm_tracker(study, stack)
+        splits = placed(load(study), study, paths)
+        view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
+        for i, line in enumerate(data_lines(splits.facts())):
+            view.say(f"{'' if i else 'data':4} {line}")
+        facts |= made_ready(study, splits, view.say)  # before there is a folder: what ends here leaves none
+        _make_folder(paths)
+        stack.enter_context(driver_lock(paths.lock, study.name))
+        ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
+        declaration = study.model_dump(mode="json")
+        ledger.create_study(
+            study.name, declaration, fingerprint=splits.fingerprint, facts={**facts, DATA: splits.facts()}
+        )
+        stack.enter_context(resumable(paths))
+        control = Control()
+        stack.enter_context(control.signals(on_second=kill_children))
+        if tracker is not None:
+            _begin_tracking(tracker, study, paths)
+        return _drive(Session.prepare(study, splits, ledger, control, paths, view), tracker, view, stack)
+
+
+def resume(
+    paths: Paths,
+    *,
+    view: View,
+    load: Callable[[Study], Splits],
+    change: Callable[[Study], Study] | None = None,
+    extends: bool = True,
+    accept_changed_model: bool = False,
+) -> tuple[Study, Result]:
+    """Continue a recorded study where its ledger ends, and return it with the answer.
+
+    Args:
+        paths: of the study.
+        view: shows the search.
+        load: returns the examples of a study.
+        change: returns another declaration from the recorded one; what it changed is recorded.
+        extends: whether that may reach the results (more trials, another space).
+        accept_changed_model: go on with a model that is not what it was.
+
+    Raises:
+        RunError: another process drives it, its ledger is damaged, or its data or its model are not what
+            they were.
+    """
+    if paths.database is not None:
+        _make_folder(paths)  # the study may have been begun on another machine
+    with resumable(paths), ExitStack() as stack:
+        stack.enter_context(driver_lock(paths.lock, paths.name))
+        ledger = stack.enter_context(Ledger(paths.ledger_url))
+        ledger.check_whole()
+        row = ledger.study(paths.name)
+        study = study_from_row(row)
+        before, study = study, study if change is None else change(study)
+        with agreeing(paths.ledger):
+            refuse_changed_model(row, study, accept=accept_changed_model)
+            notes = changes(row, study)
+        tracker = _warm_tracker(study, stack)
+        splits = load(study)
+        refuse_other_data(row, splits)
+        splits = placed(splits, study, paths)
+        refuse_other_facts(row, made_ready(study, splits, view.say))
+        control = Control()
+        stack.enter_context(control.signals(on_second=kill_children))
+        # Everything that may refuse the ledger comes before anything is written to it.
+        session = Session.prepare(study, splits, ledger, control, paths, view)
+        if change is not None:
+            _redeclare(ledger, row, before, study, view, extends=extends)
+        note_changes(ledger, row, study, notes, view)
+        if tracker is not None:
+            _begin_tracking(tracker, study, paths)
+        return study, _drive(session, tracker, view, stack)
+
+
+def _make_folder(paths: Paths) -> None:
+    try:
+        paths.folder.mkdir(parents=True, exist_ok=True)  # two at once: the lock lets one of them in
+    except OSError as error:
+        raise RunError(f"{paths.folder} cannot be made: {error.strerror}{space_hint(paths.folder)}") from None
+
+
+@contextmanager
+def resumable(paths: Paths) -> Iterator[None]:
+    """Say how a search goes on whose ledger or whose checkpoints cannot be written."""
+    try:
+        yield
+    except StorageError as error:
+        *lines, last = error.errors
+        raise RunError([*lines, f"{last}; then go on with: {resume_command(paths)}"]) from None
+
+
+def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view: View, *, extends: bool) -> None:
+    """Record a changed declaration, and say what changed; where it extends, how many trials still fit."""
+    lines = differences(before, after)
+    if extends:
+        fitting = sum(fits(after.space, trial.params, trial.number) for trial in ledger.trials(row.id))
+        lines.append(f"{fitting} of {len(ledger.trials(row.id))} trials fit and are told to the sampler")
+    elif not lines:
+        return
+    ledger.redeclare(row.id, after.model_dump(mode="json"))
+    writer = LedgerWriter(ledger, row.id)
+    for line in lines:
+        writer.event("extended" if extends else "redeclared", line)
+        view.say(line)
+    writer.flush()
+
+
+def _drive(session: Session, tracker: TrackerProcess | None, view: View, stack: ExitStack) -> Result:
+    """Run one session of a study whose lock is held and whose declaration is in the ledger."""
+    started = time.monotonic()
+    study, ledger, control = session.study, session.ledger, session.control
+    ending, untracked = FAILED, None
+    session.begin()
+    stack.enter_context(view)
+    try:
+        session.run()
+        if study.refits:
+            session.refit()
+        ending = INTERRUPTED if control.exit_code else DONE
+        if ending == DONE:
+            _clear(session.paths.scratch, view)
+    finally:
+        try:
+            session.end(ending)
+        except StorageError:
+            if ending != FAILED:  # else the reason is on its way, and the session counts as one that died
+                raise
+        finally:
+            if tracker is not None:
+                view.say("sending the last of the runs to MLflow ...")
+                untracked = tracker.finish()
+    facts, study_id = ledger.study(study.name).facts, session.study_id
+    found = answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id), facts)
+    progress = session.recorder.progress
+    return Result(
+        found,
+        ending,
+        untracked,
+        time.monotonic() - started,
+        progress.training_s,
+        control.exit_code,
+        kept_on_disk(session.paths.checkpoints, found.best),
+        session.splits.facts(),
+        longest_stall_s=progress.longest_stall_s,
+    )
+
+
+def _clear(scratch: Path, view: View) -> None:
+    """Remove what trials shared while they trained; a search that goes on later computes it again."""
+    if scratch.is_dir():
+        size = sum(file.stat().st_size for file in scratch.rglob("*") if file.is_file())
+        shutil.rmtree(scratch, ignore_errors=True)
+        view.say(f"removed {size / 1e6:.2f} MB that trials shared in {scratch}")
+
+
+def _warm_tracker(study: Study, stack: ExitStack) -> TrackerProcess | None:
+    """Start the tracker's process, so that it imports MLflow while this one loads the data."""
+    return stack.enter_context(TrackerProcess()) if study.tracking.enabled else None
+
+
+def _begin_tracking(tracker: TrackerProcess, study: Study, paths: Paths) -> None:
+    uri = study.tracking.uri or paths.mlflow_uri
+    artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
+    tracker.begin(paths.ledger_url, study.name, uri, artifacts=artifacts, log=paths.tracking_log)

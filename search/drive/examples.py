@@ -1,0 +1,54 @@
+"""A study's examples: read, and checked against what the study asks of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from search.declaration.study import Study
+from search.errors import UsageError
+from trainables.data import Splits, load_splits
+from trainables.data.splits import TASK_NOTE
+from trainables.errors import ConfigError, DataError
+from trainables.metrics import METRICS
+from trainables.registry import Choosy, Tried, find_trainable
+
+
+def load_data(study: Study) -> Splits:
+    """Return the study's examples.
+
+    Raises:
+        UsageError: they are absent or unfit; the message names the path and the flag that helps.
+    """
+    try:
+        splits = load_splits(study.data)
+    except DataError as error:
+        raise UsageError(error.errors) from None
+    errors = misfits(study, splits)
+    if errors:
+        raise UsageError(errors)
+    return dataclasses.replace(splits, asked=study.asked)
+
+
+def misfits(study: Study, splits: Splits) -> list[str]:
+    """Return why the study cannot run on its data, a line each: what is known only once they are read."""
+    errors = []
+    for name in dict.fromkeys((*(o.metric for o in study.objectives), *study.metrics)):
+        task = METRICS[name].task if name in METRICS else None
+        if task not in (None, splits.task):
+            known = ", ".join(n for n, metric in METRICS.items() if metric.task in (None, splits.task))
+            errors.append(f"{name} is no metric of a {splits.task.value} ({splits.name}); its metrics: {known}")
+    if errors:
+        errors += [f"{splits.name}: {note}" for note in splits.notes if note.startswith(TASK_NOTE)]
+    trainable = find_trainable(study.trainable)
+    if isinstance(trainable, Choosy | Tried):
+        configs = []
+        for point in (study.space.baseline, *study.space.corners(), *study.space.pairs()):
+            try:
+                configs.append(trainable.configure(study.params_of(point), max_epochs=study.budget.max_epochs))
+            except ConfigError as error:  # two values that are each valid alone
+                errors += error.errors
+        if isinstance(trainable, Choosy):
+            errors += [line for config in configs for line in trainable.misfits(config, splits)]
+        if isinstance(trainable, Tried):
+            errors += trainable.try_out(configs, splits)
+    return list(dict.fromkeys(errors))

@@ -1,0 +1,48 @@
+"""What a study trains, told apart by its source: a resume must not put two models into one search."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from search.drive.versions import version_of
+from trainables.registry import MODEL as MODEL_PREFIX
+from trainables.user_model import ModelTrainable
+
+MODEL = "model"
+"""The fact in the ledger that holds what ``model_of`` returned when the study began."""
+
+
+def model_of(trainable: str) -> dict[str, str]:
+    """Return what tells this model from another, as plain data.
+
+    ``package.module:attribute`` is the sha256 of its module's file; one of ours is the version of Lanewise.
+
+    Args:
+        trainable: as a study names it; it can be imported.
+    """
+    if trainable.startswith(MODEL_PREFIX):
+        ModelTrainable(trainable.removeprefix(MODEL_PREFIX)).function()  # imports it as a trial would
+    module, colon, _ = trainable.removeprefix(MODEL_PREFIX).partition(":")
+    file = getattr(importlib.import_module(module), "__file__", None) if colon else None
+    if file is None:  # ours, or of a module that has no file
+        return {"trainable": trainable, "lanewise": version_of("lanewise") or "unknown"}
+    return {"trainable": trainable, "file": file, "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest()}
+
+
+def model_change(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """Return in words how the model differs from what it was, or None where it does not.
+
+    Where its file lies is no part of it.
+    """
+    if all(before.get(name) == now.get(name) for name in ("trainable", "lanewise", "sha256")):
+        return None
+    return f"{_text(before)} when the study began, {_text(now)} now"
+
+
+def _text(model: Mapping[str, str]) -> str:
+    if "sha256" in model:
+        return f"{model['trainable']} of {model['file']} with sha256 {model['sha256'][:16]}"
+    return f"{model['trainable']} of Lanewise {model['lanewise']}"

@@ -1,0 +1,30 @@
+"""What is made or fetched once, before any trial starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from search.declaration.study import Study
+from search.errors import RunError
+from trainables.errors import ConfigError
+from trainables.registry import Readied, find_trainable
+
+if TYPE_CHECKING:
+    from trainables.data import Splits
+
+
+def made_ready(study: Study, splits: Splits, say: Callable[[str], None]) -> dict[str, Any]:
+    """Have the trainable make or fetch what it needs before any trial starts; return what it says of it.
+
+    Raises:
+        RunError: it cannot be had.
+    """
+    trainable = find_trainable(study.trainable)
+    if not isinstance(trainable, Readied):
+        return {}
+    config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)
+    try:
+        return trainable.make_ready(config, splits, say)
+    except ConfigError as error:
+        raise RunError(error.errors) from None

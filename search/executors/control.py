@@ -1,0 +1,98 @@
+"""How a running search is asked to stop: by the clock, by a signal, or by its own driver."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import psutil
+
+from search.ledger.outcome import StopReason
+
+STOP_GRACE_S = 4.0
+"""How long a stop waits for the epochs in flight; with the checkpoints this stays within 5 s."""
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class Control:
+    """Says whether a search should go on, and why not.
+
+    Args:
+        time_s: see ``allow``; None for no limit.
+    """
+
+    def __init__(self, time_s: float | None = None) -> None:
+        self._deadline: float | None = None
+        if time_s is not None:
+            self.allow(time_s)
+        self._signal: signal.Signals | None = None
+        self.aborted: str | None = None
+        self.unsaved: str | None = None
+
+    @property
+    def stopping(self) -> StopReason | None:
+        """Why the search should end now, or None."""
+        if self._signal is not None or self.aborted is not None or self.unsaved is not None:
+            return StopReason.USER
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            return StopReason.BUDGET
+        return None
+
+    @property
+    def exit_code(self) -> int:
+        """The process's exit code after a signal; 0 without one."""
+        return 0 if self._signal is None else EXIT_CODES[self._signal]
+
+    def allow(self, time_s: float) -> None:
+        """Set the wall seconds from now until the budget is used up."""
+        self._deadline = time.monotonic() + time_s
+
+    def request(self, received: signal.Signals) -> None:
+        """Ask for a clean stop."""
+        self._signal = received
+
+    def abort(self, why: str) -> None:
+        """Ask for a clean stop because the search itself has gone wrong."""
+        self.aborted = self.aborted or why
+
+    def cannot_save(self, why: str) -> None:
+        """Ask for a clean stop because a checkpoint cannot be written: its disk is full, say."""
+        self.unsaved = self.unsaved or why
+
+    @contextmanager
+    def signals(self, *, on_second: Callable[[], None]) -> Iterator[None]:
+        """While inside: SIGINT or SIGTERM once asks for a clean stop, twice stops at once.
+
+        Args:
+            on_second: ends child processes; called before the process exits.
+        """
+
+        def handle(number: int, _: FrameType | None) -> None:
+            received = signal.Signals(number)
+            if self._signal is not None:
+                on_second()
+                os._exit(EXIT_CODES[received])
+            self.request(received)
+
+        if threading.current_thread() is not threading.main_thread():
+            yield  # a search that a program runs beside other things: signals are the program's
+            return
+        before = {number: signal.signal(number, handle) for number in EXIT_CODES}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def kill_children() -> None:
+    """Kill every process that this one started, and theirs: Ray's own helpers outlive a driver for a while."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()

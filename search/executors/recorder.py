@@ -1,0 +1,146 @@
+"""The one place where what happens in a search becomes facts: in the ledger, and in the live counts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from search.declaration.study import Study
+from search.executors.progress import Progress
+from search.executors.retention import Retention
+from search.ledger import EpochRow, LedgerWriter, TrialRow
+from search.ledger.events import TRIED_ALONE, tried_text
+from search.ledger.outcome import Outcome, StopReason, TrialState
+from trainables.report import SECONDS, EpochReport
+
+if TYPE_CHECKING:  # these import Ray, which takes a second; the live view, and so every command, needs this file
+    from search.brain.sampler import Proposal
+    from search.brain.scheduler import Decision
+
+
+class Recorder:
+    """Writes facts to the ledger and keeps the live counts. Called by executors, on one thread.
+
+    Args:
+        watch: is shown the live counts at every tick.
+
+    Attributes:
+        alone: whether each trial has the device for itself, because it ran out of memory among others.
+        retention: which trials keep their best model, by what was recorded so far.
+    """
+
+    def __init__(self, study: Study, writer: LedgerWriter, *, watch: Callable[[Progress], None] | None = None) -> None:
+        self._objective = study.objective
+        self._writer = writer
+        self._watch = watch
+        self._running: set[int] = set()
+        self._out_of_memory: set[int] = set()
+        self.alone = False
+        self.retention = Retention(study.objective, study.keep_checkpoints)
+        self.progress = Progress(study.budget.trials, study.budget.max_epochs, study.budget.time_s)
+
+    @property
+    def running(self) -> frozenset[int]:
+        """The numbers of the trials that started and have not ended."""
+        return frozenset(self._running)
+
+    @property
+    def out_of_memory(self) -> frozenset[int]:
+        """The numbers of the trials that ended so."""
+        return frozenset(self._out_of_memory)
+
+    def replay(self, trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> None:
+        """Take up the counts of earlier sessions."""
+        self.progress.states.update(row.state for row in trials if not row.state.resumable)
+        ran_out = StopReason.OUT_OF_MEMORY.value
+        self._out_of_memory.update(row.number for row in trials if row.stop_reason == ran_out)
+        for row in epochs:
+            self._count(row.number, row.epoch, {**row.metrics, SECONDS: row.seconds})
+        for trial in trials:
+            if trial.stop_reason != ran_out:  # it may go on alone
+                self.retention.ended(trial.number, trial.state)
+
+    def started(self, proposal: Proposal) -> None:
+        """Record that a trial begins, or goes on."""
+        if proposal.number in self._out_of_memory:
+            self._out_of_memory.discard(proposal.number)
+            self.progress.states[TrialState.FAILED] -= 1
+        if self.alone:
+            self.event(TRIED_ALONE, tried_text(proposal.number), level="warning")
+        if proposal.resumed:
+            self._writer.trial_resumed(proposal.number)
+        else:
+            self._writer.trial_started(
+                proposal.number,
+                proposal.params,
+                config_hash=proposal.config_hash,
+                seed=proposal.seed,
+                sampler_attrs=proposal.sampler_attrs,
+                repeats=proposal.repeats,
+            )
+        self._running.add(proposal.number)
+        if self.progress.training_since is None:
+            self.progress.training_since = time.monotonic()
+        self.progress.states[TrialState.RUNNING] += 1
+
+    def reported(self, number: int, report: EpochReport, decision: Decision | None) -> None:
+        """Record an epoch and, where the scheduler compared the trial, its decision."""
+        self._writer.epoch(number, report.epoch, seconds=report.seconds, metrics=report.metrics)
+        if decision is not None:
+            self._writer.decision(
+                number,
+                decision.epoch,
+                action=decision.action,
+                reason=decision.reason,
+                value=decision.value,
+                cutoff=decision.cutoff,
+            )
+        self._count(number, report.epoch, {**report.metrics, SECONDS: report.seconds})
+
+    def ended(self, number: int, outcome: Outcome) -> None:
+        """Record how a trial ended."""
+        if outcome.reason is StopReason.OUT_OF_MEMORY:
+            self._out_of_memory.add(number)
+            if self.alone:
+                outcome = replace(outcome, message=f"{outcome.message}; it was alone on the device")
+        self._writer.trial_ended(number, outcome)
+        self._running.discard(number)
+        if self.alone or outcome.reason is not StopReason.OUT_OF_MEMORY:
+            self.retention.ended(number, outcome.state)
+        self.progress.states[TrialState.RUNNING] -= 1
+        self.progress.states[outcome.state] += 1
+
+    def event(self, kind: str, message: str, *, level: str = "info") -> None:
+        """Record something worth knowing later."""
+        self._writer.event(kind, message, level=level)
+
+    def tick(self) -> None:
+        """Write the batch if it is due, and show the live counts; called by executors all the time."""
+        began = time.monotonic()
+        self._writer.flush_if_due()
+        if self._watch is not None:
+            self._watch(self.progress)
+        self._stood_still_since(began)
+
+    def flush(self) -> None:
+        """Write the batch now."""
+        began = time.monotonic()
+        self._writer.flush()
+        self._stood_still_since(began)
+
+    def _stood_still_since(self, began: float) -> None:
+        self.progress.longest_stall_s = max(self.progress.longest_stall_s, time.monotonic() - began)
+
+    def _count(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        progress, value = self.progress, float(metrics[self._objective.metric])
+        self.retention.reported(number, epoch, value)
+        progress.epochs += 1
+        if not math.isfinite(value):
+            return
+        if self._objective.better(value, progress.best_value):
+            progress.best_value, progress.best_trial = value, number
+        if number == 0 and self._objective.better(value, progress.baseline_value):
+            progress.baseline_value = value

@@ -1,0 +1,78 @@
+"""Which trials keep their best model on disk: the first k of those that finished, by the objective."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from search.declaration.study import Objective
+from search.ledger.outcome import TrialState
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+"""Trained as far as they were to; what a failed trial left behind is kept for nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    number: int
+    value: float
+
+
+class Retention:
+    """Knows every trial's best epoch, and the first k of the finished trials.
+
+    Fed with the facts of the ledger, in any session and any order of the trials, it comes to the same
+    answer. Nothing is written or removed here.
+
+    Args:
+        objective: by which epochs and trials compare; equal ones rank by their number, the lower first.
+        keep: k; 0 keeps none.
+    """
+
+    def __init__(self, objective: Objective, keep: int) -> None:
+        self._objective = objective
+        self._keep = keep
+        self._best: dict[int, tuple[int, float]] = {}
+        self._kept: list[_Finished] = []
+        self._settled: list[int] = []
+
+    def reported(self, number: int, epoch: int, value: float) -> None:
+        """Take an epoch's value of the objective; those that are no finite number do not count."""
+        before = self._best.get(number)
+        if math.isfinite(value) and (before is None or self._objective.better(value, before[1])):
+            self._best[number] = epoch, value
+
+    def ended(self, number: int, state: TrialState) -> None:
+        """Take how a trial ended; one that a resume would continue has not."""
+        if state.resumable:
+            return
+        best = self._best.pop(number, None)
+        self._settled.append(number)
+        if best is None or state not in FINISHED:
+            return
+        mine = _Finished(number, best[1])
+        place = sum(self._before(other, mine) for other in self._kept)
+        self._kept.insert(place, mine)
+        while len(self._kept) > self._keep:
+            self._settled.append(self._kept.pop().number)
+
+    def best(self, number: int) -> tuple[int, float] | None:
+        """Return the best epoch, and its value, of a trial that has not ended; None before a finite value."""
+        return self._best.get(number)
+
+    def keeps(self, number: int) -> bool:
+        """Say whether a trial that ended is among the first k now."""
+        return any(trial.number == number for trial in self._kept)
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The first k, best first."""
+        return tuple(trial.number for trial in self._kept)
+
+    def take_settled(self) -> list[int]:
+        """Return, once, the trials that ended or that others displaced since the last call."""
+        settled, self._settled = self._settled, []
+        return settled
+
+    def _before(self, a: _Finished, b: _Finished) -> bool:
+        return self._objective.better(a.value, b.value) or (a.value == b.value and a.number < b.number)

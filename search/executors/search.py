@@ -1,0 +1,88 @@
+"""What every executor is given, and the one thing it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from search.brain.sampler import OptunaSampler
+from search.brain.scheduler import RecordingScheduler
+from search.declaration.study import Study
+from search.executors.control import Control
+from search.executors.recorder import Recorder
+from search.ledger import TrialRow
+from search.ledger.outcome import TrialState
+from search.ledger.paths import CHECKPOINTS
+from trainables.checkpoint_store import CheckpointStore
+
+if TYPE_CHECKING:
+    from trainables.data import Splits
+
+LANES_FACT = "lanes"
+"""The name of the fact that holds the lanes of a worker, so that a resume has as many."""
+MODES_FACT = "lane_modes"
+"""The name of the fact that holds how groups train whose mode was measured, so that a resume does the same."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search about to run.
+
+    Attributes:
+        folder: of the study; executors keep their own files below it.
+        facts: what earlier sessions of the study remembered.
+        remember: keeps a fact for later sessions.
+        janitor: removes files, which may wait for the disk.
+    """
+
+    study: Study
+    splits: Splits
+    sampler: OptunaSampler
+    scheduler: RecordingScheduler
+    recorder: Recorder
+    control: Control
+    folder: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    remember: Callable[[str, Any], None] = lambda name, value: None
+    janitor: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="tidy"))
+
+    @property
+    def checkpoints(self) -> CheckpointStore:
+        """What its trials left on disk."""
+        return CheckpointStore(self.folder / CHECKPOINTS)
+
+    def sweep(self, trials: Sequence[TrialRow]) -> None:
+        """Remove what earlier sessions of the study left behind and no trial needs."""
+        retention = self.recorder.retention
+        retention.take_settled()
+        going_on = {row.number for row in trials if row.state.resumable}
+        self.checkpoints.sweep(going_on=going_on, kept=retention.kept)
+
+    def tidy(self) -> None:
+        """Remove what the trials that have ended need no more; the ledger says first that they have."""
+        store, retention = self.checkpoints, self.recorder.retention
+        settled = [number for number in retention.take_settled() if store.holds(number)]
+        if settled:
+            self.recorder.flush()
+        for number in settled:
+            self.janitor.submit(store.settle, number, keep_best=retention.keeps(number))
+
+    def abort_if_poisoned(self) -> None:
+        """Ask for an end where more trials failed than the study allows."""
+        limit = self.study.faults.abort_after
+        failed = self.recorder.progress.states[TrialState.FAILED]
+        if limit is not None and failed >= limit:
+            self.control.abort(f"{failed} trials failed (--abort-after-failures {limit})")
+
+
+class Executor(Protocol):
+    """Runs trials until the sampler has no more, or the control says stop."""
+
+    def run(self, search: Search) -> None:
+        """Ask, train, report, decide, record.
+
+        Every trial that started has ended in the recorder when this returns.
+        """

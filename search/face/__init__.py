@@ -1,0 +1,1 @@
+"""What a terminal shows. Text only; nothing is computed here."""

@@ -1,0 +1,142 @@
+"""The live view of a search: a panel in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from search.executors.progress import Progress, View
+from search.ledger.outcome import TrialState
+
+REFRESH_S = 0.25
+PLAIN_LINE_S = 5.0
+
+
+class Silent:
+    """Shows nothing, for ``--json``."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def update(self, progress: Progress) -> None:
+        """Ignore it."""
+
+    def say(self, text: str) -> None:
+        """Ignore it."""
+
+
+class Lines(Silent):
+    """One plain line every few seconds, for logs and pipes."""
+
+    def __init__(self, console: Console, *, metric: str) -> None:
+        self._console = console
+        self._metric = metric
+        self._last = time.monotonic()
+
+    def update(self, progress: Progress) -> None:
+        """Print a line when the last one is old enough."""
+        now = time.monotonic()
+        if now - self._last >= PLAIN_LINE_S:
+            self._last = now
+            self.say(summary(progress, self._metric))
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class Panel:
+    """A table that redraws itself in place."""
+
+    def __init__(self, console: Console, *, metric: str) -> None:
+        self._console = console
+        self._metric = metric
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._last = 0.0
+
+    def __enter__(self) -> Panel:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Redraw when the last picture is old enough."""
+        now = time.monotonic()
+        if now - self._last >= REFRESH_S:
+            self._last = now
+            self._live.update(panel(progress, self._metric), refresh=True)
+
+    def say(self, text: str) -> None:
+        """Print one line above the table."""
+        self._console.print(Text(text))
+
+
+def make_view(console: Console, *, metric: str, silent: bool) -> View:
+    """Return the view that fits the output."""
+    if silent:
+        return Silent()
+    return Panel(console, metric=metric) if console.is_terminal else Lines(console, metric=metric)
+
+
+def panel(progress: Progress, metric: str) -> Table:
+    """Return the live table."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row("trials", f"{progress.ended} of {progress.trials} ended   {states_text(progress)}")
+    if progress.best_trial is not None:
+        best = f"{metric} {progress.best_value:.5g} in trial {progress.best_trial}"
+        if math.isfinite(progress.baseline_value):
+            best += f"   (baseline {progress.baseline_value:.5g})"
+        table.add_row("best", best)
+    table.add_row("epochs", f"{progress.epochs} trained, {pace(progress):.0f} a second")
+    table.add_row("time", f"{duration(progress.elapsed_s)} gone, {left(progress)}")
+    return table
+
+
+def summary(progress: Progress, metric: str) -> str:
+    """Return where a search stands in one line."""
+    best = "-"
+    if progress.best_trial is not None:
+        best = f"{metric} {progress.best_value:.5g} (trial {progress.best_trial})"
+    return (
+        f"{progress.ended}/{progress.trials} trials ended ({states_text(progress)}), best {best}, "
+        f"{pace(progress):.0f} epochs/s, {left(progress)}"
+    )
+
+
+def states_text(progress: Progress) -> str:
+    """Return the trials by state: ``2 running, 20 pruned, 4 complete``."""
+    parts = [f"{progress.states[s]} {s.value.lower()}" for s in TrialState if progress.states[s]]
+    return ", ".join(parts) or "none yet"
+
+
+def pace(progress: Progress) -> float:
+    """Return epochs a second since the first trial started."""
+    return progress.epochs / progress.training_s if progress.training_s > 0 else 0.0
+
+
+def left(progress: Progress) -> str:
+    """Return the estimated time left, in words."""
+    seconds = progress.seconds_left()
+    return "time left unknown" if seconds is None else f"about {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """Return ``42 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

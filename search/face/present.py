@@ -1,0 +1,244 @@
+"""What the command line prints: the plan, the answer, lists. Text only; nothing is computed here."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from search.declaration.study import Study
+from search.drive.engine import Result
+from search.executors.capacity import Capacity
+from search.executors.retention import FINISHED
+from search.face.tables import (
+    WIDE,
+    choices_table,
+    comparison_table,
+    curve_table,
+    curve_text,
+    front_table,
+    front_text,
+    space_table,
+    top_table,
+)
+from search.ledger import StudyRow
+from search.ledger.paths import Paths
+from search.ledger.printed_commands import mlflow_command, resume_command, sync_command
+from search.report.answer import Answer
+from search.report.examples import DATA, data_lines
+from search.report.kept import Kept
+from trainables.data import Splits
+
+
+def make_console() -> Console:
+    """Return the console of standard output."""
+    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+
+
+def print_plan(
+    console: Console, study: Study, splits: Splits, paths: Paths, past: dict[str, Any] | None = None
+) -> None:
+    """Print the resolved study, and from where it would be continued (``past``): what ``--dry-run`` shows."""
+    say(console, f"study      {study.name}  ({study.kind})")
+    say(console, f"question   {study.question}")
+    say_data(console, splits.facts())
+    say(console, f"           fingerprint {splits.fingerprint}")
+    say(console, f"trainable  {study.trainable}: {', '.join(f'{k}={v}' for k, v in study.settings.items())}")
+    first, *further = (f"{o.metric}, {o.mode}" for o in study.objectives)
+    say(console, f"objective  {'; weighed against '.join([first, *further])}")
+    say(console, f"budget     {budget_text(study)}")
+    say(console, f"sampler    {study.sampler}, seed {study.seed}{share_text(study)}")
+    say(console, f"scheduler  {scheduler_text(study)}")
+    say(console, f"executor   {study.executor}; {resources_text(study)}")
+    say(console, f"ledger     {paths.ledger}")
+    say(console, f"mlflow     {tracking_text(study, paths)}")
+    if past is not None:
+        say(console, f"continues  {past['trials']} trials and {past['epochs']} epochs; {past['open']} trials go on")
+        for line in past["changes"]:
+            say(console, f"changes    {line}")
+    console.print(space_table(study.space, width=console.width))
+
+
+def say_data(console: Console, facts: Mapping[str, Any]) -> None:
+    """Print what the examples are, and what a user should know of how they were read."""
+    for i, line in enumerate(data_lines(facts) if facts else []):
+        say(console, f"{'' if i else 'data':10} {line}")
+
+
+def print_answer(console: Console, study: Study, result: Result, paths: Paths) -> None:
+    """Print what a search found, and where to look further."""
+    found = result.answer
+    console.print()
+    say(console, f"{study.name}: {states_text(found)} in {result.wall_s:.1f} s")
+    if found.best is None:
+        say(console, f"no trial reported a finite {found.metric}")
+    else:
+        say(console, verdict(found))
+        say(console, f"its epoch {found.best.epoch}: {metrics_text(found.best.metrics)}")
+        console.print(top_table(found))
+        if found.front:
+            say(console, front_text(found))
+            console.print(front_table(found))
+        if found.shown:
+            console.print(choices_table(found))
+    if found.curve is not None:
+        console.print(curve_table(found.curve, width=console.width))
+        say(console, f"curve      {found.curve.verdict}")
+        say(console, f"           {curve_text(found.curve)}")
+    if found.comparison is not None:
+        console.print(comparison_table(found.comparison))
+        say(console, f"compared   {found.comparison.verdict}")
+    say_data(console, result.data)
+    say(console, epochs_text(found, study))
+    if result.ending == "interrupted":
+        say(console, f"interrupted  go on with: {resume_command(paths)}")
+    for message, count in found.failures.items():
+        say(console, f"failed     {count} x {message}")
+    for line in kept_lines(found, result.kept):
+        say(console, line)
+    say(console, f"ledger     {paths.ledger}")
+    for line in tracking_lines(study, paths, result.untracked):
+        say(console, line)
+
+
+def print_studies(console: Console, declared: dict[str, Study], recorded: list[tuple[StudyRow, Counter[str]]]) -> None:
+    """Print what can be run, and what was."""
+    table = Table(box=SIMPLE_HEAD)
+    for column in ("study", "data", "parameters", "question"):
+        table.add_column(column)
+    for study in declared.values():
+        table.add_row(study.kind, study.data.name, str(len(study.space)), study.question)
+    console.print(table)
+    if not recorded:
+        return
+    table = Table(box=SIMPLE_HEAD)
+    for column in ("name", "data", "started", "trials"):
+        table.add_column(column, no_wrap=column == "name")
+    for row, states in recorded:
+        table.add_row(row.name, _data_text(row), when_text(row.created_at), counts_text(states))
+    console.print(table)
+
+
+def verdict(found: Answer) -> str:
+    """Return the best beside the baseline, in one sentence."""
+    assert found.best is not None
+    best = f"best {found.metric} {found.best.value:.5g} (trial {found.best.trial})"
+    if found.baseline is None:
+        return f"{best}; the baseline reported no finite value"
+    if found.best.trial == found.baseline.trial:
+        return f"{best}: the untuned baseline; no trial beat it"
+    change = found.best.value - found.baseline.value
+    relative = f" ({change / abs(found.baseline.value):+.1%})" if found.baseline.value else ""
+    return f"{best}, baseline {found.baseline.value:.5g}: {change:+.5g}{relative}; one seed each, not yet confirmed"
+
+
+def metrics_text(metrics: dict[str, float]) -> str:
+    """Return ``train_loss 0.021, val_loss 0.054, val_accuracy 0.983``."""
+    return ", ".join(f"{name} {value:.5g}" for name, value in metrics.items())
+
+
+def epochs_text(found: Answer, study: Study) -> str:
+    """Return what early stopping saved."""
+    stopped = study.scheduler.name
+    if stopped == "none":
+        return f"epochs     {found.epochs_trained} trained; no scheduler stopped any trial"
+    total = found.epochs_trained + found.epochs_saved
+    share = f" of {total} ({found.epochs_saved / total:.0%})" if total else ""
+    return f"epochs     {found.epochs_trained} trained; {stopped} saved {found.epochs_saved}{share}"
+
+
+def kept_lines(found: Answer, kept: Kept) -> list[str]:
+    """Return what of the checkpoints is on disk, and where the best model is."""
+    if not kept.checkpoints:
+        return ["models     none kept"]
+    what = "checkpoint" if kept.checkpoints == 1 else "checkpoints"
+    lines = [f"models     {kept.checkpoints} {what} kept, {kept.size_mb:.2f} MB"]
+    if found.best is not None and kept.best_model is None:
+        lines.append(f"           the best model is not among them (trial {found.best.trial}, {found.best.state})")
+    elif found.best is not None:
+        so_far = "" if found.best.state in FINISHED else "; as of the trial's last checkpoint"
+        lines.append(f"best model {kept.best_model}{so_far}")
+    return lines
+
+
+def tracking_lines(study: Study, paths: Paths, untracked: str | None) -> list[str]:
+    """Return where the runs can be looked at."""
+    sync = sync_command(paths)
+    if not study.tracking.enabled:
+        return [f"mlflow     offline; to send the runs: {sync}"]
+    lines = [f"mlflow     {mlflow_command(study.tracking.uri or paths.mlflow_uri)}"]
+    if untracked is not None:
+        lines.append(f"           not everything arrived ({untracked}); to send the rest: {sync}")
+    return lines
+
+
+def budget_text(study: Study) -> str:
+    """Return the budget in words."""
+    text = f"{study.budget.trials} trials of at most {study.budget.max_epochs} epochs"
+    return text if study.budget.time_s is None else f"{text}, {study.budget.time_s:g} s in all"
+
+
+def share_text(study: Study) -> str:
+    """Return what a balanced parameter means for the trials, and what follows them."""
+    if study.balanced is None:
+        return ""
+    text = f"; equal numbers of trials for each {study.balanced}"
+    return f"{text}, then the best of each on {study.refits} splits" if study.refits else text
+
+
+def scheduler_text(study: Study) -> str:
+    """Return the scheduler in words."""
+    spec = study.scheduler
+    if spec.name == "asha":
+        return f"asha: first rung at epoch {spec.grace}, about one trial in {spec.reduction_factor} passes a rung"
+    return f"median stopping after {spec.grace} epochs" if spec.name == "median" else "none"
+
+
+def resources_text(study: Study) -> str:
+    """Return a trial's share and how many run at once."""
+    r = study.resources
+    share = f"{r.cpus_per_trial:g} CPU and {r.gpus_per_trial:g} GPU a trial"
+    if r.address is not None:
+        return f"{share}, on the Ray cluster at {r.address}"
+    slots = Capacity.of_this_machine(with_gpus=r.gpus_per_trial > 0).slots(r)
+    return f"{share}, {slots} at once on this machine"
+
+
+def tracking_text(study: Study, paths: Paths) -> str:
+    """Return where runs will go."""
+    return (study.tracking.uri or paths.mlflow_uri) if study.tracking.enabled else "offline"
+
+
+def states_text(found: Answer) -> str:
+    """Return ``64 trials: 50 pruned, 14 complete``."""
+    return f"{found.trials} trials: {counts_text(Counter(found.states))}"
+
+
+def counts_text(states: Counter[str]) -> str:
+    """Return ``50 pruned, 14 complete``."""
+    return ", ".join(f"{n} {state.lower()}" for state, n in states.most_common()) or "none"
+
+
+def when_text(at: float) -> str:
+    """Return a local time to the second."""
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def say(console: Console, text: str) -> None:
+    """Print one line as it is: no markup, no colour of numbers, no wrapping."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _data_text(row: StudyRow) -> str:
+    """Return ``digits (1079 train)``; the name alone where the ledger holds no more."""
+    facts = row.facts.get(DATA)
+    return (
+        f"{facts['name']} ({facts['train']} train)" if facts else str(row.declaration.get("data", {}).get("name", ""))
+    )

@@ -1,0 +1,82 @@
+"""Where everything of a study lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+LEDGER_FILE = "ledger.db"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where everything of one study lies.
+
+    Attributes:
+        home: holds all studies and, by default, MLflow's database.
+        name: of the study.
+        database: SQLAlchemy URL of a ledger kept elsewhere (PostgreSQL); None for an SQLite file.
+    """
+
+    home: Path
+    name: str
+    database: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The study's own folder."""
+        return self.home.absolute() / self.name
+
+    @property
+    def scratch(self) -> Path:
+        """What trials compute from the data and share; gone when the search is done."""
+        return self.folder / "scratch"
+
+    @property
+    def ledger_file(self) -> Path:
+        """The SQLite file of its facts, where the ledger is one."""
+        return self.folder / LEDGER_FILE
+
+    @property
+    def ledger_url(self) -> str:
+        """The database of its facts."""
+        return self.database or f"sqlite:///{self.ledger_file}"
+
+    @property
+    def ledger(self) -> str:
+        """The same as a person reads it: the file, or the URL without its password."""
+        return str(self.ledger_file) if self.database is None else _without_password(self.database)
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that drives the study."""
+        return self.folder / "driver.lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The states of trials that a resume continues from."""
+        return self.folder / CHECKPOINTS
+
+    @property
+    def tracking_log(self) -> Path:
+        """What the tracker had to say."""
+        return self.folder / "tracking.log"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """Where MLflow runs go unless the user names another place."""
+        return f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        """The artifacts of that default."""
+        return self.home.absolute() / "mlflow-artifacts"
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))

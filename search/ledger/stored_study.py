@@ -1,0 +1,25 @@
+"""A study's declaration, read back from its row."""
+
+from __future__ import annotations
+
+from search.declaration.mistakes import validated
+from search.declaration.study import Study
+from search.errors import RunError, UsageError
+from search.ledger.rows import StudyRow
+
+
+def study_from_row(row: StudyRow) -> Study:
+    """Return the study that a ledger holds.
+
+    Raises:
+        RunError: its declaration cannot be used: damaged, of another Lanewise, or it names a trainable that
+            cannot be imported here.
+    """
+    where = f"study {row.name!r} of ledger {row.ledger} cannot be used"
+    try:
+        return validated(lambda: Study.model_validate(row.declaration))
+    except UsageError as error:
+        raise RunError([f"{where}: {line}" for line in error.errors]) from None
+    except Exception as error:  # a space is built by many hands; damaged data lead them to whatever they raise
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise RunError(f"{where}: its declaration is damaged ({cause})") from None

@@ -1,0 +1,1 @@
+"""MLflow, fed from the ledger by a process of its own."""
