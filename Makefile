@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: run test test-slow test-long lint bench clean
+.PHONY: run test test-slow test-long test-elsewhere lint bench clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -19,10 +20,13 @@ run: $(VENV)/.installed
 	$(BIN)/python -m search.run regularization
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m 'slow and not long'
+
+test-elsewhere: $(VENV)/.installed-test
+	$(BIN)/python tests/elsewhere.py $(WHERE)
 
 test-long: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m long

@@ -13,12 +13,13 @@ from search.errors import UsageError
 from search.executors.capacity import Capacity
 from search.executors.choice import choose_executor
 from trainables.errors import ConfigError
+from trainables.machine import THIS_MACHINE, Machine
 from trainables.registry import find_trainable
 from trainables.user_model import ModelTrainable
 
 
-def resolve(options: Options) -> Study:
-    """Return the study that ``options`` declare, with a name, checked against this machine and the home folder.
+def resolve(options: Options, machine: Machine = THIS_MACHINE) -> Study:
+    """Return the study that ``options`` declare, with a name, checked against the machine and the home folder.
 
     Raises:
         UsageError: everything that is wrong, a line each.
@@ -29,13 +30,13 @@ def resolve(options: Options) -> Study:
         errors += [*named, *home_errors(options.home)]
     else:
         study = study if study.name else study.model_copy(update={"name": fresh_name(study.kind, options.home)})
-        errors += obstacles(study, options.home, resumes=options.resume)
+        errors += obstacles(study, options.home, resumes=options.resume, machine=machine)
     if errors or study is None:
         raise UsageError(tuple(dict.fromkeys(errors)))
     return study
 
 
-def obstacles(study: Study, home: Path, *, resumes: bool = False) -> list[str]:
+def obstacles(study: Study, home: Path, *, resumes: bool = False, machine: Machine = THIS_MACHINE) -> list[str]:
     """Return why a valid study cannot begin here, or go on if it ``resumes``, a line each; empty if it can."""
     errors = [] if resumes else taken(study.name, home)
     try:
@@ -47,12 +48,12 @@ def obstacles(study: Study, home: Path, *, resumes: bool = False) -> list[str]:
             trainable.function()
         except ConfigError as error:
             errors += error.errors
-    return errors + preflight(study, home)
+    return errors + preflight(study, home, machine)
 
 
-def preflight(study: Study, home: Path) -> list[str]:
-    """Return what stands in the way of ``study`` on this machine, a line each; empty if nothing does."""
-    return [*home_errors(home), *_capacity_errors(study.resources), *_precision_errors(study)]
+def preflight(study: Study, home: Path, machine: Machine = THIS_MACHINE) -> list[str]:
+    """Return what stands in the way of ``study`` on the machine, a line each; empty if nothing does."""
+    return [*home_errors(home), *_capacity_errors(study.resources, machine), *_precision_errors(study, machine)]
 
 
 def home_errors(home: Path) -> list[str]:
@@ -66,7 +67,7 @@ def home_errors(home: Path) -> list[str]:
     return []
 
 
-def _capacity_errors(resources: Resources) -> list[str]:
+def _capacity_errors(resources: Resources, machine: Machine) -> list[str]:
     if resources.address is not None:
         if resources.address.startswith("ray://"):
             return [
@@ -76,7 +77,7 @@ def _capacity_errors(resources: Resources) -> list[str]:
         return []  # the cluster is asked once it is joined
     gpus_asked = {"--gpus-per-trial": resources.gpus_per_trial, "--gpus-per-worker": resources.gpus_per_worker}
     cpus_asked = {"--cpus-per-trial": resources.cpus_per_trial, "--cpus-per-worker": resources.cpus_per_worker}
-    capacity = Capacity.of_this_machine(with_gpus=any(gpus_asked.values()))
+    capacity = Capacity.of(machine, with_gpus=any(gpus_asked.values()))
     errors = [
         f"{option} {cpus:g} is more than the {capacity.cpus:g} cores here"
         for option, cpus in cpus_asked.items()
@@ -97,16 +98,14 @@ def _capacity_errors(resources: Resources) -> list[str]:
     return errors
 
 
-def _precision_errors(study: Study) -> list[str]:
+def _precision_errors(study: Study, machine: Machine) -> list[str]:
     """Return why the lanes cannot train in the precision that was asked for; looks only where one was."""
     if study.lanes.precision != "bf16" or study.resources.address is not None:
         return []
     import torch
 
-    from trainables.lanes.products import has_bf16
-
-    device = torch.device("cuda" if study.resources.gpus_per_worker > 0 and torch.cuda.is_available() else "cpu")
-    if has_bf16(device):
+    device = torch.device("cuda" if study.resources.gpus_per_worker > 0 and machine.gpus else "cpu")
+    if machine.multiplies_bf16(device):
         return []
     return [
         f"--precision bf16 is not offered by the {device.type} of this machine; use fp32, or auto to take what fits"

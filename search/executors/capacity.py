@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
 from search.declaration.study import Resources
+from trainables.machine import Machine
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,12 @@ class Capacity:
     gpus: float
 
     @classmethod
-    def of_this_machine(cls, *, with_gpus: bool) -> Capacity:
-        """Return the cores this process may use and, where asked for, the CUDA devices.
+    def of(cls, machine: Machine, *, with_gpus: bool) -> Capacity:
+        """Return the cores of a machine and, where asked for, its CUDA devices.
 
         Counting GPUs imports torch, which takes seconds; leave it out where no GPU is asked for.
         """
-        gpus = 0
-        if with_gpus:
-            import torch
-
-            gpus = torch.cuda.device_count()
-        return cls(len(os.sched_getaffinity(0)), gpus)
+        return cls(machine.cores, machine.gpus if with_gpus else 0)
 
     @classmethod
     def of_ray(cls) -> Capacity:

@@ -33,6 +33,7 @@ from search.report.answer import Answer
 from search.report.examples import DATA, data_lines
 from search.report.kept import Kept
 from trainables.data import Splits
+from trainables.machine import THIS_MACHINE
 
 
 def make_console() -> Console:
@@ -205,7 +206,7 @@ def resources_text(study: Study) -> str:
     share = f"{r.cpus_per_trial:g} CPU and {r.gpus_per_trial:g} GPU a trial"
     if r.address is not None:
         return f"{share}, on the Ray cluster at {r.address}"
-    slots = Capacity.of_this_machine(with_gpus=r.gpus_per_trial > 0).slots(r)
+    slots = Capacity.of(THIS_MACHINE, with_gpus=r.gpus_per_trial > 0).slots(r)
     return f"{share}, {slots} at once on this machine"
 
 

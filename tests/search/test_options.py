@@ -6,13 +6,22 @@ import pytest
 
 from search.declaration.options import Options, parse_duration
 from search.declaration.studies import find
+from search.drive import preflight
 from search.drive.examples import load_data
-from search.drive.preflight import resolve
 from search.errors import UsageError
+from tests.support.machine import StatedMachine
 
 KIND = "regularization"
 MANY = 10_000
-"""More cores, or GPUs, than any machine that runs these tests has."""
+"""More cores, or GPUs, than the machine has."""
+
+
+MACHINE = StatedMachine(cores=8, gpus=0, bf16=True)
+
+
+def resolve(options):
+    """Resolve options on a machine that is the same wherever the tests run."""
+    return preflight.resolve(options, MACHINE)
 
 
 def errors_of(home, **options):
@@ -38,10 +47,10 @@ BAD = [
     ({"keep_checkpoints": -1}, "--keep-checkpoints must be >= 0, got -1"),
     ({"gpus_per_trial": -0.25}, "--gpus-per-trial must be >= 0, got -0.25"),
     ({"gpus_per_trial": 1.5}, "--gpus-per-trial must be a fraction up to 1 or a whole number of GPUs, got 1.5"),
-    ({"gpus_per_trial": MANY, "executor": "tune"}, f"--gpus-per-trial {MANY}: "),
-    ({"gpus_per_worker": MANY}, f"--gpus-per-worker {MANY}: "),
-    ({"cpus_per_worker": MANY}, f"--cpus-per-worker {MANY} is more than the "),
-    ({"cpus_per_trial": MANY, "executor": "tune"}, f"--cpus-per-trial {MANY} is more than the "),
+    ({"gpus_per_trial": MANY, "executor": "tune"}, f"--gpus-per-trial {MANY}: no GPU found on this machine; use 0"),
+    ({"gpus_per_worker": MANY}, f"--gpus-per-worker {MANY}: no GPU found on this machine; use 0"),
+    ({"cpus_per_worker": MANY}, f"--cpus-per-worker {MANY} is more than the 8 cores here"),
+    ({"cpus_per_trial": MANY, "executor": "tune"}, f"--cpus-per-trial {MANY} is more than the 8 cores here"),
     ({"dataset": "minst"}, "--dataset 'minst' is unknown. Did you mean 'mnist'? Known: digits, mnist, "),
     ({"metric": ["val_macrof1"]}, "--metric 'val_macrof1' is unknown. Did you mean 'val_macro_f1'?"),
     ({"objective": ["val_los"]}, "--objective 'val_los' is not reported. Did you mean 'val_loss'?"),
@@ -121,8 +130,27 @@ def test_a_bad_option_gets_its_one_line(home, options, start):
 
 
 def test_a_gpu_asked_where_there_are_too_few_says_what_to_do(home):
-    (line,) = errors_of(home, gpus_per_trial=MANY, executor="tune")
-    assert re.search(r"(no GPU|\d+) found on this machine; use 0 for CPU, or --address to join a cluster", line)
+    advice = "on this machine; use 0 for CPU, or --address to join a cluster that has one"
+    for gpus, found in ((0, "no GPU found"), (1, "1 found")):
+        with pytest.raises(UsageError) as caught:
+            options = Options(KIND, home=home, gpus_per_trial=2, executor="tune")
+            preflight.resolve(options, StatedMachine(gpus=gpus))
+        assert caught.value.errors == (f"--gpus-per-trial 2: {found} {advice}",)
+
+
+def test_bf16_asked_where_the_machine_lacks_it_says_what_to_do(home):
+    with pytest.raises(UsageError) as caught:
+        preflight.resolve(Options(KIND, home=home, precision="bf16"), StatedMachine(bf16=False))
+    assert caught.value.errors == (
+        "--precision bf16 is not offered by the cpu of this machine; use fp32, or auto to take what fits",
+    )
+
+
+def test_as_many_cores_as_there_are_may_be_asked_for_and_no_more(home):
+    options = Options(KIND, home=home, cpus_per_worker=2.0)
+    assert preflight.resolve(options, StatedMachine(cores=2)).resources.cpus_per_worker == 2.0
+    with pytest.raises(UsageError, match=r"--cpus-per-worker 2 is more than the 1 cores here"):
+        preflight.resolve(options, StatedMachine(cores=1))
 
 
 def test_every_mistake_is_in_one_error(home, tmp_path):

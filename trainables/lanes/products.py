@@ -6,6 +6,8 @@ from typing import Protocol
 
 import torch
 
+from trainables.machine import Machine
+
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -56,25 +58,18 @@ class Bf16Products:
         out.copy_(torch.bmm(a.bfloat16(), b.bfloat16()))
 
 
-def products_for(precision: str, device: torch.device) -> Products:
-    """Return the products for ``precision``.
+def products_for(precision: str) -> Products:
+    """Return the products for ``precision``, one of ``PRECISIONS``."""
+    return Fp32Products() if precision == "fp32" else Bf16Products()
+
+
+def check_precision(precision: str, device: torch.device, machine: Machine) -> None:
+    """Refuse a precision that lanes on ``device`` cannot train in.
 
     Raises:
-        ValueError: an unknown precision, or one that the device lacks.
+        ValueError: it is unknown, or the device lacks it.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if precision == "fp32":
-        return Fp32Products()
-    if not has_bf16(device):
+    if precision == "bf16" and not machine.multiplies_bf16(device):
         raise ValueError(f"precision bf16 is not offered by this {device.type} device; use fp32")
-    return Bf16Products()
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Say whether the device multiplies bfloat16 in hardware; an emulated product is slower than fp32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "cpu":
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported())
-    return False

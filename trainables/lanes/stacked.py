@@ -110,7 +110,7 @@ class StackedLanes:
     ) -> None:
         self._data = data
         self._device = device
-        self._products = products_for(precision, device)
+        self._products = products_for(precision)
         self._threads = threads if threads and device.type == "cpu" else usual_threads(device)
         self._pool = start_pool(self._threads, device, flush=True)
         self._groups: dict[Hashable, Group] = {}

@@ -14,11 +14,12 @@ from trainables.lanes.event import LaneEvent
 from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
 from trainables.lanes.measure import ModeChoice, faster_mode, sample
-from trainables.lanes.products import products_for
+from trainables.lanes.products import check_precision
 from trainables.lanes.stacked import StackedLanes
 from trainables.lanes.threads import usual_threads
 from trainables.lanes.trial import LaneTrial
 from trainables.loop import DeviceData, batch_bounds
+from trainables.machine import THIS_MACHINE, Machine
 
 MODES = ("usual", "auto", "stacked", "looped")
 MEASURED_LANES = 16
@@ -81,6 +82,7 @@ class LaneWorker:
             stack nor be stood in for are looped in the mode ``stacked`` too.
         side_by_side: says of which trials that cannot stack several may train at a time, in threads with a core
             each; None of none: they train in turn.
+        machine: what ``device`` is a device of.
 
     Attributes:
         lanes: the capacity.
@@ -104,12 +106,13 @@ class LaneWorker:
         measured: Mapping[str, str] | None = None,
         stands_in: StandIn | None = None,
         side_by_side: Callable[[Any], bool] | None = None,
+        machine: Machine = THIS_MACHINE,
     ) -> None:
         if lanes < 1:
             raise ValueError(f"lanes must be >= 1, got {lanes}")
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-        products_for(precision, device)
+        check_precision(precision, device, machine)
         self.lanes = lanes
         self.modes: dict[Hashable, str] = {}
         self._data = data

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.machine import StatedMachine
 from tests.trainables.lanes.cases import (
     CPU,
     as_double,
@@ -24,7 +25,6 @@ from tests.trainables.lanes.cases import (
 from trainables import checkpoint
 from trainables.config import ACTIVATIONS, OPTIMIZERS, SCHEDULES, CnnConfig
 from trainables.lanes import LaneWorker, can_stack
-from trainables.lanes import products as products_module
 from trainables.lanes.blueprint import blueprint
 from trainables.lanes.grouping import GroupKey, stack_sizes
 from trainables.loop import DeviceData, TrainingRun
@@ -236,12 +236,14 @@ def test_a_lane_continues_bit_for_bit() -> None:
     assert first + train(state, 2)[0] == whole
 
 
-def test_bf16_trains_near_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products_module, "has_bf16", lambda device: True)
+def test_bf16_trains_near_fp32() -> None:
+    machine = StatedMachine(bf16=True)
     trials = list(enumerate([config(batch_norm=True, dropout=0.2), config()]))
     for mode in ("stacked", "looped"):
         fp32, bf16 = (
-            lane_curves(LaneWorker(digits(), device=CPU, lanes=2, mode=mode, precision=precision), trials)
+            lane_curves(
+                LaneWorker(digits(), device=CPU, lanes=2, mode=mode, precision=precision, machine=machine), trials
+            )
             for precision in ("fp32", "bf16")
         )
         for seed, _ in trials:

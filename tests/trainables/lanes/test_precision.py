@@ -3,19 +3,20 @@
 import pytest
 import torch
 
+from tests.support.machine import StatedMachine
 from tests.trainables.lanes.cases import CPU, digits, lane_curves, widest
 from trainables.config import MlpConfig
 from trainables.lanes import LaneWorker
-from trainables.lanes import products as products_module
-from trainables.lanes.products import Bf16Products, Fp32Products, has_bf16, products_for
+from trainables.lanes.products import Bf16Products, Fp32Products, products_for
+from trainables.machine import Machine
 
 
-def test_a_precision_that_the_device_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products_module, "has_bf16", lambda device: False)
+def test_a_precision_that_the_device_lacks_is_refused() -> None:
     with pytest.raises(ValueError, match="precision bf16 is not offered by this cpu device; use fp32"):
-        LaneWorker(digits(), device=CPU, lanes=1, precision="bf16")
-    assert isinstance(products_for("fp32", CPU), Fp32Products)
-    assert not has_bf16(torch.device("meta"))
+        LaneWorker(digits(), device=CPU, lanes=1, precision="bf16", machine=StatedMachine(bf16=False))
+    assert isinstance(products_for("fp32"), Fp32Products)
+    assert isinstance(products_for("bf16"), Bf16Products)
+    assert not Machine().multiplies_bf16(torch.device("meta"))
 
 
 def test_products_round_their_factors_alone() -> None:
@@ -32,14 +33,14 @@ def test_products_round_their_factors_alone() -> None:
         torch.testing.assert_close(out, bias + a @ b, rtol=1e-5, atol=1e-5)  # float32, sums of 6
 
 
-def test_bf16_trains_near_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_trains_near_fp32() -> None:
     """On any CPU: torch emulates what the hardware lacks."""
-    monkeypatch.setattr(products_module, "has_bf16", lambda device: True)
+    machine = StatedMachine(bf16=True)
     configs = [MlpConfig(max_epochs=4, hidden=(24, 16), batch_norm=bn, dropout=0.2) for bn in (False, True)]
     for mode in ("stacked", "looped"):
         fp32, bf16 = (
             lane_curves(
-                LaneWorker(digits(), device=CPU, lanes=2, mode=mode, precision=precision),
+                LaneWorker(digits(), device=CPU, lanes=2, mode=mode, precision=precision, machine=machine),
                 list(enumerate(configs)),
             )
             for precision in ("fp32", "bf16")

@@ -1,0 +1,43 @@
+"""What the machine offers: looked at in one place, and handed to what decides by it."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Machine:
+    """The machine that the process runs on; a test states another by overriding what is looked at here.
+
+    Each thing is looked at when it is first asked for: for most of them torch is imported.
+    """
+
+    @cached_property
+    def cores(self) -> int:
+        """CPU cores that this process may use."""
+        return len(os.sched_getaffinity(0))
+
+    @cached_property
+    def gpus(self) -> int:
+        """CUDA devices that this process may use."""
+        import torch
+
+        return torch.cuda.device_count()
+
+    def multiplies_bf16(self, device: torch.device) -> bool:
+        """Say whether the device multiplies bfloat16 in hardware; an emulated product is slower than fp32."""
+        import torch
+
+        if device.type == "cuda":
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        if device.type == "cpu":
+            return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported())
+        return False
+
+
+THIS_MACHINE = Machine()
+"""What is asked where nobody names another."""
