@@ -57,7 +57,9 @@ class Database:
         if shown.drivername.startswith("sqlite") and not create and not Path(self.where).is_file():
             raise RunError(f"no ledger at {self.where}")
         try:
-            self.engine: Engine = sa.create_engine(url)
+            # a database of SQL_ASCII, as initdb makes in the locale C, answers in bytes otherwise
+            encoding = {"client_encoding": "utf8"} if shown.drivername.startswith("postgresql") else {}
+            self.engine: Engine = sa.create_engine(url, connect_args=encoding)
         except ModuleNotFoundError as error:
             raise RunError(
                 f"ledger {self.where} needs the package {error.name}; pip install 'lanewise[postgresql]'"

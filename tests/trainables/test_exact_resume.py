@@ -155,8 +155,9 @@ def test_a_trial_stops_in_one_body_and_goes_on_in_the_other(config, first, secon
     assert ours.keys() == theirs.keys()
     for path, value in theirs.items():
         if isinstance(value, torch.Tensor) and value.is_floating_point():
-            # 24 steps; the widest difference of all configurations was 7e-7
-            torch.testing.assert_close(ours[path], value, rtol=0, atol=1e-5)
+            # 24 steps of 1e-3 or more. AdamW divides a gradient by its own size, so that one which is rounding
+            # alone moves a weight as well; the widest difference was 7e-7 with AVX-512, 1.3e-5 with AVX2
+            torch.testing.assert_close(ours[path], value, rtol=0, atol=1e-4)
         elif isinstance(value, float):
             assert ours[path] == pytest.approx(value, rel=1e-4), path
         else:
