@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from search.declaration import declare_study
+from search.declaration.mistakes import usage_error
 from search.declaration.study import Study, differences
 from search.drive.engine import Result, conduct
 from search.drive.engine import resume as go_on
@@ -40,7 +41,7 @@ HOME = "lanewise-home"
 
 @dataclasses.dataclass(frozen=True)
 class StudyResult:
-    """What a study found; the frames are read from its ledger when they are first looked at.
+    """The findings of a study; the frames are read from its ledger when they are first looked at.
 
     Attributes:
         study: the declaration, with its name.
@@ -90,9 +91,9 @@ def declare(kind: str, *, model: str | Callable[..., Any] | None = None, **field
     """Declare a study, as a YAML file does.
 
     Args:
-        kind: of a registered study, which is then changed by ``fields``; or a word of your own, which needs ``space``.
+        kind: a registered study's, which is then changed by ``fields``; or a word of your own, which needs ``space``.
         model: your own model: ``package.module:function``, or that function.
-        fields: of ``Study``, as its classes or as plain data: ``budget={"trials": 16}`` changes that field alone,
+        fields: ``Study``'s, as its classes or as plain data: ``budget={"trials": 16}`` changes that field alone,
             ``space=`` and ``settings=`` replace the whole. ``set={"dropout": {"high": 0.3}, "schedule": "cosine"}``
             changes single parameters and settings.
 
@@ -102,8 +103,8 @@ def declare(kind: str, *, model: str | Callable[..., Any] | None = None, **field
     path = None if model is None else _path_of(model)
     data = {name: _plain(value, name) for name, value in fields.items()}
     declared = declare_study(data, kind=kind, model=path)
-    if declared.errors or declared.study is None:
-        raise UsageError([line for _, line in declared.errors])
+    if declared.mistakes or declared.study is None:
+        raise usage_error(declared.mistakes)
     return declared.study
 
 
@@ -136,7 +137,7 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
         _, result = go_on(paths, view=shown, load=load_data)
         return _result(study, result, paths)
     if errors := obstacles(study, folder):
-        raise UsageError(errors)
+        raise usage_error(errors)
     check_tracking(study, paths, shown.say, otherwise=OTHERWISE)
     return _result(study, conduct(study, folder, load_data, view=shown), paths)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spaces.mistake import Mistake
+
 
 class UserError(Exception):
     """Something the user can mend.
@@ -11,7 +13,7 @@ class UserError(Exception):
     Attributes:
         errors: one line each: what failed, the value, what is allowed, what to do. A character that would break
             the line, or cannot be shown, is written as its escape: names and messages come from anywhere.
-        exit_code: of the process.
+        exit_code: the process's.
     """
 
     exit_code = 1
@@ -29,9 +31,17 @@ def _one_line(text: str) -> str:
 
 
 class UsageError(UserError):
-    """The command or a configuration is wrong; nothing was started."""
+    """The command or a configuration is wrong; nothing was started.
+
+    Attributes:
+        mistakes: records of what is wrong with a declaration, where that is it; ``errors`` has them in words.
+    """
 
     exit_code = 2
+
+    def __init__(self, errors: str | Sequence[str], mistakes: Sequence[Mistake] = ()) -> None:
+        super().__init__(errors)
+        self.mistakes = tuple(mistakes)
 
 
 class RunError(UserError):

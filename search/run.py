@@ -9,13 +9,14 @@ from typing import Any
 import typer
 
 from search.commands.entry import guarded
+from search.commands.parameters import GroupedCommand
 from search.commands.run import run
 
 
 def main() -> int:
     """Entry point of ``python -m search.run``."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name="run")(run)
+    app.command(name="run", cls=GroupedCommand)(run)
     return guarded(app, prog="python -m search.run")
 
 

@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from search.commands.entry import guarded
-from search.commands.run import run, to_json
+from search.commands.parameters import GroupedCommand
+from search.commands.run import run, show_result
 from search.declaration import study_schema, study_yaml
 from search.declaration.studies import registered
 from search.declaration.study import Study
@@ -22,14 +23,14 @@ from search.drive.examples import load_data
 from search.drive.lookup import open_ledger, recorded_names, recorded_result
 from search.errors import UsageError
 from search.face.live_view import make_view
-from search.face.present import make_console, print_answer, print_studies, say
+from search.face.present import make_console, print_studies, say
 from search.ledger import Ledger, sqlite_url
 from search.ledger.paths import LEDGER_FILE, Paths
 from search.ledger.stored_study import study_from_row
 from search.tracking.preflight import check_tracking
 from spaces import nearest
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a recorded study; `list` shows all.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A recorded study; `list` shows all.")]
 Home = Annotated[Path, typer.Option(help="Folder of all studies.")]
 Database = Annotated[
     str | None, typer.Option("--ledger", help="Database of the study, if not in its folder: postgresql+psycopg://...")
@@ -42,7 +43,7 @@ UntrackedOk = Annotated[
 ]
 HOME = Path("lanewise-home")
 WITHOUT_IT = "go on without it: --untracked-ok; what it lacks is sent later, or by: python -m search sync NAME"
-"""What a user can do who has no MLflow server now and goes on with a search."""
+"""Said to a user whose MLflow server does not answer when a search goes on."""
 
 app = typer.Typer(
     add_completion=False,
@@ -51,7 +52,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Hyperparameter search for PyTorch.",
 )
-app.command(name="run")(run)
+app.command(name="run", cls=GroupedCommand)(run)
 
 
 @app.command(name="list")
@@ -72,7 +73,7 @@ def list_(home: Home = HOME, ledger: Database = None) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a recorded study; with --config also of a STUDY.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A recorded study; with --config also a STUDY.")],
     home: Home = HOME,
     ledger: Database = None,
     config: Annotated[
@@ -87,10 +88,7 @@ def show(
         print(json.dumps(study.model_dump(mode="json")) if json_ else study_yaml(study), end="\n" if json_ else "")
         return
     study, result = recorded_result(paths)
-    if json_:
-        print(json.dumps(to_json(study, result, paths)))
-    else:
-        print_answer(make_console(), study, result, paths)
+    show_result(study, result, paths, make_console(), as_json=json_)
 
 
 def _declaration(paths: Paths) -> Study:
@@ -134,7 +132,7 @@ def extend(
     home: Home = HOME,
     ledger: Database = None,
     trials: Annotated[int | None, typer.Option(help="So many more trials.")] = None,
-    max_epochs: Annotated[int | None, typer.Option(help="Of the trials to come.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(help="Epochs per trial, for the trials to come.")] = None,
     time_budget: Annotated[str | None, typer.Option(help="So much more time: 90s, 10m, 1h30m.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -175,10 +173,7 @@ def _continue(
     view = make_view(console, metric=before.objective.metric, silent=json_)
     check_tracking(before, paths, view.say, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
     study, result = resume(paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model)
-    if json_:
-        print(json.dumps(to_json(study, result, paths)))
-    else:
-        print_answer(console, study, result, paths)
+    show_result(study, result, paths, console, as_json=json_)
     return result.exit_code
 
 

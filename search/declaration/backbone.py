@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from search.declaration.mistakes import usage_error
+from search.declaration.options import Options
 from search.declaration.study import Study
-from search.errors import UsageError
 from spaces import Value
+from spaces.mistake import Mistake
 from trainables.data.datasets import DATASETS, DataSpec
-from trainables.errors import ConfigError, nearest
+from trainables.errors import ConfigError
 from trainables.transfer.config import IMAGENET, NONE, SOURCE
-
-if TYPE_CHECKING:
-    from search.declaration.options import Options
 
 TRANSFER = "transfer"
 """The trainable whose options these are."""
@@ -34,23 +32,21 @@ def chosen(declared: Study, options: Options) -> tuple[dict[str, Value], dict[st
     With another backbone the freeze depth goes up to its number of stages.
 
     Raises:
-        UsageError: everything that is wrong, a line each.
+        UsageError: everything that is wrong.
     """
     texts = {"backbone": options.backbone, "weights": options.weights, "source_data": options.source_data}
     given = {name: text for name, text in texts.items() if text is not None}
     if not transfers(declared):
-        others = [
-            f"--{name.replace('_', '-')} is for a study that transfers; {declared.kind} does not" for name in given
-        ]
-        if others:
-            raise UsageError(others)
+        rule = f"is for a study that transfers; {declared.kind} does not"
+        if given:
+            raise usage_error([Mistake(("settings", name), rule) for name in given])
         return {}, {}
-    errors: list[str] = []
+    mistakes: list[Mistake] = []
     settings: dict[str, Value] = dict(given)
     if "weights" in given:
         settings["weights"] = _weights(given["weights"])
     if "source_data" in given:
-        settings["source_data"] = _source(given["source_data"], errors)
+        settings["source_data"] = _source(given["source_data"], mistakes)
     if options.image_size is not None:
         settings["input_size"] = options.image_size
     if options.download:
@@ -64,9 +60,9 @@ def chosen(declared: Study, options: Options) -> tuple[dict[str, Value], dict[st
             if DEPTH in declared.space:
                 ranges[DEPTH] = {"high": stages}
         except ConfigError as error:
-            errors += [f"--backbone: {line}" for line in error.errors]
-    if errors:
-        raise UsageError(errors)
+            mistakes += [Mistake(("settings", "backbone"), f": {line}") for line in error.errors]
+    if mistakes:
+        raise usage_error(mistakes)
     return settings, ranges
 
 
@@ -75,7 +71,7 @@ def fitting(data: DataSpec, settings: Mapping[str, Value], *, sized: bool) -> Da
 
     Args:
         data: as the options and the study say.
-        settings: of the study, the options applied.
+        settings: the study's, with the options applied.
         sized: whether the user said how large images are to be; where not, the user's own are decoded at the size
             that torchvision's weights were made for.
     """
@@ -98,18 +94,20 @@ def _weights(text: str) -> str:
     return text if text in (SOURCE, IMAGENET, NONE) else os.path.abspath(os.path.expanduser(text))
 
 
-def _source(text: str, errors: list[str]) -> str:
+def _source(text: str, mistakes: list[Mistake]) -> str:
+    at = ("settings", "source_data")
     kind, colon, path = text.partition(":")
     images = [name for name, found in DATASETS.items() if found.images]
     if not colon:
         if text not in images:
-            known = f"{', '.join(images)}, or images:FOLDER"
-            errors.append(f"--source-data {text!r} is no data set of images.{nearest(text, images)} Known: {known}")
+            mistakes.append(
+                Mistake(at, "{value} is no data set of images", text, allowed=(*images, "or images:FOLDER"))
+            )
         return text
     if kind != "images" or not path:
-        errors.append(f"--source-data {text}: expected a data set of images by name, or images:FOLDER")
+        mistakes.append(Mistake(at, f"{text}: expected a data set of images by name, or images:FOLDER"))
         return text
     folder = os.path.abspath(os.path.expanduser(path))
     if not os.path.isdir(folder):
-        errors.append(f"--source-data images:{path}: there is no such folder")
+        mistakes.append(Mistake(at, f"images:{path}: there is no such folder"))
     return f"images:{folder}"

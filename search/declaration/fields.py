@@ -1,4 +1,4 @@
-"""What a study's fields are, read from the model itself, so that a new field needs no word here."""
+"""The fields of a study and their meanings, read from the model itself: a new field needs no word here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE_KEYS = {
     "set": "Changes to the registered study's space and settings, as --set and --space make them.",
     "model": "The user's own model, package.module:function; short for trainable: model:package.module:function.",
 }
-"""What a file may hold besides the fields of a study."""
+"""Names that a file may hold besides the fields of a study, with their meanings."""
 
 
 def part_of(annotation: Any) -> type[Any] | None:

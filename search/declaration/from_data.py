@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import copy
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
-from search.declaration.fields import FILE_KEYS, names_at, part_of
-from search.declaration.mistakes import COMPLETE_MESSAGE, FLAGS
+from search.declaration.fields import FILE_KEYS, part_of
 from search.declaration.studies import registered
 from search.declaration.study import Study
-from spaces import Space, SpaceError, apply_overrides, nearest
-from spaces.declare import shown
+from search.declaration.validate import valid_study
+from search.errors import UsageError
+from spaces import Space, SpaceError, apply_overrides
+from spaces.mistake import Mistake, Path
 from trainables.registry import MODEL
-
-PLAIN = {flag: path for path, flag in FLAGS.items()} | {
-    "--dataset": "data.name",
-    "--data": "data.name",
-    "--objective": "objective.metric",
-    "--metric": "metrics",
-    "--name": "name",
-}
-"""The field that an option sets, for messages that name the option."""
-
-Path = tuple[str | int, ...]
-_Error = tuple[Path, str]
 
 
 @dataclass(frozen=True)
@@ -38,13 +22,13 @@ class Declared:
     """A study as a file or a call declares it.
 
     Attributes:
-        study: valid; where there are errors, without what is wrong, and None where too little is left for one.
-        errors: what is wrong, a line each, and where in the data, as far as that is known.
+        study: valid; where there are mistakes, without what is wrong, and None where too little is left for one.
+        mistakes: what is wrong.
         own_settings: whether the settings are its own, to which no preset of a data set is to be added.
     """
 
     study: Study | None
-    errors: tuple[tuple[Path, str], ...]
+    mistakes: tuple[Mistake, ...]
     own_settings: bool = False
 
 
@@ -54,89 +38,90 @@ def declare_study(data: Mapping[str, Any], *, kind: str | None = None, model: st
     Args:
         data: fields of a study, as plain data, and ``set`` and ``model``. Where its kind is registered, it is laid
             over that study: the fields of ``budget``, ``scheduler`` and their like one by one, all else whole.
-        kind: of the study, where ``data`` need not say it.
+        kind: the study's, where ``data`` does not say it.
         model: ``package.module:function``, which goes before what ``data`` says.
     """
-    left, errors, removed = copy.deepcopy(dict(data)), list[_Error](), set[str]()
+    left, mistakes, removed = copy.deepcopy(dict(data)), list[Mistake](), set[Path]()
     while True:
         study, found = _attempt(left, kind, model)
-        errors += [error for error in found if error not in errors and not _about(error[1], removed)]
-        if not _mend(left, found, removed):
+        mistakes += [m for m in found if m not in mistakes and not _follows(m, removed)]
+        if not _leave_out(left, found, removed):
             break  # nothing is wrong any more, or nothing that could be left out
     if study is None:
         for name in ("space", "settings", "set", "trainable", "model"):
             left.pop(name, None)
         study, _ = _attempt(left, kind, None)
-    return Declared(study, tuple(errors), "settings" in data)
+    return Declared(study, tuple(mistakes), "settings" in data)
 
 
-def _attempt(data: Mapping[str, Any], kind: str | None, model: str | None) -> tuple[Study | None, list[_Error]]:
+def _attempt(data: Mapping[str, Any], kind: str | None, model: str | None) -> tuple[Study | None, list[Mistake]]:
     """Return the study, or None, and what can be told to be wrong."""
-    errors: list[_Error] = []
-    values = _laid_over(data, kind, errors)
-    trainable = _trainable(data, model, errors)
+    mistakes: list[Mistake] = []
+    values = _laid_over(data, kind, mistakes)
+    trainable = _trainable(data, model, mistakes)
     if trainable is not None:
         values["trainable"] = trainable
-    _apply_set(values, data.get("set", {}), errors)
+    _apply_set(values, data.get("set", {}), mistakes)
     if values.get("space") == {}:
-        errors.append((("space",), "space must have at least one parameter"))
-        return None, errors
-    study, found = _validated(values)
-    return study, errors + found
+        return None, [*mistakes, Mistake(("space",), "must have at least one parameter")]
+    try:
+        return valid_study(values, strict=True), mistakes
+    except UsageError as error:
+        return None, [*mistakes, *error.mistakes]
 
 
-def _mend(data: dict[str, Any], errors: Sequence[_Error], removed: set[str]) -> bool:
-    """Leave out what is wrong, so that another attempt sees what stands behind it; say whether anything was left out.
+def _leave_out(data: dict[str, Any], mistakes: Iterable[Mistake], removed: set[Path]) -> bool:
+    """Take what is wrong out of ``data``, so that another attempt sees what stands behind it; say whether that is less.
 
     Args:
         data: changed.
-        errors: what is wrong.
-        removed: takes the names of what is left out; what a later attempt says of these is no mistake.
+        mistakes: what is wrong.
+        removed: takes the paths of what is left out; what a later attempt says of these is no mistake.
     """
-    mended = False
-    for path, line in errors:
-        if path == ("space",) and line.startswith("space."):
-            path = ("space", line.split(" ")[0].split(".")[1])  # the parameter alone
-        path = path[: next((i for i, part in enumerate(path) if isinstance(part, int)), len(path))]
-        inside: Any = data
-        for part in path[:-1]:
-            inside = inside.get(part) if isinstance(inside, dict) else None
-        if path and isinstance(inside, dict) and path[-1] in inside:
-            del inside[path[-1]]
-            removed.add(str(path[-1]))
-            mended = True
-    if mended and data.get("space") == {}:
+    less = False
+    for mistake in mistakes:
+        for path in (mistake.path, *mistake.others):
+            if _remove(data, path):
+                removed.add(path)
+                less = True
+                break
+    if less and data.get("space") == {}:
         del data["space"]
-        removed.add("space")
-    return mended
+        removed.add(("space",))
+    return less
 
 
-def _about(line: str, names: set[str]) -> bool:
-    """Say whether a message speaks of one of ``names``, what is allowed left aside."""
-    said = re.split(r", got |; got | Did you mean| Known|; known| Registered", line)[0]
-    return bool(names & set(re.findall(r"\w+", said)))
+def _remove(data: dict[str, Any], path: Path) -> bool:
+    """Take what lies at a path out of nested mappings, or the list that it lies in; say whether it was there."""
+    path = path[: next((i for i, part in enumerate(path) if isinstance(part, int)), len(path))]
+    inside: Any = data
+    for part in path[:-1]:
+        inside = inside.get(part) if isinstance(inside, dict) else None
+    if not path or not isinstance(inside, dict) or path[-1] not in inside:
+        return False
+    del inside[path[-1]]
+    return True
 
 
-def _laid_over(data: Mapping[str, Any], kind: str | None, errors: list[_Error]) -> dict[str, Any]:
+def _follows(mistake: Mistake, removed: set[Path]) -> bool:
+    """Say whether a mistake is one only because something was left out."""
+    return any(place[: len(path)] == path for place in (mistake.path, *mistake.others) for path in removed)
+
+
+def _laid_over(data: Mapping[str, Any], kind: str | None, mistakes: list[Mistake]) -> dict[str, Any]:
     """Return the data laid over the registered study that they name."""
     named = data.get("kind", kind)
     if kind is not None and "kind" in data and data["kind"] != kind:
-        errors.append(
-            (("kind",), f"kind {shown(data['kind'])} is not the STUDY {kind!r} that was named; leave one out")
-        )
+        rule = f"{{value}} is not the STUDY {kind!r} that was named"
+        mistakes.append(Mistake(("kind",), rule, data["kind"], hint="leave one out"))
         named = kind
     known = registered()
     base: dict[str, Any] = {}
     if isinstance(named, str) and named in known:
         base = known[named].model_dump(mode="json")
     elif isinstance(named, str) and "space" not in data:
-        errors.append(
-            (
-                ("kind",) if "kind" in data else (),
-                f"kind {named!r} is no registered study, so space must be declared."
-                f"{nearest(named, known)} Registered: {', '.join(known)}",
-            )
-        )
+        rule = "{value} is no registered study, so space must be declared"
+        mistakes.append(Mistake(("kind",), rule, named, allowed=tuple(known), label="Registered"))
     values = dict(base)
     for name, value in data.items():
         if name in FILE_KEYS:
@@ -152,7 +137,7 @@ def _laid_over(data: Mapping[str, Any], kind: str | None, errors: list[_Error]) 
     return values
 
 
-def _trainable(data: Mapping[str, Any], model: str | None, errors: list[_Error]) -> str | None:
+def _trainable(data: Mapping[str, Any], model: str | None, mistakes: list[Mistake]) -> str | None:
     """Return the trainable that ``model`` or the data's own ``model`` stands for."""
     if model is not None:
         return f"{MODEL}{model}"
@@ -160,17 +145,17 @@ def _trainable(data: Mapping[str, Any], model: str | None, errors: list[_Error])
         return None
     named = data["model"]
     if not isinstance(named, str):
-        errors.append((("model",), f"model must be package.module:function, got {shown(named)}"))
+        mistakes.append(Mistake(("model",), "must be package.module:function", named))
         return None
     if "trainable" in data:
-        errors.append((("model",), "model and trainable exclude each other"))
+        mistakes.append(Mistake(("model",), "and {0} exclude each other", others=(("trainable",),)))
     return f"{MODEL}{named}"
 
 
-def _apply_set(values: dict[str, Any], changes: object, errors: list[_Error]) -> None:
+def _apply_set(values: dict[str, Any], changes: object, mistakes: list[Mistake]) -> None:
     """Make the changes that the data's ``set`` names, if there is a space to make them in."""
     if not isinstance(changes, Mapping):
-        errors.append((("set",), f"set must be a mapping of parameters to changes, got {shown(changes)}"))
+        mistakes.append(Mistake(("set",), "must be a mapping of parameters to changes", changes))
         return
     settings = values.get("settings", {})
     if not changes or not isinstance(settings, dict):
@@ -183,79 +168,4 @@ def _apply_set(values: dict[str, Any], changes: object, errors: list[_Error]) ->
         space, values["settings"] = apply_overrides(before, settings, changes)
         values["space"] = space.to_dict()
     except SpaceError as error:
-        errors += [(("set",), line) for line in error.errors]
-
-
-def _validated(values: Mapping[str, Any]) -> tuple[Study | None, list[_Error]]:
-    """Check the whole. As JSON and strictly: a word is then no number, true is not 1."""
-    try:
-        return Study.model_validate_json(json.dumps(values), strict=True), []
-    except ValidationError as error:
-        return None, _told(error.errors(), values)
-
-
-def _told(details: Sequence[ErrorDetails], values: Mapping[str, Any]) -> list[_Error]:
-    """Return a line for each mistake; what several members of a union say of one value becomes one line."""
-    lines: dict[tuple[Path, str], list[str]] = {}
-    found: list[_Error] = []
-    for detail in details:
-        path = _within(values, detail["loc"])
-        if detail["type"] == COMPLETE_MESSAGE:
-            found += [(path, plain(_hinted(line))) for line in detail["msg"].splitlines()]
-        elif detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            known = names_at(path[:-1])
-            name = str(path[-1])
-            found.append((path, f"{_dotted(path)} is unknown.{nearest(name, known)} Known: {', '.join(known)}"))
-        elif detail["type"] in ("missing", "missing_argument"):
-            if detail["loc"] != ("space",):  # what is said of the kind says it
-                found.append((path, f"{_dotted(tuple(detail['loc']))} is missing"))
-        else:
-            lines.setdefault((path, shown(detail["input"])), []).append(_rule(detail["msg"]))
-    for (path, value), rules in lines.items():
-        found.append((path, f"{_dotted(path)} must be {' or '.join(dict.fromkeys(rules))}, got {value}"))
-    return found
-
-
-def _rule(message: str) -> str:
-    """Return what a value must be, from pydantic's words."""
-    text = message.removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("must be ")
-    for theirs, ours in (
-        ("greater than or equal to", ">="),
-        ("less than or equal to", "<="),
-        ("greater than", ">"),
-        ("less than", "<"),
-        ("a valid ", "a "),
-        ("a integer", "a whole number"),
-        ("a string", "a word"),
-        ("a array", "a list"),
-        ("a boolean", "true or false"),
-        ("an object", "a mapping"),
-    ):
-        text = text.replace(theirs, ours)
-    return text
-
-
-def _hinted(line: str) -> str:
-    hint = "; what only changes a registered study's parameter belongs under set"
-    return line + hint if ".type is missing" in line else line
-
-
-def plain(line: str) -> str:
-    """Return a message with the names of fields in place of the options that set them."""
-    return re.sub(r"--[a-z][a-z0-9-]*", lambda match: PLAIN.get(match[0], match[0]), line)
-
-
-def _within(values: Any, path: Sequence[str | int]) -> Path:
-    """Return as much of ``path`` as there is in the data; pydantic adds the members of a union to it."""
-    found: list[str | int] = []
-    for part in path:
-        inside = part in values if isinstance(values, Mapping) else isinstance(values, list) and isinstance(part, int)
-        if not inside:
-            break
-        values = values[part]
-        found.append(part)
-    return tuple(found)
-
-
-def _dotted(path: Path) -> str:
-    return ".".join(str(part) for part in path) or "the study"
+        mistakes += [Mistake(("set",), line, whole=True) for line in error.errors]

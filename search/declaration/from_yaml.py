@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path as File
 
 from search.declaration.from_data import Declared, declare_study
+from search.declaration.mistakes import dotted, sentence
 from search.errors import UsageError
 from spaces.marked import Marked, MarkedError, load_marked
+from spaces.mistake import Mistake, Path
 
 MOST_BYTES = 256 * 1024
 """A larger file is no study."""
 
-_Place = tuple[str | int, ...]
-_SHORT = ("set", "space", "settings")
-"""Where a name that stands alone in a message may be declared."""
 
-
-def read_study(file: Path, *, kind: str | None = None, model: str | None = None) -> tuple[Declared, list[str]]:
+def read_study(file: File, *, kind: str | None = None, model: str | None = None) -> tuple[Declared, list[str]]:
     """Read the study that a file declares; see ``declare_study``.
 
     Returns:
@@ -41,12 +38,12 @@ def read_study(file: Path, *, kind: str | None = None, model: str | None = None)
             f"{_place(file, 1)}: expected the fields of a study, such as kind: regularization, got {found}"
         )
     declared = declare_study(marked.data, kind=kind, model=model)
-    placed = [(_line(marked, path, line), line) for path, line in declared.errors]
-    placed.sort(key=lambda pair: pair[0] or 0)
-    return declared, [f"{_place(file, number)}: {line}" for number, line in placed]
+    lines = [(_line(marked, mistake), sentence(mistake, dotted)) for mistake in declared.mistakes]
+    lines.sort(key=lambda pair: pair[0] or 0)
+    return declared, [f"{_place(file, number)}: {line}" for number, line in lines]
 
 
-def _text(file: Path) -> str:
+def _text(file: File) -> str:
     """Return what the file holds.
 
     Raises:
@@ -67,28 +64,22 @@ def _text(file: Path) -> str:
         raise UsageError(f"{_place(file, line)}: not UTF-8 (byte {data[error.start]:#04x})") from None
 
 
-def _line(marked: Marked, path: _Place, message: str) -> int | None:
-    """Return the line that a message is about; None where the file does not say what is wrong (a default is).
+def _line(marked: Marked, mistake: Mistake) -> int | None:
+    """Return the line that a mistake is about; None where the file does not say what is wrong (a default is).
 
-    That is where the message's path leads. A check that looks at several fields names them: the deepest name
-    that the file has is the place then.
+    That is where its path leads. What a file does not say itself may break a rule with what it does say: where the
+    file has more of a path of the others, the mistake is there.
     """
-    said, _, _ = message.partition(", got ")
-    best = _known(marked, path)
-    for word in re.findall(r"[A-Za-z_][\w.-]*", said):
-        parts = tuple(word.rstrip(".-").split("."))
-        for place in (_known(marked, parts), *((section, *parts) for section in _SHORT)):
-            if place in marked.lines and len(place) > len(best):
-                best = place
-    return marked.lines.get(best)
+    places = [_known(marked, path) for path in (mistake.path, *mistake.others)]
+    return marked.lines.get(max(places, key=len))
 
 
-def _known(marked: Marked, path: _Place) -> _Place:
+def _known(marked: Marked, path: Path) -> Path:
     """Return the longest beginning of ``path`` that the file has."""
     while path and path not in marked.lines:
         path = path[:-1]
     return path
 
 
-def _place(file: Path, line: int | None) -> str:
+def _place(file: File, line: int | None) -> str:
     return str(file) if line is None else f"{file}:{line}"

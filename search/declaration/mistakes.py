@@ -1,80 +1,55 @@
-"""What is wrong with a declaration, in the words of the options that a user typed."""
+"""Mistakes in a declaration: raised by its checks as records, and made into sentences where somebody reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
-from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from search.errors import UsageError
+from spaces import nearest
+from spaces.declare import shown
+from spaces.mistake import ABSENT, Mistake, Path
 
-T = TypeVar("T")
+Naming: TypeAlias = Callable[[Path], str]
+"""Returns what a reader calls a field: the option that sets it, its dotted name in a file."""
 
-FLAGS = {
-    "data.name": "--dataset",
-    "data.train_examples": "--train-examples",
-    "objective.metric": "--objective",
-    "objective.mode": "--objective",
-    "budget.trials": "--trials",
-    "budget.max_epochs": "--max-epochs",
-    "budget.time_s": "--time-budget",
-    "scheduler.name": "--scheduler",
-    "scheduler.grace": "--grace",
-    "scheduler.reduction_factor": "--reduction-factor",
-    "resources.cpus_per_trial": "--cpus-per-trial",
-    "resources.gpus_per_trial": "--gpus-per-trial",
-    "resources.cpus_per_worker": "--cpus-per-worker",
-    "resources.gpus_per_worker": "--gpus-per-worker",
-    "resources.workers": "--workers",
-    "lanes.lanes": "--lanes",
-    "faults.max_failures": "--max-failures",
-    "faults.abort_after": "--abort-after-failures",
-    "faults.trial_timeout_s": "--trial-timeout",
-    "lanes.precision": "--precision",
-    "lanes.mode": "--lane-mode",
-    "sampler": "--sampler",
-    "executor": "--executor",
-    "seed": "--seed",
-    "checkpoint_every_s": "--checkpoint-every",
-    "keep_checkpoints": "--keep-checkpoints",
-}
-"""The option that sets a field, so that a message names what the user typed."""
-
-COMPLETE_MESSAGE = "lanewise"
-"""The type of the errors that ``refuse`` raises."""
+OF_A_CHECK = "lanewise"
+"""The type of the errors that ``refuse`` raises: they hold mistakes."""
 
 
-def refuse(*lines: str) -> None:
-    """Fail a check with messages that already say everything; do nothing where there are none."""
-    if lines:
-        raise refusal(*lines)
+def usage_error(mistakes: Iterable[Mistake]) -> UsageError:
+    """Return what is raised for mistakes in a declaration; it names the fields as a file or Python does."""
+    found = tuple(mistakes)
+    return UsageError(tuple(dict.fromkeys(sentence(mistake, dotted) for mistake in found)), found)
 
 
-def refusal(*lines: str) -> PydanticCustomError:
-    """Return what a check raises whose messages already say everything."""
-    return PydanticCustomError(COMPLETE_MESSAGE, "{lines}", {"lines": "\n".join(lines)})
+def refuse(mistakes: Iterable[Mistake]) -> None:
+    """Fail a check of a pydantic model where there are mistakes."""
+    found = tuple(mistakes)
+    if found:
+        raise PydanticCustomError(OF_A_CHECK, "refused", {"mistakes": found})
 
 
-def validated(build: Callable[[], T]) -> T:
-    """Run ``build`` and turn what pydantic found wrong into usage errors, a line each.
+def sentence(mistake: Mistake, naming: Naming) -> str:
+    """Return a mistake as one line, in the words of ``naming``."""
+    if mistake.whole:
+        return mistake.rule
+    value = "" if mistake.value is ABSENT else shown(mistake.value)
+    rule, hint = mistake.rule, mistake.hint
+    for i, other in enumerate(mistake.others):
+        rule, hint = (text.replace(f"{{{i}}}", naming(other)) for text in (rule, hint))
+    if value and "{value}" not in rule:
+        rule += f", got {value}"
+    gap = "" if rule.startswith(":") else " "
+    text = f"{naming(mistake.path)}{gap}{rule.replace('{value}', value)}"
+    if mistake.allowed:
+        named = mistake.value if isinstance(mistake.value, str) else str(mistake.path[-1] if mistake.path else "")
+        text += f".{nearest(named, mistake.allowed)} {mistake.label}: {', '.join(mistake.allowed)}"
+    return f"{text}; {hint}" if hint else text
 
-    Raises:
-        UsageError: every invalid field at once.
-    """
-    try:
-        return build()
-    except ValidationError as error:
-        raise UsageError([line for e in error.errors() for line in refused_lines(dict(e))]) from None
 
-
-def refused_lines(error: Mapping[str, Any]) -> list[str]:
-    """Write one pydantic error as: the option, the rule, the value."""
-    if error["type"] == COMPLETE_MESSAGE:
-        return str(error["msg"]).splitlines()
-    where = ".".join(str(part) for part in error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
-    message = message.replace("Input should be", "must be").replace("greater than or equal to", ">=")
-    message = message.replace("greater than", ">").replace("less than", "<")
-    return [f"{FLAGS.get(where, where)} {message}, got {error['input']!r}"]
+def dotted(path: Path) -> str:
+    """Return a field's name as in a file: ``budget.trials``; the whole is ``the study``."""
+    return ".".join(map(str, path)) or "the study"

@@ -1,153 +1,63 @@
-"""From command-line options to a declared study: every error at once."""
+"""Every option of the main command, once: its type, its words, the field of the study that it sets, its group.
+
+The command's parameters and its help, the checks' messages in a user's own words, and what a file may say instead are
+made of this table.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from search.declaration import backbone, read_study
-from search.declaration.mistakes import validated
-from search.declaration.own_data import declared_data
-from search.declaration.studies import find
-from search.declaration.study import Objective, Study
-from search.errors import UsageError
-from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
-from trainables.data import DataSpec
-from trainables.data.datasets import path_errors
-from trainables.errors import ConfigError
-from trainables.registry import MODEL
+from search.declaration.mistakes import dotted, usage_error
+from spaces.mistake import Mistake
+from spaces.mistake import Path as Place
 
-T = TypeVar("T")
-
-OFFLINE = "offline"
+OPTION = "option"
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
+class Group(Enum):
+    """The headings under which the help shows the options, in this order."""
+
+    STUDY = "Study"
+    BUDGET = "Budget"
+    DATA = "Data"
+    MODEL = "Model"
+    SPACE = "Space"
+    SEARCH = "Search"
+    PLACE = "Where it runs"
+    TRACKING = "Tracking"
+    FAULTS = "Faults"
+    OUTPUT = "Output"
+
+
 @dataclass(frozen=True)
-class Options:
-    """What the user typed; None where nothing was, so that the study's own value stays."""
+class Option:
+    """One entry of the table: all that is said of an option besides its name and type.
 
-    kind: str | None = None
-    config: Path | None = None
-    model: str | None = None
-    name: str | None = None
-    home: Path = Path("lanewise-home")
-    trials: int | None = None
-    max_epochs: int | None = None
-    time_budget: str | None = None
-    seed: int | None = None
-    dataset: str | None = None
-    data: str | None = None
-    target: str | None = None
-    task: str | None = None
-    drop: Sequence[str] = ()
-    image_size: int | None = None
-    data_dir: Path | None = None
-    download: bool = False
-    train_examples: int | None = None
-    backbone: str | None = None
-    weights: str | None = None
-    source_data: str | None = None
-    set_: Sequence[str] = ()
-    space: Path | None = None
-    objective: Sequence[str] = ()
-    metric: Sequence[str] = ()
-    sampler: str | None = None
-    scheduler: str | None = None
-    grace: int | None = None
-    reduction_factor: int | None = None
-    executor: str | None = None
-    cpus_per_trial: float | None = None
-    gpus_per_trial: float | None = None
-    cpus_per_worker: float | None = None
-    gpus_per_worker: float | None = None
-    lanes: str | None = None
-    lane_mode: str | None = None
-    precision: str | None = None
-    workers: int | None = None
-    address: str | None = None
-    tracking: str | None = None
-    untracked_ok: bool = False
-    checkpoint_every: float | None = None
-    keep_checkpoints: int | None = None
-    ledger: str | None = None
-    max_failures: int | None = None
-    abort_after_failures: int | None = None
-    trial_timeout: float | None = None
-    resume: bool = False
-    accept_changed_model: bool = False
-
-
-def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
-    """Return the study that ``options`` declare, None where they declare none, and what is wrong, a line each.
-
-    Neither the machine nor the home is looked at. The study's name is empty where none was given.
-
-    Raises:
-        UsageError: neither a study nor a file was named, or the file cannot be read at all.
+    Attributes:
+        words: for the help.
+        group: the heading there.
+        sets: the field of the study that takes the value, dotted; empty where more than one value makes a field.
+        about: further fields for which the option stands in messages.
+        read: makes the field's value of what was typed; raises ``UsageError``.
+        metavar: how the help writes the value.
+        flag: as it is typed; empty for the one argument, which has no flag.
     """
-    errors: list[str] = []
-    declared, presets = _declared(options, errors)
-    transfers = backbone.transfers(declared) and options.model is None
-    data = _collect(lambda: declared_data(declared.data, options, any_size=transfers), errors)
-    if data is not None:
-        errors += path_errors(data)
-    space, settings = _overridden(declared, data or declared.data, presets, options, errors)
-    if transfers and data is not None:
-        data = backbone.fitting(data, settings, sized=options.image_size is not None)
-    given = [o for text in options.objective if (o := _collect(partial(Objective.parse, text), errors)) is not None]
-    objectives = given or declared.objectives
-    time_s = _collect(lambda: _time_budget(options), errors)
-    lanes = _collect(lambda: _lanes(options.lanes), errors)
-    changes: dict[str, Any] = {
-        "name": options.name or declared.name,
-        "trainable": declared.trainable if options.model is None else f"{MODEL}{options.model}",
-        "data": dataclasses.asdict(data or declared.data),
-        "space": space,
-        "settings": settings,
-        "objective": objectives[0].model_dump(),
-        "further": tuple(o.model_dump() for o in objectives[1:]),
-        "metrics": tuple(options.metric) or declared.metrics,
-        "budget": _given(declared.budget, trials=options.trials, max_epochs=options.max_epochs, time_s=time_s),
-        "sampler": options.sampler or declared.sampler,
-        "scheduler": _given(
-            declared.scheduler,
-            name=options.scheduler,
-            grace=options.grace,
-            reduction_factor=options.reduction_factor,
-        ),
-        "executor": options.executor or declared.executor,
-        "resources": _given(
-            declared.resources,
-            cpus_per_trial=options.cpus_per_trial,
-            gpus_per_trial=options.gpus_per_trial,
-            cpus_per_worker=options.cpus_per_worker,
-            gpus_per_worker=options.gpus_per_worker,
-            workers=options.workers,
-            address=options.address,
-        ),
-        "lanes": _given(declared.lanes, precision=options.precision, lanes=lanes, mode=options.lane_mode),
-        "faults": _given(
-            declared.faults,
-            max_failures=options.max_failures,
-            abort_after=options.abort_after_failures,
-            trial_timeout_s=options.trial_timeout,
-        ),
-        "tracking": _tracking(declared, options),
-        "ledger": options.ledger or declared.ledger,
-        "seed": declared.seed if options.seed is None else options.seed,
-        "checkpoint_every_s": declared.checkpoint_every_s
-        if options.checkpoint_every is None
-        else options.checkpoint_every,
-        "keep_checkpoints": declared.keep_checkpoints if options.keep_checkpoints is None else options.keep_checkpoints,
-    }
-    study = _collect(lambda: validated(lambda: Study.model_validate({**declared.model_dump(), **changes})), errors)
-    return study, errors + _resume_errors(options)
+
+    words: str
+    group: Group
+    sets: str = ""
+    about: tuple[str, ...] = ()
+    read: Callable[[str], Any] | None = None
+    metavar: str | None = None
+    flag: str = ""
 
 
 def parse_duration(text: str) -> float:
@@ -158,93 +68,210 @@ def parse_duration(text: str) -> float:
     """
     match = DURATION.fullmatch(text.strip().lower())
     if not text.strip() or match is None:
-        raise UsageError(f"--time-budget {text!r}: expected a duration such as 90s, 10m or 1h30m")
+        rule = "{value}: expected a duration such as 90s, 10m or 1h30m"
+        raise usage_error([Mistake(("budget", "time_s"), rule, text)])
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
 
 
-def _declared(options: Options, errors: list[str]) -> tuple[Study, bool]:
-    """Return the study that the options start from, and whether a data set's preset belongs to it."""
-    if options.config is None:
-        if options.kind is None:
-            raise UsageError("name a STUDY, or a file with --config FILE; `python -m search list` shows the studies")
-        return find(options.kind), True
-    declared, wrong = read_study(options.config, kind=options.kind, model=options.model)
-    errors += wrong
-    if declared.study is None:
-        raise UsageError(errors)
-    return declared.study, options.dataset is not None or options.data is not None or not declared.own_settings
+def parse_lanes(text: str) -> int | str:
+    """Read a number of lanes, or ``auto``.
 
-
-def _overridden(
-    declared: Study, data: DataSpec, presets: bool, options: Options, errors: list[str]
-) -> tuple[Space, dict[str, Value]]:
-    in_file = _collect(partial(_changes_in, options.space), errors) or {}
-    readable = [text for text in options.set_ if _collect(partial(parse_assignments, [text]), errors)]
-    preset = declared.presets.get(data.name, {}) if presets and data.source == "named" else {}
-    space = declared.space
-    settings = {**declared.settings, **{name: v for name, v in preset.items() if name in declared.settings}}
-    narrowed = parse_assignments([f"{name}={v}" for name, v in preset.items() if name not in declared.settings])
-    chosen, ranges = _collect(partial(backbone.chosen, declared, options), errors) or ({}, {})
-    settings |= chosen
-    narrowed = merge_changes(narrowed, ranges)
-    # what the file declares anew comes first, so that --set can change its range as that of any other
-    anew = {name: change for name, change in in_file.items() if isinstance(change, Mapping) and "type" in change}
-    rest = {name: change for name, change in in_file.items() if name not in anew}
-    for changes in (anew, merge_changes(merge_changes(narrowed, rest), parse_assignments(readable))):
-        changed = _collect(partial(apply_overrides, space, settings, changes), errors)
-        space, settings = changed or (space, settings)
-    return space, settings
-
-
-def _changes_in(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--space {file}: cannot be read ({error})") from None
-    return read_overrides(text, source=f"--space {file}")
-
-
-def _time_budget(options: Options) -> float | None:
-    return None if options.time_budget is None else parse_duration(options.time_budget)
-
-
-def _lanes(text: str | None) -> int | str | None:
-    if text is None or text == "auto":
+    Raises:
+        UsageError: anything else.
+    """
+    if text == "auto":
         return text
     if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--lanes must be a whole number >= 1 or auto, got {text!r}")
+        raise usage_error([Mistake(("lanes", "lanes"), "must be a whole number >= 1 or auto", text)])
     return int(text)
 
 
-def _tracking(declared: Study, options: Options) -> dict[str, Any]:
-    if options.tracking is None:
-        untracked_ok = options.untracked_ok or declared.tracking.untracked_ok
-        return {**declared.tracking.model_dump(), "untracked_ok": untracked_ok}
-    if options.tracking == OFFLINE:
-        return {"uri": None, "enabled": False, "untracked_ok": options.untracked_ok}
-    return {"uri": options.tracking, "enabled": True, "untracked_ok": options.untracked_ok}
+def option(words: str, group: Group, *, default: Any = None, **facts: Any) -> Any:
+    """Declare an option of the table below; ``facts`` are those of ``Option``."""
+    return field(default=default, metadata={OPTION: Option(words, group, **facts)})
 
 
-def _given(part: Any, **values: Any) -> dict[str, Any]:
-    """Return ``part`` as a dict, with the values that were given."""
-    return {**part.model_dump(), **{k: v for k, v in values.items() if v is not None}}
+@dataclass(frozen=True)
+class Options:
+    """The options as typed; None where one was not, so that the study's own value stays."""
+
+    kind: str | None = option(
+        "Which question; `python -m search list` shows all. Or --config FILE.", Group.STUDY, metavar="[STUDY]"
+    )
+    config: Path | None = option("YAML file that declares the study; options go before what it says.", Group.STUDY)
+    name: str | None = option("Name of the run. [default: the study and the time]", Group.STUDY, sets="name")
+    home: Path = option("Folder of all studies.", Group.STUDY, default=Path("lanewise-home"), about=("home",))
+    seed: int | None = option("Seed for sampling, splits, training.", Group.STUDY, sets="seed")
+    resume: bool = option(
+        "Continue the study NAME as recorded; start it where there is none.",
+        Group.STUDY,
+        default=False,
+        about=("resume",),
+    )
+    accept_changed_model: bool = option(
+        "Continue though the trainable's source has changed.", Group.STUDY, default=False
+    )
+
+    trials: int | None = option("How many configurations to try.", Group.BUDGET, sets="budget.trials")
+    max_epochs: int | None = option("Epochs per trial, at most.", Group.BUDGET, sets="budget.max_epochs")
+    time_budget: str | None = option(
+        "End after this long: 90s, 10m, 1h30m.", Group.BUDGET, sets="budget.time_s", read=parse_duration
+    )
+
+    dataset: str | None = option(
+        "A named data set, such as digits; `list` shows all.", Group.DATA, about=("data.name",)
+    )
+    data: str | None = option(
+        "table:FILE, images:FOLDER, or a named data set. [default: the study's]",
+        Group.DATA,
+        about=("data", "data.source", "data.path"),
+    )
+    target: str | None = option("The column of a table to predict.", Group.DATA, about=("data.target",))
+    task: str | None = option(
+        "Task of a table: classification, regression or auto. [default: auto]", Group.DATA, about=("data.task",)
+    )
+    drop: Sequence[str] = option(
+        "Leave out this column of a table; may be repeated.", Group.DATA, default=(), about=("data.drop",)
+    )
+    image_size: int | None = option(
+        "Width and height of your images. [default: 32]", Group.DATA, about=("data.image_size",)
+    )
+    data_dir: Path | None = option("Where torchvision's data sets lie.", Group.DATA, about=("data.data_dir",))
+    download: bool = option(
+        "Let torchvision download data and weights.", Group.DATA, default=False, about=("data.download",)
+    )
+    train_examples: int | None = option("Train on only this many examples.", Group.DATA, about=("data.train_examples",))
+
+    model: str | None = option(
+        "Your own model: what the function returns.", Group.MODEL, metavar="PACKAGE.MODULE:FUNCTION"
+    )
+    backbone: str | None = option(
+        "Backbone of a transfer: narrow_resnet, resnet18, or another of torchvision's models.",
+        Group.MODEL,
+        about=("settings.backbone",),
+    )
+    weights: str | None = option(
+        "Weights of the backbone: source (learned here), imagenet, a file, or none.",
+        Group.MODEL,
+        about=("settings.weights",),
+    )
+    source_data: str | None = option(
+        "What `source` learns from. [default: the other half of the classes]",
+        Group.MODEL,
+        about=("settings.source_data",),
+    )
+
+    set_: Sequence[str] = option(
+        "Also PARAM.low=, PARAM.high=, PARAM.choices=a,b.", Group.SPACE, default=(), metavar="PARAM=VALUE"
+    )
+    space: Path | None = option("YAML file of the same changes.", Group.SPACE)
+
+    objective: Sequence[str] = option(
+        "Repeated: what is weighed against the first. [val_loss]",
+        Group.SEARCH,
+        default=(),
+        about=("objective", "objective.metric", "objective.mode", "further"),
+        metavar="METRIC[:min|max]",
+    )
+    metric: Sequence[str] = option(
+        "Report this too: val_macro_f1, val_roc_auc ...; may be repeated.", Group.SEARCH, default=(), sets="metrics"
+    )
+    sampler: str | None = option("tpe, random, gp, cmaes, qmc or nsga2.", Group.SEARCH, sets="sampler")
+    scheduler: str | None = option("asha, median or none.", Group.SEARCH, sets="scheduler.name")
+    grace: int | None = option("Epochs every trial gets: the first rung.", Group.SEARCH, sets="scheduler.grace")
+    reduction_factor: int | None = option(
+        "One trial in this many passes a rung.", Group.SEARCH, sets="scheduler.reduction_factor"
+    )
+
+    executor: str | None = option("auto, lanes or tune.", Group.PLACE, sets="executor")
+    cpus_per_trial: float | None = option("Cores of a trial.", Group.PLACE, sets="resources.cpus_per_trial")
+    gpus_per_trial: float | None = option(
+        "GPUs of a trial; a fraction shares one.", Group.PLACE, sets="resources.gpus_per_trial"
+    )
+    lanes: str | None = option(
+        "Trials that one worker trains at once; `auto` measures. [default: 1/4, <= 32]",
+        Group.PLACE,
+        sets="lanes.lanes",
+        read=parse_lanes,
+    )
+    lane_mode: str | None = option(
+        "stacked, looped, auto: whichever is measured faster, or usual. [default: usual]",
+        Group.PLACE,
+        sets="lanes.mode",
+    )
+    precision: str | None = option(
+        "Precision of lanes: fp32, bf16 or auto. [default: fp32]", Group.PLACE, sets="lanes.precision"
+    )
+    cpus_per_worker: float | None = option(
+        "Cores of a lanes worker on Ray.", Group.PLACE, sets="resources.cpus_per_worker"
+    )
+    gpus_per_worker: float | None = option("GPUs of a lanes worker.", Group.PLACE, sets="resources.gpus_per_worker")
+    workers: int | None = option(
+        "tune: most trials at once; lanes: worker processes, on Ray if above 1.",
+        Group.PLACE,
+        sets="resources.workers",
+    )
+    address: str | None = option("Join this Ray cluster (`auto` finds it).", Group.PLACE, sets="resources.address")
+    ledger: str | None = option(
+        "Database: postgresql+psycopg://USER@HOST/NAME. [default: SQLite in the home]", Group.PLACE, sets="ledger"
+    )
+
+    tracking: str | None = option(
+        "MLflow URI, or `offline`. [default: sqlite in the home]",
+        Group.TRACKING,
+        about=("tracking", "tracking.uri", "tracking.enabled"),
+    )
+    untracked_ok: bool = option(
+        "Search even where MLflow does not answer; what could not be sent is sent when it does, "
+        "or by `search sync NAME`.",
+        Group.TRACKING,
+        default=False,
+        about=("tracking.untracked_ok",),
+    )
+
+    checkpoint_every: float | None = option("Seconds between checkpoints.", Group.FAULTS, sets="checkpoint_every_s")
+    keep_checkpoints: int | None = option(
+        "How many finished trials keep their best model; 0 keeps none. [default: 3]",
+        Group.FAULTS,
+        sets="keep_checkpoints",
+    )
+    max_failures: int | None = option(
+        "How often a trial whose process died is started again. [default: 3]", Group.FAULTS, sets="faults.max_failures"
+    )
+    abort_after_failures: int | None = option(
+        "End the search after so many failed trials.", Group.FAULTS, sets="faults.abort_after"
+    )
+    trial_timeout: float | None = option(
+        "End a trial that reports nothing for so many seconds.", Group.FAULTS, sets="faults.trial_timeout_s"
+    )
+
+    dry_run: bool = option("Print the resolved study; start nothing.", Group.OUTPUT, default=False)
+    json_: bool = option("Print one JSON object instead of text.", Group.OUTPUT, default=False)
 
 
-def _resume_errors(options: Options) -> list[str]:
-    errors = []
-    if options.resume and options.name is None:
-        errors.append("--resume needs --name NAME: the study to continue, or to start where there is none")
-    if options.accept_changed_model and not options.resume:
-        errors.append("--accept-changed-model is for --resume: a new study has no other model yet")
-    return errors
+@cache
+def table() -> dict[str, Option]:
+    """Return every option by the name of its attribute, with its flag."""
+    return {f.name: _flagged(f.name, f.metadata[OPTION]) for f in fields(Options)}
 
 
-def _collect(build: Callable[[], T], errors: list[str]) -> T | None:
-    try:
-        return build()
-    except (UsageError, SpaceError, ConfigError) as error:
-        errors += error.errors
-        return None
+@cache
+def flags() -> dict[str, str]:
+    """Return the option that sets a field of the study, or stands for it, by the field's dotted name."""
+    return {name: entry.flag for entry in table().values() for name in (entry.sets, *entry.about) if name}
+
+
+def flag_of(path: Place) -> str:
+    """Return what a user typed to set a field: the option, or the parameter's name after ``--set``."""
+    for length in range(len(path), 0, -1):
+        if (flag := flags().get(dotted(path[:length]))) is not None:
+            return flag
+    if path[:1] in (("space",), ("set",), ("settings",)) and len(path) > 1:
+        return dotted(path[1:])
+    return dotted(path)
+
+
+def _flagged(name: str, entry: Option) -> Option:
+    flag = "" if name == "kind" else f"--{name.rstrip('_').replace('_', '-')}"
+    return Option(entry.words, entry.group, entry.sets, entry.about, entry.read, entry.metavar, flag)

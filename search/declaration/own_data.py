@@ -1,22 +1,22 @@
-"""From ``--data`` and what goes with it to a declaration of data."""
+"""From ``--data`` and what goes with it to a declaration of data, and what is wrong with such a declaration."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from search.errors import UsageError
+from search.declaration.mistakes import usage_error
+from search.declaration.options import Options
 from spaces import nearest
+from spaces.mistake import Mistake
 from trainables.data.datasets import DATASETS, LARGEST_IMAGE, DataSpec
 from trainables.task import AUTO, Task
 
-if TYPE_CHECKING:
-    from search.declaration.options import Options
-
 KINDS = ("table", "images")
 TASKS = (AUTO, *(task.value for task in Task))
+DATA, SOURCE = ("data",), ("data", "source")
 
 
 def declared_data(declared: DataSpec, options: Options, *, any_size: bool = False) -> DataSpec:
@@ -28,10 +28,10 @@ def declared_data(declared: DataSpec, options: Options, *, any_size: bool = Fals
         any_size: whether ``--image-size`` also means something for named data sets, to somebody else.
 
     Raises:
-        UsageError: everything that is wrong, a line each.
+        UsageError: everything that is wrong.
     """
-    errors: list[str] = []
-    chosen = _chosen(options, errors)
+    mistakes: list[Mistake] = []
+    chosen = _chosen(options, mistakes)
     if chosen.get("source", declared.source) != declared.source:
         declared = DataSpec(seed=declared.seed, train_examples=declared.train_examples)
     given: dict[str, Any] = {
@@ -44,58 +44,67 @@ def declared_data(declared: DataSpec, options: Options, *, any_size: bool = Fals
         "image_size": options.image_size,
     }
     data = dataclasses.replace(declared, **chosen, **{k: v for k, v in given.items() if v is not None})
-    if options.image_size is not None and data.source != "images" and not errors and not any_size:
-        errors.append(f"--image-size {options.image_size} is for --data images:FOLDER; the data are {data.name}")
-    if errors:
-        raise UsageError(errors)
+    if options.image_size is not None and data.source != "images" and not mistakes and not any_size:
+        rule = f"{{value}} is for {{0}} images:FOLDER; the data are {data.name}"
+        mistakes.append(Mistake(("data", "image_size"), rule, options.image_size, others=(SOURCE,)))
+    if mistakes:
+        raise usage_error(mistakes)
     return data
 
 
-def declaration_errors(data: DataSpec) -> list[str]:
-    """Return what is wrong with a declaration of data, a line each; no file is looked at."""
+def data_mistakes(data: DataSpec) -> list[Mistake]:
+    """Return what is wrong with a declaration of data; no file is looked at."""
     if data.source == "named" and data.name not in DATASETS:
-        return [f"--dataset {data.name!r} is unknown.{nearest(data.name, DATASETS)} Known: {', '.join(DATASETS)}"]
-    errors = []
+        return [Mistake(("data", "name"), "{value} is unknown", data.name, allowed=tuple(DATASETS))]
+    mistakes = []
     if data.source != "table":
-        of_tables = {"--target": data.target, "--drop": ", ".join(data.drop), "--task": data.task}
-        errors += [
-            f"{option} {value!r} is for --data table:FILE; the data are {data.name}"
-            for option, value in of_tables.items()
+        of_tables = {"target": data.target, "drop": ", ".join(data.drop), "task": data.task}
+        rule = f"{{value}} is for {{0}} table:FILE; the data are {data.name}"
+        mistakes += [
+            Mistake(("data", field), rule, value, others=(SOURCE,))
+            for field, value in of_tables.items()
             if value and value != AUTO
         ]
     elif data.target is None:
-        errors.append(f"--data table:{data.path} needs --target COLUMN, the column to predict")
+        rule = f"table:{data.path} needs {{0}} COLUMN, the column to predict"
+        mistakes.append(Mistake(SOURCE, rule, others=(("data", "target"),)))
     if data.task not in TASKS:
-        errors.append(f"--task must be {', '.join(TASKS[:-1])} or {TASKS[-1]}, got {data.task!r}")
+        mistakes.append(Mistake(("data", "task"), f"must be {', '.join(TASKS[:-1])} or {TASKS[-1]}", data.task))
     if data.source != "named" and data.path is None:
-        errors.append(f"--data {data.source}: names no {'file' if data.source == 'table' else 'folder'}")
+        mistakes.append(_names_nothing(data.source))
     if not 1 <= data.image_size <= LARGEST_IMAGE:
-        errors.append(f"--image-size must be between 1 and {LARGEST_IMAGE} pixels, got {data.image_size}")
-    return errors
+        size = data.image_size
+        mistakes.append(Mistake(("data", "image_size"), f"must be between 1 and {LARGEST_IMAGE} pixels", size))
+    return mistakes
 
 
-def _chosen(options: Options, errors: list[str]) -> dict[str, Any]:
+def _chosen(options: Options, mistakes: list[Mistake]) -> dict[str, Any]:
     """Return the fields that ``--data`` or ``--dataset`` decides."""
     text = options.data if options.data is not None else options.dataset
     if text is None:
         return {}
     if options.dataset not in (None, text):
-        errors.append(f"--data {text} and --dataset {options.dataset} name different data; give one of them")
+        rule = f"{text} and {{0}} {options.dataset} name different data; give one of them"
+        mistakes.append(Mistake(DATA, rule, others=(("data", "name"),)))
     kind, colon, path = text.partition(":")
     if options.data is None or text in DATASETS:
         return {"source": "named", "name": text, "path": None}
     if colon and kind in KINDS:
-        return _own(kind, path, errors)
-    errors.append(_unknown(text, kind if colon else ""))
+        return _own(kind, path, mistakes)
+    mistakes.append(_unknown(text, kind if colon else ""))
     return {}
 
 
-def _own(kind: str, text: str, errors: list[str]) -> dict[str, Any]:
+def _own(kind: str, text: str, mistakes: list[Mistake]) -> dict[str, Any]:
     if not text:
-        errors.append(f"--data {kind}: names no {'file' if kind == 'table' else 'folder'}")
+        mistakes.append(_names_nothing(kind))
         return {}
     path = Path(os.path.abspath(os.path.expanduser(text)))  # the shell leaves a ~ after the colon as it is
     return {"source": kind, "name": _name(path, kind), "path": str(path)}
+
+
+def _names_nothing(kind: str) -> Mistake:
+    return Mistake(SOURCE, f"{kind}: names no {'file' if kind == 'table' else 'folder'}")
 
 
 def _name(path: Path, kind: str) -> str:
@@ -105,11 +114,11 @@ def _name(path: Path, kind: str) -> str:
     return path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
 
 
-def _unknown(text: str, kind: str) -> str:
+def _unknown(text: str, kind: str) -> Mistake:
     if kind:
-        return f"--data {text}: {kind!r} is no kind of data.{nearest(kind, KINDS)} Known: table:FILE, images:FOLDER"
+        known = "Known: table:FILE, images:FOLDER"
+        return Mistake(DATA, f"{text}: {{value}} is no kind of data.{nearest(kind, KINDS)} {known}", kind)
     if os.path.exists(text):
         own = f"images:{text}" if os.path.isdir(text) else f"table:{text} --target COLUMN"
-        return f"--data {text} is no data set by name; your own are given as --data {own}"
-    known = ", ".join(DATASETS)
-    return f"--data {text!r} is unknown.{nearest(text, DATASETS)} Known: {known}, or table:FILE, images:FOLDER"
+        return Mistake(DATA, f"{text} is no data set by name; your own are given as {{0}} {own}", others=(DATA,))
+    return Mistake(DATA, "{value} is unknown", text, allowed=(*DATASETS, "or table:FILE", "images:FOLDER"))

@@ -1,4 +1,4 @@
-"""What a study is declared from: objective, budget, scheduler, resources and the like, each validated and frozen."""
+"""The parts of a study: objective, budget, scheduler, resources and the like, each validated and frozen."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from search.errors import UsageError
+from search.declaration.mistakes import refuse, usage_error
+from spaces.mistake import Mistake
 from trainables.metrics import METRICS
 
 
@@ -19,7 +20,7 @@ class Frozen(BaseModel):
 
 
 class Objective(Frozen):
-    """What is optimised.
+    """The metric that trials are compared and ranked by.
 
     Attributes:
         metric: a name that the trainable reports.
@@ -51,7 +52,8 @@ class Objective(Frozen):
         metric, _, mode = text.partition(":")
         mode = mode or (METRICS[metric].mode if metric in METRICS else "min")
         if mode not in ("min", "max"):
-            raise UsageError(f"--objective {text}: the part after the colon must be min or max, got {mode!r}")
+            rule = f"{text}: the part after the colon must be min or max"
+            raise usage_error([Mistake(("objective",), rule, mode)])
         return cls(metric=metric, mode=mode)
 
     def better(self, a: float, b: float) -> bool:
@@ -71,7 +73,7 @@ class Budget(Frozen):
 
     Attributes:
         trials: number of trials, the baseline included.
-        max_epochs: of one trial.
+        max_epochs: epochs per trial, at most.
         time_s: wall seconds of the search; None for no limit.
     """
 
@@ -86,7 +88,7 @@ class SchedulerSpec(Frozen):
     Attributes:
         name: ``asha`` (Li et al. 2018, arXiv:1810.05934), ``median`` or ``none``.
         grace: epochs that every trial gets; the first rung.
-        reduction_factor: of ASHA (eta): about one trial in this many passes a rung.
+        reduction_factor: ASHA's eta: about one trial in this many passes a rung.
     """
 
     name: Literal["asha", "median", "none"] = "asha"
@@ -95,14 +97,14 @@ class SchedulerSpec(Frozen):
 
 
 class Resources(Frozen):
-    """What a trial gets, and how many trials run at once.
+    """Cores and GPUs of a trial, and how many trials run at once.
 
     Attributes:
         cpus_per_trial: CPU cores, as Ray counts them.
         gpus_per_trial: 0, a fraction up to 1, or a whole number.
-        cpus_per_worker, gpus_per_worker: likewise, of a worker that holds many lanes.
+        cpus_per_worker, gpus_per_worker: the same for a worker that holds many lanes.
         workers: most trials at once (tune; None: as many as fit) or worker processes (lanes; None: one).
-        address: of a running Ray cluster to join; None for this machine.
+        address: where the Ray cluster to join is; None for this machine.
     """
 
     cpus_per_trial: float = Field(1.0, gt=0)
@@ -114,9 +116,10 @@ class Resources(Frozen):
 
     @field_validator("gpus_per_trial", "gpus_per_worker")
     @classmethod
-    def _fraction_or_whole(cls, value: float) -> float:
+    def _fraction_or_whole(cls, value: float, info: ValidationInfo) -> float:
         if value > 1 and not value.is_integer():
-            raise ValueError("must be a fraction up to 1 or a whole number of GPUs")
+            path = ("resources", str(info.field_name))
+            refuse([Mistake(path, "must be a fraction up to 1 or a whole number of GPUs", value)])
         return value
 
 
@@ -124,12 +127,12 @@ class LanesSpec(Frozen):
     """How the lanes executor trains.
 
     Attributes:
-        lanes: of one worker; None takes a quarter of the trials, at most 32, which is the same on every
-            machine; ``auto`` measures which number is fastest on this one.
+        lanes: trials that one worker trains at once; None takes a quarter of the trials, at most 32, which is the
+            same on every machine; ``auto`` measures which number is fastest on this one.
         mode: ``stacked`` tensors, ``looped`` models, ``usual`` (stacked, but CNNs looped on a CPU), or
             ``auto``: whichever was measured faster (the last digits of a curve then depend on the
             measurement).
-        precision: of the matrix products; ``auto`` takes bf16 where the device is made for it.
+        precision: number format of the matrix products; ``auto`` takes bf16 where the device is made for it.
     """
 
     lanes: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
@@ -138,7 +141,7 @@ class LanesSpec(Frozen):
 
 
 class Faults(Frozen):
-    """What is done about trials and workers that fail.
+    """How often trials and workers that fail are tried again, and when a search gives up.
 
     Attributes:
         max_failures: how often a trial is started again, from its last checkpoint, after its actor or

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from optuna.distributions import CategoricalDistribution
@@ -17,14 +18,15 @@ from pydantic import (
     field_validator,
 )
 
-from search.declaration.mistakes import refusal, refuse
-from search.declaration.own_data import declaration_errors
+from search.declaration.mistakes import refuse
+from search.declaration.own_data import data_mistakes
 from search.declaration.parts import Budget as Budget
 from search.declaration.parts import Faults, Frozen, LanesSpec, SchedulerSpec, Tracking
 from search.declaration.parts import Objective as Objective
 from search.declaration.parts import Resources as Resources
-from spaces import Space, SpaceError, Value, nearest
+from spaces import Space, SpaceError, Value
 from spaces.grammar import space_schema
+from spaces.mistake import Mistake, Path
 from trainables.data.datasets import DataSpec
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
@@ -34,11 +36,10 @@ from trainables.report import SECONDS
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2")
 MOST_OBJECTIVES = 3
 """With more, nearly every trial is on the Pareto front, which then says little."""
-SCHEDULERS = ("asha", "median", "none")
-EXECUTORS = ("auto", "tune", "lanes")
+WITHOUT_CONDITION = "of the space without a condition"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-"""What kinds and names of studies look like: they name folders."""
+"""The pattern of a study's kind and name: they name folders."""
 
 
 def _space(value: Any) -> Space:
@@ -47,7 +48,8 @@ def _space(value: Any) -> Space:
     try:
         return Space.from_dict(value)
     except SpaceError as error:
-        raise refusal(*error.errors) from None
+        refuse(Mistake(("space",), line, whole=True) for line in error.errors)
+        raise
 
 
 class Study(Frozen):
@@ -55,7 +57,7 @@ class Study(Frozen):
 
     Attributes:
         kind: the registered study it came from (``regularization``).
-        name: of this run of it, unique within a home.
+        name: what this run of it is called, unique within a home.
         question: in one sentence, for the report.
         trainable: a key of ``trainables.registry.TRAINABLES``, ``model:package.module:function`` (a model of the
             user's own) or ``package.module:attribute`` (a trainable).
@@ -112,37 +114,37 @@ class Study(Frozen):
     @classmethod
     def _is_a_name(cls, value: str, info: ValidationInfo) -> str:
         if not NAME.fullmatch(value) and (value or info.field_name == "kind"):
-            option = "--name" if info.field_name == "name" else "kind"
-            refuse(f"{option} {value!r}: use letters, digits, '.', '_' and '-' only, at most 200")
+            rule = "{value}: use letters, digits, '.', '_' and '-' only, at most 200"
+            refuse([Mistake((str(info.field_name),), rule, value)])
         return value
 
     @field_validator("data")
     @classmethod
     def _data_exists(cls, data: DataSpec) -> DataSpec:
-        lines = declaration_errors(data)
-        if lines:
-            refuse(*lines)
+        refuse(data_mistakes(data))
         return data
 
     @field_validator("objective")
     @classmethod
     def _objective_is_reported(cls, objective: Objective, info: ValidationInfo) -> Objective:
         if "trainable" in info.data:
-            refuse(*_not_reported(info.data["trainable"], objective))
+            refuse(_not_reported(info.data["trainable"], objective, at=("objective", "metric")))
         return objective
 
     @field_validator("further")
     @classmethod
     def _further_ones_are_reported(cls, further: tuple[Objective, ...], info: ValidationInfo) -> tuple[Objective, ...]:
-        lines = []
+        mistakes: list[Mistake] = []
         if "trainable" in info.data:
-            lines += _not_reported(info.data["trainable"], *further)
+            for i, objective in enumerate(further):
+                mistakes += _not_reported(info.data["trainable"], objective, at=("further", i, "metric"))
         first = [info.data["objective"]] if "objective" in info.data else []
         named = [o.metric for o in (*first, *further)]
-        lines += [f"--objective {name} is given twice" for name in dict.fromkeys(named) if named.count(name) > 1]
+        twice = [name for name in dict.fromkeys(named) if named.count(name) > 1]
+        mistakes += [Mistake(("further",), f"{name} is given twice") for name in twice]
         if 1 + len(further) > MOST_OBJECTIVES:
-            lines.append(f"--objective may be given {MOST_OBJECTIVES} times, got {1 + len(further)}")
-        refuse(*lines)
+            mistakes.append(Mistake(("further",), f"may be given {MOST_OBJECTIVES} times", 1 + len(further)))
+        refuse(mistakes)
         return further
 
     @field_validator("sampler")
@@ -150,7 +152,8 @@ class Study(Frozen):
     def _sampler_can_weigh(cls, sampler: str, info: ValidationInfo) -> str:
         if sampler == "cmaes" and info.data.get("further"):
             others = ", ".join(name for name in SAMPLERS if name != "cmaes")
-            refuse(f"--sampler cmaes takes one --objective, got {1 + len(info.data['further'])}; others: {others}")
+            rule, given = "cmaes takes one {0}", 1 + len(info.data["further"])
+            refuse([Mistake(("sampler",), rule, given, hint=f"others: {others}", others=(("objective",),))])
         return sampler
 
     @field_validator("metrics")
@@ -158,9 +161,11 @@ class Study(Frozen):
     def _metrics_are_reported(cls, metrics: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "trainable" in info.data:
             known = find_trainable(info.data["trainable"]).metrics
-            unknown = [m for m in metrics if m not in known]
-            if unknown:
-                refuse(*(f"--metric {m!r} is unknown.{nearest(m, known)} Known: {', '.join(known)}" for m in unknown))
+            unknown = [(i, m) for i, m in enumerate(metrics) if m not in known]
+            refuse(
+                Mistake(("metrics",), "{value} is unknown", m, allowed=tuple(known), others=(("metrics", i),))
+                for i, m in unknown
+            )
         return metrics
 
     @field_validator("trainable")
@@ -169,7 +174,7 @@ class Study(Frozen):
         try:
             find_trainable(name)
         except ConfigError as error:
-            refuse(*error.errors)
+            refuse(Mistake(("trainable",), line, others=(("model",),), whole=True) for line in error.errors)
         return name
 
     @field_validator("scheduler")
@@ -177,10 +182,9 @@ class Study(Frozen):
     def _grace_is_within_the_budget(cls, scheduler: SchedulerSpec, info: ValidationInfo) -> SchedulerSpec:
         budget = info.data.get("budget")
         if budget is not None and scheduler.name != "none" and scheduler.grace > budget.max_epochs:
-            refuse(
-                f"--grace {scheduler.grace} is above --max-epochs {budget.max_epochs}; "
-                "a trial must be able to reach its first rung"
-            )
+            rule, hint = f"{{value}} is above {{0}} {budget.max_epochs}", "a trial must be able to reach its first rung"
+            longest = ("budget", "max_epochs")
+            refuse([Mistake(("scheduler", "grace"), rule, scheduler.grace, hint=hint, others=(longest,))])
         return scheduler
 
     @field_validator("shown")
@@ -188,8 +192,7 @@ class Study(Frozen):
     def _shown_are_categories(cls, shown: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "space" in info.data:
             unknown = [name for name in shown if not _is_category(info.data["space"], name)]
-            if unknown:
-                refuse(*(f"shown: {name!r} is no categorical parameter of the space" for name in unknown))
+            refuse(Mistake(("shown",), "{value} is no categorical parameter of the space", name) for name in unknown)
         return shown
 
     @field_validator("curve")
@@ -198,7 +201,7 @@ class Study(Frozen):
         if name is not None and "space" in info.data:
             space = info.data["space"]
             if name not in space or not space[name].is_whole or space[name].when is not None:
-                refuse(f"curve: {name!r} is no whole-number parameter of the space without a condition")
+                refuse([Mistake(("curve",), f"{{value}} is no whole-number parameter {WITHOUT_CONDITION}", name)])
         return name
 
     @field_validator("balanced")
@@ -208,16 +211,16 @@ class Study(Frozen):
             space = info.data["space"]
             known = _is_category(space, name) or (name in space and space[name].is_whole)
             if not known or space[name].when is not None:
-                refuse(
-                    f"balanced: {name!r} is no categorical or whole-number parameter of the space without a condition"
-                )
+                what = f"{{value}} is no categorical or whole-number parameter {WITHOUT_CONDITION}"
+                refuse([Mistake(("balanced",), what, name)])
         return name
 
     @field_validator("refits")
     @classmethod
     def _refits_have_choices(cls, refits: int, info: ValidationInfo) -> int:
         if refits and "balanced" in info.data and info.data["balanced"] is None:
-            refuse(f"refits {refits}: there is no balanced parameter whose choices could be compared")
+            rule = "{value}: there is no {0} parameter whose choices could be compared"
+            refuse([Mistake(("refits",), rule, refits, others=(("balanced",),))])
         return refits
 
     @field_validator("checkpoint_every_s")  # the last field: nothing else is looked at after it
@@ -226,14 +229,13 @@ class Study(Frozen):
         if {"trainable", "space", "settings"} <= info.data.keys():
             trainable, space = find_trainable(info.data["trainable"]), info.data["space"]
             max_epochs = info.data["budget"].max_epochs if "budget" in info.data else 1
-            lines: list[str] = []
+            mistakes: list[Mistake] = []
             for point in (space.baseline, *space.corners()):
                 try:
                     trainable.configure({**info.data["settings"], **point}, max_epochs=max_epochs)
                 except ConfigError as error:
-                    lines += error.errors
-            if lines:
-                refuse(*dict.fromkeys(lines))
+                    mistakes += [_of_a_trial(line) for line in error.errors]
+            refuse(dict.fromkeys(mistakes))  # a corner of the space says what another says
         return seconds
 
     @property
@@ -257,11 +259,28 @@ class Study(Frozen):
         return (self.objective.metric, self.objective.mode) if self.keep_checkpoints else None
 
 
-def differences(before: Study, after: Study) -> list[str]:
-    """Return what changed between two declarations, a line each: ``budget.trials: 64 -> 96``."""
+@dataclass(frozen=True)
+class Difference:
+    """One field that two declarations of a study do not share; as text ``budget.trials: 64 -> 96``.
+
+    Attributes:
+        field: its dotted name.
+        before, after: its values as plain data; ``absent`` where a declaration has no such field.
+    """
+
+    field: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.before} -> {self.after}"
+
+
+def differences(before: Study, after: Study) -> list[Difference]:
+    """Return what changed between two declarations, by field."""
     old, new = (_flat(study.model_dump(mode="json")) for study in (before, after))
     return [
-        f"{name}: {old.get(name, 'absent')} -> {new.get(name, 'absent')}"
+        Difference(name, old.get(name, "absent"), new.get(name, "absent"))
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
@@ -290,11 +309,14 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return out
 
 
-def _not_reported(trainable: str, *objectives: Objective) -> list[str]:
-    """Return which objectives the trainable does not report, a line each."""
+def _not_reported(trainable: str, objective: Objective, *, at: Path) -> list[Mistake]:
+    """Return that the trainable does not report an objective, if so."""
     known = (*find_trainable(trainable).metrics, SECONDS)
-    return [
-        f"--objective {o.metric!r} is not reported.{nearest(o.metric, known)} Reported: {', '.join(known)}"
-        for o in objectives
-        if o.metric not in known
-    ]
+    if objective.metric in known:
+        return []
+    return [Mistake(at, "{value} is not reported", objective.metric, allowed=known, label="Reported")]
+
+
+def _of_a_trial(line: str) -> Mistake:
+    """Return what is wrong with the values that a trial would be given."""
+    return Mistake(("settings",), line, others=(("space",), ("set",)), whole=True)

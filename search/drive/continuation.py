@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from search.declaration.mistakes import FLAGS, validated
-from search.declaration.options import parse_duration
-from search.declaration.study import Study, differences
+from search.declaration.from_options import in_options
+from search.declaration.options import flags, parse_duration
+from search.declaration.study import Difference, Study, differences
+from search.declaration.validate import valid_study
 from search.drive.model_identity import MODEL, model_change, model_of
 from search.drive.versions import version_changes, versions
 from search.errors import LedgerError, RunError, UsageError
@@ -77,9 +78,9 @@ def continued(recorded: Study, given: Study) -> Study:
     Raises:
         UsageError: it differs in what the results depend on; a line for each difference.
     """
-    lines = [line for line in differences(recorded, given) if not _may_change(line.partition(":")[0])]
-    if lines:
-        raise UsageError([_refusal(given.name, line) for line in lines])
+    found = [change for change in differences(recorded, given) if not _may_change(change.field)]
+    if found:
+        raise UsageError([_refusal(given.name, change) for change in found])
     return given
 
 
@@ -105,7 +106,7 @@ def extended(
     try:
         more_s = 0.0 if time_budget is None else parse_duration(time_budget)
     except UsageError as error:
-        errors += error.errors
+        errors += in_options(error.mistakes)
     try:
         space, settings = apply_overrides(study.space, study.settings, parse_assignments(set_))
         if settings != study.settings:
@@ -123,9 +124,9 @@ def extended(
     changes = {"space": space, "budget": budget}
     after = study
     try:
-        after = validated(lambda: Study.model_validate({**study.model_dump(), **changes}))
+        after = valid_study({**study.model_dump(), **changes})
     except UsageError as error:
-        errors += error.errors
+        errors += in_options(error.mistakes)
     if errors:
         raise UsageError(errors)
     return after
@@ -136,11 +137,10 @@ def _may_change(field: str) -> bool:
     return free or field.startswith("space.") and field.endswith(".help")
 
 
-def _refusal(name: str, line: str) -> str:
-    field = line.partition(":")[0]
-    option = f" ({FLAGS[field]})" if field in FLAGS else ""
-    text = f"--resume {name}: {line}{option} is another search than the one recorded"
-    if field.startswith(EXTENDABLE):
+def _refusal(name: str, change: Difference) -> str:
+    option = f" ({flags()[change.field]})" if change.field in flags() else ""
+    text = f"--resume {name}: {change}{option} is another search than the one recorded"
+    if change.field.startswith(EXTENDABLE):
         return f"{text}; `python -m search extend {name}` can change it"
     return f"{text}; give the options that it was begun with, or another --name"
 
@@ -159,7 +159,7 @@ def check_continuation(paths: Paths, study: Study, splits: Splits, *, accept: bo
     """
     with Ledger(paths.ledger_url) as ledger:
         row = ledger.study(paths.name)
-        recorded = validated(lambda: Study.model_validate(row.declaration))
+        recorded = valid_study(row.declaration)
         continued(recorded, study)
         refuse_other_data(row, splits)
         refuse_changed_model(row, study, accept=accept)
@@ -168,7 +168,7 @@ def check_continuation(paths: Paths, study: Study, splits: Splits, *, accept: bo
             "trials": len(trials),
             "epochs": len(ledger.epochs(row.id)),
             "open": sum(t.state.resumable for t in trials),
-            "changes": differences(recorded, study),
+            "changes": [str(change) for change in differences(recorded, study)],
         }
 
 

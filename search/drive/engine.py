@@ -171,7 +171,7 @@ def resumable(paths: Paths) -> Iterator[None]:
 
 def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view: View, *, extends: bool) -> None:
     """Record a changed declaration, and say what changed; where it extends, how many trials still fit."""
-    lines = differences(before, after)
+    lines = [str(change) for change in differences(before, after)]
     if extends:
         fitting = sum(fits(after.space, trial.params, trial.number) for trial in ledger.trials(row.id))
         lines.append(f"{fitting} of {len(ledger.trials(row.id))} trials fit and are told to the sampler")

@@ -1,4 +1,4 @@
-"""What stands in the way of a study on this machine, told before anything starts."""
+"""Obstacles to a study on a machine, told before anything starts."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import secrets
 import time
 from pathlib import Path
 
-from search.declaration.options import Options, declare_from_options
+from search.declaration.from_options import declare_from_options, in_options
+from search.declaration.options import Options
 from search.declaration.study import NAME, Resources, Study
 from search.errors import UsageError
 from search.executors.capacity import Capacity
 from search.executors.choice import choose_executor
+from spaces.mistake import Mistake
 from trainables.errors import ConfigError
 from trainables.machine import THIS_MACHINE, Machine
 from trainables.registry import find_trainable
 from trainables.user_model import ModelTrainable
+
+HOME, RESOURCES = ("home",), ("resources",)
 
 
 def resolve(options: Options, machine: Machine = THIS_MACHINE) -> Study:
@@ -27,78 +31,81 @@ def resolve(options: Options, machine: Machine = THIS_MACHINE) -> Study:
     study, errors = declare_from_options(options)
     if study is None:
         named = [] if options.resume or options.name is None else taken(options.name, options.home)
-        errors += [*named, *home_errors(options.home)]
+        errors += in_options([*named, *home_mistakes(options.home)])
     else:
         study = study if study.name else study.model_copy(update={"name": fresh_name(study.kind, options.home)})
-        errors += obstacles(study, options.home, resumes=options.resume, machine=machine)
+        errors += in_options(obstacles(study, options.home, resumes=options.resume, machine=machine))
     if errors or study is None:
         raise UsageError(tuple(dict.fromkeys(errors)))
     return study
 
 
-def obstacles(study: Study, home: Path, *, resumes: bool = False, machine: Machine = THIS_MACHINE) -> list[str]:
-    """Return why a valid study cannot begin here, or go on if it ``resumes``, a line each; empty if it can."""
-    errors = [] if resumes else taken(study.name, home)
+def obstacles(study: Study, home: Path, *, resumes: bool = False, machine: Machine = THIS_MACHINE) -> list[Mistake]:
+    """Return why a valid study cannot begin on a machine, or go on there if it ``resumes``; empty if it can."""
+    found = [] if resumes else taken(study.name, home)
     try:
         choose_executor(study)
     except UsageError as error:
-        errors += error.errors
+        found += error.mistakes
     if isinstance(trainable := find_trainable(study.trainable), ModelTrainable):
         try:
             trainable.function()
         except ConfigError as error:
-            errors += error.errors
-    return errors + preflight(study, home, machine)
+            found += [Mistake(("trainable",), line, whole=True) for line in error.errors]
+    return found + preflight(study, home, machine)
 
 
-def preflight(study: Study, home: Path, machine: Machine = THIS_MACHINE) -> list[str]:
-    """Return what stands in the way of ``study`` on the machine, a line each; empty if nothing does."""
-    return [*home_errors(home), *_capacity_errors(study.resources, machine), *_precision_errors(study, machine)]
+def preflight(study: Study, home: Path, machine: Machine = THIS_MACHINE) -> list[Mistake]:
+    """Return what stands in the way of ``study`` on the machine; empty if nothing does."""
+    return [*home_mistakes(home), *_capacity_mistakes(study.resources, machine), *_precision_mistakes(study, machine)]
 
 
-def home_errors(home: Path) -> list[str]:
+def home_mistakes(home: Path) -> list[Mistake]:
     """Return what is wrong with the folder of all studies; it need not exist yet."""
     # os.path.exists: below a folder without permission, Path.exists raises
     existing = next(p for p in (home.absolute(), *home.absolute().parents) if os.path.exists(p))
     if not existing.is_dir():
-        return [f"--home {home}: {existing} is no folder"]
+        return [Mistake(HOME, f"{home}: {existing} is no folder")]
     if not os.access(existing, os.W_OK | os.X_OK):
-        return [f"--home {home} cannot be written: no permission in {existing}"]
+        return [Mistake(HOME, f"{home} cannot be written: no permission in {existing}")]
     return []
 
 
-def _capacity_errors(resources: Resources, machine: Machine) -> list[str]:
-    if resources.address is not None:
-        if resources.address.startswith("ray://"):
-            return [
-                f"--address {resources.address}: a search cannot drive a cluster through Ray Client; submit it as "
-                "a job: ray job submit --address http://HOST:8265 -- python -m search.run STUDY --address auto"
-            ]
-        return []  # the cluster is asked once it is joined
-    gpus_asked = {"--gpus-per-trial": resources.gpus_per_trial, "--gpus-per-worker": resources.gpus_per_worker}
-    cpus_asked = {"--cpus-per-trial": resources.cpus_per_trial, "--cpus-per-worker": resources.cpus_per_worker}
+def _capacity_mistakes(resources: Resources, machine: Machine) -> list[Mistake]:
+    address = resources.address
+    if address is not None:
+        if not address.startswith("ray://"):
+            return []  # the cluster is asked once it is joined
+        submit = "ray job submit --address http://HOST:8265 -- python -m search.run STUDY --address auto"
+        rule = f"{address}: a search cannot drive a cluster through Ray Client; submit it as a job: {submit}"
+        return [Mistake((*RESOURCES, "address"), rule)]
+    gpus_asked = {name: getattr(resources, name) for name in ("gpus_per_trial", "gpus_per_worker")}
+    cpus_asked = {name: getattr(resources, name) for name in ("cpus_per_trial", "cpus_per_worker")}
     capacity = Capacity.of(machine, with_gpus=any(gpus_asked.values()))
-    errors = [
-        f"{option} {cpus:g} is more than the {capacity.cpus:g} cores here"
-        for option, cpus in cpus_asked.items()
+    mistakes = [
+        Mistake((*RESOURCES, name), f"{cpus:g} is more than the {capacity.cpus:g} cores here")
+        for name, cpus in cpus_asked.items()
         if cpus > capacity.cpus
     ]
-    found = f"{capacity.gpus:g} found" if capacity.gpus else "no GPU found"
-    errors += [
-        f"{option} {gpus:g}: {found} on this machine; use 0 for CPU, or --address to join a cluster that has one"
-        for option, gpus in gpus_asked.items()
+    found = f"{capacity.gpus:g} found on this machine" if capacity.gpus else "no GPU found on this machine"
+    mistakes += [
+        Mistake(
+            (*RESOURCES, name),
+            f"{gpus:g}: {found}",
+            hint="use 0 for CPU, or {0} to join a cluster that has one",
+            others=((*RESOURCES, "address"),),
+        )
+        for name, gpus in gpus_asked.items()
         if gpus > capacity.gpus
     ]
-    workers = resources.workers or 1
-    if not errors and resources.gpus_per_worker * workers > capacity.gpus:
-        errors.append(
-            f"--workers {workers} of --gpus-per-worker {resources.gpus_per_worker:g} need "
-            f"{resources.gpus_per_worker * workers:g} GPUs: {found} on this machine"
-        )
-    return errors
+    workers, each = resources.workers or 1, resources.gpus_per_worker
+    if not mistakes and each * workers > capacity.gpus:
+        rule = f"{workers} of {{0}} {each:g} need {each * workers:g} GPUs: {found}"
+        mistakes.append(Mistake((*RESOURCES, "workers"), rule, others=((*RESOURCES, "gpus_per_worker"),)))
+    return mistakes
 
 
-def _precision_errors(study: Study, machine: Machine) -> list[str]:
+def _precision_mistakes(study: Study, machine: Machine) -> list[Mistake]:
     """Return why the lanes cannot train in the precision that was asked for; looks only where one was."""
     if study.lanes.precision != "bf16" or study.resources.address is not None:
         return []
@@ -107,19 +114,17 @@ def _precision_errors(study: Study, machine: Machine) -> list[str]:
     device = torch.device("cuda" if study.resources.gpus_per_worker > 0 and machine.gpus else "cpu")
     if machine.multiplies_bf16(device):
         return []
-    return [
-        f"--precision bf16 is not offered by the {device.type} of this machine; use fp32, or auto to take what fits"
-    ]
+    rule = f"bf16 is not offered by the {device.type} of this machine"
+    return [Mistake(("lanes", "precision"), rule, hint="use fp32, or auto to take what fits")]
 
 
-def taken(name: str, home: Path) -> list[str]:
+def taken(name: str, home: Path) -> list[Mistake]:
     """Return why no study called ``name`` can begin in ``home``, if it is there already."""
     if not NAME.fullmatch(name) or not os.path.exists(home / name):
         return []
-    return [
-        f"--name {name}: a study of this name exists in {home.absolute()}; "
-        "choose another, leave --name out, or continue it with --resume"
-    ]
+    rule = f"{name}: a study of this name exists in {home.absolute()}"
+    hint = "choose another, leave {0} out, or continue it with {1}"
+    return [Mistake(("name",), rule, hint=hint, others=(("name",), ("resume",)))]
 
 
 def fresh_name(kind: str, home: Path) -> str:

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from search.declaration.mistakes import usage_error
 from search.declaration.study import Study
-from search.errors import UsageError
+from spaces.mistake import Mistake
 from trainables.registry import Trainable, find_trainable
 
 if TYPE_CHECKING:
@@ -49,10 +50,8 @@ def choose_executor(study: Study) -> Choice:
         return Choice("tune", "as asked for")
     if study.executor == "lanes":
         if not trainable.loops:
-            raise UsageError(
-                f"--executor lanes: the trainable {study.trainable} neither stacks nor shares a process; "
-                "use --executor tune"
-            )
+            rule = f"lanes: the trainable {study.trainable} neither stacks nor shares a process"
+            raise usage_error([Mistake(("executor",), rule, hint="use {0} tune", others=(("executor",),))])
         return Choice("lanes", "as asked for")
     if study.resources.address is not None:
         return Choice("tune", "a Ray cluster was named")

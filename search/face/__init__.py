@@ -1,1 +1,1 @@
-"""What a terminal shows. Text only; nothing is computed here."""
+"""A terminal's view of a search: plan, progress, answer, tables. Text only; nothing is computed here."""

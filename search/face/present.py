@@ -1,4 +1,4 @@
-"""What the command line prints: the plan, the answer, lists. Text only; nothing is computed here."""
+"""The plan, the answer and the lists that the command line prints. Text only; nothing is computed here."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from search.declaration.mistakes import validated
 from search.declaration.study import Study
+from search.declaration.validate import valid_study
 from search.errors import RunError, UsageError
 from search.ledger.rows import StudyRow
 
@@ -17,7 +17,7 @@ def study_from_row(row: StudyRow) -> Study:
     """
     where = f"study {row.name!r} of ledger {row.ledger} cannot be used"
     try:
-        return validated(lambda: Study.model_validate(row.declaration))
+        return valid_study(row.declaration)
     except UsageError as error:
         raise RunError([f"{where}: {line}" for line in error.errors]) from None
     except Exception as error:  # a space is built by many hands; damaged data lead them to whatever they raise

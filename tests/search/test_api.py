@@ -155,7 +155,7 @@ def test_a_recorded_study_is_loaded(found, home):
 
 def test_a_study_is_run_once_and_resumed_as_it_was_declared(found, home):
     (line,) = errors_of(run, found.study, home=home)
-    assert line.startswith("--name small: a study of this name exists in ")
+    assert line.startswith("name small: a study of this name exists in ")
     again = run(found.study, home=home, resume=True)
     assert again.answer == found.answer
     changed = declare("regularization", name="small", **{**SMALL, "seed": 9})

@@ -182,7 +182,7 @@ def test_a_name_that_exists_is_refused_and_what_is_there_stays(finished):
 def test_sync_sends_an_offline_study(tmp_path):
     done = search_run(
         *("regularization", "--home", tmp_path, "--name", "off", "--trials", 2, "--max-epochs", 3),
-        *("--executor", "tune", "--tracking", "offline"),
+        *("--tracking", "offline"),
     )
     assert done.returncode == 0, done.stderr
     assert "python -m search sync off" in done.stdout

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from search.declaration.studies import find
-from search.declaration.study import Study, differences
+from search.declaration.study import Difference, Study, differences
 from search.drive.continuation import EXTENDABLE, MAY_CHANGE, continued, is_recorded
 from search.drive.engine import conduct, resume
 from search.drive.examples import load_data
@@ -42,9 +42,9 @@ ANOTHER = [
     ({"objective": {"metric": "train_loss"}}, "objective.metric: val_loss -> train_loss (--objective)"),
     (
         {"further": [{"metric": "parameters", "mode": "min"}]},
-        "further: [] -> [{'metric': 'parameters', 'mode': 'min'}]",
+        "further: [] -> [{'metric': 'parameters', 'mode': 'min'}] (--objective)",
     ),
-    ({"metrics": ["val_macro_f1"]}, "metrics: [] -> ['val_macro_f1']"),
+    ({"metrics": ["val_macro_f1"]}, "metrics: [] -> ['val_macro_f1'] (--metric)"),
     ({"balanced": "schedule"}, "balanced: None -> schedule"),
     ({"lanes": {"lanes": 4}}, "lanes.lanes: None -> 4 (--lanes)"),
     ({"lanes": {"precision": "bf16"}}, "lanes.precision: fp32 -> bf16 (--precision)"),
@@ -115,7 +115,7 @@ def test_every_field_of_a_study_is_one_or_the_other():
 def test_what_the_answer_compares_may_change():
     recorded = find("schedules").model_copy(update={"name": "s"})
     given = Study.model_validate({**recorded.model_dump(), "curve": "patience"})
-    assert differences(recorded, given) == ["curve: None -> patience"]
+    assert differences(recorded, given) == [Difference("curve", None, "patience")]
     assert continued(recorded, given) is given
 
 

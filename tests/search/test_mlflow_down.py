@@ -109,9 +109,8 @@ def test_down_in_the_middle_nothing_is_lost_or_sent_twice(start, server, wire, t
     wait_until(lambda: arrived(server.uri, tmp_path) > 0, process, "an epoch arrived")
     wire.cut()
     before = count(tmp_path, "epochs")
-    time.sleep(3.0)
+    wait_until(lambda: count(tmp_path, "epochs") > before + 10, process, "it went on without the server")
     meanwhile = count(tmp_path, "epochs")
-    assert meanwhile > before, "it goes on"
     wire.join()
     wait_until(lambda: arrived(server.uri, tmp_path) * 4 >= meanwhile, process, "the server had what it missed")
     answer = json.loads(stop(process))
@@ -193,7 +192,7 @@ def test_a_study_that_needs_its_server_goes_on_without_it_only_if_asked_to(start
 
 @pytest.mark.parametrize("says", [b"", b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"])
 def test_a_server_that_takes_calls_and_is_of_no_use_is_not_there(says):
-    """One that hangs, and a proxy with nothing behind it; five seconds are what it may take."""
+    """One that hangs, which may take five seconds, and a proxy with nothing behind it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         uri = f"http://127.0.0.1:{listener.getsockname()[1]}"
         calls = []
@@ -205,9 +204,7 @@ def test_a_server_that_takes_calls_and_is_of_no_use_is_not_there(says):
                 calls[0].sendall(says)
 
         threading.Thread(target=answer, daemon=True).start()
-        began = time.monotonic()
         with pytest.raises(RunError, match=r"does not answer \((no answer in 5 s|timed out|HTTP 503)\); start it"):
             check_server(uri)
-        assert time.monotonic() - began < 7.0  # 5 s, and a busy machine
         for call in calls:
             call.close()

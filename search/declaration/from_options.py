@@ -1,0 +1,162 @@
+"""From command-line options to a declared study: every mistake at once, in the words of the options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from search.declaration import backbone
+from search.declaration.from_yaml import read_study
+from search.declaration.mistakes import sentence
+from search.declaration.options import Options, flag_of, table
+from search.declaration.own_data import declared_data
+from search.declaration.studies import find
+from search.declaration.study import Objective, Study
+from search.declaration.validate import valid_study
+from search.errors import UsageError
+from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
+from spaces.mistake import Mistake
+from trainables.data import DataSpec
+from trainables.data.datasets import path_errors
+from trainables.registry import MODEL
+
+T = TypeVar("T")
+
+OFFLINE = "offline"
+"""The word for ``--tracking`` with which nothing is sent."""
+
+
+def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
+    """Return the study that ``options`` declare, None where they declare none, and what is wrong, a line each.
+
+    Neither the machine nor the home is looked at. The study's name is empty where none was given.
+
+    Raises:
+        UsageError: neither a study nor a file was named, or the file cannot be read at all.
+    """
+    errors: list[str] = []
+    declared, presets = _start(options, errors)
+    transfers = backbone.transfers(declared) and options.model is None
+    data = _collect(lambda: declared_data(declared.data, options, any_size=transfers), errors)
+    if data is not None:
+        errors += path_errors(data)
+    space, settings = _overridden(declared, data or declared.data, presets, options, errors)
+    if transfers and data is not None:
+        data = backbone.fitting(data, settings, sized=options.image_size is not None)
+    values: dict[str, Any] = {
+        **declared.model_dump(),
+        "data": dataclasses.asdict(data or declared.data),
+        "space": space,
+        "settings": settings,
+    }
+    if options.model is not None:
+        values["trainable"] = f"{MODEL}{options.model}"
+    _set_objectives(values, options, errors)
+    _set_tracking(values, options)
+    _set_plain_fields(values, options, errors)
+    study = _collect(lambda: valid_study(values), errors)
+    return study, errors + _resume_errors(options)
+
+
+def _start(options: Options, errors: list[str]) -> tuple[Study, bool]:
+    """Return the study that the options start from, and whether a data set's preset belongs to it."""
+    if options.config is None:
+        if options.kind is None:
+            raise UsageError("name a STUDY, or a file with --config FILE; `python -m search list` shows the studies")
+        return find(options.kind), True
+    declared, wrong = read_study(options.config, kind=options.kind, model=options.model)
+    errors += wrong
+    if declared.study is None:
+        raise UsageError(errors)
+    return declared.study, options.dataset is not None or options.data is not None or not declared.own_settings
+
+
+def _set_plain_fields(values: dict[str, Any], options: Options, errors: list[str]) -> None:
+    """Put what was typed into the fields that the table names for it."""
+    for name, entry in table().items():
+        given = getattr(options, name)
+        if not entry.sets or given is None or given == ():
+            continue
+        if entry.read is not None:
+            given = _collect(partial(entry.read, given), errors)
+            if given is None:
+                continue
+        *parts, field = entry.sets.split(".")
+        inside = values
+        for part in parts:
+            inside = inside[part]
+        inside[field] = tuple(given) if isinstance(given, list) else given
+
+
+def _set_objectives(values: dict[str, Any], options: Options, errors: list[str]) -> None:
+    given = [_collect(partial(Objective.parse, text), errors) for text in options.objective]
+    found = [objective.model_dump() for objective in given if objective is not None]
+    if found:
+        values["objective"], values["further"] = found[0], tuple(found[1:])
+
+
+def _set_tracking(values: dict[str, Any], options: Options) -> None:
+    if options.tracking is None:
+        values["tracking"]["untracked_ok"] |= options.untracked_ok
+    elif options.tracking == OFFLINE:
+        values["tracking"] = {"uri": None, "enabled": False, "untracked_ok": options.untracked_ok}
+    else:
+        values["tracking"] = {"uri": options.tracking, "enabled": True, "untracked_ok": options.untracked_ok}
+
+
+def _overridden(
+    declared: Study, data: DataSpec, presets: bool, options: Options, errors: list[str]
+) -> tuple[Space, dict[str, Value]]:
+    in_file = _collect(partial(_changes_in, options.space), errors) or {}
+    readable = [text for text in options.set_ if _collect(partial(parse_assignments, [text]), errors)]
+    preset = declared.presets.get(data.name, {}) if presets and data.source == "named" else {}
+    space = declared.space
+    settings = {**declared.settings, **{name: v for name, v in preset.items() if name in declared.settings}}
+    narrowed = parse_assignments([f"{name}={v}" for name, v in preset.items() if name not in declared.settings])
+    chosen, ranges = _collect(partial(backbone.chosen, declared, options), errors) or ({}, {})
+    settings |= chosen
+    narrowed = merge_changes(narrowed, ranges)
+    # what the file declares anew comes first, so that --set can change its range as that of any other
+    anew = {name: change for name, change in in_file.items() if isinstance(change, Mapping) and "type" in change}
+    rest = {name: change for name, change in in_file.items() if name not in anew}
+    for changes in (anew, merge_changes(merge_changes(narrowed, rest), parse_assignments(readable))):
+        changed = _collect(partial(apply_overrides, space, settings, changes), errors)
+        space, settings = changed or (space, settings)
+    return space, settings
+
+
+def _changes_in(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--space {file}: cannot be read ({error})") from None
+    return read_overrides(text, source=f"--space {file}")
+
+
+def _resume_errors(options: Options) -> list[str]:
+    errors = []
+    if options.resume and options.name is None:
+        errors.append("--resume needs --name NAME: the study to continue, or to start where there is none")
+    if options.accept_changed_model and not options.resume:
+        errors.append("--accept-changed-model is for --resume: a new study has no other model yet")
+    return errors
+
+
+def in_options(mistakes: Iterable[Mistake]) -> list[str]:
+    """Return a line for each mistake, which names the option that a user typed."""
+    return [sentence(mistake, flag_of) for mistake in mistakes]
+
+
+def _collect(build: Callable[[], T], errors: list[str]) -> T | None:
+    try:
+        return build()
+    except UsageError as error:
+        errors += in_options(error.mistakes) if error.mistakes else error.errors
+    except SpaceError as error:
+        errors += error.errors
+    return None
