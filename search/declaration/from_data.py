@@ -17,7 +17,7 @@ from search.declaration.mistakes import COMPLETE_MESSAGE, FLAGS
 from search.declaration.studies import registered
 from search.declaration.study import Study
 from spaces import Space, SpaceError, apply_overrides, nearest
-from spaces.declare import shown
+from spaces.declare import show_value
 from trainables.registry import MODEL
 
 PLAIN = {flag: path for path, flag in FLAGS.items()} | {
@@ -122,7 +122,7 @@ def _laid_over(data: Mapping[str, Any], kind: str | None, errors: list[_Error]) 
     named = data.get("kind", kind)
     if kind is not None and "kind" in data and data["kind"] != kind:
         errors.append(
-            (("kind",), f"kind {shown(data['kind'])} is not the STUDY {kind!r} that was named; leave one out")
+            (("kind",), f"kind {show_value(data['kind'])} is not the STUDY {kind!r} that was named; leave one out")
         )
         named = kind
     known = registered()
@@ -160,7 +160,7 @@ def _trainable(data: Mapping[str, Any], model: str | None, errors: list[_Error])
         return None
     named = data["model"]
     if not isinstance(named, str):
-        errors.append((("model",), f"model must be package.module:function, got {shown(named)}"))
+        errors.append((("model",), f"model must be package.module:function, got {show_value(named)}"))
         return None
     if "trainable" in data:
         errors.append((("model",), "model and trainable exclude each other"))
@@ -170,7 +170,7 @@ def _trainable(data: Mapping[str, Any], model: str | None, errors: list[_Error])
 def _apply_set(values: dict[str, Any], changes: object, errors: list[_Error]) -> None:
     """Make the changes that the data's ``set`` names, if there is a space to make them in."""
     if not isinstance(changes, Mapping):
-        errors.append((("set",), f"set must be a mapping of parameters to changes, got {shown(changes)}"))
+        errors.append((("set",), f"set must be a mapping of parameters to changes, got {show_value(changes)}"))
         return
     settings = values.get("settings", {})
     if not changes or not isinstance(settings, dict):
@@ -210,7 +210,7 @@ def _told(details: Sequence[ErrorDetails], values: Mapping[str, Any]) -> list[_E
             if detail["loc"] != ("space",):  # what is said of the kind says it
                 found.append((path, f"{_dotted(tuple(detail['loc']))} is missing"))
         else:
-            lines.setdefault((path, shown(detail["input"])), []).append(_rule(detail["msg"]))
+            lines.setdefault((path, show_value(detail["input"])), []).append(_rule(detail["msg"]))
     for (path, value), rules in lines.items():
         found.append((path, f"{_dotted(path)} must be {' or '.join(dict.fromkeys(rules))}, got {value}"))
     return found

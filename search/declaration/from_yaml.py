@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search.declaration.from_data import Declared, declare_study
 from search.errors import UsageError
-from spaces.marked import Marked, MarkedError, load_marked
+from spaces.located_yaml import YamlDocument, YamlError, load_yaml
 
 MOST_BYTES = 256 * 1024
 """A larger file is no study."""
@@ -30,8 +30,8 @@ def read_study(file: Path, *, kind: str | None = None, model: str | None = None)
     """
     text = _text(file)
     try:
-        marked = load_marked(text)
-    except MarkedError as error:
+        marked = load_yaml(text)
+    except YamlError as error:
         raise UsageError([f"{_place(file, line)}: {what}" for line, what in error.errors]) from None
     if marked.data is None:
         raise UsageError(f"--config {file} is empty: a study has at least a kind")
@@ -67,7 +67,7 @@ def _text(file: Path) -> str:
         raise UsageError(f"{_place(file, line)}: not UTF-8 (byte {data[error.start]:#04x})") from None
 
 
-def _line(marked: Marked, path: _Place, message: str) -> int | None:
+def _line(marked: YamlDocument, path: _Place, message: str) -> int | None:
     """Return the line that a message is about; None where the file does not say what is wrong (a default is).
 
     That is where the message's path leads. A check that looks at several fields names them: the deepest name
@@ -83,7 +83,7 @@ def _line(marked: Marked, path: _Place, message: str) -> int | None:
     return marked.lines.get(best)
 
 
-def _known(marked: Marked, path: _Place) -> _Place:
+def _known(marked: YamlDocument, path: _Place) -> _Place:
     """Return the longest beginning of ``path`` that the file has."""
     while path and path not in marked.lines:
         path = path[:-1]

@@ -24,7 +24,7 @@ from search.declaration.parts import Faults, Frozen, LanesSpec, SchedulerSpec, T
 from search.declaration.parts import Objective as Objective
 from search.declaration.parts import Resources as Resources
 from spaces import Space, SpaceError, Value, nearest
-from spaces.grammar import space_schema
+from spaces.json_schema import space_schema
 from trainables.data.datasets import DataSpec
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
