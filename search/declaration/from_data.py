@@ -18,7 +18,7 @@ from search.declaration.studies import registered
 from search.declaration.study import Study
 from spaces import Space, SpaceError, apply_overrides, nearest
 from spaces.declare import show_value
-from trainables.registry import MODEL
+from trainables.registry import USER_MODEL_PREFIX
 
 PLAIN = {flag: path for path, flag in FLAGS.items()} | {
     "--dataset": "data.name",
@@ -155,7 +155,7 @@ def _laid_over(data: Mapping[str, Any], kind: str | None, errors: list[_Error]) 
 def _trainable(data: Mapping[str, Any], model: str | None, errors: list[_Error]) -> str | None:
     """Return the trainable that ``model`` or the data's own ``model`` stands for."""
     if model is not None:
-        return f"{MODEL}{model}"
+        return f"{USER_MODEL_PREFIX}{model}"
     if "model" not in data:
         return None
     named = data["model"]
@@ -164,7 +164,7 @@ def _trainable(data: Mapping[str, Any], model: str | None, errors: list[_Error])
         return None
     if "trainable" in data:
         errors.append((("model",), "model and trainable exclude each other"))
-    return f"{MODEL}{named}"
+    return f"{USER_MODEL_PREFIX}{named}"
 
 
 def _apply_set(values: dict[str, Any], changes: object, errors: list[_Error]) -> None:

@@ -20,7 +20,7 @@ from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, par
 from trainables.data import DataSpec
 from trainables.data.datasets import path_errors
 from trainables.errors import ConfigError
-from trainables.registry import MODEL
+from trainables.registry import USER_MODEL_PREFIX
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
     lanes = _collect(lambda: _lanes(options.lanes), errors)
     changes: dict[str, Any] = {
         "name": options.name or declared.name,
-        "trainable": declared.trainable if options.model is None else f"{MODEL}{options.model}",
+        "trainable": declared.trainable if options.model is None else f"{USER_MODEL_PREFIX}{options.model}",
         "data": dataclasses.asdict(data or declared.data),
         "space": space,
         "settings": settings,

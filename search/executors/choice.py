@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from search.declaration.study import Study
 from search.errors import UsageError
-from trainables.registry import Trainable, find_trainable
+from trainables.protocols import Trainable
+from trainables.registry import find_trainable
 
 if TYPE_CHECKING:
     import torch
