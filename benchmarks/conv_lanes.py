@@ -22,8 +22,8 @@ from benchmarks.lane_engine import Side, take_turns
 from benchmarks.process import progress
 from benchmarks.record import add_results, shown_command, table, write_section
 from trainables.config import CnnConfig, parse_widths
+from trainables.device_data import DeviceData
 from trainables.lanes import LaneWorker, usual_mode
-from trainables.loop import DeviceData
 
 RUNS = ("",)
 """What ``python -m benchmarks --all`` runs."""

@@ -29,8 +29,10 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainables.config import MlpConfig
+from trainables.device_data import DeviceData
 from trainables.lanes import LaneWorker, choose_lanes
-from trainables.loop import DeviceData, TrainingRun, fit, l1_norm
+from trainables.loop import TrainingRun, fit
+from trainables.models import l1_norm
 
 RUNS = ("",)
 """What ``python -m benchmarks --all`` runs."""

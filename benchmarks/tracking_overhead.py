@@ -18,7 +18,8 @@ from benchmarks.harness import ROOT, spread
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
 from trainables.config import MlpConfig
 from trainables.data import DataSpec, load_splits
-from trainables.loop import DeviceData, TrainingRun
+from trainables.device_data import DeviceData
+from trainables.loop import TrainingRun
 
 LOGGER = """
 import sys, threading

@@ -1,20 +1,10 @@
 """Search spaces, one file per question. Knows Optuna distributions, nothing else."""
 
+from spaces.errors import SpaceError
 from spaces.overrides import apply_overrides, merge_changes, parse_assignments, read_overrides
-from spaces.space import (
-    Condition,
-    Parameter,
-    Point,
-    Space,
-    SpaceError,
-    Value,
-    category,
-    float_,
-    hash_params,
-    int_,
-    nearest,
-    when,
-)
+from spaces.parameter import Condition, Parameter, Point, Value, category, float_, int_, when
+from spaces.space import Space, hash_params
+from trainables.errors import nearest
 
 __all__ = [
     "Condition",

@@ -1,7 +1,7 @@
 """An MLP against a convolutional network: how deep, how wide, pooled how, regularized how."""
 
+from spaces import Space, category, float_, when
 from spaces.schedule_parameters import cosine_floor
-from spaces.space import Space, category, float_, when
 
 SPACE = Space(
     (

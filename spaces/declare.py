@@ -1,4 +1,4 @@
-"""How a space is written as plain data, in a ledger as well as in a person's YAML, and how that is read."""
+"""How a parameter is written as plain data, in a ledger as well as in a person's YAML, and how that is read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from spaces.space import Condition, Parameter, Space, SpaceError, Value, nearest
+from spaces.parameter import Condition, Parameter, Value
+from trainables.errors import nearest
 
-COMMON = ("type", "baseline", "when", "help")
-FIELDS = {
+COMMON_FIELDS = ("type", "baseline", "when", "help")
+FIELDS_BY_TYPE = {
     "float": ("low", "high", "log", "step"),
     "int": ("low", "high", "log", "step"),
     "category": ("choices",),
 }
-"""The fields of each type of parameter, besides those that all have."""
+"""The fields of each type of parameter, besides ``COMMON_FIELDS``."""
 
 
 def parameter_to_dict(p: Parameter) -> dict[str, Any]:
@@ -41,50 +42,30 @@ def parameter_to_dict(p: Parameter) -> dict[str, Any]:
     return out
 
 
-def read_space(data: object) -> Space:
-    """Build the space that ``data`` declares: by name, what ``read_parameter`` takes.
-
-    Raises:
-        SpaceError: everything that is wrong, a line each.
-    """
-    if not isinstance(data, Mapping):
-        raise SpaceError(f"space must be a mapping of parameters, got {shown(data)}")
-    errors: list[str] = []
-    parameters = [read_parameter(str(name), fields, errors, within="space.") for name, fields in data.items()]
-    whole = tuple(p for p in parameters if p is not None)
-    if not errors:
-        return Space(whole)
-    if len(whole) == len(parameters):
-        try:
-            Space(whole)
-        except SpaceError as error:
-            errors += error.errors
-    raise SpaceError(errors)
-
-
 def read_parameter(name: str, data: object, errors: list[str], *, within: str = "") -> Parameter | None:
     """Return the parameter that ``data`` declares, or None and why not in ``errors``, a line each.
 
     Args:
-        name: of the parameter.
+        name: the parameter's name.
         data: a mapping of ``type`` (float, int, category), ``low`` and ``high`` (with ``log``, ``step``) or
             ``choices``, ``baseline``, ``when`` (``{parent: [values]}``) and ``help``.
         errors: takes a line for each mistake; it begins with where: ``low`` of ``dropout`` is ``dropout.low``.
-        within: goes before the name there.
+        within: what such a line has before the parameter's name.
     """
     where, before = f"{within}{name}", len(errors)
     if not isinstance(data, Mapping):
-        errors.append(f"{where} must be a mapping with type, baseline and a range, got {shown(data)}")
+        errors.append(f"{where} must be a mapping with type, baseline and a range, got {show_value(data)}")
         return None
     kind = data.get("type")
-    if not isinstance(kind, str) or kind not in FIELDS:
+    if not isinstance(kind, str) or kind not in FIELDS_BY_TYPE:
+        types = ", ".join(FIELDS_BY_TYPE)
         if "type" in data:
-            wrong = f"must be one of {', '.join(FIELDS)}, got {shown(kind)}.{nearest(str(kind), FIELDS)}"
+            hint = nearest(str(kind), FIELDS_BY_TYPE)
+            errors.append(f"{where}.type must be one of {types}, got {show_value(kind)}.{hint}")
         else:
-            wrong = f"is missing: {', '.join(FIELDS)}"
-        errors.append(f"{where}.type {wrong}")
+            errors.append(f"{where}.type is missing: {types}")
         return None
-    allowed = (*FIELDS[kind], *COMMON)
+    allowed = (*FIELDS_BY_TYPE[kind], *COMMON_FIELDS)
     for field in data:
         if field not in allowed:
             known = f"{nearest(str(field), allowed)} Known for a {kind}: {', '.join(allowed)}"
@@ -97,7 +78,7 @@ def read_parameter(name: str, data: object, errors: list[str], *, within: str = 
     condition = _condition(where, data, errors)
     words = data.get("help", "")
     if not isinstance(words, str):
-        errors.append(f"{where}.help must be words, got {shown(words)}")
+        errors.append(f"{where}.help must be words, got {show_value(words)}")
     if len(errors) > before:
         return None
     assert distribution is not None and baseline is not None
@@ -116,7 +97,7 @@ def is_value(value: object) -> bool:
     return isinstance(value, str | bool) or is_number(value)
 
 
-def shown(value: object) -> str:
+def show_value(value: object) -> str:
     """Return ``value`` as a person wrote it, shortened."""
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
@@ -127,17 +108,17 @@ def shown(value: object) -> str:
 def _category(where: str, data: Mapping[Any, Any], errors: list[str]) -> BaseDistribution | None:
     choices = data.get("choices")
     if not isinstance(choices, list | tuple) or not choices:
-        got = f", got {shown(choices)}" if "choices" in data else "; it is missing"
+        got = f", got {show_value(choices)}" if "choices" in data else "; it is missing"
         errors.append(f"{where}.choices must be a list of at least one value{got}")
         return None
     wrong = [c for c in choices if not is_value(c)]
     if wrong:
-        errors.append(f"{where}.choices must be numbers, words, true or false, got {shown(wrong[0])}")
+        errors.append(f"{where}.choices must be numbers, words, true or false, got {show_value(wrong[0])}")
         return None
     # Optuna looks a choice up by equality, by which true is 1
     twice = [c for i, c in enumerate(choices) if c in choices[:i]]
     if twice:
-        errors.append(f"{where}.choices has {shown(twice[0])} twice")
+        errors.append(f"{where}.choices has {show_value(twice[0])} twice")
         return None
     return CategoricalDistribution(list(choices))
 
@@ -147,7 +128,7 @@ def _range(where: str, kind: str, data: Mapping[Any, Any], errors: list[str]) ->
     low, high, step = (_number(where, kind, field, data, errors) for field in ("low", "high", "step"))
     log = data.get("log", False)
     if not isinstance(log, bool):
-        errors.append(f"{where}.log must be true or false, got {shown(log)}")
+        errors.append(f"{where}.log must be true or false, got {show_value(log)}")
     if len(errors) > before or low is None or high is None:
         return None
     if low > high:
@@ -177,9 +158,9 @@ def _number(where: str, kind: str, field: str, data: Mapping[Any, Any], errors: 
     if field not in data and field != "step":
         errors.append(f"{where}.{field} is missing")
     elif field in data and not is_number(value):
-        errors.append(f"{where}.{field} must be a number, got {shown(value)}")
+        errors.append(f"{where}.{field} must be a number, got {show_value(value)}")
     elif field in data and kind == "int" and not float(value).is_integer():  # type: ignore[arg-type]
-        errors.append(f"{where}.{field} must be a whole number, got {shown(value)}")
+        errors.append(f"{where}.{field} must be a whole number, got {show_value(value)}")
     else:
         return value
     return None
@@ -192,13 +173,13 @@ def _baseline(where: str, kind: str, data: Mapping[Any, Any], errors: list[str])
     elif kind == "category":
         if is_value(value):
             return value
-        errors.append(f"{where}.baseline must be a number, a word, true or false, got {shown(value)}")
+        errors.append(f"{where}.baseline must be a number, a word, true or false, got {show_value(value)}")
     elif not is_number(value):
-        errors.append(f"{where}.baseline must be a number, got {shown(value)}")
+        errors.append(f"{where}.baseline must be a number, got {show_value(value)}")
     elif kind == "int":
         if float(value).is_integer():  # type: ignore[arg-type]
             return int(value)  # type: ignore[arg-type]
-        errors.append(f"{where}.baseline must be a whole number, got {shown(value)}")
+        errors.append(f"{where}.baseline must be a whole number, got {show_value(value)}")
     else:
         return float(value)  # type: ignore[arg-type]
     return None
@@ -214,6 +195,6 @@ def _condition(where: str, data: Mapping[Any, Any], errors: list[str]) -> Condit
     ((parent, values),) = condition.items()
     values = values if isinstance(values, list | tuple) else [values]
     if not isinstance(parent, str) or not values or not all(is_value(v) for v in values):
-        errors.append(f"{where}.when must be values of {shown(parent)}, got {shown(values)}")
+        errors.append(f"{where}.when must be values of {show_value(parent)}, got {show_value(values)}")
         return None
     return Condition(parent, tuple(values))

@@ -6,14 +6,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from spaces.declare import is_number, is_value, read_parameter, shown
-from spaces.marked import MarkedError, load_marked
-from spaces.space import Parameter, Space, SpaceError, Value, fix, nearest
+from spaces.declare import is_number, is_value, read_parameter, show_value
+from spaces.errors import SpaceError
+from spaces.located_yaml import YamlError, load_yaml
+from spaces.parameter import Parameter, Value
+from spaces.space import Space
+from trainables.errors import nearest
 
 FIELDS = ("low", "high", "log", "choices")
+
+SWITCH_WORDS = {"on": True, "off": False, "yes": True, "no": False}
+"""What a person may write for true and false, where they are not words that the parameter or setting itself knows."""
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -33,15 +38,15 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
         if not equals or not name:
             errors.append(f"--set {text!r}: expected PARAM=VALUE or PARAM.low=VALUE")
         elif not dot:
-            changes.setdefault(name, {})["value"] = _scalar(value)
+            changes.setdefault(name, {})["value"] = _read_value(value)
         elif attribute not in FIELDS:
             errors.append(
                 f"--set {text!r}: unknown field {attribute!r}.{nearest(attribute, FIELDS)} Allowed: {', '.join(FIELDS)}"
             )
         elif attribute == "choices":
-            changes.setdefault(name, {})["choices"] = [_scalar(v) for v in value.split(",") if v.strip()]
+            changes.setdefault(name, {})["choices"] = [_read_value(v) for v in value.split(",") if v.strip()]
         else:
-            changes.setdefault(name, {})[attribute] = _scalar(value)
+            changes.setdefault(name, {})[attribute] = _read_value(value)
     if errors:
         raise SpaceError(errors)
     return changes
@@ -98,11 +103,11 @@ def apply_overrides(
             if parameter is not None:
                 changed[name] = parameter
         elif set(fields) == {"value"} and not is_value(fields["value"]):
-            errors.append(f"{name}: expected a number, a word, true or false, got {shown(fields['value'])}")
+            errors.append(f"{name}: expected a number, a word, true or false, got {show_value(fields['value'])}")
         elif set(fields) == {"value"}:
-            new_settings[name] = _as_kind_of(settings[name], fields["value"])
-        elif set(fields) == {"choices"} and _are_values(fields["choices"]):
-            choices = [_as_kind_of(settings[name], c) for c in fields["choices"]]
+            new_settings[name] = _of_settings_kind(settings[name], fields["value"])
+        elif set(fields) == {"choices"} and _is_list_of_values(fields["choices"]):
+            choices = [_of_settings_kind(settings[name], c) for c in fields["choices"]]
             if _distinct(name, choices, errors):
                 baseline = settings[name] if settings[name] in choices else choices[0]
                 changed[name] = Parameter(name, CategoricalDistribution(choices), baseline)
@@ -111,7 +116,7 @@ def apply_overrides(
             errors.append(f"{name} is a fixed setting: use {name}=VALUE or {name}.choices=a,b")
     if errors:
         raise SpaceError(errors)
-    return space.replaced(changed), new_settings
+    return space.with_parameters(changed), new_settings
 
 
 def read_overrides(text: str, *, source: str) -> dict[str, Any]:
@@ -121,8 +126,8 @@ def read_overrides(text: str, *, source: str) -> dict[str, Any]:
         SpaceError: not YAML, or not a mapping; each line names that of the file.
     """
     try:
-        data = load_marked(text).data
-    except MarkedError as error:
+        data = load_yaml(text).data
+    except YamlError as error:
         raise SpaceError(
             [f"{source}{f' line {line}' if line else ''}: {what}" for line, what in error.errors]
         ) from None
@@ -138,11 +143,13 @@ def _change(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Param
         return _fixed(p, fields["value"], errors)
     if isinstance(p.distribution, CategoricalDistribution):
         return _changed_choices(p, fields, errors)
+    if "choices" in fields:
+        return _range_as_choices(p, fields, errors)
     return _changed_range(p, fields, errors)
 
 
 def _fixed(p: Parameter, value: Any, errors: list[str]) -> Parameter | None:
-    d, value = p.distribution, _as_word(p, value)
+    d, value = p.distribution, _matching_choice(p, value)
     if isinstance(d, CategoricalDistribution) and not p.contains(value):
         errors.append(f"{p.name}={value!r}: allowed: {p.range_text()}")
         return None
@@ -154,7 +161,7 @@ def _fixed(p: Parameter, value: Any, errors: list[str]) -> Parameter | None:
         return None
     if not isinstance(d, CategoricalDistribution):
         value = int(value) if isinstance(d, IntDistribution) else float(value)
-    return fix(p, value)
+    return p.fixed_at(value)
 
 
 def _changed_choices(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Parameter | None:
@@ -166,7 +173,7 @@ def _changed_choices(p: Parameter, fields: Mapping[str, Any], errors: list[str])
     if not isinstance(choices, list) or not choices:
         errors.append(f"{p.name}.choices: empty; allowed: {p.range_text()}")
         return None
-    choices = [_as_word(p, c) for c in choices]
+    choices = [_matching_choice(p, c) for c in choices]
     outside = [c for c in choices if not p.contains(c)]
     if outside:
         errors.append(f"{p.name}.choices: {outside[0]!r} is unknown; allowed: {p.range_text()}")
@@ -176,26 +183,29 @@ def _changed_choices(p: Parameter, fields: Mapping[str, Any], errors: list[str])
     return dataclasses.replace(p, distribution=CategoricalDistribution(choices))
 
 
+def _range_as_choices(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Parameter | None:
+    """Return the parameter with a few numbers in place of its range."""
+    choices, whole = fields["choices"], isinstance(p.distribution, IntDistribution)
+    if not isinstance(choices, list) or not choices:
+        errors.append(f"{p.name}.choices: empty; give at least one number")
+        return None
+    wrong = [c for c in choices if not is_number(c)]
+    if wrong or len(fields) > 1:
+        errors.append(f"{p.name}.choices: expected numbers only, got {wrong or sorted(fields)}")
+        return None
+    broken = [c for c in choices if whole and not float(c).is_integer()]
+    if broken:
+        errors.append(f"{p.name}.choices: expected whole numbers only, got {broken}")
+        return None
+    numbers = [int(c) if whole else float(c) for c in choices]
+    if not _distinct(p.name, numbers, errors):
+        return None
+    return dataclasses.replace(p, distribution=CategoricalDistribution(numbers))
+
+
 def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Parameter | None:
     d = p.distribution
     assert isinstance(d, FloatDistribution | IntDistribution)
-    if "choices" in fields:
-        choices = fields["choices"]
-        if not isinstance(choices, list) or not choices:
-            errors.append(f"{p.name}.choices: empty; give at least one number")
-            return None
-        wrong = [c for c in choices if not is_number(c)]
-        if wrong or len(fields) > 1:
-            errors.append(f"{p.name}.choices: expected numbers only, got {wrong or sorted(fields)}")
-            return None
-        broken = [c for c in choices if isinstance(d, IntDistribution) and not float(c).is_integer()]
-        if broken:
-            errors.append(f"{p.name}.choices: expected whole numbers only, got {broken}")
-            return None
-        numbers = [int(c) if isinstance(d, IntDistribution) else float(c) for c in choices]
-        if not _distinct(p.name, numbers, errors):
-            return None
-        return dataclasses.replace(p, distribution=CategoricalDistribution(numbers))
     low, high, log = fields.get("low", d.low), fields.get("high", d.high), fields.get("log", d.log)
     before = len(errors)
     for label, bound in (("low", low), ("high", high)):
@@ -219,27 +229,27 @@ def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -
     return dataclasses.replace(p, distribution=FloatDistribution(float(low), float(high), log=log))
 
 
-def _as_word(p: Parameter, value: Any) -> Any:
-    """Return the choice that a value stands for: ``on`` and ``off`` are true and false, and 64 may be a word."""
-    other = _switched(value)
+def _matching_choice(p: Parameter, value: Any) -> Any:
+    """Return the choice that a value stands for: ``on`` may be true, false may be ``off``, and 64 may be a word."""
+    other = _word_or_switch(value)
     other = str(value) if other is None else other
     return other if not p.contains(value) and p.contains(other) else value
 
 
-def _as_kind_of(setting: Value, value: Any) -> Any:
-    """Return ``off`` for false where the setting is a word, and false for ``off`` where it is true or false."""
-    other = _switched(value)
-    return other if other is not None and type(other) is type(setting) else value
+def _of_settings_kind(setting: Value, value: Any) -> Any:
+    """Return ``off`` for false where the setting is a word, and false for ``off`` where it is none."""
+    other = _word_or_switch(value)
+    return other if other is not None and isinstance(other, str) == isinstance(setting, str) else value
 
 
-def _switched(value: Any) -> bool | str | None:
-    """Return ``on`` or ``off`` for true or false, and the other way round; None for anything else."""
+def _word_or_switch(value: Any) -> bool | str | None:
+    """Return ``on`` or ``off`` for true or false, and true or false for such words; None for anything else."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    return value == "on" if value in ("on", "off") else None
+    return SWITCH_WORDS.get(value) if isinstance(value, str) else None
 
 
-def _are_values(choices: Any) -> bool:
+def _is_list_of_values(choices: Any) -> bool:
     return isinstance(choices, list) and bool(choices) and all(is_value(c) for c in choices)
 
 
@@ -247,21 +257,27 @@ def _distinct(name: str, choices: list[Any], errors: list[str]) -> bool:
     """Say whether no choice is there twice (by equality, as Optuna looks them up), and if so which in ``errors``."""
     twice = [c for i, c in enumerate(choices) if c in choices[:i]]
     if twice:
-        errors.append(f"{name}.choices: {shown(twice[0])} is given twice")
+        errors.append(f"{name}.choices: {show_value(twice[0])} is given twice")
     return not twice
 
 
-def _scalar(text: str) -> Any:
-    """Read a value as YAML does, and ``1e-4`` as the number a Python user means."""
+def _read_value(text: str) -> Any:
+    """Read a value as a YAML file has it; a word without quotes that Python takes for a number (``1_000``) is one."""
     text = text.strip()
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            # YAML's `none` is a plain word here: it names the constant schedule.
-            return value
+        value = load_yaml(text).data
+    except YamlError:
+        value = text
+    if value == text:
+        return _number_or_word(text)
+    # ``null`` is a plain word here, as ``none`` is, which names the constant schedule.
     return text if value is None or isinstance(value, dict) else value
+
+
+def _number_or_word(word: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word

@@ -1,7 +1,7 @@
 """An MLP for a numeric target: which loss, how wide, how regularized, how fast."""
 
+from spaces import Space, category, float_, when
 from spaces.schedule_parameters import cosine_floor
-from spaces.space import Space, category, float_, when
 
 SPACE = Space(
     (

@@ -1,7 +1,7 @@
 """Which regularization generalises best: dropout, weight decay, L1, batch norm, and the schedule."""
 
+from spaces import Space, category, float_, when
 from spaces.schedule_parameters import PLATEAU, STEP, cosine_floor
-from spaces.space import Space, category, float_, when
 
 SPACE = Space(
     (

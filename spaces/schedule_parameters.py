@@ -1,6 +1,6 @@
 """The parameters of the learning-rate schedules, for every space that searches one."""
 
-from spaces.space import Parameter, float_, int_, when
+from spaces import Parameter, float_, int_, when
 
 STEP = (
     int_("step_size", 2, 10, baseline=5, when=when("schedule", "step"), help="epochs between drops"),

@@ -1,7 +1,7 @@
 """How the learning rate should move over the epochs, and how long to wait for an improvement."""
 
+from spaces import Space, category, float_, int_, when
 from spaces.schedule_parameters import PLATEAU, STEP, cosine_floor
-from spaces.space import Space, category, float_, int_, when
 
 SPACE = Space(
     (

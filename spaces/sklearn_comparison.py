@@ -3,7 +3,7 @@
 Columns are standardised, so that what is right for one table is about right for another.
 """
 
-from spaces.space import Space, category, float_, int_, when
+from spaces import Space, category, float_, int_, when
 
 NETWORKS = ("sklearn_mlp", "torch_mlp")
 

@@ -1,7 +1,7 @@
 """An MLP for a small table: how wide, how deep, how regularized, how fast."""
 
+from spaces import Space, category, float_
 from spaces.schedule_parameters import cosine_floor
-from spaces.space import Space, category, float_
 
 SPACE = Space(
     (

@@ -1,7 +1,7 @@
 """How deep to freeze a pretrained backbone, how fast to train the rest, how to regularize it."""
 
+from spaces import Space, category, float_, int_
 from spaces.schedule_parameters import cosine_floor
-from spaces.space import Space, category, float_, int_
 
 SPACE = Space(
     (

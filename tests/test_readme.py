@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from search.declaration import read_study, study_schema
-from spaces.marked import load_marked
+from spaces.located_yaml import load_yaml
 from trainables.data import load_splits
 from trainables.registry import find_trainable
 
@@ -95,7 +95,7 @@ def test_the_users_model_runs(own):
 
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_an_editor_finds_nothing_wrong_with_the_examples(text):
-    assert list(jsonschema.Draft202012Validator(study_schema()).iter_errors(load_marked(text).data)) == []
+    assert list(jsonschema.Draft202012Validator(study_schema()).iter_errors(load_yaml(text).data)) == []
 
 
 def test_every_command_shown_is_one():

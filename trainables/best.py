@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointError, ConfigError
-from trainables.registry import KeepsMore, Rebuilds, Run, find_trainable
+from trainables.protocols import CanRebuild
+from trainables.registry import find_trainable
 from trainables.report import EpochReport, to_result
+from trainables.weights_snapshot import WeightsSnapshot
 
 if TYPE_CHECKING:
     from torch import nn
-
-Weights: TypeAlias = Callable[[], Any]
-"""Makes a model's state as it was when this function was made, which is the cheap part."""
 
 
 @dataclass
@@ -37,7 +35,7 @@ class _Best:
     epoch: int = 0
     value: float = math.nan
     metrics: Mapping[str, float] = field(default_factory=dict)
-    weights: Weights | None = None
+    weights: WeightsSnapshot | None = None
     written: bool = False
 
 
@@ -79,13 +77,13 @@ class BestModels:
         best.written = found is not None and found["epoch"] == best.epoch
         return []
 
-    def heard(self, number: int, report: EpochReport, weights: Callable[[], Weights]) -> None:
+    def observe(self, number: int, report: EpochReport, weights: Callable[[], WeightsSnapshot]) -> None:
         """Remember the model where ``report`` is the trial's best so far.
 
         Args:
             number: of the trial.
             report: of the epoch that has just ended.
-            weights: called only where it is; see ``Weights``.
+            weights: called only where it is; see ``WeightsSnapshot``.
         """
         best = self._trials.get(number)
         if best is None or self._objective is None:
@@ -184,27 +182,6 @@ def trial_facts(
     }
 
 
-def weights_of(run: Run) -> Weights:
-    """Return a copy of the ``model`` in a run's state; of its whole state, where it has no such part.
-
-    A run that keeps more than its state holds (frozen layers, say) says so itself.
-    """
-    if isinstance(run, KeepsMore):
-        return run.weights()
-    state = run.state_dict()
-    model = copied(state.get("model", state))
-    return lambda: model
-
-
-def copied(value: Any) -> Any:
-    """Return a copy of nested plain data that shares no tensor with ``value``."""
-    if isinstance(value, Mapping):
-        return {name: copied(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(copied(part) for part in value)
-    return value.detach().clone() if hasattr(value, "detach") else copy.deepcopy(value)
-
-
 def load_model(path: str | Path) -> nn.Module:
     """Return the model in a search's ``best.pt``, on CPU and in evaluation mode.
 
@@ -225,7 +202,7 @@ def load_model(path: str | Path) -> nn.Module:
     if missing:
         raise CheckpointError(f"checkpoint {path} holds no best model: {', '.join(sorted(missing))} is missing")
     trainable = find_trainable(state["trainable"])
-    if not isinstance(trainable, Rebuilds):
+    if not isinstance(trainable, CanRebuild):
         raise ConfigError(f"trainable {state['trainable']} has no rebuild(config, state)")
     config = trainable.configure(state["params"], max_epochs=state["max_epochs"])
     return trainable.rebuild(config, state["model"], shape=tuple(state["shape"]), outputs=state["outputs"]).eval()

@@ -1,19 +1,19 @@
-"""What can go wrong inside a trial, by name."""
+"""What can go wrong inside a trial, or with what a user gives, by name. Imports nothing of the project."""
 
 import difflib
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc_failed")
 """What the messages of torch's allocators and of CUDA's libraries say, in small letters: on a CPU, and inside cuBLAS
 or cuDNN, the error is a plain ``RuntimeError``."""
 
 
-class ConfigError(ValueError):
-    """Everything wrong in one configuration.
+class InputError(ValueError):
+    """Everything that is wrong with something a user gave.
 
     Attributes:
-        errors: one line each: the field, the rule and the value.
+        errors: one line each: what it is, the rule, the value, and what to do.
     """
 
     def __init__(self, errors: str | Sequence[str]) -> None:
@@ -21,16 +21,12 @@ class ConfigError(ValueError):
         super().__init__("\n".join(self.errors))
 
 
-class DataError(ValueError):
-    """A data set is absent, damaged or unfit; the message says what to do.
+class ConfigError(InputError):
+    """Everything that is wrong with the configuration of a trial."""
 
-    Attributes:
-        errors: one line each.
-    """
 
-    def __init__(self, errors: str | Sequence[str]) -> None:
-        self.errors: tuple[str, ...] = (errors,) if isinstance(errors, str) else tuple(errors)
-        super().__init__("\n".join(self.errors))
+class DataError(InputError):
+    """A data set is absent, damaged or unfit to learn from."""
 
 
 class CheckpointError(RuntimeError):
@@ -54,7 +50,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY)
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known name closest to ``name``, else an empty string."""
-    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {match[0]!r}?" if match else ""

@@ -2,126 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from trainables.config import MlpConfig
-from trainables.data import Splits
-from trainables.data.memory import is_mapped
-from trainables.data.splits import TargetScale
+from trainables.device_data import DeviceData, batch_bounds
 from trainables.early_stopping import EarlyStopping
-from trainables.fitting import refuse_misfit
 from trainables.losses import build_loss
 from trainables.metrics import classification_metrics, regression_metrics
-from trainables.models import build_model, dropout_streams, penalised_weights
+from trainables.models import build_model, dropout_streams, l1_norm
+from trainables.optimizers import build_optimizer, scale_rates
 from trainables.report import EpochReport, all_finite, stop_reason
 from trainables.schedules import build_schedule
 from trainables.seeding import generator
-from trainables.task import Task
-
-EVALUATION_BATCH = 8192
-"""Most examples that are validated at once."""
-EVALUATION_NUMBERS = 1 << 23
-"""Most numbers that they have together, so that large images do not exhaust the memory ..."""
-FEWEST_EVALUATED = 64
-"""... but at least as many examples as this."""
-
-
-@dataclass(frozen=True)
-class DeviceData:
-    """A data set as tensors on one device; batches are index slices.
-
-    Attributes:
-        x_train: [N, ...] float32, or [V * N, ...]: V views of each example, one view of all examples after
-            another. For models that convert them themselves also uint8 pixels [N, channels, height, width];
-            such trials do not stack.
-        y_train: [N] int64 class numbers, or float32 standardised numbers.
-        x_val, y_val: likewise, of one view.
-        outputs: C, or 1 where the target is a number.
-        scale: of a numeric target; None for classes.
-        asked: metrics that every report is to hold besides the usual ones.
-        views: V; epoch e (from 0) trains on view e % V of every example.
-
-    Raises:
-        ValueError: the training examples are not ``views`` for each target.
-    """
-
-    x_train: torch.Tensor
-    y_train: torch.Tensor
-    x_val: torch.Tensor
-    y_val: torch.Tensor
-    outputs: int
-    scale: TargetScale | None = None
-    asked: tuple[str, ...] = ()
-    views: int = 1
-
-    def __post_init__(self) -> None:
-        if self.views < 1 or len(self.x_train) != self.views * self.examples:
-            raise ValueError(
-                f"x_train must hold {self.views} views of {self.examples} examples, got {len(self.x_train)} rows"
-            )
-
-    @classmethod
-    def of(cls, splits: Splits, device: torch.device) -> DeviceData:
-        """Return the arrays of ``splits`` on ``device``; on CPU they share their memory where they may be written."""
-        train, val = splits.train, splits.val
-        x_train, y_train, x_val, y_val = (as_tensor(a, device) for a in (train.x, train.y, val.x, val.y))
-        return cls(x_train, y_train, x_val, y_val, splits.outputs, splits.scale, splits.asked)
-
-    @property
-    def examples(self) -> int:
-        """N, the number of training examples, whatever the number of views."""
-        return len(self.y_train)
-
-    def first_row(self, epoch: int) -> int:
-        """Return where in ``x_train`` the view that epoch ``epoch`` (from 0) trains on begins."""
-        return epoch % self.views * self.examples
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one example: [D] for a table, [channels, height, width] for an image."""
-        return tuple(self.x_train.shape[1:])
-
-    @property
-    def features(self) -> int:
-        """D, after flattening."""
-        return math.prod(self.shape)
-
-    @property
-    def task(self) -> Task:
-        """What is learned."""
-        return Task.CLASSIFICATION if self.scale is None else Task.REGRESSION
-
-    @cached_property
-    def spread(self) -> float:
-        """Sum of the squared distances of the validation targets from their mean."""
-        y = self.y_val.double()
-        return float((y - y.mean()).square().sum())
-
-
-def as_tensor(array: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Return an array on ``device``; on CPU the two share their memory where it may be written."""
-    # Ray hands out arrays that are read-only, which torch cannot express
-    return torch.from_numpy(array if array.flags.writeable or is_mapped(array) else array.copy()).to(device)
-
-
-def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:
-    """Return (start, stop) of each batch of ``n`` examples.
-
-    A last batch of one example, which batch norm cannot use, is merged into the one before.
-    """
-    starts = list(range(0, n, batch_size))
-    if len(starts) > 1 and n - starts[-1] == 1:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], n], strict=True))
+from trainables.state_check import check_state
 
 
 class TrainingRun:
@@ -207,23 +105,18 @@ class TrainingRun:
         """Return the mean validation loss and the metrics of the task."""
         y = self.data.y_val
         self.model.eval()
-        outputs = torch.cat([self.model(x) for x in torch.split(self.data.x_val, self._evaluated)])  # [N, C]
+        outputs = torch.cat([self.model(x) for x in self.data.validation_batches()])  # [N, C]
         found = {"val_loss": self.loss(outputs, y, reduction="sum").item() / len(y)}
         if self.data.scale is None:
             found["val_accuracy"] = (outputs.argmax(1) == y).sum().item() / len(y)
-            found |= classification_metrics(self.data.asked, outputs, y)
+            found |= classification_metrics(self.data.extra_metrics, outputs, y)
         else:
             error = outputs.squeeze(1) - y
             squares, distances = error.square().sum().item(), error.abs().sum().item()
             found |= regression_metrics(squares, distances, n=len(y), spread=self.data.spread, scale=self.data.scale)
-        if "parameters" in self.data.asked:
+        if "parameters" in self.data.extra_metrics:
             found["parameters"] = float(sum(p.numel() for p in self.model.parameters() if p.requires_grad))
         return found
-
-    @property
-    def _evaluated(self) -> int:
-        """How many examples are validated at once."""
-        return max(FEWEST_EVALUATED, min(EVALUATION_BATCH, EVALUATION_NUMBERS // self.data.features))
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything a bitwise resume needs."""
@@ -244,7 +137,7 @@ class TrainingRun:
             CheckpointError: it is the state of another run; nothing was taken over.
         """
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        refuse_misfit(state, self.state_dict(), self.config, [p.shape for p in parameters])
+        check_state(state, self.state_dict(), self.config, [p.shape for p in parameters])
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -262,31 +155,3 @@ def fit(run: TrainingRun) -> Iterator[EpochReport]:
         yield report
         if report.stop is not None:
             return
-
-
-def l1_norm(model: nn.Module) -> torch.Tensor:
-    """Return the sum of the absolute weights of the linear layers and convolutions."""
-    return torch.stack([w.abs().sum() for w in penalised_weights(model)]).sum()
-
-
-def scale_rates(optimizer: torch.optim.Optimizer) -> None:
-    """Give every group of parameters the first group's learning rate times its own ``factor``."""
-    first, *others = optimizer.param_groups
-    for group in others:
-        group["lr"] = first["lr"] * group.get("factor", 1.0)
-
-
-def build_optimizer(parameters: Iterable[Any], config: MlpConfig) -> torch.optim.Optimizer:
-    """Return AdamW or SGD with momentum over parameters, or groups of them as torch's optimisers take them.
-
-    Fused: one kernel reads and writes a parameter, its gradient and its moments once.
-    """
-    if config.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    return torch.optim.SGD(
-        parameters,
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )

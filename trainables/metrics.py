@@ -27,37 +27,37 @@ class Metric:
     Attributes:
         mode: which way it is better.
         task: the one that has it; None for both.
-        asked: whether it is computed only for a study that names it, because it takes time or seldom matters.
+        extra: whether it is computed only for a study that names it, because it takes time or seldom matters.
     """
 
     mode: Literal["min", "max"]
     task: Task | None = None
-    asked: bool = False
+    extra: bool = False
 
 
 METRICS = {
     "train_loss": Metric("min"),
     "val_loss": Metric("min"),
     "val_accuracy": Metric("max", Task.CLASSIFICATION),
-    "val_balanced_accuracy": Metric("max", Task.CLASSIFICATION, asked=True),
-    "val_macro_f1": Metric("max", Task.CLASSIFICATION, asked=True),
-    "val_roc_auc": Metric("max", Task.CLASSIFICATION, asked=True),
+    "val_balanced_accuracy": Metric("max", Task.CLASSIFICATION, extra=True),
+    "val_macro_f1": Metric("max", Task.CLASSIFICATION, extra=True),
+    "val_roc_auc": Metric("max", Task.CLASSIFICATION, extra=True),
     "val_rmse": Metric("min", Task.REGRESSION),
     "val_mae": Metric("min", Task.REGRESSION),
     "val_r2": Metric("max", Task.REGRESSION),
-    "parameters": Metric("min", asked=True),
+    "parameters": Metric("min", extra=True),
     "lr": Metric("min"),
 }
 """Every metric of the networks here. ``parameters`` counts the trainable numbers of the model."""
 
 
-def classification_metrics(asked: Sequence[str], logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-    """Return those of the ``asked`` metrics that compare logits [N, C] with labels [N], by scikit-learn.
+def classification_metrics(names: Sequence[str], logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    """Return those of the metrics ``names`` that compare logits [N, C] with labels [N], by scikit-learn.
 
     NaN where a logit is not finite, or where the labels do not determine the metric (one class alone has no
     ROC curve).
     """
-    wanted = [name for name in asked if name in _FROM_LOGITS]
+    wanted = [name for name in names if name in _FROM_LOGITS]
     if not wanted:
         return {}
     scores = logits.double().cpu()

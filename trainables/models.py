@@ -180,6 +180,11 @@ def penalised_weights(model: nn.Module) -> list[torch.Tensor]:
     return [layer.weight for layer in weighted_layers(model)]
 
 
+def l1_norm(model: nn.Module) -> torch.Tensor:
+    """Return the sum of the absolute weights of the linear layers and convolutions."""
+    return torch.stack([w.abs().sum() for w in penalised_weights(model)]).sum()
+
+
 def dropout_streams(model: nn.Module) -> list[BitStream]:
     """Return the dropout streams, input side first."""
     return [layer.stream for layer in model.modules() if isinstance(layer, Dropout)]

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from trainables.registry import Trainable
+from trainables.cpu_threads import torch_threads
+from trainables.protocols import Trainable
 from trainables.report import SECONDS
 
 
 @dataclass(frozen=True)
 class Refit:
-    """What came of it.
+    """A fit's outcome.
 
     Attributes:
         metrics: after its last epoch.
@@ -48,19 +49,14 @@ def refit(
         epochs: at most.
         stopping: is asked before each epoch whether to give it up; the result is then None.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(limits=1):
-            run = trainable.start(config, data, seed=seed, device=torch.device("cpu"))
-            seconds = 0.0
-            for _ in range(epochs):
-                if stopping():
-                    return None
-                report = run.step()
-                seconds += report.seconds
-                if report.stop is not None:
-                    break
-    finally:
-        torch.set_num_threads(threads)
+    with torch_threads(1), threadpool_limits(limits=1):
+        run = trainable.start(config, data, seed=seed, device=torch.device("cpu"))
+        seconds = 0.0
+        for _ in range(epochs):
+            if stopping():
+                return None
+            report = run.step()
+            seconds += report.seconds
+            if report.stop is not None:
+                break
     return Refit({**report.metrics, SECONDS: report.seconds}, getattr(run, "fit_seconds", seconds))

@@ -25,7 +25,7 @@ class TorchStream:
             self._cuda = torch.Generator(self._device).manual_seed(seed).get_state()
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
+    def as_global_rng(self) -> Iterator[None]:
         """While inside, whatever draws from torch's global generators draws from this stream."""
         import torch
 
@@ -75,7 +75,7 @@ class StreamedRun:
         """Train and validate one epoch."""
         if self._stream is None:
             return self._run.step()
-        with self._stream.lent():
+        with self._stream.as_global_rng():
             return self._run.step()
 
     def state_dict(self) -> dict[str, Any]:

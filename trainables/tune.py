@@ -14,12 +14,14 @@ from ray import tune
 from ray.train._internal.checkpoint_manager import _TrainingResult
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from trainables.best import BestModels, trial_facts, weights_of
+from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.disk import space_hint
 from trainables.errors import CheckpointWriteError, is_out_of_memory
-from trainables.registry import Run, find_trainable
+from trainables.protocols import Run
+from trainables.registry import find_trainable
 from trainables.report import STOP, to_result
+from trainables.weights_snapshot import snapshot_weights
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +81,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             return self._broken
         try:
             report = self._run.step()
-            self._best.heard(self._number, report, partial(weights_of, self._run))
+            self._best.observe(self._number, report, partial(snapshot_weights, self._run))
         except Exception as error:
             return failed_result(error)
         result: dict[str, Any] = {**to_result(report), DONE: report.stop is not None, NOTES: self._notes}

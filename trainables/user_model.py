@@ -26,7 +26,8 @@ from trainables.config import MODEL_FIELDS, MlpConfig
 from trainables.derive import derive
 from trainables.errors import ConfigError, nearest
 from trainables.metrics import METRICS
-from trainables.registry import MlpTrainable, Run
+from trainables.network_trainables import MlpTrainable
+from trainables.protocols import Run
 from trainables.torch_stream import StreamedRun, TorchStream
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class ModelTrainable:
         examples = torch.tensor(splits.train.x[:TRIED], device=device)
         stream = TorchStream(derive(0, "weights"), device)
         try:
-            with stream.lent():
+            with stream.as_global_rng():
                 shape = tuple(examples.shape[1:])
                 model, again = (self._built(configs[0], shape, splits.outputs) for _ in range(2))
                 found = self._outputs(model, examples)
@@ -220,7 +221,7 @@ class ModelRun(StreamedRun):
     ) -> None:
         from trainables.loop import TrainingRun
 
-        with TorchStream(derive(seed, "weights"), device).lent():
+        with TorchStream(derive(seed, "weights"), device).as_global_rng():
             model = trainable.build(config, tuple(data.x_train.shape[1:]), data.outputs).to(device)
         run = TrainingRun(config.training, data, seed=seed, device=device, model=model)
         super().__init__(run, TorchStream(derive(seed, "model"), device))

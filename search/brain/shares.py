@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from spaces import Point, Space, Value
-from spaces.space import Parameter, fix
+from spaces import Parameter, Point, Space, Value
 
 
 @dataclass
@@ -48,7 +47,7 @@ class Shares:
     def __init__(self, space: Space, name: str) -> None:
         parameter = space[name]
         choices = _choices(parameter)
-        parts = [space.replaced({name: fix(parameter, choice)}) for choice in choices]
+        parts = [space.with_parameters({name: parameter.fixed_at(choice)}) for choice in choices]
         self._shares = [
             Share(name, choice, part, part.cardinality()) for choice, part in zip(choices, parts, strict=True)
         ]

@@ -79,8 +79,9 @@ def fitting(data: DataSpec, settings: Mapping[str, Value], *, sized: bool) -> Da
     data = dataclasses.replace(data, pixels=True, half="second" if other_half else None)
     if data.source != "images" or sized or settings.get("weights") in (SOURCE, NONE):
         return data
-    from trainables.transfer.backbones import NARROW, check_name
-    from trainables.transfer.weights import imagenet_preprocessing
+    from trainables.transfer.backbones import check_name
+    from trainables.transfer.narrow_resnet import NARROW
+    from trainables.transfer.preprocessing import imagenet_preprocessing
 
     name = str(settings.get("backbone"))
     try:

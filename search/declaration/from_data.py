@@ -14,7 +14,7 @@ from search.declaration.validate import valid_study
 from search.errors import UsageError
 from spaces import Space, SpaceError, apply_overrides
 from spaces.mistake import Mistake, Path
-from trainables.registry import MODEL
+from trainables.registry import USER_MODEL_PREFIX
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _laid_over(data: Mapping[str, Any], kind: str | None, mistakes: list[Mistake
 def _trainable(data: Mapping[str, Any], model: str | None, mistakes: list[Mistake]) -> str | None:
     """Return the trainable that ``model`` or the data's own ``model`` stands for."""
     if model is not None:
-        return f"{MODEL}{model}"
+        return f"{USER_MODEL_PREFIX}{model}"
     if "model" not in data:
         return None
     named = data["model"]
@@ -149,7 +149,7 @@ def _trainable(data: Mapping[str, Any], model: str | None, mistakes: list[Mistak
         return None
     if "trainable" in data:
         mistakes.append(Mistake(("model",), "and {0} exclude each other", others=(("trainable",),)))
-    return f"{MODEL}{named}"
+    return f"{USER_MODEL_PREFIX}{named}"
 
 
 def _apply_set(values: dict[str, Any], changes: object, mistakes: list[Mistake]) -> None:

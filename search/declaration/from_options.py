@@ -21,7 +21,7 @@ from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, par
 from spaces.mistake import Mistake
 from trainables.data import DataSpec
 from trainables.data.datasets import path_errors
-from trainables.registry import MODEL
+from trainables.registry import USER_MODEL_PREFIX
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
         "settings": settings,
     }
     if options.model is not None:
-        values["trainable"] = f"{MODEL}{options.model}"
+        values["trainable"] = f"{USER_MODEL_PREFIX}{options.model}"
     _set_objectives(values, options, errors)
     _set_tracking(values, options)
     _set_plain_fields(values, options, errors)

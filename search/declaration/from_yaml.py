@@ -8,7 +8,7 @@ from pathlib import Path as File
 from search.declaration.from_data import Declared, declare_study
 from search.declaration.mistakes import dotted, sentence
 from search.errors import UsageError
-from spaces.marked import Marked, MarkedError, load_marked
+from spaces.located_yaml import YamlDocument, YamlError, load_yaml
 from spaces.mistake import Mistake, Path
 
 MOST_BYTES = 256 * 1024
@@ -27,18 +27,18 @@ def read_study(file: File, *, kind: str | None = None, model: str | None = None)
     """
     text = _text(file)
     try:
-        marked = load_marked(text)
-    except MarkedError as error:
+        document = load_yaml(text)
+    except YamlError as error:
         raise UsageError([f"{_place(file, line)}: {what}" for line, what in error.errors]) from None
-    if marked.data is None:
+    if document.data is None:
         raise UsageError(f"--config {file} is empty: a study has at least a kind")
-    if not isinstance(marked.data, Mapping):
-        found = "a list" if isinstance(marked.data, list) else "a value"
+    if not isinstance(document.data, Mapping):
+        found = "a list" if isinstance(document.data, list) else "a value"
         raise UsageError(
             f"{_place(file, 1)}: expected the fields of a study, such as kind: regularization, got {found}"
         )
-    declared = declare_study(marked.data, kind=kind, model=model)
-    lines = [(_line(marked, mistake), sentence(mistake, dotted)) for mistake in declared.mistakes]
+    declared = declare_study(document.data, kind=kind, model=model)
+    lines = [(_line(document, mistake), sentence(mistake, dotted)) for mistake in declared.mistakes]
     lines.sort(key=lambda pair: pair[0] or 0)
     return declared, [f"{_place(file, number)}: {line}" for number, line in lines]
 
@@ -64,19 +64,19 @@ def _text(file: File) -> str:
         raise UsageError(f"{_place(file, line)}: not UTF-8 (byte {data[error.start]:#04x})") from None
 
 
-def _line(marked: Marked, mistake: Mistake) -> int | None:
+def _line(document: YamlDocument, mistake: Mistake) -> int | None:
     """Return the line that a mistake is about; None where the file does not say what is wrong (a default is).
 
     That is where its path leads. What a file does not say itself may break a rule with what it does say: where the
     file has more of a path of the others, the mistake is there.
     """
-    places = [_known(marked, path) for path in (mistake.path, *mistake.others)]
-    return marked.lines.get(max(places, key=len))
+    places = [_known(document, path) for path in (mistake.path, *mistake.others)]
+    return document.lines.get(max(places, key=len))
 
 
-def _known(marked: Marked, path: Path) -> Path:
+def _known(document: YamlDocument, path: Path) -> Path:
     """Return the longest beginning of ``path`` that the file has."""
-    while path and path not in marked.lines:
+    while path and path not in document.lines:
         path = path[:-1]
     return path
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from search.declaration.fields import FILE_KEYS, fields_of, meanings, part_of
 from search.declaration.studies import registered
 from search.declaration.study import NAME, Study
-from spaces.grammar import changes_schema
+from spaces.json_schema import changes_schema
 from trainables.data.datasets import DATASETS
 from trainables.metrics import METRICS
 from trainables.user_model import PATH

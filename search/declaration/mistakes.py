@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from search.errors import UsageError
 from spaces import nearest
-from spaces.declare import shown
+from spaces.declare import show_value
 from spaces.mistake import ABSENT, Mistake, Path
 
 Naming: TypeAlias = Callable[[Path], str]
@@ -36,7 +36,7 @@ def sentence(mistake: Mistake, naming: Naming) -> str:
     """Return a mistake as one line, in the words of ``naming``."""
     if mistake.whole:
         return mistake.rule
-    value = "" if mistake.value is ABSENT else shown(mistake.value)
+    value = "" if mistake.value is ABSENT else show_value(mistake.value)
     rule, hint = mistake.rule, mistake.hint
     for i, other in enumerate(mistake.others):
         rule, hint = (text.replace(f"{{{i}}}", naming(other)) for text in (rule, hint))

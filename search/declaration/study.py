@@ -25,7 +25,7 @@ from search.declaration.parts import Faults, Frozen, LanesSpec, SchedulerSpec, T
 from search.declaration.parts import Objective as Objective
 from search.declaration.parts import Resources as Resources
 from spaces import Space, SpaceError, Value
-from spaces.grammar import space_schema
+from spaces.json_schema import space_schema
 from spaces.mistake import Mistake, Path
 from trainables.data.datasets import DataSpec
 from trainables.errors import ConfigError
@@ -244,10 +244,10 @@ class Study(Frozen):
         return (self.objective, *self.further)
 
     @property
-    def asked(self) -> tuple[str, ...]:
+    def extra_metrics(self) -> tuple[str, ...]:
         """The metrics that are computed because this study names them."""
         named = dict.fromkeys((*(o.metric for o in self.objectives), *self.metrics))
-        return tuple(name for name in named if name in METRICS and METRICS[name].asked)
+        return tuple(name for name in named if name in METRICS and METRICS[name].extra)
 
     def params_of(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """Return a trial's active parameters together with the settings that every trial shares."""

@@ -10,7 +10,7 @@ import yaml
 
 from search.declaration.fields import fields_of, meanings, part_of
 from search.declaration.study import Study
-from spaces.marked import RESOLVERS
+from spaces.located_yaml import RESOLVERS
 
 COMMENT_COLUMN = 34
 WORD = "a word"

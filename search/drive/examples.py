@@ -10,7 +10,8 @@ from trainables.data import Splits, load_splits
 from trainables.data.splits import TASK_NOTE
 from trainables.errors import ConfigError, DataError
 from trainables.metrics import METRICS
-from trainables.registry import Choosy, Tried, find_trainable
+from trainables.protocols import CanTryOut, ChecksFit
+from trainables.registry import find_trainable
 
 
 def load_data(study: Study) -> Splits:
@@ -26,7 +27,7 @@ def load_data(study: Study) -> Splits:
     errors = misfits(study, splits)
     if errors:
         raise UsageError(errors)
-    return dataclasses.replace(splits, asked=study.asked)
+    return dataclasses.replace(splits, extra_metrics=study.extra_metrics)
 
 
 def misfits(study: Study, splits: Splits) -> list[str]:
@@ -40,15 +41,15 @@ def misfits(study: Study, splits: Splits) -> list[str]:
     if errors:
         errors += [f"{splits.name}: {note}" for note in splits.notes if note.startswith(TASK_NOTE)]
     trainable = find_trainable(study.trainable)
-    if isinstance(trainable, Choosy | Tried):
+    if isinstance(trainable, ChecksFit | CanTryOut):
         configs = []
         for point in (study.space.baseline, *study.space.corners(), *study.space.pairs()):
             try:
                 configs.append(trainable.configure(study.params_of(point), max_epochs=study.budget.max_epochs))
             except ConfigError as error:  # two values that are each valid alone
                 errors += error.errors
-        if isinstance(trainable, Choosy):
+        if isinstance(trainable, ChecksFit):
             errors += [line for config in configs for line in trainable.misfits(config, splits)]
-        if isinstance(trainable, Tried):
+        if isinstance(trainable, CanTryOut):
             errors += trainable.try_out(configs, splits)
     return list(dict.fromkeys(errors))

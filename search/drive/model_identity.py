@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from search.drive.versions import version_of
-from trainables.registry import MODEL as MODEL_PREFIX
+from trainables.registry import USER_MODEL_PREFIX
 from trainables.user_model import ModelTrainable
 
 MODEL = "model"
@@ -23,9 +23,9 @@ def model_of(trainable: str) -> dict[str, str]:
     Args:
         trainable: as a study names it; it can be imported.
     """
-    if trainable.startswith(MODEL_PREFIX):
-        ModelTrainable(trainable.removeprefix(MODEL_PREFIX)).function()  # imports it as a trial would
-    module, colon, _ = trainable.removeprefix(MODEL_PREFIX).partition(":")
+    if trainable.startswith(USER_MODEL_PREFIX):
+        ModelTrainable(trainable.removeprefix(USER_MODEL_PREFIX)).function()  # imports it as a trial would
+    module, colon, _ = trainable.removeprefix(USER_MODEL_PREFIX).partition(":")
     file = getattr(importlib.import_module(module), "__file__", None) if colon else None
     if file is None:  # ours, or of a module that has no file
         return {"trainable": trainable, "lanewise": version_of("lanewise") or "unknown"}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from search.declaration.study import Study
 from search.errors import RunError
 from trainables.errors import ConfigError
-from trainables.registry import Readied, find_trainable
+from trainables.protocols import PreparesOnce
+from trainables.registry import find_trainable
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -21,10 +22,10 @@ def made_ready(study: Study, splits: Splits, say: Callable[[str], None]) -> dict
         RunError: it cannot be had.
     """
     trainable = find_trainable(study.trainable)
-    if not isinstance(trainable, Readied):
+    if not isinstance(trainable, PreparesOnce):
         return {}
     config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)
     try:
-        return trainable.make_ready(config, splits, say)
+        return trainable.prepare_once(config, splits, say)
     except ConfigError as error:
         raise RunError(error.errors) from None

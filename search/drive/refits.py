@@ -20,7 +20,8 @@ from search.ledger.printed_commands import extend_command, resume_command
 from search.report.comparison import REFITS, best_of_each
 from search.report.leaderboard import leaderboard
 from trainables.derive import derive
-from trainables.registry import Trainable, find_trainable
+from trainables.protocols import Trainable
+from trainables.registry import find_trainable
 
 if TYPE_CHECKING:
     from trainables.data import Splits

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from search.declaration.mistakes import usage_error
 from search.declaration.study import Study
 from spaces.mistake import Mistake
-from trainables.registry import Trainable, find_trainable
+from trainables.protocols import Trainable
+from trainables.registry import find_trainable
 
 if TYPE_CHECKING:
     import torch

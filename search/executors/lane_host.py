@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.declaration.study import Study
-from trainables.best import BestModels, Weights, trial_facts
+from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
-from trainables.registry import KeepsMore, Run, SideBySide, StandsIn, Trainable, find_trainable
+from trainables.protocols import HasFullWeights, HasStackableForm, Run, ThreadSafe, Trainable
+from trainables.registry import find_trainable
+from trainables.weights_snapshot import WeightsSnapshot
 
 if TYPE_CHECKING:
     import torch
@@ -119,10 +121,10 @@ class LaneHost:
         self._choice = choose_number(study, self._trainable, data, where)
         self._data = data
         self._configs: dict[int, Any] = {}
-        stands_in = self._trainable.stand_in if isinstance(self._trainable, StandsIn) else None
+        stands_in = self._trainable.stackable_form if isinstance(self._trainable, HasStackableForm) else None
         # a marker names one trial in training
         trainable = self._trainable
-        side_by_side = trainable.side_by_side if marker is None and isinstance(trainable, SideBySide) else None
+        side_by_side = trainable.is_thread_safe if marker is None and isinstance(trainable, ThreadSafe) else None
         self._worker = LaneWorker(
             data,
             device=where,
@@ -194,18 +196,18 @@ class LaneHost:
         for number, event in events.items():
             if event.report is not None:
                 try:
-                    self._best.heard(number, event.report, partial(self._weights, number))
+                    self._best.observe(number, event.report, partial(self._weights, number))
                 except Exception as error:  # its own state, which its own code may fail to say
                     events[number] = replace(event, report=None, error=error)
         return events
 
-    def _weights(self, number: int) -> Weights:
+    def _weights(self, number: int) -> WeightsSnapshot:
         """Return what makes the state of a trial's model as it is now, whatever trained in its place."""
         weights, trainable = self._worker.weights(number), self._trainable
-        if not isinstance(trainable, StandsIn):
+        if not isinstance(trainable, HasStackableForm):
             return weights
         config = self._configs[number]
-        return lambda: trainable.whole(config, self._data, weights())
+        return lambda: trainable.full_state(config, self._data, weights())
 
     def _retire(self, number: int) -> None:
         """Free the lane of a trial, if it has one."""
@@ -298,8 +300,8 @@ class _Marked:
         self._run, self._marker, self._text = run, marker, f"{number}\n"
         self.state_dict = run.state_dict
         self.load_state_dict = run.load_state_dict
-        if isinstance(run, KeepsMore):
-            self.weights = run.weights
+        if isinstance(run, HasFullWeights):
+            self.full_weights = run.full_weights
 
     def step(self) -> EpochReport:
         self._marker.write_text(self._text)

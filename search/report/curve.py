@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from search.declaration.study import Objective, Study
-    from spaces.space import Parameter
+    from spaces import Parameter
 
 STAGES = "stages"
 """The name of the fact that holds what the values stand for, where they count the first of these: a list of words,

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from trainables.registry import MlpTrainable
+from trainables.network_trainables import MlpTrainable
 
 
 class Looped(MlpTrainable):

@@ -168,5 +168,5 @@ def test_a_cnn_on_a_table_is_refused_before_any_trial(tmp_path):
 def test_one_objective_can_be_asked_for(tmp_path):
     study = resolve(Options("architectures", home=tmp_path, objective=["val_accuracy"]))
     assert [(o.metric, o.mode) for o in study.objectives] == [("val_accuracy", "max")]
-    assert study.asked == ()
-    assert resolve(Options("architectures", home=tmp_path)).asked == ("parameters",)
+    assert study.extra_metrics == ()
+    assert resolve(Options("architectures", home=tmp_path)).extra_metrics == ("parameters",)

@@ -16,7 +16,6 @@ from search.ledger.outcome import Outcome, StopReason
 from search.report.answer import answer
 from search.report.choices import MOST_CHOICES, MOST_SHOWN, influence
 from spaces import Space, category, float_, when
-from spaces.space import fix
 from tests.search.conftest import make_study
 
 SPACE = Space(
@@ -84,12 +83,12 @@ def test_a_maximum_is_the_best_where_more_is_better(ledger):
 
 
 def test_a_value_from_outside_the_space_comes_last(ledger):
-    space = SPACE.replaced({"schedule": category("schedule", ("step", "cosine"), baseline="none")})
+    space = SPACE.with_parameters({"schedule": category("schedule", ("step", "cosine"), baseline="none")})
     assert [c.choice for c in found(ledger, TRIALS, space).choices["schedule"]] == ["step", "cosine", "none"]
 
 
 def test_a_parameter_that_was_fixed_is_no_choice(ledger):
-    space = SPACE.replaced({"schedule": fix(SPACE["schedule"], "none")})
+    space = SPACE.with_parameters({"schedule": SPACE["schedule"].fixed_at("none")})
     assert "schedule" not in found(ledger, TRIALS[:1], space, shown=("schedule",)).choices
 
 

@@ -53,7 +53,7 @@ EXTENDS = [
     ({"budget": {"trials": 65}}, "budget.trials: 64 -> 65 (--trials)"),
     ({"budget": {"max_epochs": 31}}, "budget.max_epochs: 30 -> 31 (--max-epochs)"),
     ({"budget": {"time_s": 60}}, "budget.time_s: None -> 60.0 (--time-budget)"),
-    ({"space": RECORDED.space.replaced({"l1": category("l1", (True,), baseline=True)})}, "space.l1.baseline: "),
+    ({"space": RECORDED.space.with_parameters({"l1": category("l1", (True,), baseline=True)})}, "space.l1.baseline: "),
 ]
 FREE = [
     {"question": "another wording"},

@@ -27,7 +27,6 @@ from search.report.answer import answer
 from search.report.curve import MOST_LISTED, curve_csv, stage_name
 from search.report.curve_plot import artifact_stem, curve_figure, tick_name
 from spaces import Space, category, float_, int_, when
-from spaces.space import fix
 from tests.search.conftest import make_study
 from tests.search.test_cli import search_run
 
@@ -126,27 +125,27 @@ def test_the_table_is_what_a_plain_loop_finds(ledger, trials):
 
 
 def test_a_baseline_outside_of_the_space_is_its_own_row_alone(ledger):
-    space = SPACE.replaced({"depth": int_("depth", 1, 2, baseline=0)})
+    space = SPACE.with_parameters({"depth": int_("depth", 1, 2, baseline=0)})
     found = curve_of(ledger, [TRIALS[0], *TRIALS[2:5]], space)
     assert [(row.value, row.trials) for row in found.rows] == [(1, 0), (2, 3)]
     assert found.baseline.best == 0.8
 
 
 def test_a_value_that_the_space_has_no_more_is_still_told(ledger):
-    space = SPACE.replaced({"depth": int_("depth", 0, 1, baseline=0)})
+    space = SPACE.with_parameters({"depth": int_("depth", 0, 1, baseline=0)})
     found = curve_of(ledger, TRIALS, space)
     assert [row.value for row in found.rows] == [0, 1, 2, 3]
     assert found.possible == 4
 
 
 def test_a_parameter_that_was_fixed_has_one_row(ledger):
-    found = curve_of(ledger, [TRIALS[0], *TRIALS[2:5]], SPACE.replaced({"depth": fix(SPACE["depth"], 2)}))
+    found = curve_of(ledger, [TRIALS[0], *TRIALS[2:5]], SPACE.with_parameters({"depth": SPACE["depth"].fixed_at(2)}))
     assert [row.value for row in found.rows] == [2]
     assert found.verdict.endswith("; no other value reported anything, and this is one seed")
 
 
 def test_of_a_long_range_only_what_was_tried_is_listed(ledger):
-    space = SPACE.replaced({"depth": int_("depth", 0, MOST_LISTED, baseline=0)})
+    space = SPACE.with_parameters({"depth": int_("depth", 0, MOST_LISTED, baseline=0)})
     found = curve_of(ledger, TRIALS, space)
     assert [row.value for row in found.rows] == [0, 1, 2, 3]
     assert curve_text(found).startswith(f"4 of {MOST_LISTED + 1} values tried; ")

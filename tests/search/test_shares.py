@@ -10,7 +10,6 @@ from search.declaration.study import SAMPLERS
 from search.errors import UsageError
 from search.ledger import LedgerWriter
 from spaces import Space, category, float_, int_, when
-from spaces.space import fix
 from tests.search.conftest import make_study
 from tests.search.drive import Drive
 
@@ -102,13 +101,13 @@ def test_a_baseline_from_outside_is_no_point_of_its_choice():
 
 
 def test_a_baseline_whose_choice_was_taken_out_of_the_space_counts_for_none():
-    space = SPACE.replaced({"model": category("model", ("forest", "knn"), baseline="linear")})
+    space = SPACE.with_parameters({"model": category("model", ("forest", "knn"), baseline="linear")})
     drive = Drive(balanced(space, trials=7), loss).run()
     assert models(drive) == ["linear", "forest", "knn", "forest", "knn", "forest", "knn"]
 
 
 def test_one_choice_left_gets_every_trial():
-    space = SPACE.replaced({"model": fix(SPACE["model"], "forest")})
+    space = SPACE.with_parameters({"model": SPACE["model"].fixed_at("forest")})
     assert set(models(Drive(balanced(space, trials=5), loss).run())) == {"forest"}
 
 
@@ -127,7 +126,7 @@ def test_a_resumed_search_deals_as_an_uninterrupted_one(ledger, study_id, sample
 
 
 def test_a_choice_that_joins_later_catches_up(ledger, study_id):
-    narrow = SPACE.replaced({"model": category("model", ("linear", "forest"), baseline="linear")})
+    narrow = SPACE.with_parameters({"model": category("model", ("linear", "forest"), baseline="linear")})
     first = Drive(balanced(narrow, trials=6), loss, writer=LedgerWriter(ledger, study_id)).run()
     first.writer.flush()
     resumed = Drive(balanced(trials=12), loss).replay(ledger, study_id).run()

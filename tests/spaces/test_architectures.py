@@ -3,7 +3,7 @@ from hypothesis import given
 from spaces.architectures import SPACE
 from tests.spaces.drawn import drawn_points
 from trainables.config import CnnConfig, MlpConfig, parse_widths
-from trainables.registry import NetTrainable
+from trainables.network_trainables import NetTrainable
 
 OWN = {"mlp": {"hidden"}, "cnn": {"channels", "global_pool", "head"}}
 

@@ -1,7 +1,7 @@
 import pytest
 
 from spaces import Space, SpaceError
-from spaces.marked import load_marked
+from spaces.located_yaml import load_yaml
 
 WHOLE = {
     "schedule": {"type": "category", "choices": ["none", "step"], "baseline": "none"},
@@ -96,7 +96,7 @@ def test_a_person_writes_less_than_the_ledger_does():
     rate: {type: float, low: 1e-4, high: 1, log: true, baseline: 0}
     size: {type: int, low: 2, high: 10, step: 2, baseline: 4.0, when: {schedule: step}}
     """
-    space = Space.from_dict(load_marked(text).data)
+    space = Space.from_dict(load_yaml(text).data)
     assert space.to_dict() == {
         "schedule": {"type": "category", "choices": ["none", "step"], "baseline": "none"},
         "rate": {"type": "float", "low": 1e-4, "high": 1.0, "log": True, "baseline": 0.0},

@@ -137,7 +137,7 @@ def test_choices_narrow_a_category_and_turn_a_range_into_one():
 
 
 def test_on_and_off_mean_a_word_where_the_choices_are_words():
-    # YAML reads `on` as true; the choices of l1 are the words.
+    # the choices of l1 are the words, those of batch_norm true and false
     for assignment, value in (("l1=on", "on"), ("l1=off", "off"), ("batch_norm=on", True), ("batch_norm=off", False)):
         space, _ = overridden(assignment)
         name = assignment.partition("=")[0]
@@ -184,6 +184,25 @@ def test_null_and_none_are_words():
         "schedule": {"value": "none"},
         "hidden": {"value": "null"},
     }
+
+
+@pytest.mark.parametrize(
+    "text", ["16", "010", "0x10", "1.5", "1e-4", "true", "off", "64-32", "1:30", "2024-01-01", "'5'", "[8, 16]"]
+)
+def test_a_value_is_read_in_an_assignment_as_in_a_file(text):
+    (assigned,) = parse_assignments([f"x={text}"])["x"].values()
+    written = read_overrides(f"x: {text}", source="f")["x"]
+    assert (assigned, type(assigned)) == (written, type(written))
+
+
+def test_an_assignment_may_be_a_number_as_python_writes_it():
+    (assigned,) = parse_assignments(["x=1_000"])["x"].values()
+    assert (assigned, type(assigned)) == (1000, int)
+
+
+def test_yes_and_no_mean_true_and_false_where_the_choices_are_those():
+    for assignment, value in (("batch_norm=yes", True), ("batch_norm=no", False)):
+        assert overridden(assignment)[0].baseline["batch_norm"] is value
 
 
 def test_a_later_assignment_wins():
@@ -272,10 +291,7 @@ def test_a_whole_declaration_replaces_a_parameter_or_adds_one():
         ("schedule.choices=step,step", "schedule.choices: 'step' is given twice"),
         ("dropout.choices=0,0.0", "dropout.choices: 0.0 is given twice"),
         ("batch_size.choices=8,8", "batch_size.choices: 8 is given twice"),
-        (
-            "batch_size=2024-01-01",
-            "batch_size: expected a number, a word, true or false, got datetime.date(2024, 1, 1)",
-        ),
+        ("batch_size=[8, 16]", "batch_size: expected a number, a word, true or false, got [8, 16]"),
     ],
 )
 def test_what_a_record_of_the_study_could_not_hold_is_refused(assignment, line):

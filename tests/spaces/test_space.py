@@ -204,7 +204,7 @@ def test_a_space_can_be_looked_up_and_cannot_be_changed():
 
 def test_replaced_keeps_the_order_and_appends_what_is_new():
     wider = int_("layers", 1, 9, baseline=1, when=when("model", "mlp"))
-    space = NESTED.replaced({"extra": int_("extra", 0, 1, baseline=0), "layers": wider})
+    space = NESTED.with_parameters({"extra": int_("extra", 0, 1, baseline=0), "layers": wider})
     assert space.names == (*NESTED.names, "extra")
     assert space["layers"] == wider
     assert NESTED["layers"].distribution.high == 3
@@ -243,7 +243,7 @@ def test_corners_reach_both_ends_of_every_parameter_that_can_be_active(space):
 
 
 def test_corners_leave_out_what_no_point_has():
-    narrow = NESTED.replaced({"model": category("model", ("linear",), baseline="linear")})
+    narrow = NESTED.with_parameters({"model": category("model", ("linear",), baseline="linear")})
     assert [sorted(c) for c in narrow.corners()] == [["model", "rate"]] * 3
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from trainables.config import MlpConfig
-from trainables.loop import DeviceData, TrainingRun
-from trainables.registry import MlpTrainable, Run
+from trainables.device_data import DeviceData
+from trainables.loop import TrainingRun
+from trainables.network_trainables import MlpTrainable
+from trainables.protocols import Run
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,11 @@ class Standing:
     def prepare(self, splits: Any, device: torch.device) -> DeviceData:
         return DeviceData.of(splits, device)
 
-    def whole(self, config: Body, data: DeviceData, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def full_state(self, config: Body, data: DeviceData, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the state as it is: nothing of this model is frozen."""
         return state
 
-    def stand_in(self, config: Body, data: DeviceData) -> tuple[MlpConfig, DeviceData] | None:
+    def stackable_form(self, config: Body, data: DeviceData) -> tuple[MlpConfig, DeviceData] | None:
         if not config.frozen:
             return None
         if config.frozen not in self.features:
@@ -60,5 +62,5 @@ class Standing:
 
     def start(self, config: Body, data: DeviceData, *, seed: int, device: torch.device) -> Run:
         self.started += 1
-        training, examples = self.stand_in(config, data) or (config.training, data)
+        training, examples = self.stackable_form(config, data) or (config.training, data)
         return TrainingRun(training, examples, seed=seed, device=device)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trainables.data import DataSpec, load_splits
-from trainables.loop import DeviceData
+from trainables.device_data import DeviceData
 
 CPU = torch.device("cpu")
 

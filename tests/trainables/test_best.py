@@ -9,14 +9,16 @@ import torch
 
 from tests.trainables.conftest import CPU
 from trainables import checkpoint
-from trainables.best import BestModels, copied, load_model, trial_facts, weights_of
+from trainables.best import BestModels, load_model, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.config import MlpConfig
 from trainables.data import DataSpec, load_splits
+from trainables.device_data import DeviceData
 from trainables.errors import CheckpointError, ConfigError
-from trainables.loop import DeviceData, TrainingRun
+from trainables.loop import TrainingRun
 from trainables.registry import find_trainable
 from trainables.report import EpochReport
+from trainables.weights_snapshot import detached_copy, snapshot_weights
 
 PARAMS = {"hidden": "24-16", "learning_rate": 0.05, "dropout": 0.2, "batch_norm": True}
 EPOCHS = 12
@@ -40,7 +42,7 @@ def train(models, run, epochs):
     reports = []
     for _ in range(epochs):
         reports.append(run.step())
-        models.heard(NUMBER, reports[-1], partial(weights_of, run))
+        models.observe(NUMBER, reports[-1], partial(snapshot_weights, run))
     return reports
 
 
@@ -55,8 +57,8 @@ def assert_same(found, expected):
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def heard(models, epoch, value):
-    models.heard(NUMBER, EpochReport(epoch, {"val_loss": value}, 0.1), lambda: lambda: {"epoch": epoch})
+def observe(models, epoch, value):
+    models.observe(NUMBER, EpochReport(epoch, {"val_loss": value}, 0.1), lambda: lambda: {"epoch": epoch})
 
 
 @pytest.mark.parametrize("objective", [MIN, MAX])
@@ -135,7 +137,7 @@ def test_the_first_of_the_best_finite_values_counts(store, objective, values, ep
     models = BestModels(store, objective)
     models.begin(NUMBER, FACTS)
     for number, value in enumerate(values, 1):
-        heard(models, number, value)
+        observe(models, number, value)
     assert models.keep(NUMBER)() == []
     found = store.best(NUMBER)
     assert (None if found is None else found["epoch"]) == epoch
@@ -146,7 +148,7 @@ def test_seconds_can_be_the_objective(store):
     models = BestModels(store, ("epoch_seconds", "min"))
     models.begin(NUMBER, FACTS)
     for epoch, seconds in enumerate([0.3, 0.1, 0.2], 1):
-        models.heard(NUMBER, EpochReport(epoch, {"val_loss": 1.0}, seconds), lambda: dict)
+        models.observe(NUMBER, EpochReport(epoch, {"val_loss": 1.0}, seconds), lambda: dict)
     models.keep(NUMBER)()
     assert store.best(NUMBER)["epoch"] == 2
 
@@ -156,14 +158,14 @@ def test_weights_are_made_only_where_an_epoch_is_the_best(store):
     models = BestModels(store, MIN)
     models.begin(NUMBER, FACTS)
     for epoch, value in enumerate([3.0, 4.0, 2.0, 2.0], 1):
-        models.heard(NUMBER, EpochReport(epoch, {"val_loss": value}, 0.1), lambda epoch=epoch: made.append(epoch))
+        models.observe(NUMBER, EpochReport(epoch, {"val_loss": value}, 0.1), lambda epoch=epoch: made.append(epoch))
     assert made == [1, 3]
 
 
 def test_where_nothing_is_kept_nothing_is_remembered(store):
     models = BestModels(store, None)
     assert models.begin(NUMBER, FACTS) == []
-    models.heard(NUMBER, EpochReport(1, {"val_loss": 1.0}, 0.1), lambda: pytest.fail("made"))
+    models.observe(NUMBER, EpochReport(1, {"val_loss": 1.0}, 0.1), lambda: pytest.fail("made"))
     assert models.write(NUMBER) == []
     assert models.keep(NUMBER)() == []
     assert not store.folder.exists()
@@ -172,7 +174,7 @@ def test_where_nothing_is_kept_nothing_is_remembered(store):
 def test_a_trial_that_was_let_go_is_not_written(store):
     models = BestModels(store, MIN)
     models.begin(NUMBER, FACTS)
-    heard(models, 1, 1.0)
+    observe(models, 1, 1.0)
     models.forget(NUMBER)
     models.forget(NUMBER)
     assert models.keep(NUMBER)() == []
@@ -184,7 +186,7 @@ def test_a_file_is_written_again_only_when_the_best_changed(store):
     models.begin(NUMBER, FACTS)
     stamps = []
     for epoch, value in enumerate([3.0, 4.0, 2.0, 5.0], 1):
-        heard(models, epoch, value)
+        observe(models, epoch, value)
         assert models.write(NUMBER) == []
         stamps.append(store.best_path(NUMBER).stat().st_ino)
     assert stamps[0] == stamps[1] != stamps[2] == stamps[3]
@@ -196,13 +198,13 @@ def test_a_file_is_written_again_only_when_the_best_changed(store):
 def test_a_resume_takes_up_the_file_of_the_epoch_that_the_ledger_calls_best(store):
     first = BestModels(store, MIN)
     first.begin(NUMBER, FACTS)
-    heard(first, 3, 1.0)
+    observe(first, 3, 1.0)
     first.write(NUMBER)
     before = store.best_path(NUMBER).read_bytes()
     second = BestModels(store, MIN)
     assert second.begin(NUMBER, FACTS, known=(3, 1.0)) == []
-    heard(second, 3, 1.0)  # trained once more
-    heard(second, 4, 1.5)
+    observe(second, 3, 1.0)  # trained once more
+    observe(second, 4, 1.5)
     assert second.keep(NUMBER)() == []
     assert store.best_path(NUMBER).read_bytes() == before
 
@@ -212,14 +214,14 @@ def test_what_no_file_holds_is_remembered_when_it_is_trained_again(store, writte
     if written is not None:
         first = BestModels(store, MIN)
         first.begin(NUMBER, FACTS)
-        heard(first, *written)
+        observe(first, *written)
         first.write(NUMBER)
     second = BestModels(store, MIN)
     second.begin(NUMBER, FACTS, known=(3, 1.0))
-    heard(second, 2, 2.0)
+    observe(second, 2, 2.0)
     assert second.write(NUMBER) == [], "nothing yet, and nothing to say"
-    heard(second, 3, 1.0)
-    heard(second, 4, 1.5)
+    observe(second, 3, 1.0)
+    observe(second, 4, 1.5)
     assert second.keep(NUMBER)() == []
     assert store.best(NUMBER)["epoch"] == 3
 
@@ -228,12 +230,12 @@ def test_an_epoch_of_the_future_is_taken_only_when_it_is_trained(store):
     """A file newer than the ledger: the trial may be pruned before it comes there again."""
     first = BestModels(store, MIN)
     first.begin(NUMBER, FACTS)
-    heard(first, 3, 1.0)
-    heard(first, 5, 0.5)
+    observe(first, 3, 1.0)
+    observe(first, 5, 0.5)
     first.write(NUMBER)
     second = BestModels(store, MIN)
     second.begin(NUMBER, FACTS, known=(3, 1.0))
-    heard(second, 4, 1.5)
+    observe(second, 4, 1.5)
     (note,) = second.keep(NUMBER)()
     assert note == "trial 12: its best model, of epoch 3, was lost and is not kept"
     assert not store.best_path(NUMBER).exists(), "another epoch's model does not pass for the best"
@@ -242,14 +244,14 @@ def test_an_epoch_of_the_future_is_taken_only_when_it_is_trained(store):
 def test_a_damaged_file_is_said_and_lost_unless_it_is_trained_again(store):
     first = BestModels(store, MIN)
     first.begin(NUMBER, FACTS)
-    heard(first, 3, 1.0)
+    observe(first, 3, 1.0)
     first.write(NUMBER)
     path = store.best_path(NUMBER)
     path.write_bytes(path.read_bytes()[:-1])
     second = BestModels(store, MIN)
     (note,) = second.begin(NUMBER, FACTS, known=(3, 1.0))
     assert note.startswith("trial 12: checkpoint ") and "is damaged" in note
-    heard(second, 4, 1.5)
+    observe(second, 4, 1.5)
     (lost,) = second.keep(NUMBER)()
     assert "was lost" in lost
     assert not path.exists()
@@ -258,8 +260,8 @@ def test_a_damaged_file_is_said_and_lost_unless_it_is_trained_again(store):
 def test_a_better_epoch_makes_good_what_was_lost(store):
     models = BestModels(store, MIN)
     models.begin(NUMBER, FACTS, known=(3, 1.0))
-    heard(models, 4, 1.5)
-    heard(models, 5, 0.5)
+    observe(models, 4, 1.5)
+    observe(models, 5, 0.5)
     assert models.keep(NUMBER)() == []
     assert store.best(NUMBER)["epoch"] == 5
 
@@ -269,10 +271,10 @@ def test_a_disk_that_cannot_be_written_is_said_and_the_next_try_may_succeed(stor
     store.folder.write_text("a file where the folder should be")
     models = BestModels(store, MIN)
     models.begin(NUMBER, FACTS)
-    heard(models, 1, 1.0)
+    observe(models, 1, 1.0)
     (note,) = models.write(NUMBER)
     assert note.startswith("trial 12: its best model, of epoch 1, cannot be written: ")
-    heard(models, 2, 2.0)
+    observe(models, 2, 2.0)
     store.folder.unlink()
     assert models.keep(NUMBER)() == []
     assert store.best(NUMBER)["epoch"] == 1
@@ -281,11 +283,11 @@ def test_a_disk_that_cannot_be_written_is_said_and_the_next_try_may_succeed(stor
 def test_where_the_last_write_fails_no_older_model_stays(store, unprivileged):
     models = BestModels(store, MIN)
     models.begin(NUMBER, FACTS)
-    heard(models, 1, 1.0)
+    observe(models, 1, 1.0)
     models.write(NUMBER)
     temporary = store.best_path(NUMBER).with_name("best.pt.tmp")
     temporary.mkdir()  # nobody can write a file there
-    heard(models, 2, 0.5)
+    observe(models, 2, 0.5)
     (note,) = models.keep(NUMBER)()
     assert "of epoch 2, cannot be written" in note
     assert not store.best_path(NUMBER).exists()
@@ -294,7 +296,7 @@ def test_where_the_last_write_fails_no_older_model_stays(store, unprivileged):
 def test_a_state_that_cannot_be_pickled_is_said(store):
     models = BestModels(store, MIN)
     models.begin(NUMBER, FACTS)
-    models.heard(NUMBER, EpochReport(1, {"val_loss": 1.0}, 0.1), lambda: lambda: {"weights": lambda: None})
+    models.observe(NUMBER, EpochReport(1, {"val_loss": 1.0}, 0.1), lambda: lambda: {"weights": lambda: None})
     (note,) = models.keep(NUMBER)()
     assert note.startswith("trial 12: its best model, of epoch 1, cannot be written: ")
     assert not store.best_path(NUMBER).exists()
@@ -302,7 +304,7 @@ def test_a_state_that_cannot_be_pickled_is_said(store):
 
 def test_weights_are_a_copy(few_digits):
     run, _ = start(few_digits, epochs=1)
-    taken = weights_of(run)
+    taken = snapshot_weights(run)
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     run.step()
     assert_same(taken(), before)
@@ -313,13 +315,13 @@ def test_a_run_without_a_model_is_kept_whole():
         def state_dict(self):
             return {"epoch": 3, "seen": [1, 2]}
 
-    assert weights_of(Counter())() == {"epoch": 3, "seen": [1, 2]}
+    assert snapshot_weights(Counter())() == {"epoch": 3, "seen": [1, 2]}
 
 
 def test_nested_data_are_copied():
     inner = torch.ones(2, requires_grad=True)
     value = {"a": [inner, (1, {"b": inner})], "c": "text"}
-    found = copied(value)
+    found = detached_copy(value)
     inner.data.zero_()
     assert torch.equal(found["a"][0], torch.ones(2)) and torch.equal(found["a"][1][1]["b"], torch.ones(2))
     assert not found["a"][0].requires_grad

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from tests.trainables.conftest import CPU
 from trainables import checkpoint
 from trainables.config import OPTIMIZERS, CnnConfig
-from trainables.loop import TrainingRun, fit, l1_norm
-from trainables.models import Cnn, build_model, dropout_streams, feature_maps
+from trainables.loop import TrainingRun, fit
+from trainables.models import Cnn, build_model, dropout_streams, feature_maps, l1_norm
 from trainables.seeding import generator
 
 SEED = 11
@@ -172,6 +172,6 @@ def test_a_checkpoint_continues_bit_for_bit(few_digits, optimizer, tmp_path):
 
 
 def test_its_parameters_are_counted(few_digits):
-    run = start(replace(few_digits, asked=("parameters",)), batch_norm=True)
+    run = start(replace(few_digits, extra_metrics=("parameters",)), batch_norm=True)
     counted = 4 * 9 + 2 * 4 + 6 * 4 * 9 + 2 * 6 + 24 * 8 + 2 * 8 + 8 * 10 + 10
     assert run.step().metrics["parameters"] == counted

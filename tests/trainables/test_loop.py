@@ -12,11 +12,13 @@ from torch.nn import functional as F
 
 from tests.trainables.conftest import CPU
 from tests.trainables.lanes.cases import in_views
-from trainables import checkpoint, loop
+from trainables import checkpoint, device_data
 from trainables.config import OPTIMIZERS, SCHEDULES, MlpConfig
+from trainables.device_data import DeviceData, batch_bounds
 from trainables.errors import CheckpointError
-from trainables.loop import DeviceData, TrainingRun, batch_bounds, build_optimizer, fit
-from trainables.models import Mlp
+from trainables.loop import TrainingRun, fit
+from trainables.models import Mlp, l1_norm
+from trainables.optimizers import build_optimizer
 from trainables.seeding import generator
 
 SEED = 11
@@ -224,8 +226,8 @@ def test_the_l1_penalty_pulls_weights_but_not_biases_towards_zero(few_digits):
     plain, penalised = start(few_digits, learning_rate=0.01), start(few_digits, learning_rate=0.01, l1_penalty=0.05)
     for run in (plain, penalised):
         list(fit(run))
-    assert loop.l1_norm(penalised.model) < 0.5 * loop.l1_norm(plain.model)
-    gradient = torch.autograd.grad(loop.l1_norm(plain.model), list(plain.model.parameters()), allow_unused=True)
+    assert l1_norm(penalised.model) < 0.5 * l1_norm(plain.model)
+    gradient = torch.autograd.grad(l1_norm(plain.model), list(plain.model.parameters()), allow_unused=True)
     assert [g is not None for g in gradient] == [True, False] * 3
     assert all(g is None or set(g.unique().tolist()) <= {-1.0, 0.0, 1.0} for g in gradient)
 
@@ -235,7 +237,7 @@ def test_weight_decay_shrinks_weights(few_digits):
     plain, decayed = start(few_digits, **still), start(few_digits, weight_decay=10.0, **still)
     for run in (plain, decayed):
         list(fit(run))
-    assert loop.l1_norm(decayed.model) < 0.5 * loop.l1_norm(plain.model)
+    assert l1_norm(decayed.model) < 0.5 * l1_norm(plain.model)
 
 
 def test_evaluating_changes_nothing_and_does_not_depend_on_its_batches(few_digits, monkeypatch):
@@ -244,7 +246,7 @@ def test_evaluating_changes_nothing_and_does_not_depend_on_its_batches(few_digit
     before = copy.deepcopy(run.state_dict())
     whole = run.evaluate()
     assert same(before, run.state_dict())
-    monkeypatch.setattr(loop, "EVALUATION_BATCH", 100)
+    monkeypatch.setattr(device_data, "VALIDATION_BATCH", 100)
     small = run.evaluate()
     # a product of another size may round differently (float32)
     assert small["val_loss"] == pytest.approx(whole["val_loss"], rel=1e-5)

@@ -11,13 +11,14 @@ from sklearn import metrics as reference
 from tests.trainables.lanes.cases import CPU, digits, loop_curve, stacked
 from trainables.config import LOSSES, MlpConfig
 from trainables.data import DataSpec, load_splits
-from trainables.loop import DeviceData, TrainingRun
+from trainables.device_data import DeviceData
+from trainables.loop import TrainingRun
 from trainables.losses import build_loss
 from trainables.metrics import METRICS, classification_metrics
 from trainables.models import Mlp
 from trainables.task import Task
 
-ASKED = tuple(name for name, metric in METRICS.items() if metric.asked)
+EXTRA = tuple(name for name, metric in METRICS.items() if metric.extra)
 
 
 def outputs_of(run: TrainingRun) -> torch.Tensor:
@@ -27,7 +28,7 @@ def outputs_of(run: TrainingRun) -> torch.Tensor:
 
 
 def test_classification_metrics_are_scikit_learns():
-    data = dataclasses.replace(digits(), asked=ASKED)
+    data = dataclasses.replace(digits(), extra_metrics=EXTRA)
     run = TrainingRun(MlpConfig(max_epochs=2, hidden=(16,)), data, seed=1, device=CPU)
     found = run.step().metrics
     logits, labels = outputs_of(run).double(), data.y_val.numpy()
@@ -48,7 +49,7 @@ def test_two_classes_have_the_usual_area_under_the_curve():
 
 def test_what_the_outputs_do_not_determine_is_nan():
     broken = torch.full((4, 3), math.nan)
-    found = classification_metrics(ASKED, broken, torch.tensor([0, 1, 2, 0]))
+    found = classification_metrics(EXTRA, broken, torch.tensor([0, 1, 2, 0]))
     assert found
     assert all(math.isnan(value) for value in found.values())
     alone = classification_metrics(["val_roc_auc"], torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))
@@ -81,7 +82,7 @@ def test_the_losses_are_those_of_the_field():
 
 
 def test_a_lane_reports_what_the_loop_does():
-    data = dataclasses.replace(digits(), asked=ASKED)
+    data = dataclasses.replace(digits(), extra_metrics=EXTRA)
     config = MlpConfig(max_epochs=3, hidden=(24, 16), batch_norm=True, dropout=0.3)
     expected = loop_curve(config, data, seed=4)
     worker = stacked(data, 2)
@@ -98,7 +99,7 @@ def test_a_lane_reports_what_the_loop_does():
 
 
 def test_a_model_without_batch_norm_has_its_biases_counted():
-    data = dataclasses.replace(digits(), asked=("parameters",))
+    data = dataclasses.replace(digits(), extra_metrics=("parameters",))
     config = MlpConfig(max_epochs=1, hidden=(24, 16))
     model = Mlp(config, 64, 10, seed=0, device=CPU)
     worker = stacked(data, 1)

@@ -6,8 +6,9 @@ import torch
 from tests.trainables.conftest import CPU
 from trainables.data import DataSpec, load_splits
 from trainables.loop import fit
+from trainables.network_trainables import MlpTrainable
 from trainables.refit import refit
-from trainables.registry import MlpTrainable, find_trainable
+from trainables.registry import find_trainable
 from trainables.report import SECONDS
 
 SPLITS = load_splits(DataSpec("wine"))

@@ -8,11 +8,13 @@ from tests.trainables.conftest import CPU
 from trainables.config import CnnConfig, MlpConfig
 from trainables.data import DataSpec, load_splits
 from trainables.data.splits import Arrays
+from trainables.device_data import batch_bounds
 from trainables.errors import ConfigError
-from trainables.loop import batch_bounds, fit
+from trainables.loop import fit
 from trainables.metrics import METRICS
 from trainables.models import Cnn
-from trainables.registry import TRAINABLES, MlpTrainable, find_trainable
+from trainables.network_trainables import MlpTrainable
+from trainables.registry import TRAINABLES, find_trainable
 
 SPLITS = load_splits(DataSpec("digits", train_examples=100))
 OTHERS = {"transfer": load_splits(DataSpec("digits", train_examples=100, pixels=True))}
@@ -26,7 +28,7 @@ def test_every_trainable_reports_what_it_promises_and_ends_itself(name):
     config = trainable.configure(SETTINGS.get(name, {}), max_epochs=2)
     data = trainable.prepare(OTHERS.get(name, SPLITS), CPU)
     reports = list(fit(trainable.start(config, data, seed=1, device=CPU)))
-    usual = {n for n, m in METRICS.items() if m.task in (None, SPLITS.task) and not m.asked}
+    usual = {n for n, m in METRICS.items() if m.task in (None, SPLITS.task) and not m.extra}
     assert set(reports[0].metrics) == usual & set(trainable.metrics)
     assert {"train_loss", "val_loss"} <= set(trainable.metrics)
     assert [r.epoch for r in reports] == list(range(1, len(reports) + 1))

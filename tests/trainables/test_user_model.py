@@ -13,7 +13,8 @@ from trainables.data import DataSpec, load_splits
 from trainables.errors import ConfigError
 from trainables.lanes import LaneWorker
 from trainables.models import Mlp
-from trainables.registry import Choosy, Tried, find_trainable
+from trainables.protocols import CanTryOut, ChecksFit
+from trainables.registry import find_trainable
 from trainables.user_model import TRAINING, ModelTrainable
 
 SPLITS = load_splits(DataSpec("digits", train_examples=193))
@@ -58,8 +59,8 @@ def written(tmp_path, monkeypatch):
 def test_a_users_model_is_a_trainable_that_loops_and_is_tried_out():
     trainable = model("small")
     assert (trainable.stacks, trainable.loops) == (False, True)
-    assert isinstance(trainable, Choosy)
-    assert isinstance(trainable, Tried)
+    assert isinstance(trainable, ChecksFit)
+    assert isinstance(trainable, CanTryOut)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,8 @@ def test_looped_lanes_train_what_a_trial_alone_does():
 
 
 def test_the_plain_loop_takes_any_model():
-    from trainables.loop import DeviceData, TrainingRun
+    from trainables.device_data import DeviceData
+    from trainables.loop import TrainingRun
 
     data, config = DeviceData.of(SPLITS, CPU), MlpConfig(3)
     given = TrainingRun(config, data, seed=1, device=CPU, model=Mlp(config, 64, 10, seed=1, device=CPU))

@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 from trainables.baselines.config import EstimatorConfig
 from trainables.baselines.estimators import build_estimator, probabilities
 from trainables.data import Splits
-from trainables.loop import DeviceData, TrainingRun
+from trainables.device_data import DeviceData
+from trainables.loop import TrainingRun
 from trainables.metrics import classification_metrics, regression_metrics
 from trainables.report import EpochReport, all_finite, stop_reason
 from trainables.task import Task
@@ -136,7 +137,7 @@ def _class_scores(p: NDArray[np.float64], splits: Splits) -> dict[str, float]:
     y = splits.val.y
     scores = {"val_loss": _log_loss(p, y), "val_accuracy": float((p.argmax(1) == y).mean())}
     logits = torch.from_numpy(np.log(np.maximum(p, SMALLEST_PROBABILITY)))
-    return scores | classification_metrics(splits.asked, logits, torch.from_numpy(y))
+    return scores | classification_metrics(splits.extra_metrics, logits, torch.from_numpy(y))
 
 
 def _number_scores(predicted: NDArray[np.float64], splits: Splits) -> dict[str, float]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from trainables.data import Splits
-    from trainables.registry import Run
+    from trainables.protocols import Run
 
 
 class EstimatorTrainable:

@@ -55,7 +55,7 @@ class Splits:
         scale: of a numeric target; None for classes.
         labels: what the classes are called, in the order of their numbers; empty where they are numbers only.
         notes: what a user should know of how the data were read, a line each.
-        asked: metrics that every report is to hold besides the usual ones.
+        extra_metrics: metrics that every report is to hold besides the usual ones.
         scratch: a folder for what a trainable computes from the data and several processes may share; None
             where there is none.
         shared: whether several processes train on these.
@@ -71,7 +71,7 @@ class Splits:
     scale: TargetScale | None = None
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    asked: tuple[str, ...] = ()
+    extra_metrics: tuple[str, ...] = ()
     scratch: str | None = None
     shared: bool = False
     declared: DataSpec | None = None

@@ -8,9 +8,9 @@ from itertools import repeat
 
 import torch
 
+from trainables.device_data import DeviceData, batch_bounds
 from trainables.lanes.bits import Bits
 from trainables.lanes.trial import LaneTrial
-from trainables.loop import DeviceData, batch_bounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import torch
 from trainables.lanes.event import LaneEvent, raised
 from trainables.lanes.threads import start_pool
 from trainables.loop import TrainingRun
-from trainables.registry import Run
+from trainables.protocols import Run
 
 Start = Callable[..., Run]
 """(config, data, *, seed, device) -> a trial at epoch 0."""

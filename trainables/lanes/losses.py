@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from trainables.config import loss_name
-from trainables.loop import DeviceData
+from trainables.device_data import DeviceData
 from trainables.losses import HUBER_DELTA
 from trainables.metrics import regression_metrics
 from trainables.task import Task

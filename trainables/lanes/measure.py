@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from trainables.config import MlpConfig
+from trainables.device_data import DeviceData
 from trainables.lanes.looped import LoopedLanes
 from trainables.lanes.stacked import StackedLanes
-from trainables.loop import DeviceData
 
 SAMPLE_BATCHES = 16
 """Measurements train on this many batches; an epoch's time is in proportion."""

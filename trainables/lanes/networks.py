@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainables.device_data import DeviceData
 from trainables.lanes.activations import ACTIVATIONS
 from trainables.lanes.bank import Bank
 from trainables.lanes.blueprint import Blueprint
@@ -10,7 +11,6 @@ from trainables.lanes.lane_network import LaneNetwork
 from trainables.lanes.losses import build_stacked_loss
 from trainables.lanes.network import Network
 from trainables.lanes.products import Products
-from trainables.loop import DeviceData
 
 
 def build_network(blueprint: Blueprint, bank: Bank, data: DeviceData, *, products: Products) -> LaneNetwork:

@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from trainables.device_data import DeviceData
 from trainables.lanes.bank import Bank
 from trainables.lanes.blueprint import Blueprint
 from trainables.lanes.feed import Batch, Feed
@@ -15,7 +16,6 @@ from trainables.lanes.networks import build_network
 from trainables.lanes.products import Products
 from trainables.lanes.trial import LaneTrial
 from trainables.lanes.updates import build_update
-from trainables.loop import DeviceData
 from trainables.metrics import classification_metrics
 from trainables.report import EpochReport
 
@@ -106,7 +106,7 @@ class Stack:
             if trial is None:
                 continue
             metrics = self._network.loss.metrics(sums[lane][1:], self._data)
-            if self._data.asked:
+            if self._data.extra_metrics:
                 metrics |= self._asked(trial, outputs[lane])
             train_loss = sums[lane][0] / self._data.examples
             reports.append((trial, trial.finish_epoch(train_loss=train_loss, metrics=metrics, seconds=seconds)))
@@ -129,15 +129,15 @@ class Stack:
             rows = slice(start, start + step)
             found, outputs = self._network.validate(x[rows], self._data.y_val[rows], features)
             sums += found
-            if self._data.asked:
+            if self._data.extra_metrics:
                 kept.append(outputs.clone())
-        return sums, torch.cat(kept[1:], 2) if self._data.asked else kept[0]
+        return sums, torch.cat(kept[1:], 2) if self._data.extra_metrics else kept[0]
 
     def _asked(self, trial: LaneTrial, outputs: torch.Tensor) -> dict[str, float]:
         """Return the metrics that are computed only where a study names them  # [C, N]."""
         found: dict[str, float] = {}
         if self._data.scale is None:
-            found = classification_metrics(self._data.asked, outputs.T, self._data.y_val)
-        if "parameters" in self._data.asked:
+            found = classification_metrics(self._data.extra_metrics, outputs.T, self._data.y_val)
+        if "parameters" in self._data.extra_metrics:
             found["parameters"] = float(trial.parameters)
         return found

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator
 import torch
 
 from trainables.config import MlpConfig, loss_name
+from trainables.device_data import DeviceData, batch_bounds
 from trainables.errors import is_out_of_memory
 from trainables.lanes.blueprint import Blueprint, blueprint
 from trainables.lanes.event import LaneEvent, raised
@@ -15,7 +16,6 @@ from trainables.lanes.products import Products, products_for
 from trainables.lanes.stack import Stack
 from trainables.lanes.threads import start_pool, usual_threads
 from trainables.lanes.trial import LaneTrial
-from trainables.loop import DeviceData, batch_bounds
 
 
 class Group:

@@ -12,13 +12,13 @@ import torch
 from trainables.config import MlpConfig
 from trainables.derive import derive
 from trainables.early_stopping import EarlyStopping
-from trainables.fitting import MOMENTS, refuse_misfit
 from trainables.lanes.bank import Bank
 from trainables.lanes.blueprint import Blueprint, Names
 from trainables.lanes.idle import idle_optimizer
 from trainables.report import EpochReport, all_finite, stop_reason
 from trainables.schedules import build_schedule
 from trainables.seeding import BitStream, generator
+from trainables.state_check import MOMENTS, check_state
 
 
 class LaneTrial:
@@ -135,7 +135,7 @@ class LaneTrial:
         Raises:
             CheckpointError: it is the state of another run; nothing was taken over.
         """
-        refuse_misfit(state, self.state_dict(), self.config, [s.shape for s in self._names.parameters.values()])
+        check_state(state, self.state_dict(), self.config, [s.shape for s in self._names.parameters.values()])
         self.epoch = state["epoch"]
         for name, slot in self._names.parameters.items():
             slot.of(self.bank.params).copy_(state["model"][name])

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from trainables.best import Weights, weights_of
 from trainables.config import MlpConfig
+from trainables.device_data import DeviceData, batch_bounds
 from trainables.lanes.event import LaneEvent
 from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
@@ -18,8 +18,8 @@ from trainables.lanes.products import check_precision
 from trainables.lanes.stacked import StackedLanes
 from trainables.lanes.threads import usual_threads
 from trainables.lanes.trial import LaneTrial
-from trainables.loop import DeviceData, batch_bounds
 from trainables.machine import THIS_MACHINE, Machine
+from trainables.weights_snapshot import WeightsSnapshot, snapshot_weights
 
 MODES = ("usual", "auto", "stacked", "looped")
 MEASURED_LANES = 16
@@ -185,10 +185,10 @@ class LaneWorker:
         """Return the trial's checkpoint, in the format of the plain loop."""
         return self._seat_of(ticket).trial(ticket).state_dict()
 
-    def weights(self, ticket: int) -> Weights:
+    def weights(self, ticket: int) -> WeightsSnapshot:
         """Return what makes the state of the trial's model as it is now, in the names of the plain loop."""
         trial = self._seat_of(ticket).trial(ticket)
-        return trial.weights() if isinstance(trial, LaneTrial) else weights_of(trial)
+        return trial.weights() if isinstance(trial, LaneTrial) else snapshot_weights(trial)
 
     def compact(self, lanes: int) -> None:
         """Shrink to ``lanes`` lanes once no trial waits for one, so that empty ones cost nothing.

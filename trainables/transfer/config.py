@@ -91,7 +91,7 @@ class TransferConfig:
         return self.init == PRETRAINED
 
     @property
-    def frozen(self) -> int:
+    def frozen_stages(self) -> int:
         """How many stages are frozen."""
         return self.freeze_depth if self.pretrained else 0
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainables.transfer.features import Key
+from trainables.transfer.feature_store import FeatureKey
 
 ENDING = ".f32"
 
 
-class FileStore:
+class FileFeatureStore:
     """Features in a folder, a file each; what they belong to is part of its name.
 
     Args:
@@ -28,11 +28,11 @@ class FileStore:
     def __init__(self, folder: Path, *, prefix: str) -> None:
         self._folder = folder
         self._prefix = prefix
-        self._mapped: dict[Key, torch.Tensor] = {}
-        self._shapes: dict[Key, tuple[int, ...]] = {}
+        self._mapped: dict[FeatureKey, torch.Tensor] = {}
+        self._shapes: dict[FeatureKey, tuple[int, ...]] = {}
 
-    def get(self, key: Key) -> torch.Tensor | None:
-        """See ``Store``; a file that another process let go stays readable where it was mapped before."""
+    def get(self, key: FeatureKey) -> torch.Tensor | None:
+        """See ``FeatureStore``; a file that another process let go stays readable where it was mapped before."""
         file = self._file(key)
         if key not in self._mapped:
             shape = self._shape_in(file)
@@ -43,9 +43,9 @@ class FileStore:
             os.utime(file)
         return self._mapped[key]
 
-    def used(self) -> OrderedDict[Key, int]:
-        """See ``Store``; files of other weights or data count, and go first."""
-        found: list[tuple[bool, int, Key, int]] = []
+    def used(self) -> OrderedDict[FeatureKey, int]:
+        """See ``FeatureStore``; files of other weights or data count, and go first."""
+        found: list[tuple[bool, int, FeatureKey, int]] = []
         for file in self._folder.glob(f"*{ENDING}") if self._folder.is_dir() else ():
             with suppress(OSError):  # another process removed it meanwhile
                 state = file.stat()
@@ -53,8 +53,8 @@ class FileStore:
                 found.append((key[0] != file.stem, state.st_mtime_ns, key, state.st_size))
         return OrderedDict((key, size) for _, _, key, size in sorted(found))
 
-    def create(self, key: Key, shape: Sequence[int]) -> torch.Tensor | None:
-        """See ``Store``; None where the disk has no room."""
+    def create(self, key: FeatureKey, shape: Sequence[int]) -> torch.Tensor | None:
+        """See ``FeatureStore``; None where the disk has no room."""
         file = self._file(key).with_suffix(".tmp")
         size = 4 * int(np.prod(shape))
         try:
@@ -67,33 +67,33 @@ class FileStore:
         self._shapes[key] = tuple(shape)
         return _mapped(file, tuple(shape))
 
-    def keep(self, key: Key, filled: torch.Tensor) -> torch.Tensor:
-        """See ``Store``."""
+    def keep(self, key: FeatureKey, filled: torch.Tensor) -> torch.Tensor:
+        """See ``FeatureStore``."""
         file = self._file(key)
         shape_file(file).write_text(" ".join(map(str, self._shapes[key])))
         file.with_suffix(".tmp").replace(file)  # whole or not at all
         self._mapped[key] = filled
         return filled
 
-    def drop(self, key: Key) -> None:
-        """See ``Store``."""
+    def drop(self, key: FeatureKey) -> None:
+        """See ``FeatureStore``."""
         self._mapped.pop(key, None)
         for file in (self._file(key), shape_file(self._file(key))):
             file.unlink(missing_ok=True)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """See ``Store``."""
+    def exclusive(self) -> Iterator[None]:
+        """See ``FeatureStore``."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with open(self._folder / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the lock goes with the file
             yield
 
-    def _file(self, key: Key) -> Path:
+    def _file(self, key: FeatureKey) -> Path:
         name, depth = key
         return self._folder / (f"{name}{ENDING}" if depth < 0 else f"{self._prefix}-{name}-{depth}{ENDING}")
 
-    def _key(self, file: Path) -> Key:
+    def _key(self, file: Path) -> FeatureKey:
         """Return the key of a file; one of another prefix has its whole name and depth -1."""
         prefix, _, rest = file.stem.partition("-")
         name, _, depth = rest.rpartition("-")

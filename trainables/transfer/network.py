@@ -10,10 +10,10 @@ from torch import nn
 
 from trainables.models import Mlp
 from trainables.transfer.backbones import Stage
-from trainables.transfer.geometry import Normalise, Preprocessing
+from trainables.transfer.preprocessing import Normalise, Preprocessing
 
 
-class Trained(nn.Module):
+class TrainablePart(nn.Module):
     """What a trial trains: the last stages of a backbone, and the head.
 
     Its state names are ``stages.<stage>.<layer> ...`` and ``head. ...``; what is frozen before it is no part of it.
@@ -48,7 +48,7 @@ class Trained(nn.Module):
         return groups
 
 
-class Whole(Trained):
+class FullNetwork(TrainablePart):
     """A network from pixels to logits, as it is kept and used after a search.
 
     Shape: uint8 [B, 1 or 3, H, W], of any size that the preprocessing leaves large enough -> [B, C].
@@ -65,7 +65,7 @@ class Whole(Trained):
         return super().forward(self.normalise(self._preprocessing.resized(x)))
 
 
-def put_before(model: nn.Module, frozen: nn.Module) -> None:
+def prepend_frozen(model: nn.Module, frozen: nn.Module) -> None:
     """Let what ``model`` is given pass through ``frozen`` first; it is no part of its state, nor of its parameters."""
 
     def pass_through(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
@@ -75,15 +75,15 @@ def put_before(model: nn.Module, frozen: nn.Module) -> None:
     model.register_forward_pre_hook(pass_through)
 
 
-def whole_state(
+def full_state(
     preprocessing: Preprocessing, frozen: Sequence[Stage], trained: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Return the state of a ``Whole`` from a trial's frozen stages and the state of what it trained.
+    """Return the state of a ``FullNetwork`` from a trial's frozen stages and the state of what it trained.
 
     Args:
         preprocessing: of the study's weights.
         frozen: the stages that did not train.
-        trained: of a ``Trained``; of the head alone where every stage is frozen.
+        trained: of a ``TrainablePart``; of the head alone where every stage is frozen.
     """
     normalise = Normalise(preprocessing)
     state = {f"normalise.{name}": tensor for name, tensor in normalise.state_dict().items()}

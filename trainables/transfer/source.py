@@ -14,18 +14,20 @@ import torch
 
 from trainables import checkpoint
 from trainables.config import MlpConfig
+from trainables.cpu_threads import torch_threads
 from trainables.data import DataSpec, Splits, load_splits
 from trainables.data.memory import cache_folder
 from trainables.derive import derive
+from trainables.device_data import DeviceData
 from trainables.errors import CheckpointError, CheckpointWriteError, ConfigError, DataError
-from trainables.loop import DeviceData, TrainingRun, fit
+from trainables.loop import TrainingRun, fit
 from trainables.models import Mlp
 from trainables.torch_stream import TorchStream
 from trainables.transfer.backbones import build_backbone
 from trainables.transfer.config import TransferConfig
-from trainables.transfer.geometry import Normalise
-from trainables.transfer.network import Trained, put_before
-from trainables.transfer.weights import Weights, own_preprocessing, read_preprocessing
+from trainables.transfer.network import TrainablePart, prepend_frozen
+from trainables.transfer.preprocessing import Normalise, Preprocessing, own_preprocessing
+from trainables.transfer.weights import Weights
 
 VERSION = 1
 """Of the recipe: another one makes other weights, under another name."""
@@ -64,7 +66,7 @@ def source_spec(config: TransferConfig, declared: DataSpec) -> DataSpec:
     return replace(plain, source="named", name=text, path=None)
 
 
-def learned(config: TransferConfig, splits: Splits, say: Callable[[str], None]) -> Weights:
+def source_weights(config: TransferConfig, splits: Splits, say: Callable[[str], None]) -> Weights:
     """Return the weights that the source data teach, from the cache if they are there.
 
     Raises:
@@ -86,9 +88,9 @@ def learned(config: TransferConfig, splits: Splits, say: Callable[[str], None]) 
             state = _learn(config, data, size, say)
             checkpoint.save(state, file)
     accuracy = float(state["val_accuracy"])
-    words = f"learned from {_what(data)} for {state['epochs']} epochs (val_accuracy {accuracy:.3f} there)"
-    preprocessing = read_preprocessing(state["preprocessing"], config.input_size)
-    return Weights(state["backbone"], preprocessing, hashlib.sha256(file.read_bytes()).hexdigest(), words)
+    origin = f"learned from {_what(data)} for {state['epochs']} epochs (val_accuracy {accuracy:.3f} there)"
+    preprocessing = Preprocessing.from_dict(state["preprocessing"], size=config.input_size)
+    return Weights(state["backbone"], preprocessing, hashlib.sha256(file.read_bytes()).hexdigest(), origin)
 
 
 def _learn(config: TransferConfig, data: Splits, size: int, say: Callable[[str], None]) -> dict[str, object]:
@@ -105,35 +107,25 @@ def _learn(config: TransferConfig, data: Splits, size: int, say: Callable[[str],
         schedule="cosine",
     )
     stream = TorchStream(derive(SEED, "source"), CPU)
-    with stream.lent():
+    with stream.as_global_rng():
         backbone = build_backbone(config.backbone)
         head = Mlp(training, backbone.features, data.classes, seed=SEED, device=CPU)
-        model = Trained(backbone.stages, head)
-        put_before(model, Normalise(preprocessing))
+        model = TrainablePart(backbone.stages, head)
+        prepend_frozen(model, Normalise(preprocessing))
         pixels = DeviceData.of(data, CPU)
         x_train, x_val = (preprocessing.resized(x) for x in (pixels.x_train, pixels.x_val))
         examples = replace(pixels, x_train=x_train, x_val=x_val)
         run = TrainingRun(training, examples, seed=SEED, device=CPU, model=model)
-        with _threads(1 if size <= SMALL else torch.get_num_threads()):
+        with torch_threads(1 if size <= SMALL else torch.get_num_threads()):
             *_, last = fit(run)
     say(f"weights: learned in {time.monotonic() - started:.1f} s, val_accuracy {last.metrics['val_accuracy']:.3f}")
     head_keys = backbone.head_keys
     return {
         "backbone": {k: v.detach().clone() for k, v in backbone.model.state_dict().items() if k not in head_keys},
-        "preprocessing": {"size": size, "mean": list(preprocessing.mean), "deviation": list(preprocessing.deviation)},
+        "preprocessing": preprocessing.to_dict(),
         "epochs": last.epoch,
         "val_accuracy": last.metrics["val_accuracy"],
     }
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

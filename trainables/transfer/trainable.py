@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from trainables.config import MlpConfig
     from trainables.data import Splits
-    from trainables.loop import DeviceData
-    from trainables.registry import Run
+    from trainables.device_data import DeviceData
+    from trainables.protocols import Run
 
 
 class TransferTrainable:
@@ -62,8 +62,8 @@ class TransferTrainable:
 
     def try_out(self, configs: Sequence[TransferConfig], splits: Splits) -> list[str]:
         """Look for the weights, and return what is wrong with them, a line each; nothing is learned yet."""
+        from trainables.transfer.initial_weights import load_weights
         from trainables.transfer.source import source_spec
-        from trainables.transfer.weights import load_weights
 
         config = configs[0]
         try:
@@ -79,24 +79,24 @@ class TransferTrainable:
             return list(error.errors)
         return []
 
-    def make_ready(self, config: TransferConfig, splits: Splits, say: Callable[[str], None]) -> dict[str, Any]:
+    def prepare_once(self, config: TransferConfig, splits: Splits, say: Callable[[str], None]) -> dict[str, Any]:
         """Learn weights where that is asked for, say what is used, and return facts for the ledger."""
         import torch
 
-        from trainables.transfer.run import Material
+        from trainables.transfer.shared_backbone import SharedBackbone
 
-        material = Material.of(config, splits, torch.device("cpu"), say)
-        names = material.backbone.stage_names
-        say(f"backbone {config.backbone}: {material.weights.words}; stages {', '.join(names)}")
+        shared = SharedBackbone.load(config, splits, torch.device("cpu"), say)
+        names = shared.backbone.stage_names
+        say(f"backbone {config.backbone}: {shared.weights.origin}; stages {', '.join(names)}")
         if splits.shape[0] == 1:
             say("images are grey: their channel stands for red, green and blue")
-        for line in cache_lines(config, material):
+        for line in cache_lines(config, shared):
             say(line)
-        return {"stages": list(names), "weights": material.weights.sha256}
+        return {"stages": list(names), "weights": shared.weights.sha256}
 
     def prepare(self, splits: Splits, device: torch.device) -> Any:
         """Return the images; weights and features come with the first trial."""
-        from trainables.transfer.run import TransferData
+        from trainables.transfer.shared_backbone import TransferData
 
         return TransferData(splits, device)
 
@@ -106,23 +106,25 @@ class TransferTrainable:
 
         return TransferRun(config, data, seed=seed, device=device)
 
-    def side_by_side(self, config: TransferConfig) -> bool:
+    def is_thread_safe(self, config: TransferConfig) -> bool:
         """Say whether several trials may train at a time in threads of one process."""
-        from trainables.transfer.backbones import draws_numbers
+        from trainables.transfer.backbones import draws_random_numbers
 
-        return not draws_numbers(config.backbone)
+        return not draws_random_numbers(config.backbone)
 
-    def stand_in(self, config: TransferConfig, data: Any) -> tuple[MlpConfig, DeviceData] | None:
+    def stackable_form(self, config: TransferConfig, data: Any) -> tuple[MlpConfig, DeviceData] | None:
         """Return the linear model on features that a trial amounts to whose backbone is frozen whole."""
-        from trainables.transfer.run import features_alone
+        from trainables.transfer.run import linear_form
 
-        return features_alone(config, data)
+        return linear_form(config, data)
 
-    def whole(self, config: TransferConfig, data: Any, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    def full_state(
+        self, config: TransferConfig, data: Any, state: Mapping[str, torch.Tensor]
+    ) -> Mapping[str, torch.Tensor]:
         """Return the state of the whole network from that of such a linear model; one that is whole as it is."""
-        from trainables.transfer.run import whole_of
+        from trainables.transfer.run import full_state_of
 
-        return whole_of(config, data, state)
+        return full_state_of(config, data, state)
 
     def rebuild(
         self, config: TransferConfig, state: Mapping[str, torch.Tensor], *, shape: tuple[int, ...], outputs: int
@@ -132,12 +134,12 @@ class TransferTrainable:
 
         from trainables.models import Mlp
         from trainables.transfer.backbones import build_backbone
-        from trainables.transfer.geometry import Preprocessing
-        from trainables.transfer.network import Whole
+        from trainables.transfer.network import FullNetwork
+        from trainables.transfer.preprocessing import Preprocessing
 
         backbone = build_backbone(config.backbone)
         head = Mlp(config.training, backbone.features, outputs, seed=0, device=torch.device("cpu"))
-        network = Whole(Preprocessing.of_state(state), backbone.stages, head)
+        network = FullNetwork(Preprocessing.of_state(state), backbone.stages, head)
         network.load_state_dict(dict(state))
         return network
 
@@ -148,13 +150,13 @@ class TransferTrainable:
         return config.input_size or (None if config.weights == IMAGENET else min(splits.shape[1:]))
 
 
-def cache_lines(config: TransferConfig, material: Any) -> list[str]:
+def cache_lines(config: TransferConfig, shared: Any) -> list[str]:
     """Return what a user should know of the feature cache, a line each."""
-    from trainables.transfer.features import MIB
+    from trainables.transfer.feature_cache import MIB
 
     if config.feature_cache == "off":
         return ["feature cache off: frozen stages are computed anew in every epoch"]
-    needs = [material.cache.bytes_at("none", depth) / MIB for depth in range(1, material.depths + 1)]
+    needs = [shared.cache.bytes_at("none", depth) / MIB for depth in range(1, shared.depths + 1)]
     lines = [
         f"feature cache up to {config.cache_mb:g} MiB; without augmentation depth "
         + ", ".join(f"{depth} takes {need:.1f}" for depth, need in enumerate(needs, start=1))

@@ -1,10 +1,10 @@
-"""What a backbone starts from: its weights, where they came from, and the preprocessing that belongs to them."""
+"""The weights that a backbone may start from, those of torchvision and those in files, with their preprocessing."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ import torch
 from trainables import checkpoint
 from trainables.data import Splits
 from trainables.errors import CheckpointError, ConfigError
-from trainables.loop import as_tensor
-from trainables.transfer.backbones import NARROW, Backbone, build_backbone
-from trainables.transfer.config import IMAGENET, NONE, SOURCE, TransferConfig
-from trainables.transfer.geometry import Preprocessing, statistics
+from trainables.transfer.backbones import Backbone, build_backbone
+from trainables.transfer.config import NONE, SOURCE, TransferConfig
+from trainables.transfer.narrow_resnet import NARROW
+from trainables.transfer.preprocessing import Preprocessing, imagenet_preprocessing, own_preprocessing
 
 OTHERS = {
     SOURCE: "--weights source learns them here",
@@ -39,55 +39,16 @@ class Weights:
             for all trials.
         preprocessing: what the images undergo.
         sha256: of the file; of ``none`` the word.
-        words: where they came from, in a few words.
+        origin: where they came from, in a few words.
     """
 
     state: Mapping[str, torch.Tensor] | None
     preprocessing: Preprocessing
     sha256: str
-    words: str
+    origin: str
 
 
-def load_weights(config: TransferConfig, splits: Splits, say: Callable[[str], None]) -> Weights:
-    """Return the weights that a configuration names.
-
-    Args:
-        config: of any trial: all of a study have the same.
-        splits: the study's examples, uint8.
-        say: is told what takes long.
-
-    Raises:
-        ConfigError: they are absent, damaged, or of another model; one line says what to do.
-    """
-    if config.weights == SOURCE:
-        from trainables.transfer.source import learned
-
-        return learned(config, splits, say)
-    if config.weights == NONE:
-        return Weights(None, own_preprocessing(splits, config.input_size), NONE, "random weights")
-    if config.weights == IMAGENET:
-        return _imagenet(config)
-    return _from_file(config, splits)
-
-
-def own_preprocessing(splits: Splits, size: int) -> Preprocessing:
-    """Return the preprocessing of weights that bring none: the training images' own mean and deviation."""
-    mean, deviation = statistics(as_tensor(splits.train.x, torch.device("cpu")))
-    return Preprocessing(size, size, mean, deviation)
-
-
-def imagenet_preprocessing(name: str, size: int) -> Preprocessing:
-    """Return the preprocessing of torchvision's own weights, at another size if one is given."""
-    from torchvision.models import get_model_weights
-    from torchvision.transforms import InterpolationMode
-
-    preset = get_model_weights(name)["DEFAULT"].transforms()
-    resize, crop = (size, size) if size else (preset.resize_size[0], preset.crop_size[0])
-    bicubic = preset.interpolation == InterpolationMode.BICUBIC
-    return Preprocessing(resize, crop, tuple(preset.mean), tuple(preset.std), bicubic)
-
-
-def fitted(backbone: Backbone, state: Mapping[str, Any], *, what: str) -> dict[str, torch.Tensor]:
+def stage_state(backbone: Backbone, state: Mapping[str, Any], *, what: str) -> dict[str, torch.Tensor]:
     """Return the part of ``state`` that belongs to the stages of ``backbone``.
 
     Raises:
@@ -111,7 +72,12 @@ def fitted(backbone: Backbone, state: Mapping[str, Any], *, what: str) -> dict[s
     return {key: state[key] for key in own if key not in head}
 
 
-def _imagenet(config: TransferConfig) -> Weights:
+def imagenet_weights(config: TransferConfig) -> Weights:
+    """Return torchvision's own weights, downloaded where that is allowed.
+
+    Raises:
+        ConfigError: there are none, or they cannot be had.
+    """
     if config.backbone == NARROW:
         raise ConfigError(
             f"--weights imagenet: torchvision has none for {NARROW}; choose a --backbone such as resnet18, or "
@@ -125,13 +91,13 @@ def _imagenet(config: TransferConfig) -> Weights:
     if not file.exists():
         _fetch(entry.url, file, allowed=config.download)
     state, digest = _read(file, f"--weights imagenet: {file}")
-    kept = fitted(build_backbone(config.backbone), state, what=f"--weights imagenet: {file}")
+    kept = stage_state(build_backbone(config.backbone), state, what=f"--weights imagenet: {file}")
     preprocessing = imagenet_preprocessing(config.backbone, config.input_size)
     promised = file.stem.rsplit("-", 1)[-1]
-    words = f"torchvision's {entry} (sha256 {digest[:16]})"
+    origin = f"torchvision's {entry} (sha256 {digest[:16]})"
     if not digest.startswith(promised):  # torchvision, too, looks at the hash of what it downloads alone
-        words = f"{file}, which is not torchvision's own {entry}: its sha256 begins with {digest[:16]}, not {promised}"
-    return Weights(kept, preprocessing, digest, words)
+        origin = f"{file}, which is not torchvision's own {entry}: its sha256 begins with {digest[:16]}, not {promised}"
+    return Weights(kept, preprocessing, digest, origin)
 
 
 def _fetch(url: str, file: Path, *, allowed: bool) -> None:
@@ -150,7 +116,12 @@ def _fetch(url: str, file: Path, *, allowed: bool) -> None:
         ) from None
 
 
-def _from_file(config: TransferConfig, splits: Splits) -> Weights:
+def weights_from_file(config: TransferConfig, splits: Splits) -> Weights:
+    """Return the weights in a user's file, as a state dict or as ``source`` wrote them.
+
+    Raises:
+        ConfigError: there is no such file, it is damaged, or it is of another model.
+    """
     file = Path(os.path.expanduser(config.weights))
     what = f"--weights {config.weights}"
     if not file.is_file():
@@ -160,19 +131,13 @@ def _from_file(config: TransferConfig, splits: Splits) -> Weights:
     state, digest = _read(file, what)
     preprocessing = None
     if "backbone" in state and "preprocessing" in state:  # what ``source`` wrote
-        preprocessing = read_preprocessing(state["preprocessing"], config.input_size)
+        preprocessing = Preprocessing.from_dict(state["preprocessing"], size=config.input_size)
         state = state["backbone"]
-    kept = fitted(build_backbone(config.backbone), state, what=what)
+    kept = stage_state(build_backbone(config.backbone), state, what=what)
     if preprocessing is None and config.backbone != NARROW:
         preprocessing = imagenet_preprocessing(config.backbone, config.input_size)
     found = preprocessing or own_preprocessing(splits, config.input_size)
     return Weights(kept, found, digest, f"{file} (sha256 {digest[:16]})")
-
-
-def read_preprocessing(saved: Mapping[str, Any], size: int) -> Preprocessing:
-    """Return the preprocessing that lies beside learned weights, at another size if one is given."""
-    resize = size or int(saved["size"])
-    return Preprocessing(resize, resize, tuple(saved["mean"]), tuple(saved["deviation"]))
 
 
 def _read(file: Path, what: str) -> tuple[dict[str, Any], str]:

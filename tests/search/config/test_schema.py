@@ -7,7 +7,7 @@ from search.declaration import read_study, study_schema, study_yaml
 from search.declaration.fields import fields_of, meanings, names_at, part_of
 from search.declaration.studies import registered
 from search.declaration.study import Budget, Study
-from spaces.marked import load_marked
+from spaces.located_yaml import load_yaml
 from tests.search.config.test_read import BAD, OWN
 from trainables.data import DataSpec
 
@@ -22,7 +22,7 @@ def test_it_is_a_schema():
 
 @pytest.mark.parametrize("kind", registered())
 def test_every_registered_study_is_valid(kind):
-    assert list(CHECK.iter_errors(load_marked(study_yaml(registered()[kind])).data)) == []
+    assert list(CHECK.iter_errors(load_yaml(study_yaml(registered()[kind])).data)) == []
 
 
 VALID = [
@@ -41,7 +41,7 @@ def test_what_is_valid_is_valid_to_both(tmp_path, text):
     file.write_text(text)
     if "width" not in text:  # which the mlp knows nothing of; an editor cannot tell
         assert read_study(file)[1] == []
-    assert list(CHECK.iter_errors(load_marked(text).data)) == []
+    assert list(CHECK.iter_errors(load_yaml(text).data)) == []
 
 
 BEYOND = (
@@ -62,7 +62,7 @@ BEYOND = (
     ("text", "line"), [(text, line) for text, line in BAD if not any(words in line for words in BEYOND)]
 )
 def test_what_is_broken_is_broken_to_an_editor(text, line):
-    assert list(CHECK.iter_errors(load_marked(text).data)), line
+    assert list(CHECK.iter_errors(load_yaml(text).data)), line
 
 
 def test_most_mistakes_show_in_an_editor():

@@ -10,7 +10,9 @@ from spaces import Space, float_
 from tests.search.executors.conftest import DATA, make_study
 from tests.support.standing import Standing
 from trainables.data import load_splits
-from trainables.registry import MlpTrainable, StandsIn, find_trainable
+from trainables.network_trainables import MlpTrainable
+from trainables.protocols import HasStackableForm
+from trainables.registry import find_trainable
 
 CPU = torch.device("cpu")
 EPOCHS = 4
@@ -95,5 +97,5 @@ def test_features_are_the_trainables_to_keep_or_not(make_host):
 
 
 def test_who_stands_in():
-    assert isinstance(find_trainable("tests.support.standing:Standing"), StandsIn)
-    assert not isinstance(MlpTrainable(), StandsIn)
+    assert isinstance(find_trainable("tests.support.standing:Standing"), HasStackableForm)
+    assert not isinstance(MlpTrainable(), HasStackableForm)

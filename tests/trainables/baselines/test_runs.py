@@ -19,7 +19,8 @@ from trainables.baselines import MODELS, EstimatorTrainable
 from trainables.baselines.estimators import build_estimator, probabilities
 from trainables.baselines.runs import SMALLEST_PROBABILITY
 from trainables.data import Arrays, DataSpec, load_splits
-from trainables.loop import DeviceData, TrainingRun, fit
+from trainables.device_data import DeviceData
+from trainables.loop import TrainingRun, fit
 
 SKLEARN = [model for model in MODELS if model != "torch_mlp"]
 QUICK = {"forest_trees": 20, "boosting_rounds": 10, "boosting_min_leaf": 5, "hidden": "16", "learning_rate": 0.01}
@@ -27,8 +28,8 @@ TRAINABLE = EstimatorTrainable()
 
 
 @cache
-def splits(name="wine", asked=()):
-    return dataclasses.replace(load_splits(DataSpec(name)), asked=asked)
+def splits(name="wine", extra_metrics=()):
+    return dataclasses.replace(load_splits(DataSpec(name)), extra_metrics=extra_metrics)
 
 
 def start(model, data=None, *, seed=5, max_epochs=4, **params):
@@ -74,7 +75,7 @@ def test_images_are_flattened():
 
 
 def test_the_metrics_of_classes_are_scikit_learns_own():
-    data = splits(asked=("val_macro_f1",))
+    data = splits(extra_metrics=("val_macro_f1",))
     (report,) = fit(start("linear", data, linear_c=0.5))
     model = LogisticRegression(C=0.5, max_iter=2000).fit(data.train.x, data.train.y)
     p = model.predict_proba(data.val.x)

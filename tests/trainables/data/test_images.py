@@ -9,8 +9,8 @@ from PIL import Image, ImageOps
 from trainables.data import DataSpec, images, load_splits, load_test, memory
 from trainables.data.memory import is_mapped, room
 from trainables.data.pixels import decode
+from trainables.device_data import DeviceData
 from trainables.errors import DataError
-from trainables.loop import DeviceData
 
 CLASSES = ("blue", "green", "red")
 

@@ -12,8 +12,9 @@ import torch
 
 from trainables.config import SCHEDULES, MlpConfig
 from trainables.data import DataSpec, load_splits
+from trainables.device_data import DeviceData
 from trainables.lanes import LaneWorker
-from trainables.loop import DeviceData, TrainingRun, fit
+from trainables.loop import TrainingRun, fit
 from trainables.report import EpochReport
 
 CPU = torch.device("cpu")

@@ -12,8 +12,9 @@ from trainables.config import SCHEDULES, MlpConfig
 from trainables.errors import CheckpointError
 from trainables.lanes.idle import idle_optimizer
 from trainables.lanes.layout import Layout
-from trainables.loop import TrainingRun, build_optimizer
+from trainables.loop import TrainingRun
 from trainables.models import Mlp
+from trainables.optimizers import build_optimizer
 from trainables.report import EpochReport
 
 DATA = in_views(digits(), 2)

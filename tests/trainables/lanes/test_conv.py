@@ -24,10 +24,11 @@ from tests.trainables.lanes.cases import (
 )
 from trainables import checkpoint
 from trainables.config import ACTIVATIONS, OPTIMIZERS, SCHEDULES, CnnConfig
+from trainables.device_data import DeviceData
 from trainables.lanes import LaneWorker, can_stack
 from trainables.lanes.blueprint import blueprint
 from trainables.lanes.grouping import GroupKey, stack_sizes
-from trainables.loop import DeviceData, TrainingRun
+from trainables.loop import TrainingRun
 from trainables.report import DIVERGED
 
 FLOAT64 = 1e-9  # as in test_oracle.py: the same arithmetic in another order, few updates
@@ -133,7 +134,7 @@ def test_numbers_are_learned_from_images_too() -> None:
 
     rng = torch.Generator().manual_seed(0)
     x, y = torch.randn(80, 1, 4, 4, generator=rng), torch.randn(80, generator=rng)
-    data = DeviceData(x[:60], y[:60], x[60:], y[60:], 1, TargetScale(2.0, 3.0), asked=("parameters",))
+    data = DeviceData(x[:60], y[:60], x[60:], y[60:], 1, TargetScale(2.0, 3.0), extra_metrics=("parameters",))
     trial = config(loss="huber", max_epochs=3)
     with double_precision():
         wide = as_double(data)

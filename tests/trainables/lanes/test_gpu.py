@@ -5,8 +5,9 @@ import torch
 
 from tests.trainables.lanes.cases import digits, lane_curves
 from trainables.config import MlpConfig
+from trainables.device_data import DeviceData
 from trainables.lanes import LaneWorker
-from trainables.loop import DeviceData, TrainingRun, fit
+from trainables.loop import TrainingRun, fit
 from trainables.seeding import BitStream, draw_each
 
 pytestmark = [

@@ -23,7 +23,7 @@ from tests.trainables.lanes.cases import (
 )
 from trainables.config import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES, MlpConfig
 from trainables.data import DataSpec, load_splits
-from trainables.loop import DeviceData, batch_bounds
+from trainables.device_data import DeviceData, batch_bounds
 from trainables.report import EpochReport
 from trainables.task import Task
 

@@ -13,11 +13,12 @@ import torch
 
 from tests.trainables.lanes.cases import CPU, in_views, lane_curves, loop_curve, numbers, random_data, stacked
 from trainables.config import MlpConfig
+from trainables.device_data import DeviceData
 from trainables.errors import CheckpointError, ConfigError
 from trainables.lanes import LaneWorker, group_key, measure
 from trainables.lanes.stack import Stack
 from trainables.lanes.stacked import StackedLanes
-from trainables.loop import DeviceData, TrainingRun
+from trainables.loop import TrainingRun
 from trainables.report import EpochReport
 
 LINEAR = MlpConfig(max_epochs=4, hidden=(), batch_size=8, input_dropout=0.3, label_smoothing=0.1)

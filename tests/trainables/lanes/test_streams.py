@@ -9,12 +9,12 @@ import torch
 from tests.trainables.lanes.cases import CPU, in_views, lane_curves, loop_curve, numbers, random_data, stacked
 from trainables.config import MlpConfig
 from trainables.derive import derive
+from trainables.device_data import batch_bounds
 from trainables.lanes import bits as bits_module
 from trainables.lanes.blueprint import blueprint
 from trainables.lanes.feed import Feed
 from trainables.lanes.grouping import GroupKey
 from trainables.lanes.trial import LaneTrial
-from trainables.loop import batch_bounds
 from trainables.seeding import BitStream, generator, splitmix
 
 N = 23

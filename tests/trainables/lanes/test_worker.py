@@ -9,6 +9,7 @@ import torch
 
 from tests.trainables.lanes.cases import CPU, digits, lane_curves, numbers, stacked
 from trainables.config import CnnConfig, MlpConfig
+from trainables.device_data import DeviceData
 from trainables.lanes import LaneWorker, can_stack, group_key, measure
 from trainables.lanes.blueprint import blueprint
 from trainables.lanes.grouping import (
@@ -21,7 +22,7 @@ from trainables.lanes.grouping import (
 )
 from trainables.lanes.measure import ModeChoice
 from trainables.lanes.stack import Stack
-from trainables.loop import DeviceData, TrainingRun
+from trainables.loop import TrainingRun
 from trainables.report import EpochReport
 
 CONFIG = MlpConfig(max_epochs=3, hidden=(8,))

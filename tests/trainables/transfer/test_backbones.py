@@ -5,8 +5,6 @@ from torchvision import models
 
 from trainables.errors import ConfigError
 from trainables.transfer.backbones import (
-    _FAMILIES,
-    NARROW,
     backbone_names,
     build_backbone,
     check_name,
@@ -14,6 +12,8 @@ from trainables.transfer.backbones import (
     smallest_image,
     stage_names,
 )
+from trainables.transfer.narrow_resnet import NARROW
+from trainables.transfer.stage_cuts import FAMILIES
 
 QUICK = ("resnet18", "mobilenet_v3_small", "efficientnet_b0", "mobilenet_v2", "densenet121", "squeezenet1_1")
 QUICK = (NARROW, *QUICK, "mnasnet0_5", "regnet_y_400mf", "shufflenet_v2_x0_5", "googlenet", "inception_v3")
@@ -75,7 +75,7 @@ def test_every_classification_model_of_torchvision_is_cut_with_nothing_left_over
         heads = {key.split(".")[0] for key in backbone.head_keys}
         assert heads <= {"fc", "classifier", "head", "heads", "aux1", "aux2", "AuxLogits"}, name
         assert len(set(backbone.stage_names)) == len(backbone.stages) > 2, name
-    assert families == _FAMILIES.keys() - {"RegNet", "NarrowResNet"}
+    assert families == FAMILIES.keys() - {"RegNet", "NarrowResNet"}
 
 
 def test_a_resnets_stages_are_named_in_order_from_the_input():

@@ -13,8 +13,8 @@ def test_the_dropout_is_before_the_head_and_the_head_is_linear():
 
 
 def test_from_scratch_nothing_is_frozen():
-    assert configured(freeze_depth=3).frozen == 3
-    assert configured(freeze_depth=3, init="scratch").frozen == 0
+    assert configured(freeze_depth=3).frozen_stages == 3
+    assert configured(freeze_depth=3, init="scratch").frozen_stages == 0
 
 
 def test_every_error_is_said_at_once():

@@ -5,10 +5,11 @@ import torch
 
 from tests.trainables.transfer.conftest import CPU, TRANSFER, configured, curve, started
 from trainables import checkpoint
-from trainables.best import copied, load_model, trial_facts, weights_of
+from trainables.best import load_model, trial_facts
 from trainables.data import DataSpec, load_splits
 from trainables.lanes import LaneWorker
-from trainables.transfer.network import Trained
+from trainables.transfer.network import TrainablePart
+from trainables.weights_snapshot import detached_copy, snapshot_weights
 
 DEPTHS = range(6)
 SAME_CURVE = 1e-4
@@ -51,7 +52,9 @@ def test_heads_in_stacked_lanes_have_the_loops_curves(splits, augmentation):
         for i in range(3)
     ]
     looped = [curve(TRANSFER.start(config, data, seed=i, device=CPU)) for i, config in enumerate(configs)]
-    worker = LaneWorker(data, device=CPU, lanes=3, start=TRANSFER.start, stands_in=TRANSFER.stand_in, mode="stacked")
+    worker = LaneWorker(
+        data, device=CPU, lanes=3, start=TRANSFER.start, stands_in=TRANSFER.stackable_form, mode="stacked"
+    )
     for i, config in enumerate(configs):
         worker.seat(i, config, seed=i)
     stacked = [[] for _ in configs]
@@ -69,17 +72,17 @@ def test_what_is_frozen_is_bit_identical_after_training_batch_norms_statistics_i
     splits = load_splits(DataSpec("digits", pixels=True, half="second", train_examples=40))
     params = {"backbone": backbone, "weights": "none", "input_size": size, "freeze_depth": 2}
     data = TRANSFER.prepare(splits, CPU)
-    frozen = data.material(configured(**params)).backbone.model
+    frozen = data.shared(configured(**params)).backbone.model
     before = {name: tensor.clone() for name, tensor in frozen.state_dict().items()}
     run = started(splits, data, **params)
     trained = {name: tensor.clone() for name, tensor in run._run.model.state_dict().items()}
     curve(run, 2)
-    after = weights_of(run)()
+    after = snapshot_weights(run)()
     assert all(torch.equal(tensor, before[name]) for name, tensor in frozen.state_dict().items())
-    stages = data.material(configured(**params)).backbone.stage_names[:2]
+    stages = data.shared(configured(**params)).backbone.stage_names[:2]
     kept = [name for name in after if name.startswith(tuple(f"stages.{stage}." for stage in stages))]
     assert any("running_mean" in name for name in kept) and any("weight" in name for name in kept)
-    untouched = TRANSFER.start(configured(**params), data, seed=1, device=CPU).weights()()
+    untouched = TRANSFER.start(configured(**params), data, seed=1, device=CPU).full_weights()()
     assert all(torch.equal(after[name], untouched[name]) for name in kept)
     moved = [name for name, tensor in run._run.model.state_dict().items() if not torch.equal(tensor, trained[name])]
     assert any("running_mean" in name for name in moved), "stages that train move their statistics"
@@ -102,7 +105,7 @@ def test_each_groups_rate_is_what_the_configuration_says(backbone):
         batch_size=20,
     )
     model = run._run.model
-    assert isinstance(model, Trained)
+    assert isinstance(model, TrainablePart)
     stages = [[*stage.parameters()] for stage in reversed(model.stages.values())]
     expected = [[*model.head.parameters()], *(parameters for parameters in stages if parameters)]
     for epoch in range(3):
@@ -124,7 +127,7 @@ def test_an_interrupted_trial_ends_with_the_same_bits(splits, tmp_path, params):
     second.load_state_dict(checkpoint.load(tmp_path / "trial.pt"))
     expected = curve(whole, 4)
     assert curve(second, 2) == expected[2:]
-    found, wanted = weights_of(second)(), weights_of(whole)()
+    found, wanted = snapshot_weights(second)(), snapshot_weights(whole)()
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[name], wanted[name]) for name in found)
 
@@ -134,7 +137,7 @@ def test_a_checkpoint_moves_between_cached_and_uncached_runs(splits):
         cached = started(splits, freeze_depth=depth)
         curve(cached, 1)
         uncached = started(splits, freeze_depth=depth, feature_cache="off")
-        uncached.load_state_dict(copied(cached.state_dict()))
+        uncached.load_state_dict(detached_copy(cached.state_dict()))
         assert_same_curve(curve(uncached, 2), curve(cached, 2))
 
 
@@ -152,7 +155,7 @@ def test_a_kept_model_is_the_whole_network_from_bytes_to_logits(splits, tmp_path
         shape=splits.shape,
         outputs=splits.outputs,
     )
-    checkpoint.save({**facts, "model": weights_of(run)()}, tmp_path / "best.pt")
+    checkpoint.save({**facts, "model": snapshot_weights(run)()}, tmp_path / "best.pt")
     model = load_model(tmp_path / "best.pt")
     with torch.no_grad():
         right = model(torch.from_numpy(splits.val.x)).argmax(1) == torch.from_numpy(splits.val.y)
@@ -161,8 +164,8 @@ def test_a_kept_model_is_the_whole_network_from_bytes_to_logits(splits, tmp_path
 
 def test_trials_from_scratch_draw_their_own_weights_and_pretrained_ones_share_theirs(splits):
     data = TRANSFER.prepare(splits, CPU)
-    first, second = (weights_of(started(splits, data, seed=s, init="scratch"))() for s in (1, 2))
+    first, second = (snapshot_weights(started(splits, data, seed=s, init="scratch"))() for s in (1, 2))
     assert not torch.equal(first["stages.stem.0.weight"], second["stages.stem.0.weight"])
-    first, second = (weights_of(started(splits, data, seed=s))() for s in (1, 2))
+    first, second = (snapshot_weights(started(splits, data, seed=s))() for s in (1, 2))
     assert torch.equal(first["stages.stem.0.weight"], second["stages.stem.0.weight"])
     assert not torch.equal(first["head.layers.0.weight"], second["head.layers.0.weight"])

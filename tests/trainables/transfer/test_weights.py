@@ -6,7 +6,7 @@ from torchvision import models
 from tests.trainables.transfer.conftest import TRANSFER, configured, started
 from trainables import checkpoint
 from trainables.data import DataSpec, load_splits
-from trainables.transfer.weights import load_weights
+from trainables.transfer.initial_weights import load_weights
 
 FILE = "resnet18-f37072fd.pth"
 
@@ -50,7 +50,7 @@ def test_imagenet_weights_in_place_are_used_with_their_own_preprocessing(splits,
     assert torch.equal(found.state["conv1.weight"], state()["conv1.weight"]) and "fc.weight" not in found.state
     assert (found.preprocessing.resize, found.preprocessing.crop) == (256, 224)
     assert found.preprocessing.mean == (0.485, 0.456, 0.406)
-    assert "which is not torchvision's own" in found.words and FILE in found.words  # the hash in its name is another's
+    assert "which is not torchvision's own" in found.origin and FILE in found.origin  # its name has another hash
 
 
 def test_a_size_of_ones_own_replaces_the_weights_resizing(splits, hub):
@@ -84,7 +84,7 @@ def test_a_file_of_weights_is_checked_hashed_and_used(splits, tmp_path, ending):
         save_file(state(), file)
     found = load_weights(configured(backbone="resnet18", weights=str(file), input_size=32), splits, silent)
     assert torch.equal(found.state["layer4.1.bn2.weight"], state()["layer4.1.bn2.weight"])
-    assert len(found.sha256) == 64 and found.sha256[:16] in found.words and str(file) in found.words
+    assert len(found.sha256) == 64 and found.sha256[:16] in found.origin and str(file) in found.origin
 
 
 def test_keys_that_are_missing_unexpected_or_of_another_shape_are_counted_and_named(splits, tmp_path):
@@ -154,7 +154,7 @@ def test_learned_weights_are_made_once_and_found_again(splits, monkeypatch, tmp_
     again = []
     second = load_weights(configured(), splits, again.append)
     assert again == [] and second.sha256 == first.sha256
-    assert second.words == first.words and "learned from digits (5 classes) for 1 epochs" in first.words
+    assert second.origin == first.origin and "learned from digits (5 classes) for 1 epochs" in first.origin
     assert all(torch.equal(first.state[name], second.state[name]) for name in first.state)
     load_weights(configured(source_epochs=2), splits, again.append)
     assert again, "another recipe makes other weights"

@@ -11,10 +11,9 @@ import torch
 from trainables.data import Splits
 from trainables.data.memory import room
 from trainables.derive import derive
-from trainables.loop import as_tensor
+from trainables.device_data import as_tensor
 from trainables.torch_stream import TorchStream
-from trainables.transfer.backbones import RGB
-from trainables.transfer.geometry import Preprocessing
+from trainables.transfer.preprocessing import RGB, Preprocessing
 
 CPU = torch.device("cpu")
 CROP_SHARE = 8
@@ -24,7 +23,7 @@ AT_ONCE = 1024
 """Images that are augmented or resized at a time."""
 
 
-class Pictures:
+class ImageViews:
     """Training images with their views, and validation images, as bytes.
 
     Views are drawn once, from the data's fingerprint: all trials of a study see the same ones, and so does a resumed
@@ -72,8 +71,8 @@ class Pictures:
                 self._train[augmentation] = self._kept(images)
             else:
                 seed = derive(0, "views", self._splits.fingerprint, augmentation)
-                with TorchStream(seed, CPU).lent():
-                    parts = AUGMENTED_BY[augmentation](images, self._views)
+                with TorchStream(seed, CPU).as_global_rng():
+                    parts = AUGMENT[augmentation](images, self._views)
                     self._train[augmentation] = self._filled(parts, self._views * len(images))
         return self._train[augmentation]
 
@@ -94,7 +93,7 @@ class Pictures:
         return images.to(self._device)
 
 
-def _flipped_and_moved(images: torch.Tensor, views: int) -> Iterator[torch.Tensor]:
+def _flip_and_shift(images: torch.Tensor, views: int) -> Iterator[torch.Tensor]:
     """Yield each image mirrored or not, and moved by up to an eighth; zeros come in at the sides."""
     n, _, height, width = images.shape
     down, right = max(1, height // CROP_SHARE), max(1, width // CROP_SHARE)
@@ -111,7 +110,7 @@ def _flipped_and_moved(images: torch.Tensor, views: int) -> Iterator[torch.Tenso
             yield padded[examples, channels, row[:, None, :, None], column[:, None, None, :]]
 
 
-def _trivially_augmented(images: torch.Tensor, views: int) -> Iterator[torch.Tensor]:
+def _trivial_augment(images: torch.Tensor, views: int) -> Iterator[torch.Tensor]:
     """Yield each image after one operation, of random kind and strength (Mueller and Hutter 2021, arXiv:2103.10158)."""
     from torchvision.transforms.v2 import TrivialAugmentWide
 
@@ -122,5 +121,5 @@ def _trivially_augmented(images: torch.Tensor, views: int) -> Iterator[torch.Ten
             yield torch.stack([augment(image) for image in coloured])[:, : part.shape[1]]
 
 
-AUGMENTED_BY = {"flip_crop": _flipped_and_moved, "trivial_augment": _trivially_augmented}
+AUGMENT = {"flip_crop": _flip_and_shift, "trivial_augment": _trivial_augment}
 """By name: (images, views) -> parts of all views, one view after another."""

@@ -3,91 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 from weakref import WeakValueDictionary
 
 import torch
 from torch import nn
 
-from trainables.loop import DeviceData
-from trainables.transfer.pictures import Pictures
+from trainables.device_data import DeviceData
+from trainables.transfer.feature_store import VALIDATION, FeatureKey, FeatureStore
+from trainables.transfer.image_views import ImageViews
 
 MIB = 1 << 20
-VALIDATION = "validation"
-"""Stands for an augmentation where the validation images are meant, which have none."""
 
 PASS_NUMBERS = 1 << 22
 """Most numbers of the images that pass through the stages at once."""
 
-Key = tuple[str, int]
-"""Of a tensor: which images (an augmentation, or ``VALIDATION``), and after how many stages."""
-
-
-class Store(Protocol):
-    """Where features are kept. What was kept last, or asked for, is the last to be let go."""
-
-    def get(self, key: Key) -> torch.Tensor | None:
-        """Return what is kept under ``key``, or None."""
-
-    def used(self) -> OrderedDict[Key, int]:
-        """Return the bytes of all that is kept, what was used longest ago first."""
-
-    def create(self, key: Key, shape: Sequence[int]) -> torch.Tensor | None:
-        """Return room for float32 numbers, to be filled and given to ``keep``; None where there is none."""
-
-    def keep(self, key: Key, filled: torch.Tensor) -> torch.Tensor:
-        """Keep it, and return what is to be read."""
-
-    def drop(self, key: Key) -> None:
-        """Let go of it."""
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """While inside, no other process fills this store."""
-
-
-class MemoryStore:
-    """Features in memory, on the device that trains."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._kept: OrderedDict[Key, torch.Tensor] = OrderedDict()
-
-    def get(self, key: Key) -> torch.Tensor | None:
-        """See ``Store``."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        return self._kept.get(key)
-
-    def used(self) -> OrderedDict[Key, int]:
-        """See ``Store``."""
-        return OrderedDict((key, t.numel() * t.element_size()) for key, t in self._kept.items())
-
-    def create(self, key: Key, shape: Sequence[int]) -> torch.Tensor | None:
-        """See ``Store``."""
-        return torch.empty(*shape, device=self._device)
-
-    def keep(self, key: Key, filled: torch.Tensor) -> torch.Tensor:
-        """See ``Store``."""
-        self._kept[key] = filled
-        return filled
-
-    def drop(self, key: Key) -> None:
-        """See ``Store``."""
-        del self._kept[key]
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """See ``Store``; there is no other."""
-        yield
-
 
 @dataclass(frozen=True)
-class Stages:
+class FrozenStages:
     """The frozen stages of a backbone, for all trials of a study.
 
     Attributes:
@@ -122,35 +55,35 @@ class FeatureCache:
     go; of the rest, what was used longest ago goes first.
 
     Args:
-        pictures: the images.
+        images: the images, and their views.
         stages: the frozen stages.
         store: where features are kept; None keeps none.
         limit: bytes that they may take.
         outputs: C.
-        asked: metrics that every report is to hold besides the usual ones.
+        extra_metrics: metrics that every report is to hold besides the usual ones.
     """
 
     def __init__(
         self,
-        pictures: Pictures,
-        stages: Stages,
-        store: Store | None,
+        images: ImageViews,
+        stages: FrozenStages,
+        store: FeatureStore | None,
         *,
         limit: float,
         outputs: int,
-        asked: tuple[str, ...] = (),
+        extra_metrics: tuple[str, ...] = (),
     ) -> None:
-        self._pictures = pictures
+        self._views = images
         self._stages = stages
         self._store = store
         self._limit = limit
         self._outputs = outputs
-        self._asked = asked
-        self._shapes = stages.shapes(pictures.example)
-        self._given: WeakValueDictionary[Key, DeviceData] = WeakValueDictionary()
+        self._extra_metrics = extra_metrics
+        self._shapes = stages.shapes(images.example)
+        self._given: WeakValueDictionary[FeatureKey, DeviceData] = WeakValueDictionary()
 
     @property
-    def stages(self) -> Stages:
+    def stages(self) -> FrozenStages:
         """The frozen stages."""
         return self._stages
 
@@ -169,7 +102,7 @@ class FeatureCache:
             found = self._kept(augmentation, reached)
             if found is not None:
                 return reached, found
-        return 0, self._examples((augmentation, 0), self._pictures.train(augmentation), self._pictures.val)
+        return 0, self._examples((augmentation, 0), self._views.train(augmentation), self._views.val)
 
     def _kept(self, augmentation: str, depth: int) -> DeviceData | None:
         store, keys = self._store, ((augmentation, depth), (VALIDATION, depth))
@@ -177,31 +110,30 @@ class FeatureCache:
             return None
         found = [store.get(key) for key in keys]
         if None in found:
-            with store.alone():
+            with store.exclusive():
                 if not all(self._filled(store, key) for key in keys):
                     return None
                 found = [store.get(key) for key in keys]
         train, val = found
         return None if train is None or val is None else self._examples(keys[0], train, val)
 
-    def _examples(self, key: Key, train: torch.Tensor, val: torch.Tensor) -> DeviceData:
+    def _examples(self, key: FeatureKey, train: torch.Tensor, val: torch.Tensor) -> DeviceData:
         """Return the same object for the same tensors as long as a trial has it."""
         given = self._given.get(key)
         if given is None or given.x_train is not train or given.x_val is not val:
-            pictures = self._pictures
             given = DeviceData(
                 train,
-                pictures.y_train,
+                self._views.y_train,
                 val,
-                pictures.y_val,
+                self._views.y_val,
                 self._outputs,
-                asked=self._asked,
-                views=pictures.views(key[0]),
+                extra_metrics=self._extra_metrics,
+                views=self._views.views(key[0]),
             )
             self._given[key] = given
         return given
 
-    def _filled(self, store: Store, key: Key) -> bool:
+    def _filled(self, store: FeatureStore, key: FeatureKey) -> bool:
         """Have ``key`` kept, and what else one pass over its images can give; say whether that was possible."""
         if store.get(key) is not None:
             return True
@@ -216,8 +148,8 @@ class FeatureCache:
                 free -= self._size((images, other))
         return self._fill(store, images, wanted, key)
 
-    def _fill(self, store: Store, images: str, wanted: set[int], key: Key) -> bool:
-        pixels = self._pictures.val if images == VALIDATION else self._pictures.train(images)
+    def _fill(self, store: FeatureStore, images: str, wanted: set[int], key: FeatureKey) -> bool:
+        pixels = self._views.val if images == VALIDATION else self._views.train(images)
         rooms = {depth: store.create((images, depth), (len(pixels), *self._shapes[depth])) for depth in wanted}
         outputs = {depth: room for depth, room in rooms.items() if room is not None}
         if key[1] not in outputs:
@@ -234,7 +166,7 @@ class FeatureCache:
             store.keep((images, depth), filled)
         return store.get(key) is not None
 
-    def _make_room(self, store: Store, size: int, *, spare: str) -> bool:
+    def _make_room(self, store: FeatureStore, size: int, *, spare: str) -> bool:
         """Let go of what no trial uses until ``size`` bytes are free; of nothing where that would not do."""
         pinned = {key for given in self._given for key in (given, (VALIDATION, given[1]))}
         used = store.used()
@@ -251,9 +183,9 @@ class FeatureCache:
             free += used[key]
         return True
 
-    def _size(self, key: Key) -> int:
+    def _size(self, key: FeatureKey) -> int:
         images, depth = key
-        rows = len(self._pictures.y_val)
+        rows = len(self._views.y_val)
         if images != VALIDATION:
-            rows = len(self._pictures.y_train) * self._pictures.views(images)
+            rows = len(self._views.y_train) * self._views.views(images)
         return 4 * rows * math.prod(self._shapes[depth])

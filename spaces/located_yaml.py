@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-Path: TypeAlias = "tuple[str | int, ...]"
+DataPath: TypeAlias = "tuple[str | int, ...]"
 """Where in the data something is: names of mappings and numbers of list items, outermost first."""
 
 MOST_VALUES = 20_000
@@ -38,11 +38,11 @@ RESOLVERS: tuple[tuple[str, re.Pattern[str], str], ...] = (
 """What a word without quotes means: the core schema of YAML 1.2, and the merge key."""
 
 
-class MarkedError(ValueError):
+class YamlError(ValueError):
     """Everything that is wrong with a text as YAML.
 
     Attributes:
-        errors: (line from 1, or None; what is wrong) each.
+        errors: for each mistake its line (from 1; None where it has none) and what is wrong.
     """
 
     def __init__(self, errors: list[tuple[int | None, str]]) -> None:
@@ -51,16 +51,16 @@ class MarkedError(ValueError):
 
 
 @dataclass
-class Marked:
-    """What a text holds.
+class YamlDocument:
+    """The data that a YAML text holds, and where in the text each part of it is.
 
     Attributes:
         data: plain dicts, lists, words, numbers, booleans and None.
-        lines: of everything in ``data``, from 1: the line of the key of a mapping, or of the item of a list.
+        lines: by place in ``data`` the line, from 1, of a mapping's key or a list's item.
     """
 
     data: Any
-    lines: dict[Path, int] = field(default_factory=dict)
+    lines: dict[DataPath, int] = field(default_factory=dict)
 
 
 class _Loader(yaml.SafeLoader):
@@ -73,24 +73,24 @@ for _name, _pattern, _first in RESOLVERS:
     _Loader.add_implicit_resolver(_TAG + _name, _pattern, list(_first.replace("\0", "")) + [""] * ("\0" in _first))
 
 
-def load_marked(text: str) -> Marked:
+def load_yaml(text: str) -> YamlDocument:
     """Read one document.
 
     Raises:
-        MarkedError: not YAML, a key that is given twice or is no word, a number that is not finite, a tag that
+        YamlError: not YAML, a key that is given twice or is no word, a number that is not finite, a tag that
             stands for anything but plain data, anchors that never end; everything that can be told at once.
     """
     try:
         root = yaml.compose(text, Loader=_Loader)
-        return Marked(None) if root is None else _Reader().read(root)
+        return YamlDocument(None) if root is None else _Reader().read(root)
     except yaml.YAMLError as error:
-        raise MarkedError([_syntax(text, error)]) from None
+        raise YamlError([_syntax(text, error)]) from None
     except RecursionError:
-        raise MarkedError([(None, "nested too deeply")]) from None
+        raise YamlError([(None, "nested too deeply")]) from None
     except (ValueError, OverflowError) as error:  # an escape such as "\UFFFFFFFF" names no character
-        if isinstance(error, MarkedError):
+        if isinstance(error, YamlError):
             raise
-        raise MarkedError([(None, f"not valid YAML: {error}")]) from None
+        raise YamlError([(None, f"not valid YAML: {error}")]) from None
 
 
 def _syntax(text: str, error: yaml.YAMLError) -> tuple[int | None, str]:
@@ -105,21 +105,21 @@ class _Reader:
     """Turns PyYAML's nodes into data, and keeps their lines."""
 
     def __init__(self) -> None:
-        self._marked = Marked(None)
+        self._document = YamlDocument(None)
         self._errors: list[tuple[int | None, str]] = []
         self._open: list[int] = []
         self._values = 0
 
-    def read(self, root: yaml.Node) -> Marked:
-        self._marked.data = self._value(root, ())
+    def read(self, root: yaml.Node) -> YamlDocument:
+        self._document.data = self._value(root, ())
         if self._errors:
-            raise MarkedError(list(dict.fromkeys(self._errors)))  # an anchor is read wherever it is used
-        return self._marked
+            raise YamlError(list(dict.fromkeys(self._errors)))  # an anchor is read wherever it is used
+        return self._document
 
-    def _value(self, node: yaml.Node, path: Path) -> Any:
+    def _value(self, node: yaml.Node, path: DataPath) -> Any:
         self._values += 1
         if self._values > MOST_VALUES:
-            raise MarkedError([*self._errors, (_line(node), f"holds more than {MOST_VALUES:,} values")])
+            raise YamlError([*self._errors, (_line(node), f"holds more than {MOST_VALUES:,} values")])
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         kind = "map" if isinstance(node, yaml.MappingNode) else "seq"
@@ -145,11 +145,11 @@ class _Reader:
         finally:
             self._open.pop()
 
-    def _item(self, node: yaml.Node, path: Path) -> Any:
-        self._marked.lines[path] = _line(node)
+    def _item(self, node: yaml.Node, path: DataPath) -> Any:
+        self._document.lines[path] = _line(node)
         return self._value(node, path)
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: DataPath) -> dict[str, Any]:
         first: dict[str, int] = {}
         found: dict[str, Any] = {}
         merged: list[yaml.Node] = []
@@ -164,21 +164,21 @@ class _Reader:
                 self._errors.append((line, f"{_dotted((*path, key))} is given twice; first in line {first[key]}"))
                 continue
             first[key] = line
-            self._marked.lines[(*path, key)] = line
+            self._document.lines[(*path, key)] = line
             found[key] = self._value(value_node, (*path, key))
         for value_node in merged:
             self._merge(value_node, path, found)
         return found
 
-    def _merge(self, node: yaml.Node, path: Path, found: dict[str, Any]) -> None:
+    def _merge(self, node: yaml.Node, path: DataPath, found: dict[str, Any]) -> None:
         """Lay what ``<<`` names below what the mapping says itself."""
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(source, yaml.MappingNode):
                 self._errors.append((_line(source), "<< must name mappings"))
                 continue
-            lines = dict(self._marked.lines)
+            lines = dict(self._document.lines)
             below = self._value(source, path) or {}
-            self._marked.lines |= lines  # what the mapping says itself keeps its lines
+            self._document.lines |= lines  # what the mapping says itself keeps its lines
             for key, value in below.items():
                 found.setdefault(key, value)
 
@@ -225,7 +225,7 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _dotted(path: Path) -> str:
+def _dotted(path: DataPath) -> str:
     return ".".join(str(part) for part in path)
 
 

@@ -2,19 +2,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.marked import MOST_VALUES, MarkedError, load_marked
+from spaces.located_yaml import MOST_VALUES, YamlError, load_yaml
 
 
 def errors_of(text):
-    with pytest.raises(MarkedError) as caught:
-        load_marked(text)
+    with pytest.raises(YamlError) as caught:
+        load_yaml(text)
     return caught.value.errors
 
 
 def test_everything_has_the_line_of_its_key_or_item():
-    marked = load_marked("a: 1\n# a comment\nb:\n  c: [x,\n      y]\n  d: {e: 2}\n")
-    assert marked.data == {"a": 1, "b": {"c": ["x", "y"], "d": {"e": 2}}}
-    assert marked.lines == {
+    document = load_yaml("a: 1\n# a comment\nb:\n  c: [x,\n      y]\n  d: {e: 2}\n")
+    assert document.data == {"a": 1, "b": {"c": ["x", "y"], "d": {"e": 2}}}
+    assert document.lines == {
         ("a",): 1,
         ("b",): 3,
         ("b", "c"): 4,
@@ -56,16 +56,16 @@ def test_everything_has_the_line_of_its_key_or_item():
     ],
 )
 def test_the_words_of_yaml_1_2_hold(text, value):
-    data = load_marked(f"a: {text}").data["a"]
+    data = load_yaml(f"a: {text}").data["a"]
     assert (data, type(data)) == (value, type(value))
 
 
 def test_anchors_are_followed_and_merged_below_what_is_said():
-    marked = load_marked("base: &b\n  x: 1\n  y: 2\nother:\n  <<: *b\n  y: 3\nsame: *b\n")
-    assert marked.data == {"base": {"x": 1, "y": 2}, "other": {"x": 1, "y": 3}, "same": {"x": 1, "y": 2}}
-    assert marked.lines[("other", "x")] == 2
-    assert marked.lines[("other", "y")] == 6
-    assert load_marked("a: &a {x: 1}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b]}").data["c"] == {"x": 1, "y": 2}
+    document = load_yaml("base: &b\n  x: 1\n  y: 2\nother:\n  <<: *b\n  y: 3\nsame: *b\n")
+    assert document.data == {"base": {"x": 1, "y": 2}, "other": {"x": 1, "y": 3}, "same": {"x": 1, "y": 2}}
+    assert document.lines[("other", "x")] == 2
+    assert document.lines[("other", "y")] == 6
+    assert load_yaml("a: &a {x: 1}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b]}").data["c"] == {"x": 1, "y": 2}
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_anchors_that_multiply_are_ended():
 @given(st.text(alphabet="ab:-[]{}&*!<>|'\"#%@,?\n \t\\0.1e~\x00\ufeff\U0001f600", max_size=60))
 def test_no_text_raises_anything_else(text):
     try:
-        marked = load_marked(text)
-    except MarkedError as error:
+        document = load_yaml(text)
+    except YamlError as error:
         assert error.errors
     else:
-        assert all(line >= 1 for line in marked.lines.values())
+        assert all(line >= 1 for line in document.lines.values())

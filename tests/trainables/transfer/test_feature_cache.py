@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from tests.trainables.transfer.conftest import CPU, TRANSFER, configured, curve, started
-from trainables.transfer.feature_files import FileStore, shape_file
-from trainables.transfer.features import MIB, VALIDATION, FeatureCache, MemoryStore, Stages
-from trainables.transfer.geometry import Preprocessing
-from trainables.transfer.pictures import Pictures
+from trainables.transfer.feature_cache import MIB, FeatureCache, FrozenStages
+from trainables.transfer.feature_files import FileFeatureStore, shape_file
+from trainables.transfer.feature_store import VALIDATION, MemoryFeatureStore
+from trainables.transfer.image_views import ImageViews
+from trainables.transfer.preprocessing import Preprocessing
 
 
 class Counting(torch.nn.Module):
@@ -26,9 +27,9 @@ class Counting(torch.nn.Module):
 
 
 def made(splits, store, *, limit=1 << 30, grow=(1, 1, 1)):
-    stages = Stages(Float(), tuple(Counting(g) for g in grow))
-    pictures = Pictures(splits, Preprocessing(0, 0, (0.0,), (1.0,)), device=CPU, views=2)
-    cache = FeatureCache(pictures, stages, store, limit=limit, outputs=splits.classes)
+    stages = FrozenStages(Float(), tuple(Counting(g) for g in grow))
+    images = ImageViews(splits, Preprocessing(0, 0, (0.0,), (1.0,)), device=CPU, views=2)
+    cache = FeatureCache(images, stages, store, limit=limit, outputs=splits.classes)
     for part in stages.parts:
         part.passed = 0  # what the cache passed to learn the shapes
     return cache, [*stages.parts]
@@ -40,7 +41,7 @@ class Float(torch.nn.Module):
 
 
 def test_one_pass_fills_every_depth_that_fits(splits):
-    cache, stages = made(splits, MemoryStore(CPU))
+    cache, stages = made(splits, MemoryFeatureStore(CPU))
     n = len(splits.train) + len(splits.val)
     reached, found = cache.at("none", 1)
     assert reached == 1 and [stage.passed for stage in stages] == [n, n, n]
@@ -52,7 +53,7 @@ def test_one_pass_fills_every_depth_that_fits(splits):
 
 
 def test_another_augmentation_shares_the_validation_images(splits):
-    cache, stages = made(splits, MemoryStore(CPU))
+    cache, stages = made(splits, MemoryFeatureStore(CPU))
     cache.at("none", 3)
     before = stages[0].passed
     _, views = cache.at("flip_crop", 3)
@@ -61,7 +62,7 @@ def test_another_augmentation_shares_the_validation_images(splits):
 
 
 def test_the_limit_holds_and_what_was_used_longest_ago_goes_first(splits):
-    store = MemoryStore(CPU)
+    store = MemoryFeatureStore(CPU)
     probe, _ = made(splits, None)
     one = probe.bytes_at("none", 1)
     cache, _ = made(splits, store, limit=2.5 * one, grow=(1, 1, 1))
@@ -74,7 +75,7 @@ def test_the_limit_holds_and_what_was_used_longest_ago_goes_first(splits):
 
 
 def test_what_a_trial_holds_is_never_let_go(splits):
-    store = MemoryStore(CPU)
+    store = MemoryFeatureStore(CPU)
     probe, _ = made(splits, None)
     one = probe.bytes_at("none", 1)
     cache, _ = made(splits, store, limit=1.2 * one)
@@ -88,7 +89,7 @@ def test_what_a_trial_holds_is_never_let_go(splits):
 
 
 def test_a_depth_beyond_the_limit_is_reached_from_a_shallower_one(splits):
-    cache, _ = made(splits, MemoryStore(CPU), grow=(1, 4, 1), limit=made(splits, None)[0].bytes_at("none", 1))
+    cache, _ = made(splits, MemoryFeatureStore(CPU), grow=(1, 4, 1), limit=made(splits, None)[0].bytes_at("none", 1))
     assert [cache.at("none", depth)[0] for depth in (1, 2, 3)] == [1, 1, 1]
 
 
@@ -102,7 +103,7 @@ def test_a_limit_below_the_need_works_with_the_same_curves_and_keeps_to_it(split
         run = started(placed, data, **params)
         expected = curve(started(splits, freeze_depth=depth))
         assert [m["val_loss"] for m in curve(run)] == pytest.approx([m["val_loss"] for m in expected], rel=1e-4)
-        store = data.material(configured(**params)).cache._store
+        store = data.shared(configured(**params)).cache._store
         assert sum(store.used().values()) <= limit * MIB
     assert sum(store.used().values()) > 0, "the deepest features fit"
     on_disk = sum(f.stat().st_size for f in tmp_path.rglob("*.f32"))
@@ -110,9 +111,9 @@ def test_a_limit_below_the_need_works_with_the_same_curves_and_keeps_to_it(split
 
 
 def test_processes_share_features_on_disk(splits, tmp_path):
-    first, stages = made(splits, FileStore(tmp_path, prefix="abc"))
+    first, stages = made(splits, FileFeatureStore(tmp_path, prefix="abc"))
     _, filled = first.at("flip_crop", 2)
-    second, others = made(splits, FileStore(tmp_path, prefix="abc"))
+    second, others = made(splits, FileFeatureStore(tmp_path, prefix="abc"))
     _, found = second.at("flip_crop", 2)
     assert stages[0].passed > 0 == others[0].passed
     assert torch.equal(found.x_train, filled.x_train) and torch.equal(found.x_val, filled.x_val)
@@ -120,21 +121,21 @@ def test_processes_share_features_on_disk(splits, tmp_path):
 
 def test_other_weights_have_files_of_their_own_and_old_ones_go_first(splits, tmp_path):
     size = made(splits, None)[0].bytes_at("none", 1)
-    first, _ = made(splits, FileStore(tmp_path, prefix="abc"), limit=4 * size)
+    first, _ = made(splits, FileFeatureStore(tmp_path, prefix="abc"), limit=4 * size)
     first.at("none", 1)
-    second, others = made(splits, FileStore(tmp_path, prefix="def"), limit=1.5 * size)
+    second, others = made(splits, FileFeatureStore(tmp_path, prefix="def"), limit=1.5 * size)
     assert second.at("none", 3)[0] == 3 and others[0].passed > 0
     assert {file.name.split("-")[0] for file in tmp_path.glob("*.f32")} == {"def"}
     assert sum(f.stat().st_size for f in tmp_path.glob("*.f32")) <= 1.5 * size
 
 
 def test_a_file_cut_short_is_computed_anew(splits, tmp_path):
-    made(splits, FileStore(tmp_path, prefix="abc"))[0].at("none", 1)
+    made(splits, FileFeatureStore(tmp_path, prefix="abc"))[0].at("none", 1)
     file = next(tmp_path.glob("abc-none-1.f32"))
     expected = file.read_bytes()
     with open(file, "r+b") as opened:
         opened.truncate(len(expected) // 2)
-    cache, stages = made(splits, FileStore(tmp_path, prefix="abc"))
+    cache, stages = made(splits, FileFeatureStore(tmp_path, prefix="abc"))
     assert cache.at("none", 1)[0] == 1 and stages[0].passed == len(splits.train)
     assert file.read_bytes() == expected and shape_file(file).exists()
 

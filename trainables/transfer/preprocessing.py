@@ -1,15 +1,19 @@
-"""What is done to an image before a backbone sees it."""
+"""What is done to an image before a backbone sees it: its size, and the numbers that its bytes become."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import nn
 
-from trainables.transfer.backbones import RGB
+from trainables.data import Splits
+from trainables.device_data import as_tensor
+
+RGB = 3
+"""Channels of what a backbone sees."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,16 @@ class Preprocessing:
         resize, crop, bicubic = state["sizes"].tolist()
         mean, deviation = (tuple(state[f"normalise.{name}"].flatten().tolist()) for name in ("mean", "deviation"))
         return cls(resize, crop, mean, deviation, bool(bicubic))
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any], *, size: int = 0) -> Self:
+        """Return what ``to_dict`` made plain data of, at another size if one is given."""
+        resize = size or int(saved["size"])
+        return cls(resize, resize, tuple(saved["mean"]), tuple(saved["deviation"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return as plain data what lies beside learned weights, whose images are resized to squares, bilinearly."""
+        return {"size": self.resize, "mean": list(self.mean), "deviation": list(self.deviation)}
 
     def resized(self, images: torch.Tensor) -> torch.Tensor:
         """Return the images at the size that the backbone sees  # uint8 [N, C, H, W] -> uint8 [N, C, h, w]."""
@@ -72,7 +86,7 @@ class Normalise(nn.Module):
         return ((x.float() / 255 - self.mean) / self.deviation).expand(-1, RGB, -1, -1)
 
 
-def statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation of each channel, between 0 and 1; a constant one has deviation 1.
 
     From sums of whole numbers: the same on every machine  # uint8 [N, C, H, W].
@@ -87,3 +101,20 @@ def statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ..
         means.append(total / n / 255)
         deviations.append((variance**0.5 / n / 255) or 1.0)
     return tuple(means), tuple(deviations)
+
+
+def own_preprocessing(splits: Splits, size: int) -> Preprocessing:
+    """Return the preprocessing of weights that bring none: the training images' own mean and deviation."""
+    mean, deviation = channel_statistics(as_tensor(splits.train.x, torch.device("cpu")))
+    return Preprocessing(size, size, mean, deviation)
+
+
+def imagenet_preprocessing(name: str, size: int) -> Preprocessing:
+    """Return the preprocessing of torchvision's own weights, at another size if one is given."""
+    from torchvision.models import get_model_weights
+    from torchvision.transforms import InterpolationMode
+
+    preset = get_model_weights(name)["DEFAULT"].transforms()
+    resize, crop = (size, size) if size else (preset.resize_size[0], preset.crop_size[0])
+    bicubic = preset.interpolation == InterpolationMode.BICUBIC
+    return Preprocessing(resize, crop, tuple(preset.mean), tuple(preset.std), bicubic)

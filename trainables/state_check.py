@@ -19,7 +19,7 @@ COUNTERS = {"adamw": ("step",), "sgd": ()}
 Shapes = Sequence[Sequence[int]]
 
 
-def refuse_misfit(state: Any, own: Mapping[str, Any], config: MlpConfig, shapes: Shapes) -> None:
+def check_state(state: Any, own: Mapping[str, Any], config: MlpConfig, shapes: Shapes) -> None:
     """Compare a state with the run's own, part by part: names, kinds, shapes and types.
 
     torch's optimisers and schedules take whatever they are given, and fail an epoch later or not at all.

@@ -1,0 +1,31 @@
+"""What a study's backbone starts from, as its configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trainables.data import Splits
+from trainables.transfer.config import IMAGENET, NONE, SOURCE, TransferConfig
+from trainables.transfer.preprocessing import own_preprocessing
+from trainables.transfer.source import source_weights
+from trainables.transfer.weights import Weights, imagenet_weights, weights_from_file
+
+
+def load_weights(config: TransferConfig, splits: Splits, say: Callable[[str], None]) -> Weights:
+    """Return the weights that a configuration names.
+
+    Args:
+        config: of any trial: all of a study have the same.
+        splits: the study's examples, uint8.
+        say: is told what takes long.
+
+    Raises:
+        ConfigError: they are absent, damaged, or of another model; one line says what to do.
+    """
+    if config.weights == SOURCE:
+        return source_weights(config, splits, say)
+    if config.weights == NONE:
+        return Weights(None, own_preprocessing(splits, config.input_size), NONE, "random weights")
+    if config.weights == IMAGENET:
+        return imagenet_weights(config)
+    return weights_from_file(config, splits)
