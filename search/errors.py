@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spaces.mistake import Mistake
+from trainables.mistake import Mistake
 
 
 class UserError(Exception):

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from spaces.parameter import Condition, Parameter, Value
-from trainables.errors import nearest
+from trainables.mistake import Mistake, Path, about, dotted, nearest, show_value
 
 COMMON_FIELDS = ("type", "baseline", "when", "help")
 FIELDS_BY_TYPE = {
@@ -42,7 +42,7 @@ def parameter_to_dict(p: Parameter) -> dict[str, Any]:
     return out
 
 
-def read_parameter(name: str, data: object, errors: list[str], *, within: str = "") -> Parameter | None:
+def read_parameter(name: str, data: object, errors: list[Mistake], *, within: Path = ()) -> Parameter | None:
     """Return the parameter that ``data`` declares, or None and why not in ``errors``, a line each.
 
     Args:
@@ -52,24 +52,26 @@ def read_parameter(name: str, data: object, errors: list[str], *, within: str = 
         errors: takes a line for each mistake; it begins with where: ``low`` of ``dropout`` is ``dropout.low``.
         within: what such a line has before the parameter's name.
     """
-    where, before = f"{within}{name}", len(errors)
+    where, before = (*within, name), len(errors)
     if not isinstance(data, Mapping):
-        errors.append(f"{where} must be a mapping with type, baseline and a range, got {show_value(data)}")
+        errors.append(Mistake(where, "must be a mapping with type, baseline and a range", data))
         return None
     kind = data.get("type")
     if not isinstance(kind, str) or kind not in FIELDS_BY_TYPE:
         types = ", ".join(FIELDS_BY_TYPE)
         if "type" in data:
             hint = nearest(str(kind), FIELDS_BY_TYPE)
-            errors.append(f"{where}.type must be one of {types}, got {show_value(kind)}.{hint}")
+            errors.append(
+                about(f"{dotted(where)}.type must be one of {types}, got {show_value(kind)}.{hint}", *where, "type")
+            )
         else:
-            errors.append(f"{where}.type is missing: {types}")
+            errors.append(Mistake((*where, "type"), f"is missing: {types}"))
         return None
     allowed = (*FIELDS_BY_TYPE[kind], *COMMON_FIELDS)
     for field in data:
         if field not in allowed:
             known = f"{nearest(str(field), allowed)} Known for a {kind}: {', '.join(allowed)}"
-            errors.append(f"{where}.{field} is unknown.{known}")
+            errors.append(about(f"{dotted(where)}.{field} is unknown.{known}", *where, field))
     if kind == "category":
         distribution = _category(where, data, errors)
     else:
@@ -78,7 +80,7 @@ def read_parameter(name: str, data: object, errors: list[str], *, within: str = 
     condition = _condition(where, data, errors)
     words = data.get("help", "")
     if not isinstance(words, str):
-        errors.append(f"{where}.help must be words, got {show_value(words)}")
+        errors.append(Mistake((*where, "help"), "must be words", words))
     if len(errors) > before:
         return None
     assert distribution is not None and baseline is not None
@@ -97,50 +99,50 @@ def is_value(value: object) -> bool:
     return isinstance(value, str | bool) or is_number(value)
 
 
-def show_value(value: object) -> str:
-    """Return ``value`` as a person wrote it, shortened."""
-    if value is None or isinstance(value, bool):
-        return {None: "nothing", True: "true", False: "false"}[value]
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _category(where: str, data: Mapping[Any, Any], errors: list[str]) -> BaseDistribution | None:
+def _category(where: Path, data: Mapping[Any, Any], errors: list[Mistake]) -> BaseDistribution | None:
     choices = data.get("choices")
     if not isinstance(choices, list | tuple) or not choices:
         got = f", got {show_value(choices)}" if "choices" in data else "; it is missing"
-        errors.append(f"{where}.choices must be a list of at least one value{got}")
+        errors.append(about(f"{dotted(where)}.choices must be a list of at least one value{got}", *where, "choices"))
         return None
     wrong = [c for c in choices if not is_value(c)]
     if wrong:
-        errors.append(f"{where}.choices must be numbers, words, true or false, got {show_value(wrong[0])}")
+        errors.append(
+            about(
+                f"{dotted(where)}.choices must be numbers, words, true or false, got {show_value(wrong[0])}",
+                *where,
+                "choices",
+            )
+        )
         return None
     # Optuna looks a choice up by equality, by which true is 1
     twice = [c for i, c in enumerate(choices) if c in choices[:i]]
     if twice:
-        errors.append(f"{where}.choices has {show_value(twice[0])} twice")
+        errors.append(about(f"{dotted(where)}.choices has {show_value(twice[0])} twice", *where, "choices"))
         return None
     return CategoricalDistribution(list(choices))
 
 
-def _range(where: str, kind: str, data: Mapping[Any, Any], errors: list[str]) -> BaseDistribution | None:
+def _range(where: Path, kind: str, data: Mapping[Any, Any], errors: list[Mistake]) -> BaseDistribution | None:
     before = len(errors)
     low, high, step = (_number(where, kind, field, data, errors) for field in ("low", "high", "step"))
     log = data.get("log", False)
     if not isinstance(log, bool):
-        errors.append(f"{where}.log must be true or false, got {show_value(log)}")
+        errors.append(Mistake((*where, "log"), "must be true or false", log))
     if len(errors) > before or low is None or high is None:
         return None
     if low > high:
-        errors.append(f"{where}.low must be at most high, got {low:g} and {high:g}")
+        errors.append(about(f"{dotted(where)}.low must be at most high, got {low:g} and {high:g}", *where, "low"))
     if log and low <= 0:
-        errors.append(f"{where}.low must be > 0 for a log range, got {low:g}")
+        errors.append(about(f"{dotted(where)}.low must be > 0 for a log range, got {low:g}", *where, "low"))
     if log and step is not None and not (kind == "int" and step == 1):
-        errors.append(f"{where}.step and log exclude each other")
+        errors.append(Mistake((*where, "step"), "and log exclude each other"))
     if step is not None and step <= 0:
-        errors.append(f"{where}.step must be > 0, got {step:g}")
+        errors.append(about(f"{dotted(where)}.step must be > 0, got {step:g}", *where, "step"))
     elif step is not None and low <= high and not _divides(step, high - low):
-        errors.append(f"{where}.step must divide high - low, got {step:g} for {low:g} to {high:g}")
+        errors.append(
+            about(f"{dotted(where)}.step must divide high - low, got {step:g} for {low:g} to {high:g}", *where, "step")
+        )
     if len(errors) > before:
         return None
     if kind == "int":
@@ -152,49 +154,65 @@ def _divides(step: float, span: float) -> bool:
     return math.isclose(round(span / step) * step, span, rel_tol=1e-9, abs_tol=1e-12)
 
 
-def _number(where: str, kind: str, field: str, data: Mapping[Any, Any], errors: list[str]) -> float | None:
+def _number(where: Path, kind: str, field: str, data: Mapping[Any, Any], errors: list[Mistake]) -> float | None:
     """Return a number of the right kind; None where there is none, which only a step may be."""
     value = data.get(field)
     if field not in data and field != "step":
-        errors.append(f"{where}.{field} is missing")
+        errors.append(Mistake((*where, field), "is missing"))
     elif field in data and not is_number(value):
-        errors.append(f"{where}.{field} must be a number, got {show_value(value)}")
+        errors.append(Mistake((*where, field), "must be a number", value))
     elif field in data and kind == "int" and not float(value).is_integer():  # type: ignore[arg-type]
-        errors.append(f"{where}.{field} must be a whole number, got {show_value(value)}")
+        errors.append(Mistake((*where, field), "must be a whole number", value))
     else:
         return value
     return None
 
 
-def _baseline(where: str, kind: str, data: Mapping[Any, Any], errors: list[str]) -> Value | None:
+def _baseline(where: Path, kind: str, data: Mapping[Any, Any], errors: list[Mistake]) -> Value | None:
     value = data.get("baseline")
     if "baseline" not in data:
-        errors.append(f"{where}.baseline is missing: the value of the untuned model, trial 0")
+        errors.append(Mistake((*where, "baseline"), "is missing: the value of the untuned model, trial 0"))
     elif kind == "category":
         if is_value(value):
             return value
-        errors.append(f"{where}.baseline must be a number, a word, true or false, got {show_value(value)}")
+        errors.append(
+            about(
+                f"{dotted(where)}.baseline must be a number, a word, true or false, got {show_value(value)}",
+                *where,
+                "baseline",
+            )
+        )
     elif not is_number(value):
-        errors.append(f"{where}.baseline must be a number, got {show_value(value)}")
+        errors.append(Mistake((*where, "baseline"), "must be a number", value))
     elif kind == "int":
         if float(value).is_integer():  # type: ignore[arg-type]
             return int(value)  # type: ignore[arg-type]
-        errors.append(f"{where}.baseline must be a whole number, got {show_value(value)}")
+        errors.append(Mistake((*where, "baseline"), "must be a whole number", value))
     else:
         return float(value)  # type: ignore[arg-type]
     return None
 
 
-def _condition(where: str, data: Mapping[Any, Any], errors: list[str]) -> Condition | None:
+def _condition(where: Path, data: Mapping[Any, Any], errors: list[Mistake]) -> Condition | None:
     condition = data.get("when")
     if condition is None:
         return None
     if not isinstance(condition, Mapping) or len(condition) != 1:
-        errors.append(f"{where}.when must name one parameter and its values, such as {{schedule: [step]}}")
+        errors.append(
+            about(
+                f"{dotted(where)}.when must name one parameter and its values, such as {{schedule: [step]}}",
+                *where,
+                "when",
+            )
+        )
         return None
     ((parent, values),) = condition.items()
     values = values if isinstance(values, list | tuple) else [values]
     if not isinstance(parent, str) or not values or not all(is_value(v) for v in values):
-        errors.append(f"{where}.when must be values of {show_value(parent)}, got {show_value(values)}")
+        errors.append(
+            about(
+                f"{dotted(where)}.when must be values of {show_value(parent)}, got {show_value(values)}", *where, "when"
+            )
+        )
         return None
     return Condition(parent, tuple(values))

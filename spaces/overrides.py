@@ -8,12 +8,12 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from spaces.declare import is_number, is_value, read_parameter, show_value
+from spaces.declare import is_number, is_value, read_parameter
 from spaces.errors import SpaceError
 from spaces.located_yaml import YamlError, load_yaml
 from spaces.parameter import Parameter, Value
 from spaces.space import Space
-from trainables.errors import nearest
+from trainables.mistake import Mistake, about, nearest, show_value
 
 FIELDS = ("low", "high", "log", "choices")
 
@@ -31,18 +31,17 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
         SpaceError: an assignment without ``=``, or an unknown field.
     """
     changes: dict[str, dict[str, Any]] = {}
-    errors = []
+    errors: list[Mistake] = []
     for text in assignments:
         target, equals, value = text.partition("=")
         name, dot, attribute = target.strip().partition(".")
         if not equals or not name:
-            errors.append(f"--set {text!r}: expected PARAM=VALUE or PARAM.low=VALUE")
+            errors.append(about(f"--set {text!r}: expected PARAM=VALUE or PARAM.low=VALUE"))
         elif not dot:
             changes.setdefault(name, {})["value"] = _read_value(value)
         elif attribute not in FIELDS:
-            errors.append(
-                f"--set {text!r}: unknown field {attribute!r}.{nearest(attribute, FIELDS)} Allowed: {', '.join(FIELDS)}"
-            )
+            known = f"{nearest(attribute, FIELDS)} Allowed: {', '.join(FIELDS)}"
+            errors.append(about(f"--set {text!r}: unknown field {attribute!r}.{known}"))
         elif attribute == "choices":
             changes.setdefault(name, {})["choices"] = [_read_value(v) for v in value.split(",") if v.strip()]
         else:
@@ -78,7 +77,7 @@ def apply_overrides(
     Raises:
         SpaceError: every wrong change, a line each.
     """
-    errors: list[str] = []
+    errors: list[Mistake] = []
     changed: dict[str, Parameter] = {}
     new_settings = dict(settings)
     known = (*space.names, *settings)
@@ -91,19 +90,24 @@ def apply_overrides(
                 changed[name] = declared
                 new_settings.pop(name, None)
         elif name not in known:
-            errors.append(f"unknown parameter {name!r}.{nearest(name, known)} Known: {', '.join(known)}")
+            errors.append(about(f"unknown parameter {name!r}.{nearest(name, known)} Known: {', '.join(known)}", name))
         elif unknown:
             errors.append(
-                f"{name}: unknown field {unknown[0]!r}.{nearest(unknown[0], FIELDS)} Allowed: {', '.join(FIELDS)}"
+                about(
+                    f"{name}: unknown field {unknown[0]!r}.{nearest(unknown[0], FIELDS)} Allowed: {', '.join(FIELDS)}",
+                    name,
+                )
             )
         elif "value" in fields and len(fields) > 1:
-            errors.append(f"{name}: a fixed value and a range exclude each other")
+            errors.append(about(f"{name}: a fixed value and a range exclude each other", name))
         elif name in space:
             parameter = _change(space[name], fields, errors)
             if parameter is not None:
                 changed[name] = parameter
         elif set(fields) == {"value"} and not is_value(fields["value"]):
-            errors.append(f"{name}: expected a number, a word, true or false, got {show_value(fields['value'])}")
+            errors.append(
+                about(f"{name}: expected a number, a word, true or false, got {show_value(fields['value'])}", name)
+            )
         elif set(fields) == {"value"}:
             new_settings[name] = _of_settings_kind(settings[name], fields["value"])
         elif set(fields) == {"choices"} and _is_list_of_values(fields["choices"]):
@@ -113,7 +117,7 @@ def apply_overrides(
                 changed[name] = Parameter(name, CategoricalDistribution(choices), baseline)
                 del new_settings[name]
         else:
-            errors.append(f"{name} is a fixed setting: use {name}=VALUE or {name}.choices=a,b")
+            errors.append(about(f"{name} is a fixed setting: use {name}=VALUE or {name}.choices=a,b", name))
     if errors:
         raise SpaceError(errors)
     return space.with_parameters(changed), new_settings
@@ -138,7 +142,7 @@ def read_overrides(text: str, *, source: str) -> dict[str, Any]:
     return data
 
 
-def _change(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Parameter | None:
+def _change(p: Parameter, fields: Mapping[str, Any], errors: list[Mistake]) -> Parameter | None:
     if "value" in fields:
         return _fixed(p, fields["value"], errors)
     if isinstance(p.distribution, CategoricalDistribution):
@@ -148,54 +152,58 @@ def _change(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Param
     return _changed_range(p, fields, errors)
 
 
-def _fixed(p: Parameter, value: Any, errors: list[str]) -> Parameter | None:
+def _fixed(p: Parameter, value: Any, errors: list[Mistake]) -> Parameter | None:
     d, value = p.distribution, _matching_choice(p, value)
     if isinstance(d, CategoricalDistribution) and not p.contains(value):
-        errors.append(f"{p.name}={value!r}: allowed: {p.range_text()}")
+        errors.append(about(f"{p.name}={value!r}: allowed: {p.range_text()}", p.name))
         return None
     if not isinstance(d, CategoricalDistribution) and not is_number(value):
-        errors.append(f"{p.name}={value!r}: expected a number")
+        errors.append(about(f"{p.name}={value!r}: expected a number", p.name))
         return None
     if isinstance(d, IntDistribution) and not float(value).is_integer():
-        errors.append(f"{p.name}={value!r}: expected a whole number")
+        errors.append(about(f"{p.name}={value!r}: expected a whole number", p.name))
         return None
     if not isinstance(d, CategoricalDistribution):
         value = int(value) if isinstance(d, IntDistribution) else float(value)
     return p.fixed_at(value)
 
 
-def _changed_choices(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Parameter | None:
+def _changed_choices(p: Parameter, fields: Mapping[str, Any], errors: list[Mistake]) -> Parameter | None:
     assert isinstance(p.distribution, CategoricalDistribution)
     if set(fields) != {"choices"}:
-        errors.append(f"{p.name} is a category: use {p.name}.choices=a,b or {p.name}=VALUE")
+        errors.append(about(f"{p.name} is a category: use {p.name}.choices=a,b or {p.name}=VALUE", p.name))
         return None
     choices = fields["choices"]
     if not isinstance(choices, list) or not choices:
-        errors.append(f"{p.name}.choices: empty; allowed: {p.range_text()}")
+        errors.append(about(f"{p.name}.choices: empty; allowed: {p.range_text()}", p.name, "choices"))
         return None
     choices = [_matching_choice(p, c) for c in choices]
     outside = [c for c in choices if not p.contains(c)]
     if outside:
-        errors.append(f"{p.name}.choices: {outside[0]!r} is unknown; allowed: {p.range_text()}")
+        errors.append(
+            about(f"{p.name}.choices: {outside[0]!r} is unknown; allowed: {p.range_text()}", p.name, "choices")
+        )
         return None
     if not _distinct(p.name, choices, errors):
         return None
     return dataclasses.replace(p, distribution=CategoricalDistribution(choices))
 
 
-def _range_as_choices(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Parameter | None:
+def _range_as_choices(p: Parameter, fields: Mapping[str, Any], errors: list[Mistake]) -> Parameter | None:
     """Return the parameter with a few numbers in place of its range."""
     choices, whole = fields["choices"], isinstance(p.distribution, IntDistribution)
     if not isinstance(choices, list) or not choices:
-        errors.append(f"{p.name}.choices: empty; give at least one number")
+        errors.append(Mistake((p.name, "choices"), ": empty; give at least one number"))
         return None
     wrong = [c for c in choices if not is_number(c)]
     if wrong or len(fields) > 1:
-        errors.append(f"{p.name}.choices: expected numbers only, got {wrong or sorted(fields)}")
+        errors.append(
+            about(f"{p.name}.choices: expected numbers only, got {wrong or sorted(fields)}", p.name, "choices")
+        )
         return None
     broken = [c for c in choices if whole and not float(c).is_integer()]
     if broken:
-        errors.append(f"{p.name}.choices: expected whole numbers only, got {broken}")
+        errors.append(about(f"{p.name}.choices: expected whole numbers only, got {broken}", p.name, "choices"))
         return None
     numbers = [int(c) if whole else float(c) for c in choices]
     if not _distinct(p.name, numbers, errors):
@@ -203,25 +211,27 @@ def _range_as_choices(p: Parameter, fields: Mapping[str, Any], errors: list[str]
     return dataclasses.replace(p, distribution=CategoricalDistribution(numbers))
 
 
-def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[str]) -> Parameter | None:
+def _changed_range(p: Parameter, fields: Mapping[str, Any], errors: list[Mistake]) -> Parameter | None:
     d = p.distribution
     assert isinstance(d, FloatDistribution | IntDistribution)
     low, high, log = fields.get("low", d.low), fields.get("high", d.high), fields.get("log", d.log)
     before = len(errors)
     for label, bound in (("low", low), ("high", high)):
         if not is_number(bound):
-            errors.append(f"{p.name}.{label}={bound!r}: expected a number")
+            errors.append(about(f"{p.name}.{label}={bound!r}: expected a number", p.name, label))
         elif isinstance(d, IntDistribution) and not float(bound).is_integer():
-            errors.append(f"{p.name}.{label}={bound!r}: expected a whole number")
+            errors.append(about(f"{p.name}.{label}={bound!r}: expected a whole number", p.name, label))
     if not isinstance(log, bool):
-        errors.append(f"{p.name}.log={log!r}: expected true or false")
+        errors.append(about(f"{p.name}.log={log!r}: expected true or false", p.name, "log"))
     if len(errors) > before:
         return None
     if low >= high:
-        errors.append(f"{p.name}: low {low:g} must be below high {high:g}; to fix it use {p.name}={low:g}")
+        errors.append(
+            about(f"{p.name}: low {low:g} must be below high {high:g}; to fix it use {p.name}={low:g}", p.name)
+        )
         return None
     if log and low <= 0:
-        errors.append(f"{p.name}: a log range needs low > 0, got {low:g}")
+        errors.append(about(f"{p.name}: a log range needs low > 0, got {low:g}", p.name))
         return None
     if isinstance(d, IntDistribution):
         distribution = IntDistribution(int(low), int(high), log=log)
@@ -253,11 +263,11 @@ def _is_list_of_values(choices: Any) -> bool:
     return isinstance(choices, list) and bool(choices) and all(is_value(c) for c in choices)
 
 
-def _distinct(name: str, choices: list[Any], errors: list[str]) -> bool:
+def _distinct(name: str, choices: list[Any], errors: list[Mistake]) -> bool:
     """Say whether no choice is there twice (by equality, as Optuna looks them up), and if so which in ``errors``."""
     twice = [c for i, c in enumerate(choices) if c in choices[:i]]
     if twice:
-        errors.append(f"{name}.choices: {show_value(twice[0])} is given twice")
+        errors.append(about(f"{name}.choices: {show_value(twice[0])} is given twice", name, "choices"))
     return not twice
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from spaces.declare import parameter_to_dict, read_parameter, show_value
+from spaces.declare import parameter_to_dict, read_parameter
 from spaces.errors import SpaceError
 from spaces.parameter import Parameter, Point, Value, equal, format_value
-from trainables.errors import nearest
+from trainables.mistake import Mistake, about, nearest, show_value
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,19 @@ class Space:
     _by_name: dict[str, Parameter] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        errors: list[str] = []
+        errors: list[Mistake] = []
         seen: dict[str, Parameter] = {}
         for p in self.parameters:
             if p.name in seen:
-                errors.append(f"space: parameter {p.name!r} is declared twice")
+                errors.append(about(f"space: parameter {p.name!r} is declared twice", "space", p.name))
             if p.when is not None:
                 parent = seen.get(p.when.parent)
                 if parent is None:
-                    errors.append(f"space: {p.name!r} depends on {p.when.parent!r}, which must be declared before it")
+                    order = "which must be declared before it"
+                    errors.append(about(f"space: {p.name!r} depends on {p.when.parent!r}, {order}", "space", p.name))
                 elif not isinstance(parent.distribution, CategoricalDistribution):
-                    errors.append(f"space: {p.name!r} depends on {p.when.parent!r}, which is no category")
+                    what = f"depends on {p.when.parent!r}, which is no category"
+                    errors.append(about(f"space: {p.name!r} {what}", "space", p.name))
             seen[p.name] = p
         if errors:
             raise SpaceError(errors)
@@ -164,8 +166,8 @@ class Space:
         """
         if not isinstance(data, Mapping):
             raise SpaceError(f"space must be a mapping of parameters, got {show_value(data)}")
-        errors: list[str] = []
-        parameters = [read_parameter(str(name), fields, errors, within="space.") for name, fields in data.items()]
+        errors: list[Mistake] = []
+        parameters = [read_parameter(str(name), fields, errors, within=("space",)) for name, fields in data.items()]
         readable = tuple(p for p in parameters if p is not None)
         if not errors:
             return Space(readable)
@@ -173,7 +175,7 @@ class Space:
             try:
                 Space(readable)
             except SpaceError as error:
-                errors += error.errors
+                errors += error.mistakes
         raise SpaceError(errors)
 
     def with_parameters(self, changed: Mapping[str, Parameter]) -> Space:

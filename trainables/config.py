@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from trainables.checks import between, one_of, whole
 from trainables.errors import ConfigError
+from trainables.mistake import Mistake, about
 from trainables.task import Task
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "silu")
@@ -82,12 +83,12 @@ class MlpConfig:
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
-        errors = self._errors()
+        errors = self._mistakes()
         if errors:
             raise ConfigError(errors)
 
-    def _errors(self) -> list[str]:
-        """Return what is wrong with it, a line each."""
+    def _mistakes(self) -> list[Mistake]:
+        """Return what is wrong with it."""
         errors = [
             *whole(self, "max_epochs", "batch_size", "step_size", "warmup_epochs", low=1),
             *whole(self, "plateau_patience", "patience", low=0),
@@ -112,9 +113,9 @@ class MlpConfig:
             *between(self, "min_delta", 0, math.inf),
         ]
         if any(h < 1 for h in self.hidden):
-            errors.append(f"hidden must be widths >= 1, got {self.hidden!r}")
+            errors.append(Mistake(("hidden",), "must be widths >= 1", self.hidden))
         errors += [
-            f"{f.name} must be true or false, got {getattr(self, f.name)!r}"
+            Mistake((f.name,), "must be true or false", getattr(self, f.name))
             for f in fields(self)
             if f.type == "bool" and not isinstance(getattr(self, f.name), bool)
         ]
@@ -134,18 +135,18 @@ class MlpConfig:
         if values.pop("l1", "on") == "off":
             values["l1_penalty"] = 0.0
         unknown = sorted(set(values) - known)
-        errors = [f"unknown setting {n!r}; known: {', '.join(sorted(known))}" for n in unknown]
+        errors = [about(f"unknown setting {n!r}; known: {', '.join(sorted(known))}", n) for n in unknown]
         values = {n: v for n, v in values.items() if n in known}
         for name in [n for n in ("hidden", "channels") if n in values]:
             try:
                 values[name] = parse_widths(values[name], name)
             except ConfigError as error:
-                errors += error.errors
+                errors += error.mistakes
                 del values[name]
         try:
             config = cls(max_epochs=max_epochs, **values)
         except ConfigError as error:
-            errors += error.errors
+            errors += error.mistakes
         if errors:
             raise ConfigError(errors)
         return config
@@ -165,12 +166,12 @@ class CnnConfig(MlpConfig):
     channels: tuple[int, ...] = (16, 32)
     global_pool: bool = False
 
-    def _errors(self) -> list[str]:
-        errors = MlpConfig._errors(self)
+    def _mistakes(self) -> list[Mistake]:
+        errors = MlpConfig._mistakes(self)
         if not self.channels or any(c < 1 for c in self.channels):
-            errors.append(f"channels must be one width >= 1 or more, got {self.channels!r}")
+            errors.append(Mistake(("channels",), "must be one width >= 1 or more", self.channels))
         if self.input_dropout:
-            errors.append(f"input_dropout must be 0 for a cnn, got {self.input_dropout!r}")
+            errors.append(Mistake(("input_dropout",), "must be 0 for a cnn", self.input_dropout))
         return errors
 
 
@@ -183,9 +184,10 @@ def loss_name(name: str, task: Task, *, label_smoothing: float = 0.0) -> str:
     allowed = LOSSES[task]
     errors = []
     if name != "auto" and name not in allowed:
-        errors.append(f"loss must be one of auto, {', '.join(allowed)} for {task.value}, got {name!r}")
+        errors.append(Mistake(("loss",), f"must be one of auto, {', '.join(allowed)} for {task.value}", name))
     if label_smoothing and task is not Task.CLASSIFICATION:
-        errors.append(f"label_smoothing must be 0 for {task.value}, which has no labels, got {label_smoothing!r}")
+        rule = f"must be 0 for {task.value}, which has no labels"
+        errors.append(Mistake(("label_smoothing",), rule, label_smoothing))
     if errors:
         raise ConfigError(errors)
     return allowed[0] if name == "auto" else name
@@ -204,5 +206,5 @@ def parse_widths(text: object, name: str = "hidden") -> tuple[int, ...]:
     else:
         parts = str(text).split("-")
     if not all(p.strip().isdecimal() for p in parts):
-        raise ConfigError(f"{name} must be widths such as 128-64, got {text!r}")
+        raise ConfigError(Mistake((name,), "must be widths such as 128-64", text))
     return tuple(int(p) for p in parts)

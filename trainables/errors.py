@@ -1,8 +1,9 @@
 """What can go wrong inside a trial, or with what a user gives, by name. Imports nothing of the project."""
 
-import difflib
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+from trainables.mistake import Mistake, dotted, sentence
 
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc_failed")
 """What the messages of torch's allocators and of CUDA's libraries say, in small letters: on a CPU, and inside cuBLAS
@@ -13,11 +14,14 @@ class InputError(ValueError):
     """Everything that is wrong with something a user gave.
 
     Attributes:
-        errors: one line each: what it is, the rule, the value, and what to do.
+        mistakes: each with where it is, as far as that is known.
+        errors: the same as a line each: what it is, the rule, the value, and what to do.
     """
 
-    def __init__(self, errors: str | Sequence[str]) -> None:
-        self.errors: tuple[str, ...] = (errors,) if isinstance(errors, str) else tuple(errors)
+    def __init__(self, errors: str | Mistake | Sequence[str | Mistake]) -> None:
+        given = (errors,) if isinstance(errors, str | Mistake) else errors
+        self.mistakes = tuple(Mistake((), e, whole=True) if isinstance(e, str) else e for e in given)
+        self.errors = tuple(sentence(mistake, dotted) for mistake in self.mistakes)
         super().__init__("\n".join(self.errors))
 
 
@@ -48,9 +52,3 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the known name closest to ``name``, else an empty string."""
-    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {match[0]!r}?" if match else ""

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trainables.config import MODEL_FIELDS, MlpConfig
 from trainables.derive import derive
-from trainables.errors import ConfigError, nearest
+from trainables.errors import ConfigError
 from trainables.metrics import METRICS
+from trainables.mistake import nearest
 from trainables.network_trainables import MlpTrainable
 from trainables.protocols import Run
 from trainables.torch_stream import StreamedRun, TorchStream

@@ -10,9 +10,9 @@ from search.declaration.mistakes import usage_error
 from search.declaration.options import Options
 from search.declaration.study import Study
 from spaces import Value
-from spaces.mistake import Mistake
 from trainables.data.datasets import DATASETS, DataSpec
 from trainables.errors import ConfigError
+from trainables.mistake import Mistake
 from trainables.transfer.config import IMAGENET, NONE, SOURCE
 
 TRANSFER = "transfer"

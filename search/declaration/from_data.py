@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from search.declaration.fields import FILE_KEYS, part_of
@@ -13,8 +13,10 @@ from search.declaration.study import Study
 from search.declaration.validate import valid_study
 from search.errors import UsageError
 from spaces import Space, SpaceError, apply_overrides
-from spaces.mistake import Mistake, Path
+from trainables.mistake import ABSENT, Mistake, Path, placed
 from trainables.registry import USER_MODEL_PREFIX
+
+SET_HINT = "what only changes a registered study's parameter belongs under set"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,13 @@ def _attempt(data: Mapping[str, Any], kind: str | None, model: str | None) -> tu
     try:
         return valid_study(values, strict=True), mistakes
     except UsageError as error:
-        return None, [*mistakes, *error.mistakes]
+        return None, [*mistakes, *map(_with_hint, error.mistakes)]
+
+
+def _with_hint(mistake: Mistake) -> Mistake:
+    """Return a mistake with what to do where a file changes a parameter as if it were declared."""
+    untyped = mistake.path[:1] == ("space",) and mistake.path[2:] == ("type",) and mistake.value is ABSENT
+    return replace(mistake, hint=SET_HINT) if untyped else mistake
 
 
 def _leave_out(data: dict[str, Any], mistakes: Iterable[Mistake], removed: set[Path]) -> bool:
@@ -81,6 +89,7 @@ def _leave_out(data: dict[str, Any], mistakes: Iterable[Mistake], removed: set[P
     less = False
     for mistake in mistakes:
         for path in (mistake.path, *mistake.others):
+            path = path[:2] if path[:1] in (("space",), ("set",)) else path  # half of a parameter is no parameter
             if _remove(data, path):
                 removed.add(path)
                 less = True
@@ -105,7 +114,9 @@ def _remove(data: dict[str, Any], path: Path) -> bool:
 
 def _follows(mistake: Mistake, removed: set[Path]) -> bool:
     """Say whether a mistake is one only because something was left out."""
-    return any(place[: len(path)] == path for place in (mistake.path, *mistake.others) for path in removed)
+    # the others of a whole sentence are where its one field may lie instead, not fields that it compares
+    places = (mistake.path,) if mistake.whole else (mistake.path, *mistake.others)
+    return any(place[: len(path)] == path for place in places for path in removed)
 
 
 def _laid_over(data: Mapping[str, Any], kind: str | None, mistakes: list[Mistake]) -> dict[str, Any]:
@@ -168,4 +179,4 @@ def _apply_set(values: dict[str, Any], changes: object, mistakes: list[Mistake])
         space, values["settings"] = apply_overrides(before, settings, changes)
         values["space"] = space.to_dict()
     except SpaceError as error:
-        mistakes += [Mistake(("set",), line, whole=True) for line in error.errors]
+        mistakes += placed(error.mistakes, "set")

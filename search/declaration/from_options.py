@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from search.declaration import backbone
 from search.declaration.from_yaml import read_study
-from search.declaration.mistakes import sentence
 from search.declaration.options import Options, flag_of, table
 from search.declaration.own_data import declared_data
 from search.declaration.studies import find
@@ -18,9 +17,9 @@ from search.declaration.study import Objective, Study
 from search.declaration.validate import valid_study
 from search.errors import UsageError
 from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
-from spaces.mistake import Mistake
 from trainables.data import DataSpec
 from trainables.data.datasets import path_errors
+from trainables.mistake import Mistake, sentence
 from trainables.registry import USER_MODEL_PREFIX
 
 T = TypeVar("T")

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path as File
 
 from search.declaration.from_data import Declared, declare_study
-from search.declaration.mistakes import dotted, sentence
 from search.errors import UsageError
 from spaces.located_yaml import YamlDocument, YamlError, load_yaml
-from spaces.mistake import Mistake, Path
+from trainables.mistake import Mistake, Path, dotted, sentence
 
 MOST_BYTES = 256 * 1024
 """A larger file is no study."""

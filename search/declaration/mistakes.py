@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from collections.abc import Iterable
 
 from pydantic_core import PydanticCustomError
 
 from search.errors import UsageError
-from spaces import nearest
-from spaces.declare import show_value
-from spaces.mistake import ABSENT, Mistake, Path
-
-Naming: TypeAlias = Callable[[Path], str]
-"""Returns what a reader calls a field: the option that sets it, its dotted name in a file."""
+from trainables.mistake import Mistake, dotted, sentence
 
 OF_A_CHECK = "lanewise"
 """The type of the errors that ``refuse`` raises: they hold mistakes."""
@@ -30,26 +24,3 @@ def refuse(mistakes: Iterable[Mistake]) -> None:
     found = tuple(mistakes)
     if found:
         raise PydanticCustomError(OF_A_CHECK, "refused", {"mistakes": found})
-
-
-def sentence(mistake: Mistake, naming: Naming) -> str:
-    """Return a mistake as one line, in the words of ``naming``."""
-    if mistake.whole:
-        return mistake.rule
-    value = "" if mistake.value is ABSENT else show_value(mistake.value)
-    rule, hint = mistake.rule, mistake.hint
-    for i, other in enumerate(mistake.others):
-        rule, hint = (text.replace(f"{{{i}}}", naming(other)) for text in (rule, hint))
-    if value and "{value}" not in rule:
-        rule += f", got {value}"
-    gap = "" if rule.startswith(":") else " "
-    text = f"{naming(mistake.path)}{gap}{rule.replace('{value}', value)}"
-    if mistake.allowed:
-        named = mistake.value if isinstance(mistake.value, str) else str(mistake.path[-1] if mistake.path else "")
-        text += f".{nearest(named, mistake.allowed)} {mistake.label}: {', '.join(mistake.allowed)}"
-    return f"{text}; {hint}" if hint else text
-
-
-def dotted(path: Path) -> str:
-    """Return a field's name as in a file: ``budget.trials``; the whole is ``the study``."""
-    return ".".join(map(str, path)) or "the study"

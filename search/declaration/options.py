@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from search.declaration.mistakes import dotted, usage_error
-from spaces.mistake import Mistake
-from spaces.mistake import Path as Place
+from search.declaration.mistakes import usage_error
+from trainables.mistake import Mistake, dotted
+from trainables.mistake import Path as Place
 
 OPTION = "option"
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")

@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from search.declaration.mistakes import refuse, usage_error
-from spaces.mistake import Mistake
 from trainables.metrics import METRICS
+from trainables.mistake import Mistake
 
 
 class Frozen(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from optuna.distributions import CategoricalDistribution
@@ -26,10 +26,10 @@ from search.declaration.parts import Objective as Objective
 from search.declaration.parts import Resources as Resources
 from spaces import Space, SpaceError, Value
 from spaces.json_schema import space_schema
-from spaces.mistake import Mistake, Path
 from trainables.data.datasets import DataSpec
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
+from trainables.mistake import Mistake, Path, dotted, sentence
 from trainables.registry import find_trainable
 from trainables.report import SECONDS
 
@@ -48,7 +48,7 @@ def _space(value: Any) -> Space:
     try:
         return Space.from_dict(value)
     except SpaceError as error:
-        refuse(Mistake(("space",), line, whole=True) for line in error.errors)
+        refuse(mistake if mistake.path else replace(mistake, path=("space",)) for mistake in error.mistakes)
         raise
 
 
@@ -234,7 +234,7 @@ class Study(Frozen):
                 try:
                     trainable.configure({**info.data["settings"], **point}, max_epochs=max_epochs)
                 except ConfigError as error:
-                    mistakes += [_of_a_trial(line) for line in error.errors]
+                    mistakes += map(_of_a_trial, error.mistakes)
             refuse(dict.fromkeys(mistakes))  # a corner of the space says what another says
         return seconds
 
@@ -317,6 +317,7 @@ def _not_reported(trainable: str, objective: Objective, *, at: Path) -> list[Mis
     return [Mistake(at, "{value} is not reported", objective.metric, allowed=known, label="Reported")]
 
 
-def _of_a_trial(line: str) -> Mistake:
-    """Return what is wrong with the values that a trial would be given."""
-    return Mistake(("settings",), line, others=(("space",), ("set",)), whole=True)
+def _of_a_trial(mistake: Mistake) -> Mistake:
+    """Return what is wrong with a value that a trial would be given, which the settings, the space or a change has."""
+    settings, *others = ((part, *mistake.path) for part in ("settings", "space", "set"))
+    return Mistake(settings, sentence(mistake, dotted), others=tuple(others), whole=True)

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from search.declaration.fields import names_at
 from search.declaration.mistakes import OF_A_CHECK, usage_error
 from search.declaration.study import Study
-from spaces.mistake import Mistake, Path
+from trainables.mistake import Mistake, Path
 
 RULES: Mapping[str, str] = {
     "greater_than_equal": ">= {ge:.12g}",

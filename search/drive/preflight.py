@@ -13,9 +13,9 @@ from search.declaration.study import NAME, Resources, Study
 from search.errors import UsageError
 from search.executors.capacity import Capacity
 from search.executors.choice import choose_executor
-from spaces.mistake import Mistake
 from trainables.errors import ConfigError
 from trainables.machine import THIS_MACHINE, Machine
+from trainables.mistake import Mistake
 from trainables.registry import find_trainable
 from trainables.user_model import ModelTrainable
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.declaration.mistakes import usage_error
 from search.declaration.study import Study
-from spaces.mistake import Mistake
+from trainables.mistake import Mistake
 from trainables.protocols import Trainable
 from trainables.registry import find_trainable
 

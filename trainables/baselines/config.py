@@ -10,6 +10,7 @@ from typing import Any
 from trainables.checks import between, one_of, whole
 from trainables.config import MlpConfig
 from trainables.errors import ConfigError
+from trainables.mistake import Mistake, about
 
 MODELS = ("linear", "forest", "boosting", "svm", "knn", "sklearn_mlp", "torch_mlp")
 SKLEARN_ACTIVATIONS = ("relu", "tanh")
@@ -72,7 +73,8 @@ class EstimatorConfig:
         ]
         if self.model == "sklearn_mlp" and self.network.activation not in SKLEARN_ACTIVATIONS:
             allowed = ", ".join(SKLEARN_ACTIVATIONS)
-            errors.append(f"activation must be one of {allowed} for sklearn_mlp, got {self.network.activation!r}")
+            rule = f"must be one of {allowed} for sklearn_mlp"
+            errors.append(Mistake(("activation",), rule, self.network.activation))
         if errors:
             raise ConfigError(errors)
 
@@ -86,18 +88,18 @@ class EstimatorConfig:
         own = {f.name for f in fields(cls)} - {"network"}
         shared = {f.name for f in fields(MlpConfig)} - {"max_epochs"}
         errors = [
-            f"unknown setting {name!r}; known: {', '.join(sorted(own | shared))}"
+            about(f"unknown setting {name!r}; known: {', '.join(sorted(own | shared))}", name)
             for name in sorted(set(params) - own - shared)
         ]
         network = MlpConfig(max_epochs=1)
         try:
             network = MlpConfig.from_params({n: v for n, v in params.items() if n in shared}, max_epochs=max_epochs)
         except ConfigError as error:
-            errors += error.errors
+            errors += error.mistakes
         try:
             config = cls(network, **{n: v for n, v in params.items() if n in own})
         except ConfigError as error:
-            errors += error.errors
+            errors += error.mistakes
         if errors:
             raise ConfigError(errors)
         return config

@@ -15,7 +15,8 @@ from trainables.data.parts import Parts, part_indices, shown, standard_target
 from trainables.data.splits import Arrays
 from trainables.data.table_file import read_table
 from trainables.data.target import Target, read_target
-from trainables.errors import DataError, nearest
+from trainables.errors import DataError
+from trainables.mistake import nearest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from torchvision import models
 
-from trainables.errors import ConfigError, nearest
+from trainables.errors import ConfigError
+from trainables.mistake import nearest
 from trainables.transfer.narrow_resnet import NARROW, NarrowResNet
 from trainables.transfer.stage_cuts import FAMILIES
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from trainables.checks import between, one_of, whole
 from trainables.config import MODEL_FIELDS, MlpConfig
-from trainables.errors import ConfigError, nearest
+from trainables.errors import ConfigError
+from trainables.mistake import Mistake, about, nearest
 
 PRETRAINED, SCRATCH = "pretrained", "scratch"
 SOURCE, IMAGENET, NONE = "source", "imagenet", "none"
@@ -73,7 +74,7 @@ class TransferConfig:
             *between(self, "cache_mb", 0, math.inf),
         ]
         errors += [
-            f"{name} must be {what}, got {getattr(self, name)!r}"
+            Mistake((name,), f"must be {what}", getattr(self, name))
             for name, kind, what in (
                 ("backbone", str, "words"),
                 ("weights", str, "words"),
@@ -107,7 +108,9 @@ class TransferConfig:
         own = {f.name for f in fields(cls)} - {"training"}
         known = (*sorted(own | TRAINING), "dropout")
         errors = [
-            f"unknown setting {n!r}.{nearest(n, known)} Known: {', '.join(known)}" for n in params if n not in known
+            about(f"unknown setting {n!r}.{nearest(n, known)} Known: {', '.join(known)}", n)
+            for n in params
+            if n not in known
         ]
         training = {name: value for name, value in params.items() if name in TRAINING}
         if "dropout" in params:
@@ -116,11 +119,18 @@ class TransferConfig:
         try:
             loop = MlpConfig.from_params({**training, "hidden": "none"}, max_epochs=max_epochs)
         except ConfigError as error:
-            errors += [line.replace("input_dropout", "dropout") for line in error.errors]
+            errors += [_of_the_head(mistake) for mistake in error.mistakes]
         try:
             config = cls(loop, **{name: value for name, value in params.items() if name in own})
         except ConfigError as error:
-            errors += error.errors
+            errors += error.mistakes
         if errors:
             raise ConfigError(errors)
         return config
+
+
+def _of_the_head(mistake: Mistake) -> Mistake:
+    """Return what is wrong with the loop's configuration, with ``input_dropout`` called as a transfer calls it."""
+    if mistake.path != ("input_dropout",):
+        return mistake
+    return replace(mistake, path=("dropout",), rule="must satisfy 0 <= dropout < 1")

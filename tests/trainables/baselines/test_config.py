@@ -15,7 +15,7 @@ BAD = [
     ("forest_trees", 0, "forest_trees must be a whole number >= 1, got 0"),
     ("forest_depth", 2.5, "forest_depth must be a whole number >= 1, got 2.5"),
     ("forest_features", 1.5, "forest_features must satisfy 1e-12 <= forest_features <= 1, got 1.5"),
-    ("forest_min_leaf", True, "forest_min_leaf must be a whole number >= 1, got True"),
+    ("forest_min_leaf", True, "forest_min_leaf must be a whole number >= 1, got true"),
     ("boosting_rounds", 0, "boosting_rounds must be a whole number >= 1, got 0"),
     ("boosting_rate", math.nan, "boosting_rate must satisfy 1e-12 <= boosting_rate, got nan"),
     ("boosting_leaves", 1, "boosting_leaves must be a whole number >= 2, got 1"),
