@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from search.declaration.fields import fields_of, meanings, part_of
 from search.declaration.study import Study
@@ -118,8 +119,9 @@ def _comment(words: str) -> list[str]:
 
 
 def _without_password(url: str | None) -> str | None:
-    parts = urlsplit(url or "")
-    if url is None or parts.password is None:
+    if url is None:
+        return None
+    try:
+        return make_url(url).set(password=None).render_as_string()
+    except ArgumentError:  # no URL: said when it is opened
         return url
-    user = parts.netloc.rpartition("@")[0].partition(":")[0]
-    return parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}").geturl()

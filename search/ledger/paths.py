@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 LEDGER_FILE = "ledger.db"
 CHECKPOINTS = "checkpoints"
@@ -47,7 +49,7 @@ class Paths:
     @property
     def ledger(self) -> str:
         """The same as a person reads it: the file, or the URL without its password."""
-        return str(self.ledger_file) if self.database is None else _without_password(self.database)
+        return str(self.ledger_file) if self.database is None else masked(self.database)
 
     @property
     def lock(self) -> Path:
@@ -75,8 +77,9 @@ class Paths:
         return self.home.absolute() / "mlflow-artifacts"
 
 
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
+def masked(url: str) -> str:
+    """Return a database URL with ``***`` for its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:  # no URL: said when it is opened
         return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
