@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from search.declaration.fields import fields_of, meanings, part_of
@@ -122,6 +122,8 @@ def _without_password(url: str | None) -> str | None:
     if url is None:
         return None
     try:
-        return make_url(url).set(password=None).render_as_string()
+        whole = make_url(url)
     except ArgumentError:  # no URL: said when it is opened
         return url
+    parts = {name: getattr(whole, name) for name in ("username", "host", "port", "database", "query")}
+    return url if whole.password is None else URL.create(whole.drivername, **parts).render_as_string()
