@@ -6,15 +6,13 @@ The A/B design of Yosinski et al. 2014 (arXiv:1411.1792).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from trainables.data.parts import Parts
+from trainables.data.spec import Half
 from trainables.data.splits import Arrays
 from trainables.errors import DataError
-
-Half: TypeAlias = Literal["first", "second"]
 
 FEWEST_CLASSES = 4
 """Two for each half."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.spec import DataSpec
 from trainables.errors import DataError
 from trainables.task import Task
-
-if TYPE_CHECKING:
-    from trainables.data.datasets import DataSpec
 
 TASK_NOTE = "task: "
 """Begins the note that says how the task was told from the target."""
@@ -59,7 +57,7 @@ class Splits:
         scratch: a folder for what a trainable computes from the data and several processes may share; None
             where there is none.
         shared: whether several processes train on these.
-        declared: what they were loaded from.
+        spec: what they were loaded from; None where they were made otherwise.
     """
 
     name: str
@@ -74,7 +72,7 @@ class Splits:
     extra_metrics: tuple[str, ...] = ()
     scratch: str | None = None
     shared: bool = False
-    declared: DataSpec | None = None
+    spec: DataSpec | None = None
 
     @property
     def task(self) -> Task:

@@ -72,8 +72,8 @@ def source_weights(config: TransferConfig, splits: Splits, say: Callable[[str], 
     Raises:
         ConfigError: the source data are absent or unfit.
     """
-    assert splits.declared is not None, "load_splits says what was declared"
-    spec = source_spec(config, splits.declared)
+    assert splits.spec is not None, "load_splits says what it loaded"
+    spec = source_spec(config, splits.spec)
     try:
         data = load_splits(spec)
     except DataError as error:

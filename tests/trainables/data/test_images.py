@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from trainables.data import DataSpec, images, load_splits, load_test, memory
-from trainables.data.memory import is_mapped, room
-from trainables.data.pixels import decode
+from trainables.data.memory import allocate, is_mapped
+from trainables.data.pixels import decode_images
 from trainables.device_data import DeviceData
 from trainables.errors import DataError
 
@@ -115,7 +115,7 @@ def test_grey_images_keep_one_channel_unless_one_is_coloured(tmp_path):
     assert grey.shape == (1, 8, 8)
     assert grey.notes == ("images: 60, grey, as 1 x 8 x 8",)
     drawn(np.random.default_rng(1)).save(tmp_path / "grey" / "red" / "coloured.png")
-    mixed = decode(images.listed_images(tmp_path / "grey").files, 8).pixels
+    mixed = decode_images(images.list_images(tmp_path / "grey").files, 8).pixels
     assert mixed.shape == (61, 3, 8, 8)
     assert (mixed[:60, 0] == mixed[:60, 1]).all()
     assert not (mixed[60, 0] == mixed[60, 1]).all()
@@ -130,7 +130,7 @@ def test_the_files_and_classes_are_those_of_torchvision(tmp_path):
     (tmp_path / "red" / "more").mkdir()
     drawn(np.random.default_rng(2)).save(tmp_path / "red" / "more" / "a.JPG")
     (tmp_path / "red" / "notes.txt").write_text("no image")
-    listing, theirs = images.listed_images(tmp_path), ImageFolder(tmp_path)
+    listing, theirs = images.list_images(tmp_path), ImageFolder(tmp_path)
     ours = [(str(file), CLASSES.index(name)) for file, name in zip(listing.files, listing.class_name, strict=True)]
     assert ours == theirs.samples
     assert {name: i for i, name in enumerate(CLASSES)} == theirs.class_to_idx
@@ -141,7 +141,7 @@ def test_the_shorter_side_is_fitted_and_the_centre_kept(tmp_path):
     pixels[:, 40:80] = (0, 250, 0)
     pixels[:, 80:] = (0, 0, 250)
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    (found,) = decode([tmp_path / "wide.png"], 8).pixels
+    (found,) = decode_images([tmp_path / "wide.png"], 8).pixels
     assert (found[1, :, 1:-1] == 250).all()
     assert found[[0, 2]].max() < 50  # the filter reaches a little over the edges of the cut
 
@@ -165,7 +165,7 @@ def test_every_mode_becomes_grey_or_rgb(tmp_path, mode, colour, name, expected):
     if mode == "P":
         image.putpalette([0] * 768)
     image.save(tmp_path / name, **({"lossless": True} if name.endswith("webp") else {}))
-    found = decode([tmp_path / name], 4)
+    found = decode_images([tmp_path / name], 4)
     assert found.whole.all()
     assert np.array_equal(found.pixels[0, :, 1, 1], expected)
 
@@ -176,7 +176,7 @@ def test_an_image_is_turned_as_its_camera_noted(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif, quality=100)
-    (found,) = decode([tmp_path / "a.jpg"], 8).pixels
+    (found,) = decode_images([tmp_path / "a.jpg"], 8).pixels
     assert found[:, :3].max() < 50
     assert found[:, 5:].min() > 200
 
@@ -184,7 +184,7 @@ def test_an_image_is_turned_as_its_camera_noted(tmp_path):
 def test_a_large_jpeg_is_decoded_at_less_than_its_size(tmp_path):
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize((960, 960)).save(tmp_path / "a.jpg")
-    (found,) = decode([tmp_path / "a.jpg"], 8).pixels
+    (found,) = decode_images([tmp_path / "a.jpg"], 8).pixels
     assert np.abs(found.astype(int) - fitted(tmp_path / "a.jpg")).max() <= 8  # of 255: JPEG's own scaling averages
 
 
@@ -219,7 +219,7 @@ def test_a_mapped_array_stays_in_its_file_on_the_way_to_training(tmp_path, monke
 def test_a_disk_without_room_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(DataError, match=r"1048576\.0 GiB of decoded examples do not fit in .*XDG_CACHE_HOME names"):
-        room((1 << 50,), np.uint8)
+        allocate((1 << 50,), np.uint8)
 
 
 def damage(folder, count):

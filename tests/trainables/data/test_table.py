@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from trainables.data import DataSpec, load_splits, load_test
-from trainables.data.columns import Kind, kind_of
+from trainables.data.columns import ColumnKind, kind_of
 from trainables.data.parts import part_indices
 from trainables.errors import DataError
 from trainables.task import Task
@@ -193,21 +193,21 @@ def test_rows_without_a_target_are_left_out_and_said(tmp_path):
 
 
 KINDS = [
-    ([1, 2, None], Kind.NUMBER),
-    ([1.5, float("nan")], Kind.NUMBER),
-    ([None, None], Kind.NUMBER),
-    ([True, None, False], Kind.FLAG),
-    (["a", None], Kind.TEXT),
-    (["2024-03-01", None, "2024-03-02T10:00:00"], Kind.DATE),
-    (["2024-03-01", "2024-13-01"], Kind.TEXT),
-    (["03/01/2024", "03/02/2024"], Kind.TEXT),
-    (["2024", "2025"], Kind.TEXT),
-    ([datetime.date(2024, 3, 1)], Kind.DATE),
-    ([datetime.datetime(2024, 3, 1, tzinfo=datetime.UTC)], Kind.DATE),
-    ([datetime.timedelta(days=1)], Kind.NUMBER),
-    ([decimal.Decimal("1.5")], Kind.NUMBER),
-    ([[1, 2], [3]], Kind.OTHER),
-    ([b"a"], Kind.OTHER),
+    ([1, 2, None], ColumnKind.NUMBER),
+    ([1.5, float("nan")], ColumnKind.NUMBER),
+    ([None, None], ColumnKind.NUMBER),
+    ([True, None, False], ColumnKind.FLAG),
+    (["a", None], ColumnKind.TEXT),
+    (["2024-03-01", None, "2024-03-02T10:00:00"], ColumnKind.DATE),
+    (["2024-03-01", "2024-13-01"], ColumnKind.TEXT),
+    (["03/01/2024", "03/02/2024"], ColumnKind.TEXT),
+    (["2024", "2025"], ColumnKind.TEXT),
+    ([datetime.date(2024, 3, 1)], ColumnKind.DATE),
+    ([datetime.datetime(2024, 3, 1, tzinfo=datetime.UTC)], ColumnKind.DATE),
+    ([datetime.timedelta(days=1)], ColumnKind.NUMBER),
+    ([decimal.Decimal("1.5")], ColumnKind.NUMBER),
+    ([[1, 2], [3]], ColumnKind.OTHER),
+    ([b"a"], ColumnKind.OTHER),
 ]
 
 
