@@ -49,7 +49,7 @@ def read_parameter(name: str, data: object, errors: list[Mistake], *, within: Pa
         name: the parameter's name.
         data: a mapping of ``type`` (float, int, category), ``low`` and ``high`` (with ``log``, ``step``) or
             ``choices``, ``baseline``, ``when`` (``{parent: [values]}``) and ``help``.
-        errors: takes a line for each mistake; it begins with where: ``low`` of ``dropout`` is ``dropout.low``.
+        errors: a line for each mistake is added to it, which begins with the place, such as ``dropout.low``.
         within: what such a line has before the parameter's name.
     """
     where, before = (*within, name), len(errors)

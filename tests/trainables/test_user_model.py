@@ -15,7 +15,7 @@ from trainables.lanes import LaneWorker
 from trainables.models import Mlp
 from trainables.protocols import CanTryOut, ChecksFit
 from trainables.registry import find_trainable
-from trainables.user_model import TRAINING, ModelTrainable
+from trainables.user_model import TRAINING_PARAMETERS, ModelTrainable
 
 SPLITS = load_splits(DataSpec("digits", train_examples=193))
 NUMBERS = load_splits(DataSpec("diabetes"))
@@ -102,8 +102,8 @@ def test_params_are_read_only(written):
 
 
 def test_the_training_parameters_are_those_of_the_loop():
-    assert {"learning_rate", "weight_decay", "schedule", "loss", "l1", "l1_penalty", "patience"} <= TRAINING
-    assert not TRAINING & {*MODEL_FIELDS, "max_epochs", "width"}
+    assert {"learning_rate", "weight_decay", "schedule", "loss", "l1", "l1_penalty", "patience"} <= TRAINING_PARAMETERS
+    assert not TRAINING_PARAMETERS & {*MODEL_FIELDS, "max_epochs", "width"}
 
 
 @pytest.mark.parametrize(

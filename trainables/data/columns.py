@@ -22,7 +22,7 @@ LARGEST = 1e30
 """Magnitude up to which a number is taken: float32 ends at 3e38."""
 
 ROWS = 10_000
-"""How many are encoded at once: the steps in between are in float64."""
+"""Rows that are encoded at once: the steps in between are in float64."""
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 DAY_US = 86_400_000_000
@@ -96,7 +96,7 @@ def encode_columns(columns: pd.DataFrame, train: NDArray[np.int64]) -> EncodedCo
 
     Args:
         columns: N rows, without errors (``column_errors``).
-        train: which rows.
+        train: the numbers of the rows in the training part.
     """
     import pandas as pd
     from sklearn.compose import ColumnTransformer

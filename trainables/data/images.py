@@ -28,14 +28,14 @@ from trainables.data.splits import Arrays, stratified_split
 from trainables.errors import DataError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Of the files that are read: those of torchvision's ``ImageFolder``."""
+"""Endings of the files that are read: those of torchvision's ``ImageFolder``."""
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SKIPPED_SHARE = 0.01
-"""Of the images, how many may be damaged; more of them are refused."""
+"""The share of the images that may be damaged; with more of them the folder is refused."""
 
 BLOCK_PIXELS = 1 << 22
-"""Standardised at once."""
+"""Numbers that are standardised at once."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class ImageListing:
     """The image files of a folder.
 
     Attributes:
-        files: sorted within each class of each part.
-        part: of each file: ``train``, ``val`` or ``test``; all are ``train`` where the folder has no parts.
-        class_name: of each file.
+        files: the images, sorted within each class of each part.
+        part: for each file ``train``, ``val`` or ``test``; all are ``train`` where the folder has no parts.
+        class_name: for each file its class.
         notes: what was found and not read, a line each.
     """
 
@@ -65,7 +65,7 @@ def load(root: Path, *, size: int, seed: int, pixels: bool = False) -> Parts:
     Args:
         root: ``train/``, and maybe ``val/`` and ``test/``, with a folder for each class; or these folders.
         size: width and height to which every image is brought.
-        seed: of the parts that are split here.
+        seed: seeds the split of what has no folder of its own.
         pixels: return the bytes as they were decoded.
 
     Raises:

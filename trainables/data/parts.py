@@ -16,7 +16,7 @@ VALIDATION_SHARE = 0.2
 TEST_SHARE = 0.2
 
 FEWEST_OF_A_CLASS = 3
-"""Examples of a class: one for each part."""
+"""Examples that a class needs: one for each part."""
 
 SHOWN = 5
 """Names that a message lists before it counts the rest."""
@@ -27,7 +27,7 @@ class Parts:
     """Train, validation and test examples.
 
     Attributes:
-        scale: of a numeric target; None for classes.
+        scale: how a numeric target was standardised; None for classes.
         labels: what the classes are called, in the order of their numbers; empty where they are numbers only.
         notes: what a user should know of how the data were read, a line each.
     """
@@ -47,7 +47,7 @@ def cut_into_parts(x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, se
         x: [N, ...].
         y: [N] class numbers, or the target in its own units where ``numeric``.
         numeric: whether the target is a number.
-        seed: of the split.
+        seed: seeds the split.
     """
     kind = np.float32 if numeric else np.int64
     held_out, validation, training = (
@@ -73,7 +73,7 @@ def class_errors(
     Args:
         y: [N] class numbers.
         labels: what the classes are called.
-        what: they are of, to begin each line.
+        what: what the classes are of, to begin each line.
         cut: whether validation or test examples are to be cut from these.
         advice: what else could be done, to end the line of small classes.
     """

@@ -13,7 +13,7 @@ def digits(seed: int, *, pixels: bool = False) -> Parts:
     """Return 1,797 handwritten digits of 8x8 pixels (Alpaydin, Kaynak 1998), as images of one channel.
 
     Args:
-        seed: of the split.
+        seed: seeds the split.
         pixels: return bytes, 0 to 255, instead of centred numbers.
     """
     from sklearn.datasets import load_digits

@@ -12,7 +12,7 @@ Source: TypeAlias = Literal["named", "table", "images"]
 Half: TypeAlias = Literal["first", "second"]
 
 LARGEST_IMAGE = 1024
-"""Width and height of an image, at most."""
+"""Pixels that an image may be wide and high."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class DataSpec:
         data_dir: where torchvision's sets lie; unused by the sets that scikit-learn ships.
         download: allow torchvision to download into ``data_dir``.
         train_examples: use only this many training examples (stratified); None for all.
-        seed: of the splits.
+        seed: seeds the splits.
         source: ``named``, or the user's own ``table`` or ``images``.
-        path: absolute, of the table's file or the images' folder; None for a named set.
+        path: absolute path of the table's file or the images' folder; None for a named set.
         target: the column of a table that is predicted.
-        task: of a table: ``classification``, ``regression``, or ``auto`` to tell by the target.
+        task: what is learned from a table: ``classification``, ``regression``, or ``auto`` to tell by the target.
         drop: columns of a table that are left out.
         image_size: width and height, in pixels, of a user's images.
         pixels: images as bytes, not standardised: for models that bring their own preprocessing.

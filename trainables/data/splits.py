@@ -46,11 +46,11 @@ class Splits:
     """What search code may see: train and validation. The test part is opened by ``load_test`` alone.
 
     Attributes:
-        name: of the data set.
+        name: what the data set is called.
         classes: C; 0 where the target is a number.
         test_examples: how many examples are held out.
         fingerprint: sha256 over the arrays of all three parts, 64 hexadecimal digits.
-        scale: of a numeric target; None for classes.
+        scale: how a numeric target was standardised; None for classes.
         labels: what the classes are called, in the order of their numbers; empty where they are numbers only.
         notes: what a user should know of how the data were read, a line each.
         extra_metrics: metrics that every report is to hold besides the usual ones.
@@ -86,7 +86,7 @@ class Splits:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example: [D] for a table, [channels, height, width] for an image."""
+        """The shape of one example: [D] for a table, [channels, height, width] for an image."""
         return tuple(self.train.x.shape[1:])
 
     def facts(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def stratified_split(y: NDArray[np.int64], sizes: tuple[int, ...], *, seed: int)
 
     Args:
         y: [N] labels.
-        sizes: of the parts; together at most N. What is left over is in no part.
+        sizes: the parts' sizes; together at most N. What is left over is in no part.
         seed: the split depends on it and on ``y`` alone.
 
     Returns:
@@ -168,8 +168,8 @@ def random_split(n: int, sizes: tuple[int, ...], *, seed: int) -> list[NDArray[n
     """Split the indices 0 .. n - 1 into parts of the given sizes at random; each is sorted.
 
     Args:
-        n: how many.
-        sizes: of the parts; together at most ``n``. What is left over is in no part.
+        n: how many indices there are.
+        sizes: the parts' sizes; together at most ``n``. What is left over is in no part.
         seed: the split depends on it and on the sizes alone.
     """
     order = np.random.default_rng(seed).permutation(n)

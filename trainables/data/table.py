@@ -26,11 +26,11 @@ def load(path: Path, *, target: str, task: str, drop: Sequence[str], seed: int) 
     """Return a CSV, TSV or Parquet file as examples.
 
     Args:
-        path: of the file.
+        path: the file's path.
         target: the column to predict; rows without it are left out.
         task: ``classification``, ``regression``, or ``auto`` (see ``read_target``).
         drop: columns to leave out.
-        seed: of the split.
+        seed: seeds the split.
 
     Raises:
         DataError: everything that is wrong with the file, a line each.

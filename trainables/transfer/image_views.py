@@ -31,9 +31,9 @@ class ImageViews:
 
     Args:
         splits: uint8 images.
-        preprocessing: gives the size.
-        device: where they are kept.
-        views: of each training image, where it is augmented.
+        preprocessing: gives the size of the images.
+        device: where the images are kept.
+        views: how many views of each training image there are, where it is augmented.
     """
 
     def __init__(self, splits: Splits, preprocessing: Preprocessing, *, device: torch.device, views: int) -> None:
@@ -122,4 +122,4 @@ def _trivial_augment(images: torch.Tensor, views: int) -> Iterator[torch.Tensor]
 
 
 AUGMENT = {"flip_crop": _flip_and_shift, "trivial_augment": _trivial_augment}
-"""By name: (images, views) -> parts of all views, one view after another."""
+"""What augments images, by its name: (images, views) -> parts of all views, one view after another."""
