@@ -85,6 +85,6 @@ def test_a_sweep_leaves_what_goes_on_and_what_is_kept(store):
     CheckpointStore(store.folder / "absent").remove_leftovers(going_on=(), kept=())
 
 
-def test_nothing_on_disk_counts_as_nothing(store):
+def test_an_empty_checkpoint_store_counts_no_checkpoint(store):
     assert (store.count(), store.size_bytes(), store.best(1), store.latest(1)) == (0, 0, None, (None, []))
     store.remove_best(1)

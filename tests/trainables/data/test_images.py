@@ -48,7 +48,7 @@ def fitted(file, size=8):
     return np.asarray(image).transpose(2, 0, 1)
 
 
-def test_folders_of_classes_are_split_here(tmp_path):
+def test_images_in_folders_of_classes_alone_are_split_into_parts(tmp_path):
     splits = load_splits(spec_of(fill(tmp_path / "pets")))
     test = load_test(spec_of(tmp_path / "pets"))
     assert (len(splits.train), len(splits.val), len(test)) == (36, 12, 12)
@@ -160,7 +160,7 @@ MODES = [
 
 
 @pytest.mark.parametrize(("mode", "colour", "name", "expected"), MODES, ids=[f"{m} {n}" for m, _, n, _ in MODES])
-def test_every_mode_becomes_grey_or_rgb(tmp_path, mode, colour, name, expected):
+def test_every_image_mode_becomes_grey_or_rgb(tmp_path, mode, colour, name, expected):
     image = Image.new(mode, (6, 6), colour)
     if mode == "P":
         image.putpalette([0] * 768)
@@ -216,7 +216,7 @@ def test_a_mapped_array_stays_in_its_file_on_the_way_to_training(tmp_path, monke
     assert torch.equal(data.x_train, torch.tensor(splits.train.x))
 
 
-def test_a_disk_without_room_is_said(tmp_path, monkeypatch):
+def test_decoded_images_that_do_not_fit_on_the_disk_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(DataError, match=r"1048576\.0 GiB of decoded examples do not fit in .*XDG_CACHE_HOME names"):
         allocate((1 << 50,), np.uint8)
@@ -273,7 +273,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("layout", "said"), BAD, ids=[said for _, said in BAD])
-def test_a_bad_folder_gets_its_one_line(tmp_path, layout, said):
+def test_a_bad_images_folder_gets_its_one_line(tmp_path, layout, said):
     assert error_of(build(tmp_path, layout)).removeprefix(f"--data images:{tmp_path / 'd'}").startswith(said)
 
 
@@ -291,12 +291,12 @@ def test_what_lies_beside_train_is_said_and_hidden_folders_are_not_read(tmp_path
     assert splits.notes[1:] == ("not read, beside train/: 'extra'",)
 
 
-def test_a_class_may_be_called_train(tmp_path):
+def test_an_image_class_may_be_called_train(tmp_path):
     splits = load_splits(spec_of(build(tmp_path, {"plane": 9, "train": 9})))
     assert splits.labels == ("plane", "train")
 
 
-def test_a_folder_that_may_not_be_read_is_said(tmp_path, unprivileged):
+def test_an_images_folder_without_read_permission_is_named(tmp_path, unprivileged):
     folder = fill(tmp_path / "pets")
     load_splits(spec_of(folder))  # whoever has no permissions cannot import the rest either
     (folder / "red").chmod(0)
@@ -308,17 +308,17 @@ def test_a_folder_that_may_not_be_read_is_said(tmp_path, unprivileged):
     assert "cannot be read: Permission denied" in str(caught.value) or "no such folder" in str(caught.value)
 
 
-def test_an_absent_folder_is_said(tmp_path):
+def test_an_absent_images_folder_is_named(tmp_path):
     assert error_of(tmp_path / "nowhere").endswith("there is no such folder")
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_a_file_in_place_of_the_images_folder_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n")
     assert error_of(tmp_path / "a.csv").endswith("is a file; expected a folder (--data table:FILE takes a table)")
 
 
 @pytest.mark.skipif("LANEWISE_DATA" not in os.environ, reason="LANEWISE_DATA names no folder with images in it")
-def test_real_photographs():
+def test_real_photographs_are_decoded():
     folder = f"{os.environ['LANEWISE_DATA']}/cifar10_images"
     splits = load_splits(DataSpec("cifar10_images", source="images", path=folder))
     assert (len(splits.train), len(splits.val), splits.test_examples) == (8000, 2000, 2000)
