@@ -83,7 +83,7 @@ def _images(arguments: argparse.Namespace) -> Any:
         return Arrays(rng.integers(256, size=(n, *size), dtype=np.uint8), rng.integers(CLASSES, size=n))
 
     train, val = part(arguments.images), part(arguments.images // 5)
-    return Splits("random", train, val, CLASSES, 0, "random", declared=DataSpec(pixels=True))
+    return Splits("random", train, val, CLASSES, 0, "random", spec=DataSpec(pixels=True))
 
 
 def _seconds(arguments: argparse.Namespace, splits: Any, depth: int, *, cache: str) -> tuple[float, float]:

@@ -43,14 +43,14 @@ def parameter_to_dict(p: Parameter) -> dict[str, Any]:
 
 
 def read_parameter(name: str, data: object, errors: list[Mistake], *, within: Path = ()) -> Parameter | None:
-    """Return the parameter that ``data`` declares, or None and why not in ``errors``, a line each.
+    """Return the parameter that ``data`` declares, or None and why not in ``errors``.
 
     Args:
         name: the parameter's name.
         data: a mapping of ``type`` (float, int, category), ``low`` and ``high`` (with ``log``, ``step``) or
             ``choices``, ``baseline``, ``when`` (``{parent: [values]}``) and ``help``.
-        errors: takes a line for each mistake; it begins with where: ``low`` of ``dropout`` is ``dropout.low``.
-        within: what such a line has before the parameter's name.
+        errors: the mistakes are added to it, with paths such as ``("space", "dropout", "low")``.
+        within: the path of what holds the parameter: ``("space",)`` or empty.
     """
     where, before = (*within, name), len(errors)
     if not isinstance(data, Mapping):

@@ -11,12 +11,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import yaml
 
-DataPath: TypeAlias = "tuple[str | int, ...]"
-"""Where in the data something is: names of mappings and numbers of list items, outermost first."""
+from trainables.mistake import Path
 
 MOST_VALUES = 20_000
 """Values that a file may hold once its anchors are spread out."""
@@ -60,7 +59,7 @@ class YamlDocument:
     """
 
     data: Any
-    lines: dict[DataPath, int] = field(default_factory=dict)
+    lines: dict[Path, int] = field(default_factory=dict)
 
 
 class _Loader(yaml.SafeLoader):
@@ -116,7 +115,7 @@ class _Reader:
             raise YamlError(list(dict.fromkeys(self._errors)))  # an anchor is read wherever it is used
         return self._document
 
-    def _value(self, node: yaml.Node, path: DataPath) -> Any:
+    def _value(self, node: yaml.Node, path: Path) -> Any:
         self._values += 1
         if self._values > MOST_VALUES:
             raise YamlError([*self._errors, (_line(node), f"holds more than {MOST_VALUES:,} values")])
@@ -145,11 +144,11 @@ class _Reader:
         finally:
             self._open.pop()
 
-    def _item(self, node: yaml.Node, path: DataPath) -> Any:
+    def _item(self, node: yaml.Node, path: Path) -> Any:
         self._document.lines[path] = _line(node)
         return self._value(node, path)
 
-    def _mapping(self, node: yaml.MappingNode, path: DataPath) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         first: dict[str, int] = {}
         found: dict[str, Any] = {}
         merged: list[yaml.Node] = []
@@ -170,7 +169,7 @@ class _Reader:
             self._merge(value_node, path, found)
         return found
 
-    def _merge(self, node: yaml.Node, path: DataPath, found: dict[str, Any]) -> None:
+    def _merge(self, node: yaml.Node, path: Path, found: dict[str, Any]) -> None:
         """Lay what ``<<`` names below what the mapping says itself."""
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(source, yaml.MappingNode):
@@ -225,7 +224,7 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _dotted(path: DataPath) -> str:
+def _dotted(path: Path) -> str:
     return ".".join(str(part) for part in path)
 
 

@@ -71,7 +71,7 @@ def apply_overrides(
         space: the declared space.
         settings: values every trial shares (batch size, widths ...); ``NAME=VALUE`` changes one,
             ``NAME.choices=a,b`` moves it into the space.
-        changes: by name, either a value, or a mapping of ``value``, ``low``, ``high``, ``log``, ``choices``, or a
+        changes: for each name either a value, or a mapping of ``value``, ``low``, ``high``, ``log``, ``choices``, or a
             whole declaration with its ``type`` (see ``read_parameter``), which may also be of a new parameter.
 
     Raises:

@@ -36,7 +36,7 @@ class Parameter:
     """One searched parameter.
 
     Attributes:
-        name: as it appears in configs, the ledger and MLflow.
+        name: its name in configs, the ledger and MLflow.
         distribution: an Optuna distribution.
         baseline: the value in trial 0. It may lie outside the distribution ("no weight decay" in a
             log range); the sampler is then told the nearest value inside.

@@ -25,8 +25,8 @@ class _Best:
     """What is known of one trial's best epoch.
 
     Attributes:
-        facts: of the trial, for the file.
-        epoch: 0 until an epoch had a finite value.
+        facts: what the file says of the trial.
+        epoch: the best epoch so far; 0 until one had a finite value.
         weights: None where they are not in memory: written, lost, or about to be trained again.
         written: whether the file on disk is of this epoch.
     """
@@ -46,7 +46,7 @@ class BestModels:
     checkpoint: what a resume lacks of the best epochs, it trains again.
 
     Args:
-        store: where they are written.
+        store: where the models are written.
         objective: the metric and its direction, ``min`` or ``max``; None remembers nothing.
     """
 
@@ -59,7 +59,7 @@ class BestModels:
         """Take up a trial, and return what the ledger should know.
 
         Args:
-            number: of the trial.
+            number: the trial's number.
             facts: what the file says of it beside its model: plain data.
             known: best epoch so far and its value, as the ledger has them; None for a new trial. A file
                 of another epoch is of no use: the ledger does not have that one, or it was not the best.
@@ -81,9 +81,9 @@ class BestModels:
         """Remember the model where ``report`` is the trial's best so far.
 
         Args:
-            number: of the trial.
-            report: of the epoch that has just ended.
-            weights: called only where it is; see ``WeightsSnapshot``.
+            number: the trial's number.
+            report: what the trial says of the epoch that has just ended.
+            weights: takes the snapshot; called only where the epoch is the best.
         """
         best = self._trials.get(number)
         if best is None or self._objective is None:
@@ -163,13 +163,13 @@ def trial_facts(
     """Return what the file of a best model says of its trial, so that it can be used alone.
 
     Args:
-        number: of the trial.
-        trainable: its name.
-        params: active parameters and settings.
-        max_epochs: as the trial had them.
-        seed: of the trial.
-        shape: of one example.
-        outputs: of the model, for one example.
+        number: the trial's number.
+        trainable: the trainable's name.
+        params: the trial's active parameters and settings.
+        max_epochs: the trial's horizon.
+        seed: the trial's seed.
+        shape: the shape of one example.
+        outputs: how many numbers the model returns for one example.
     """
     return {
         "trial": number,
@@ -188,7 +188,7 @@ def load_model(path: str | Path) -> nn.Module:
     Its inputs are the examples as ``trainables.data.load_splits`` returns them.
 
     Args:
-        path: as the search prints it; the file is enough, the rest of the study may be gone.
+        path: the file's path, which the search prints; the rest of the study may be gone.
 
     Raises:
         CheckpointError: absent, damaged, or no best model.

@@ -21,7 +21,7 @@ class CheckpointStore:
     from. ``best.pt`` holds the model of the trial's best epoch, see ``trainables.best``.
 
     Args:
-        folder: on a cluster, one that every node sees.
+        folder: where they lie; on a cluster a folder that every node sees.
     """
 
     KEPT = 2
@@ -49,7 +49,7 @@ class CheckpointStore:
         The state is None where the trial has no whole checkpoint; it then starts from epoch 0.
 
         Args:
-            number: of the trial.
+            number: the trial's number.
             at_most: the epochs that the ledger has of it, where that matters. A driver killed after a
                 checkpoint and before its ledger's write leaves a newer one; to go on from there would
                 leave out an epoch.
@@ -76,9 +76,9 @@ class CheckpointStore:
         """Give ``use`` the newest state of trial ``number`` that it takes; None where there is none.
 
         Args:
-            number: of the trial.
-            use: raises where a state is not of its kind.
-            at_most: look at no later epoch.
+            number: the trial's number.
+            use: takes a state, and raises where it is not one of its kind.
+            at_most: the latest epoch whose checkpoint is looked at.
 
         Returns:
             What the ledger should know, a line each.
@@ -133,7 +133,7 @@ class CheckpointStore:
         """Say whether anything of trial ``number`` is on disk."""
         return self._trial(number).is_dir()
 
-    def settle(self, number: int, *, keep_best: bool) -> None:
+    def trim(self, number: int, *, keep_best: bool) -> None:
         """Remove what a trial that ended needs no more: all of it, or all but its best model."""
         if not keep_best:
             shutil.rmtree(self._trial(number), ignore_errors=True)
@@ -142,7 +142,7 @@ class CheckpointStore:
             _remove(path)
         self._remove_partial(number)
 
-    def sweep(self, *, going_on: Collection[int], kept: Collection[int]) -> None:
+    def remove_leftovers(self, *, going_on: Collection[int], kept: Collection[int]) -> None:
         """Remove what a killed session left behind: files of trials that need none, and files half written.
 
         Args:
@@ -154,7 +154,7 @@ class CheckpointStore:
             if number in going_on:
                 self._remove_partial(number)
             else:
-                self.settle(number, keep_best=number in kept)
+                self.trim(number, keep_best=number in kept)
 
     def count(self) -> int:
         """Return how many checkpoints are on disk, best models included."""

@@ -15,8 +15,8 @@ from trainables.task import Task
 ACTIVATIONS = ("relu", "tanh", "gelu", "silu")
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("none", "step", "cosine", "plateau", "one_cycle", "warmup_cosine")
-LOWEST_START = 1e-6
-"""Of ``warmup_start``: torch's warm-up multiplies, and cannot rise from nothing."""
+SMALLEST_WARMUP_START = 1e-6
+"""The smallest ``warmup_start``: torch's warm-up multiplies the rate, so that from 0 it would stay 0."""
 LOSSES = {Task.CLASSIFICATION: ("cross_entropy",), Task.REGRESSION: ("mse", "mae", "huber")}
 """The losses of each task, its usual one first."""
 
@@ -34,12 +34,12 @@ class MlpConfig:
             ``mse``, ``mae`` or ``huber`` (of the standardised target, linear beyond one deviation).
         hidden: widths of the hidden layers, input side first.
         dropout: rate after each hidden layer, 0 <= dropout < 1.
-        input_dropout: rate of the inputs of the first layer, 0 <= input_dropout < 1; not of a CNN.
+        input_dropout: rate before the first layer, 0 <= input_dropout < 1; 0 for a CNN.
         label_smoothing: share of a label that is spread over all classes, 0 <= label_smoothing < 1, as in
             torch's cross entropy; in training alone, so that validation losses compare.
-        weight_decay: as torch's optimiser applies it (AdamW: decoupled; SGD: added to the gradient).
+        weight_decay: the L2 factor, as torch's optimiser applies it (AdamW: decoupled; SGD: added to the gradient).
         l1_penalty: factor of the sum of absolute weights (not biases, not batch norm) in the loss.
-        learning_rate: of the first epoch; for ``one_cycle`` and ``warmup_cosine`` the highest one.
+        learning_rate: the first epoch's rate; for ``one_cycle`` and ``warmup_cosine`` the highest one.
         schedule: ``none``, ``step`` (StepLR), ``cosine`` (CosineAnnealingLR over max_epochs), ``plateau``
             (ReduceLROnPlateau on the validation loss), ``one_cycle`` (OneCycleLR over max_epochs; momentum
             and betas stay) or ``warmup_cosine`` (LinearLR, then CosineAnnealingLR). The rate moves after an
@@ -48,7 +48,7 @@ class MlpConfig:
         one_cycle_peak: share of the epochs after which the rate is highest (torch's pct_start).
         one_cycle_div: highest rate divided by the first.
         one_cycle_final_div: first rate divided by the last.
-        warmup_epochs: in which the rate rises; at most max_epochs of them.
+        warmup_epochs: how many epochs the rate rises; at most max_epochs of them.
         warmup_start: first rate divided by the highest.
         patience: epochs without an improvement of the validation loss of at least ``min_delta``
             after which the trial ends itself; 0 switches early stopping off.
@@ -106,7 +106,7 @@ class MlpConfig:
             *between(self, "one_cycle_peak", 0, 1, include_high=False),
             *between(self, "one_cycle_div", 1, math.inf),
             *between(self, "one_cycle_final_div", 1, math.inf),
-            *between(self, "warmup_start", LOWEST_START, 1),
+            *between(self, "warmup_start", SMALLEST_WARMUP_START, 1),
             *between(self, "learning_rate", 0, math.inf),
             *between(self, "weight_decay", 0, math.inf),
             *between(self, "l1_penalty", 0, math.inf),
@@ -158,7 +158,7 @@ class CnnConfig(MlpConfig):
 
     Attributes:
         hidden: widths of the linear layers between the last block and the logits; may be empty.
-        channels: of each block, input side first.
+        channels: how many channels each block has, input side first.
         global_pool: whether the linear layers see each channel's mean over the image, or all its pixels.
     """
 

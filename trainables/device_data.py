@@ -19,10 +19,10 @@ VALIDATION_BATCH = 8192
 """Most examples that are validated at once."""
 
 VALIDATION_NUMBERS = 1 << 23
-"""Most numbers that they have together, so that large images do not exhaust the memory."""
+"""Most numbers of the examples that are validated at once, so that large images do not exhaust the memory."""
 
 FEWEST_VALIDATED = 64
-"""Examples that are validated at once even where they have more numbers than that."""
+"""Examples that are validated at once even where they have more than ``VALIDATION_NUMBERS`` numbers."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class DeviceData:
             another. For models that convert them themselves also uint8 pixels [N, channels, height, width];
             such trials do not stack.
         y_train: [N] int64 class numbers, or float32 standardised numbers.
-        x_val, y_val: likewise, of one view.
+        x_val, y_val: the validation examples, likewise, of one view.
         outputs: C, or 1 where the target is a number.
-        scale: of a numeric target; None for classes.
+        scale: how a numeric target was standardised; None for classes.
         extra_metrics: metrics that every report is to hold besides the usual ones.
         views: V; epoch e (from 0) trains on view e % V of every example.
 

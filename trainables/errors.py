@@ -1,4 +1,4 @@
-"""What can go wrong inside a trial, or with what a user gives, by name. Imports nothing of the project."""
+"""What can go wrong inside a trial, or with what a user gives, by name. Imports plain data alone."""
 
 import errno
 from collections.abc import Sequence

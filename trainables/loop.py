@@ -31,8 +31,8 @@ class TrainingRun:
         seed: the trial's seed; weights, shuffling and dropout derive their streams from it.
         device: where the model trains.
         model: what is trained, on ``device``; the MLP of the configuration by default.
-        optimizer: of the configuration's kind, over parameters of ``model``; one over all of them by default. It may
-            have several groups of parameters: a group's ``factor`` (1 where it has none) times the first
+        optimizer: one of the configuration's kind, over parameters of ``model``; over all of them by default. It
+            may have several groups of parameters: a group's ``factor`` (1 where it has none) times the first
             group's learning rate is its own, in every epoch of every schedule.
     """
 

@@ -25,8 +25,8 @@ class Metric:
     """A number that a report may hold.
 
     Attributes:
-        mode: which way it is better.
-        task: the one that has it; None for both.
+        mode: whether the smallest or the largest value is the best.
+        task: the task that has the metric; None for both.
         extra: whether it is computed only for a study that names it, because it takes time or seldom matters.
     """
 
@@ -74,9 +74,9 @@ def regression_metrics(
     Args:
         squares: sum of the squared errors of the standardised target.
         distances: sum of the absolute errors.
-        n: over how many examples.
+        n: how many examples the sums are over.
         spread: sum of the squared distances of the same targets from their mean.
-        scale: of the target.
+        scale: how the target was standardised.
     """
     return {
         "val_rmse": scale.deviation * math.sqrt(squares / n),

@@ -22,12 +22,12 @@ class Mistake:
     """One thing that is wrong in a declaration.
 
     Attributes:
-        path: of the field that breaks the rule.
+        path: the place of the field that breaks the rule.
         rule: what it breaks, as it reads after the field's name: ``must be >= 1``. ``{value}`` stands for the value
             where that is not said last (``, got 0``), ``{0}`` for the name of the first of ``others``.
         value: what was given, or ``ABSENT``.
-        allowed: the names that are; the nearest is suggested.
-        label: what they are called.
+        allowed: the names that are allowed; the nearest is suggested.
+        label: what the allowed names are called.
         hint: what to do.
         others: further fields that the rule is about; where a file says nothing at ``path``, the mistake is there.
         whole: whether ``rule`` is a sentence already, from code that knows no declaration.

@@ -71,7 +71,7 @@ class Mlp(nn.Module):
         return self.layers(self.drop_inputs(x.flatten(1)))  # type: ignore[no-any-return]
 
 
-def rebuilt(config: MlpConfig, state: Mapping[str, torch.Tensor], shape: tuple[int, ...]) -> nn.Module:
+def rebuild_model(config: MlpConfig, state: Mapping[str, torch.Tensor], shape: tuple[int, ...]) -> nn.Module:
     """Return the model of ``config`` with the weights ``state``, on CPU; the last matrix says C."""
     outputs = len([tensor for tensor in state.values() if tensor.ndim == 2][-1])
     model = build_model(config, shape, outputs, seed=0, device=torch.device("cpu"))
@@ -87,9 +87,10 @@ class Cnn(nn.Module):
 
     Args:
         config: channels, head, activation, dropout, batch norm.
-        shape: of an image, [channels, height, width].
+        shape: the shape of an image, [channels, height, width].
         outputs: C, the number of logits.
-        seed, device: as for ``Mlp``.
+        seed: the trial's seed; weights and dropout take their streams from it.
+        device: where the dropout streams live; weights are drawn on CPU.
     """
 
     def __init__(

@@ -60,9 +60,9 @@ class MlpTrainable:
         self, config: MlpConfig, state: Mapping[str, torch.Tensor], *, shape: tuple[int, ...], outputs: int
     ) -> nn.Module:
         """Return the model with the weights ``state``, on CPU."""
-        from trainables.models import rebuilt
+        from trainables.models import rebuild_model
 
-        return rebuilt(config, state, shape)
+        return rebuild_model(config, state, shape)
 
 
 class NetTrainable(MlpTrainable):

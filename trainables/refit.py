@@ -19,8 +19,8 @@ class Refit:
     """A fit's outcome.
 
     Attributes:
-        metrics: after its last epoch.
-        seconds: of training, without the scoring where the run tells the two apart.
+        metrics: the metrics after the last epoch.
+        seconds: how long training took, without the scoring where the run tells the two apart.
     """
 
     metrics: Mapping[str, float]
@@ -42,12 +42,12 @@ def refit(
     found it best, and scored there. No epoch is chosen by the examples that score it.
 
     Args:
-        trainable: whose configuration it is.
-        config: of the trial.
+        trainable: the trainable that made the configuration.
+        config: the trial's configuration.
         data: what ``trainable.prepare`` returned, on the CPU.
-        seed: of the run.
-        epochs: at most.
-        stopping: is asked before each epoch whether to give it up; the result is then None.
+        seed: the run's seed.
+        epochs: how many epochs to train at most.
+        stopping: says before each epoch whether to give up; the result is then None.
     """
     with torch_threads(1), threadpool_limits(limits=1):
         run = trainable.start(config, data, seed=seed, device=torch.device("cpu"))

@@ -23,10 +23,10 @@ class EpochReport:
     """The metrics after one epoch.
 
     Attributes:
-        epoch: counted from 1.
-        metrics: by name; ``train_loss`` and ``val_loss`` always, others as the task and the model have them.
+        epoch: the number of the epoch, counted from 1.
+        metrics: the values by name: ``train_loss`` and ``val_loss`` always, others as the task and the model have them.
         seconds: wall time of the epoch, training and validation.
-        stop: why the trial ends itself here (``max_epochs``, ``patience``, ``diverged``), or None.
+        stop: why the trial ends itself after this epoch (``max_epochs``, ``patience``, ``diverged``), or None.
     """
 
     epoch: int

@@ -14,7 +14,7 @@ MOMENTS = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
 """What torch's optimisers keep of each parameter once they made a step: tensors of the parameter's shape."""
 
 COUNTERS = {"adamw": ("step",), "sgd": ()}
-"""What they keep beside that: a number."""
+"""What torch's optimisers keep of each parameter beside its moments: a number."""
 
 Shapes = Sequence[Sequence[int]]
 
@@ -25,53 +25,55 @@ def check_state(state: Any, own: Mapping[str, Any], config: MlpConfig, shapes: S
     torch's optimisers and schedules take whatever they are given, and fail an epoch later or not at all.
 
     Args:
-        state: that was saved.
+        state: the state that was saved.
         own: the state of the run that is to continue; its optimiser may not have made a step yet.
-        config: of the run.
-        shapes: of its parameters, in the optimiser's order.
+        config: the run's configuration.
+        shapes: the shapes of the run's parameters, in the optimiser's order.
 
     Raises:
         CheckpointError: it is of another run; the message names the first part that differs.
     """
-    _same(state, own, "state")
+    _compare(state, own, "state")
     kind = config.optimizer
     keeps = () if kind == "sgd" and not config.momentum else COUNTERS[kind] + MOMENTS[kind]
-    _moments(state["optimizer"]["state"], shapes if state["epoch"] and keeps else (), keeps)
+    _compare_moments(state["optimizer"]["state"], shapes if state["epoch"] and keeps else (), keeps)
 
 
-def _same(found: Any, own: Any, where: str) -> None:
+def _compare(found: Any, own: Any, where: str) -> None:
     if isinstance(own, Mapping):
-        _is(isinstance(found, Mapping), where, own, found)
+        _check_kind(isinstance(found, Mapping), where, own, found)
         if where == "state/optimizer/state":
-            return  # it grows with the first step; see ``_moments``
-        _names(found, own, where)
+            return  # it grows with the first step; see ``_compare_moments``
+        _check_names(found, own, where)
         for key in own:
-            _same(found[key], own[key], f"{where}/{key}")
+            _compare(found[key], own[key], f"{where}/{key}")
     elif isinstance(own, list | tuple):
-        _is(isinstance(found, list | tuple) and len(found) == len(own), where, own, found)
+        _check_kind(isinstance(found, list | tuple) and len(found) == len(own), where, own, found)
         for i, (a, b) in enumerate(zip(found, own, strict=True)):
-            _same(a, b, f"{where}/{i}")
+            _compare(a, b, f"{where}/{i}")
     elif isinstance(own, torch.Tensor):
-        _is(isinstance(found, torch.Tensor), where, own, found)
+        _check_kind(isinstance(found, torch.Tensor), where, own, found)
         if found.shape != own.shape or found.dtype != own.dtype:
-            raise CheckpointError(f"{where}: size mismatch: {_shape(found)} was saved, the run has {_shape(own)}")
+            raise CheckpointError(
+                f"{where}: size mismatch: {_shape_text(found)} was saved, the run has {_shape_text(own)}"
+            )
     elif isinstance(own, float):
-        _is(type(found) in (float, int), where, own, found)  # a rate of 1 is as good as 1.0
+        _check_kind(type(found) in (float, int), where, own, found)  # a rate of 1 is as good as 1.0
     elif isinstance(own, int):
-        _is(type(found) is type(own), where, own, found)  # True is no number here
+        _check_kind(type(found) is type(own), where, own, found)  # True is no number here
 
 
-def _moments(saved: Mapping[Any, Any], shapes: Shapes, keeps: Sequence[str]) -> None:
+def _compare_moments(saved: Mapping[Any, Any], shapes: Shapes, keeps: Sequence[str]) -> None:
     where = "state/optimizer/state"
-    _names(saved, range(len(shapes)), where)
+    _check_names(saved, range(len(shapes)), where)
     for number, shape in enumerate(shapes):
-        _is(isinstance(saved[number], Mapping), f"{where}/{number}", {}, saved[number])
-        _names(saved[number], keeps, f"{where}/{number}")
+        _check_kind(isinstance(saved[number], Mapping), f"{where}/{number}", {}, saved[number])
+        _check_names(saved[number], keeps, f"{where}/{number}")
         for name in keeps:
-            _same(saved[number][name], torch.empty(() if name == "step" else shape), f"{where}/{number}/{name}")
+            _compare(saved[number][name], torch.empty(() if name == "step" else shape), f"{where}/{number}/{name}")
 
 
-def _names(found: Mapping[Any, Any], own: Collection[Any], where: str) -> None:
+def _check_names(found: Mapping[Any, Any], own: Collection[Any], where: str) -> None:
     missing, strange = set(own) - found.keys(), found.keys() - set(own)
     if missing or strange:
         raise CheckpointError(
@@ -79,10 +81,10 @@ def _names(found: Mapping[Any, Any], own: Collection[Any], where: str) -> None:
         )
 
 
-def _is(fits: bool, where: str, own: Any, found: Any) -> None:
+def _check_kind(fits: bool, where: str, own: Any, found: Any) -> None:
     if not fits:
         raise CheckpointError(f"{where} does not fit: expected {type(own).__name__}, found {found!r:.40}")
 
 
-def _shape(tensor: torch.Tensor) -> str:
+def _shape_text(tensor: torch.Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

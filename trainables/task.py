@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 AUTO = "auto"
-"""Stands for a task that is yet to be told from the target."""
+"""Stands for a task that is inferred from the target column."""
 
 
 class Task(StrEnum):

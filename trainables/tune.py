@@ -52,7 +52,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         config: dict[str, Any],
         splits: Splits | None = None,
         checkpoints: str = "",
-        remembered_by: tuple[str, str] | None = None,
+        objective: tuple[str, str] | None = None,
     ) -> None:
         """Import torch, put the data on the device and start the first trial."""
         import torch
@@ -67,7 +67,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         self._data_by_trainable: dict[str, Any] = {}
         self._splits = splits
         self._store = CheckpointStore(Path(checkpoints))
-        self._best = BestModels(self._store, remembered_by)
+        self._best = BestModels(self._store, objective)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -6,20 +6,16 @@ The model is what a function returns, named ``package.module:function``::
 
 ``params`` (read-only) holds every active parameter of the trial and every setting of the study; ``input_shape``
 is that of one example, [D] or [channels, height, width]; the module maps [B, *input_shape] to [B, outputs]: a logit
-a class, or one number where the target is a number. Parameters that are named in ``TRAINING`` also drive the loop.
+a class, or one number where the target is a number. Parameters that are named in ``TRAINING_PARAMETERS`` drive the
+loop too.
 """
 
 from __future__ import annotations
 
-import importlib
-import os
-import pkgutil
 import re
-import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trainables.config import MODEL_FIELDS, MlpConfig
@@ -30,6 +26,7 @@ from trainables.mistake import nearest
 from trainables.network_trainables import MlpTrainable
 from trainables.protocols import Run
 from trainables.torch_stream import StreamedRun, TorchStream
+from trainables.user_code import error_line, import_user_module, place_in_user_code
 
 if TYPE_CHECKING:
     import torch
@@ -39,12 +36,12 @@ if TYPE_CHECKING:
 
 ModelFunction: TypeAlias = "Callable[[Mapping[str, Any], tuple[int, ...], int], nn.Module]"
 
-PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+MODEL_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 SIGNATURE = "function(params, input_shape, outputs) -> torch.nn.Module"
-TRIED = 2
-"""Examples that a model is tried with before a search."""
+EXAMPLES_TRIED = 2
+"""How many examples a model is tried with before a search."""
 
-TRAINING = frozenset({f.name for f in fields(MlpConfig)} - {*MODEL_FIELDS, "max_epochs"} | {"l1"})
+TRAINING_PARAMETERS = frozenset({f.name for f in fields(MlpConfig)} - {*MODEL_FIELDS, "max_epochs"} | {"l1"})
 """The parameters that drive the loop, whatever the model does with them."""
 
 
@@ -77,7 +74,7 @@ class ModelTrainable:
     metrics: tuple[str, ...] = tuple(METRICS)
 
     def __init__(self, path: str) -> None:
-        if not PATH.fullmatch(path):
+        if not MODEL_PATH.fullmatch(path):
             raise ConfigError(f"model {path!r} must be package.module:function, such as models:small_net")
         self.path = path
 
@@ -85,7 +82,7 @@ class ModelTrainable:
         """Return the configuration of a trial, of which the part that drives the loop is validated."""
         if "max_epochs" in params:
             raise ConfigError("max_epochs is part of the budget; it can be no parameter or setting of a model")
-        training = {name: value for name, value in params.items() if name in TRAINING}
+        training = {name: value for name, value in params.items() if name in TRAINING_PARAMETERS}
         return ModelConfig(MlpConfig.from_params(training, max_epochs=max_epochs), dict(params))
 
     def misfits(self, config: ModelConfig, splits: Splits) -> list[str]:
@@ -97,7 +94,7 @@ class ModelTrainable:
         import torch
 
         device = torch.device("cpu")
-        examples = torch.tensor(splits.train.x[:TRIED], device=device)
+        examples = torch.tensor(splits.train.x[:EXAMPLES_TRIED], device=device)
         stream = TorchStream(derive(0, "weights"), device)
         try:
             with stream.as_global_rng():
@@ -133,7 +130,7 @@ class ModelTrainable:
 
         if not isinstance(model, nn.Module):
             raise ConfigError(f"{self._who} returned a {type(model).__name__}, expected a torch.nn.Module")
-        return materialised(model, input_shape)
+        return materialise(model, input_shape)
 
     def rebuild(
         self, config: ModelConfig, state: Mapping[str, torch.Tensor], *, shape: tuple[int, ...], outputs: int
@@ -150,7 +147,7 @@ class ModelTrainable:
             ConfigError: no such module or function (the nearest name is suggested), or the import failed.
         """
         module_name, _, attribute = self.path.partition(":")
-        found: Any = import_module(module_name, who=self._who)
+        found: Any = import_user_module(module_name, who=self._who)
         for part in attribute.split("."):
             if not hasattr(found, part):
                 public = (
@@ -173,10 +170,10 @@ class ModelTrainable:
         except ConfigError:
             raise
         except (Exception, SystemExit) as error:
-            line = f"{self._who} raised {told(error)}"
+            line = f"{self._who} raised {error_line(error)}"
             if isinstance(error, KeyError):
                 line += f"; params holds {', '.join(config.params)}"
-            elif isinstance(error, TypeError) and _where(error) is None:
+            elif isinstance(error, TypeError) and place_in_user_code(error) is None:
                 line += f"; expected {SIGNATURE}"
             raise ConfigError(line) from None
 
@@ -189,7 +186,7 @@ class ModelTrainable:
                 return model(examples)
         except (Exception, SystemExit) as error:
             shape = list(examples.shape)
-            raise ConfigError(f"{self._who}: its module, given examples {shape}, raised {told(error)}") from None
+            raise ConfigError(f"{self._who}: its module, given examples {shape}, raised {error_line(error)}") from None
 
     def _shape_errors(self, found: object, examples: torch.Tensor, outputs: int) -> list[str]:
         import torch
@@ -228,7 +225,7 @@ class ModelRun(StreamedRun):
         super().__init__(run, TorchStream(derive(seed, "model"), device))
 
 
-def materialised(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
+def materialise(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
     """Return ``model`` with its lazy layers, which learn their sizes from the first batch, made whole."""
     import torch
     from torch.nn.parameter import is_lazy
@@ -236,57 +233,5 @@ def materialised(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
     if any(is_lazy(p) for p in (*model.parameters(), *model.buffers())):
         model.eval()
         with torch.no_grad():
-            model(torch.zeros(TRIED, *input_shape))
+            model(torch.zeros(EXAMPLES_TRIED, *input_shape))
     return model
-
-
-def import_module(name: str, *, who: str) -> ModuleType:
-    """Import a module of the current directory or an installed one.
-
-    Args:
-        name: dotted.
-        who: begins each message.
-
-    Raises:
-        ConfigError: no such module (the nearest name is suggested), or it raised while it was imported.
-    """
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)  # as ``python -m`` has it; the installed command has not
-    importlib.invalidate_caches()
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        absent = error.name or ""
-        if name == absent or name.startswith(f"{absent}."):
-            where = f"in {here} or among the installed packages"
-            raise ConfigError(f"{who}: there is no module {absent!r} {where}.{_nearest_module(absent)}") from None
-        raise ConfigError(f"{who} cannot be imported: {told(error)}") from None
-    except (Exception, SystemExit) as error:
-        raise ConfigError(f"{who} cannot be imported: {told(error)}") from None
-
-
-def told(error: BaseException) -> str:
-    """Return ``ValueError: no such width (models.py, line 12)``: an error of the user's code in one line."""
-    text = (str(error).strip() or "no message").splitlines()[0]
-    where = _where(error)
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {text}"  # which names file and line itself
-    return f"{type(error).__name__}: {text}" + (f" ({where})" if where else "")
-
-
-def _where(error: BaseException) -> str | None:
-    """Return file and line of the innermost frame that is the user's; None where the error is no deeper than ours."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if f.filename != __file__ and not _is_library(f.filename)]
-    return f"{os.path.basename(own[-1].filename)}, line {own[-1].lineno}" if own else None
-
-
-def _is_library(file: str) -> bool:
-    return "site-packages" in file or file.startswith("<") or file == importlib.__file__
-
-
-def _nearest_module(name: str) -> str:
-    parent, dot, last = name.rpartition(".")
-    places = list(getattr(sys.modules.get(parent), "__path__", [])) if dot else [os.getcwd()]
-    return nearest(last, [module.name for module in pkgutil.iter_modules(places)])

@@ -10,7 +10,8 @@ from search.declaration.mistakes import usage_error
 from search.declaration.options import Options
 from search.declaration.study import Study
 from spaces import Value
-from trainables.data.datasets import DATASETS, DataSpec
+from trainables.data.datasets import DATASETS
+from trainables.data.spec import DataSpec
 from trainables.errors import ConfigError
 from trainables.mistake import Mistake
 from trainables.transfer.config import IMAGENET, NONE, SOURCE

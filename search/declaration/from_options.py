@@ -18,7 +18,7 @@ from search.declaration.validate import valid_study
 from search.errors import UsageError
 from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
 from trainables.data import DataSpec
-from trainables.data.datasets import path_errors
+from trainables.data.spec import path_errors
 from trainables.mistake import Mistake, sentence
 from trainables.registry import USER_MODEL_PREFIX
 

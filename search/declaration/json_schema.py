@@ -13,7 +13,7 @@ from search.declaration.study import NAME, Study
 from spaces.json_schema import changes_schema
 from trainables.data.datasets import DATASETS
 from trainables.metrics import METRICS
-from trainables.user_model import PATH
+from trainables.user_model import MODEL_PATH
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -32,7 +32,7 @@ def study_schema() -> dict[str, Any]:
     schema["$defs"]["DataSpec"]["properties"]["name"]["examples"] = list(DATASETS)
     schema["$defs"]["Objective"]["properties"]["metric"]["examples"] = list(METRICS)
     properties["set"] = {**changes_schema(), "description": FILE_KEYS["set"]}
-    properties["model"] = {"type": "string", "pattern": f"^{PATH.pattern}$", "description": FILE_KEYS["model"]}
+    properties["model"] = {"type": "string", "pattern": f"^{MODEL_PATH.pattern}$", "description": FILE_KEYS["model"]}
     return {
         "$schema": DIALECT,
         **schema,

@@ -10,7 +10,8 @@ from typing import Any
 from search.declaration.mistakes import usage_error
 from search.declaration.options import Options
 from spaces import nearest
-from trainables.data.datasets import DATASETS, LARGEST_IMAGE, DataSpec
+from trainables.data.datasets import DATASETS
+from trainables.data.spec import LARGEST_IMAGE, DataSpec
 from trainables.mistake import Mistake
 from trainables.task import AUTO, Task
 

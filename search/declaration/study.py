@@ -26,7 +26,7 @@ from search.declaration.parts import Objective as Objective
 from search.declaration.parts import Resources as Resources
 from spaces import Space, SpaceError, Value
 from spaces.json_schema import space_schema
-from trainables.data.datasets import DataSpec
+from trainables.data.spec import DataSpec
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
 from trainables.mistake import Mistake, Path, dotted, sentence

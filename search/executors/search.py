@@ -59,7 +59,7 @@ class Search:
         retention = self.recorder.retention
         retention.take_settled()
         going_on = {row.number for row in trials if row.state.resumable}
-        self.checkpoints.sweep(going_on=going_on, kept=retention.kept)
+        self.checkpoints.remove_leftovers(going_on=going_on, kept=retention.kept)
 
     def tidy(self) -> None:
         """Remove what the trials that have ended need no more; the ledger says first that they have."""
@@ -68,7 +68,7 @@ class Search:
         if settled:
             self.recorder.flush()
         for number in settled:
-            self.janitor.submit(store.settle, number, keep_best=retention.keeps(number))
+            self.janitor.submit(store.trim, number, keep_best=retention.keeps(number))
 
     def abort_if_poisoned(self) -> None:
         """Ask for an end where more trials failed than the study allows."""

@@ -91,7 +91,7 @@ class TuneExecutor:
                     TuneTrainable,
                     splits=search.splits,
                     checkpoints=str(search.folder / CHECKPOINTS),
-                    remembered_by=search.study.remembered_by,
+                    objective=search.study.remembered_by,
                 ),
                 name="tune",
                 storage_path=str(search.folder / "ray"),

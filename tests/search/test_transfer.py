@@ -18,7 +18,7 @@ from search.errors import RunError, UsageError
 from search.ledger import Ledger, sqlite_url
 from tests.support.command import invoke
 from trainables.best import load_model
-from trainables.transfer.config import CACHES
+from trainables.transfer.config import FEATURE_CACHES
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--set", "source_epochs=1", "--train-examples", 97, "--tracking", "offline")
@@ -130,7 +130,7 @@ def test_another_backbone_sets_the_depths_that_are_searched(tmp_path):
     assert narrowed.space["freeze_depth"].distribution.high == 2
 
 
-@pytest.mark.parametrize("place", CACHES)
+@pytest.mark.parametrize("place", FEATURE_CACHES)
 def test_every_place_for_features_can_be_chosen(tmp_path, place):
     study = resolve(Options("transfer", home=tmp_path, set_=[f"feature_cache={place}"]))
     assert study.settings["feature_cache"] == place

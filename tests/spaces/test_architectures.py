@@ -8,7 +8,7 @@ from trainables.network_trainables import NetTrainable
 OWN = {"mlp": {"hidden"}, "cnn": {"channels", "global_pool", "head"}}
 
 
-def test_the_baseline_is_a_plain_mlp():
+def test_the_baseline_of_architectures_is_a_plain_mlp():
     assert SPACE.baseline == {
         "model": "mlp",
         "hidden": "64-32",
@@ -28,7 +28,7 @@ def test_a_model_brings_its_own_parameters_and_no_others():
 
 
 @given(drawn_points(SPACE))
-def test_every_point_is_a_valid_configuration(point):
+def test_every_point_of_architectures_is_a_valid_configuration(point):
     active = SPACE.validate(point)
     config = NetTrainable().configure(active, max_epochs=20)
     assert isinstance(config, CnnConfig) == (point["model"] == "cnn")

@@ -85,12 +85,12 @@ def test_every_mistake_of_a_space_is_named_at_once():
 
 
 @pytest.mark.parametrize("data", [None, 3, "dropout", ["dropout"]])
-def test_what_is_no_space_is_refused(data):
+def test_declaring_a_space_that_is_no_mapping_is_refused(data):
     with pytest.raises(SpaceError, match="space must be a mapping of parameters, got"):
         Space.from_dict(data)
 
 
-def test_a_person_writes_less_than_the_ledger_does():
+def test_a_space_may_be_written_shorter_than_the_ledger_writes_it():
     text = """
     schedule: {type: category, choices: [none, step], baseline: none}
     rate: {type: float, low: 1e-4, high: 1, log: true, baseline: 0}

@@ -11,7 +11,7 @@ def errors_of(text):
     return caught.value.errors
 
 
-def test_everything_has_the_line_of_its_key_or_item():
+def test_all_yaml_data_have_the_line_of_their_key_or_item():
     document = load_yaml("a: 1\n# a comment\nb:\n  c: [x,\n      y]\n  d: {e: 2}\n")
     assert document.data == {"a": 1, "b": {"c": ["x", "y"], "d": {"e": 2}}}
     assert document.lines == {
@@ -55,12 +55,12 @@ def test_everything_has_the_line_of_its_key_or_item():
         ("!!float 5", 5.0),
     ],
 )
-def test_the_words_of_yaml_1_2_hold(text, value):
+def test_words_without_quotes_mean_what_yaml_1_2_says(text, value):
     data = load_yaml(f"a: {text}").data["a"]
     assert (data, type(data)) == (value, type(value))
 
 
-def test_anchors_are_followed_and_merged_below_what_is_said():
+def test_yaml_anchors_are_followed_and_merged_below_what_a_mapping_says():
     document = load_yaml("base: &b\n  x: 1\n  y: 2\nother:\n  <<: *b\n  y: 3\nsame: *b\n")
     assert document.data == {"base": {"x": 1, "y": 2}, "other": {"x": 1, "y": 3}, "same": {"x": 1, "y": 2}}
     assert document.lines[("other", "x")] == 2
@@ -97,17 +97,17 @@ def test_anchors_are_followed_and_merged_below_what_is_said():
         ("[" * 3000, None, "nested too deeply"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(text, line, what):
+def test_a_yaml_mistake_is_said_with_its_line(text, line, what):
     ((found_line, found),) = errors_of(text)
     assert found.startswith(what)
     assert found_line == line
 
 
-def test_all_that_can_be_told_at_once_is():
+def test_every_yaml_mistake_that_can_be_told_is_told_at_once():
     assert [line for line, _ in errors_of("a: .inf\nb: 1\nb: 2\n3: 4\nc: !x y")] == [1, 3, 4, 5]
 
 
-def test_anchors_that_multiply_are_ended():
+def test_yaml_anchors_that_multiply_are_refused():
     rows = ["l0: &l0 [x, x, x, x, x, x, x, x, x, x]"]
     rows += [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" for i in range(1, 9)]
     ((_, what),) = errors_of("\n".join(rows))
@@ -115,7 +115,7 @@ def test_anchors_that_multiply_are_ended():
 
 
 @given(st.text(alphabet="ab:-[]{}&*!<>|'\"#%@,?\n \t\\0.1e~\x00\ufeff\U0001f600", max_size=60))
-def test_no_text_raises_anything_else(text):
+def test_reading_any_text_as_yaml_raises_nothing_but_yaml_errors(text):
     try:
         document = load_yaml(text)
     except YamlError as error:

@@ -78,7 +78,7 @@ def test_no_override_changes_nothing():
     assert overridden() == (SPACE, SETTINGS)
 
 
-def test_a_range_is_moved_and_all_else_stays():
+def test_overriding_a_range_leaves_all_else_of_the_space():
     space, settings = overridden("dropout.low=0.1", "dropout.high=0.5", "step_size.high=20", "learning_rate.low=1e-5")
     assert space["dropout"].distribution == FloatDistribution(0.1, 0.5)
     assert space["step_size"].distribution == IntDistribution(2, 20)
@@ -89,7 +89,7 @@ def test_a_range_is_moved_and_all_else_stays():
     assert settings == SETTINGS
 
 
-def test_log_can_be_switched():
+def test_an_override_can_switch_a_range_to_log_and_back():
     space, _ = overridden("weight_decay.log=false", "dropout.low=0.01", "dropout.log=true")
     assert space["weight_decay"].distribution == FloatDistribution(1e-6, 1e-1)
     assert space["dropout"].distribution == FloatDistribution(0.01, 0.6, log=True)
@@ -179,7 +179,7 @@ def test_a_number_means_a_word_where_the_choices_are_words():
         assert space["hidden"].distribution == CategoricalDistribution(choices)
 
 
-def test_null_and_none_are_words():
+def test_null_and_none_in_an_assignment_are_words():
     assert parse_assignments(["schedule=none", "hidden=null"]) == {
         "schedule": {"value": "none"},
         "hidden": {"value": "null"},
@@ -205,11 +205,11 @@ def test_yes_and_no_mean_true_and_false_where_the_choices_are_those():
         assert overridden(assignment)[0].baseline["batch_norm"] is value
 
 
-def test_a_later_assignment_wins():
+def test_of_two_assignments_of_a_parameter_the_later_wins():
     assert parse_assignments(["dropout=0.1", "dropout=0.2"]) == {"dropout": {"value": 0.2}}
 
 
-def test_yaml_says_the_same_as_set():
+def test_a_file_of_overrides_means_the_same_as_assignments():
     text = """
     dropout: {low: 0.1, high: 0.5}
     schedule: {choices: [step, cosine]}
@@ -233,14 +233,14 @@ def test_yaml_says_the_same_as_set():
         ("a: 1\nb: 2\na: 3", "f.yaml line 3: a is given twice; first in line 1"),
     ],
 )
-def test_a_file_that_cannot_be_read_says_where(text, line):
+def test_a_damaged_file_of_overrides_is_refused_with_its_line(text, line):
     with pytest.raises(SpaceError) as caught:
         read_overrides(text, source="f.yaml")
     (error,) = caught.value.errors
     assert error.startswith(line)
 
 
-def test_yaml_fields_are_checked_too():
+def test_the_fields_of_overrides_in_a_file_are_checked():
     with pytest.raises(SpaceError) as caught:
         apply_overrides(
             SPACE,
@@ -260,7 +260,7 @@ def test_yaml_fields_are_checked_too():
     )
 
 
-def test_merging_joins_the_ends_of_a_range_and_replaces_all_else():
+def test_merging_overrides_joins_the_ends_of_a_range_and_replaces_all_else():
     file = {"a": {"low": 1}, "b": {"low": 1}, "c": 3, "d": {"choices": [1]}, "e": 5}
     typed = {"a": {"high": 2, "log": True}, "b": {"value": 7}, "c": {"high": 2}, "d": {"low": 0}, "f": {"value": 1}}
     assert merge_changes(file, typed) == {
@@ -294,7 +294,7 @@ def test_a_whole_declaration_replaces_a_parameter_or_adds_one():
         ("batch_size=[8, 16]", "batch_size: expected a number, a word, true or false, got [8, 16]"),
     ],
 )
-def test_what_a_record_of_the_study_could_not_hold_is_refused(assignment, line):
+def test_an_override_that_a_record_of_the_study_could_not_hold_is_refused(assignment, line):
     with pytest.raises(SpaceError) as caught:
         overridden(assignment)
     assert caught.value.errors == (line,)

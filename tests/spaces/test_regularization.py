@@ -25,11 +25,11 @@ OWN = {
 
 
 @pytest.mark.parametrize("name", RANGES)
-def test_the_question_is_asked_over_these_ranges(name):
+def test_regularization_is_searched_over_these_ranges(name):
     assert SPACE[name].distribution == RANGES[name]
 
 
-def test_the_baseline_is_the_untuned_model():
+def test_the_baseline_of_regularization_is_the_untuned_model():
     assert SPACE.baseline == {
         "learning_rate": 1e-3,
         "dropout": 0.0,
@@ -46,19 +46,19 @@ def test_a_schedule_brings_its_own_parameters_and_no_others(schedule):
     assert set(SPACE.active(everything)) - set(SPACE.baseline) == OWN[schedule]
 
 
-def test_the_penalty_exists_only_where_it_is_on():
+def test_the_l1_penalty_is_a_parameter_only_where_l1_is_on():
     everything = {p.name: p.baseline for p in SPACE}
     assert "l1_penalty" not in SPACE.active(everything)
     assert SPACE.active({**everything, "l1": "on"})["l1_penalty"] == 1e-5
 
 
-def test_conditional_numbers_are_counted_in_epochs():
+def test_conditional_numbers_of_schedules_are_counted_in_epochs():
     assert SPACE["step_size"].distribution == IntDistribution(2, 10)
     assert SPACE["plateau_patience"].distribution == IntDistribution(1, 5)
 
 
 @given(drawn_points(SPACE))
-def test_every_point_is_a_valid_configuration(point):
+def test_every_point_of_regularization_is_a_valid_configuration(point):
     active = SPACE.validate(point)
     config = MlpConfig.from_params(active, max_epochs=30)
     assert config.schedule == point["schedule"]

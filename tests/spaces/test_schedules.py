@@ -19,7 +19,7 @@ def test_the_baseline_is_a_constant_rate_and_no_patience():
     assert SPACE.baseline == {"learning_rate": 1e-3, "schedule": "none", "patience": 0}
 
 
-def test_every_schedule_there_is_can_be_chosen():
+def test_every_learning_rate_schedule_can_be_chosen_in_schedules():
     assert tuple(SPACE["schedule"].distribution.choices) == SCHEDULES
 
 
@@ -42,7 +42,7 @@ def test_without_a_say_of_the_space_a_setting_is_that_of_the_configuration(name)
 
 
 @given(drawn_points(SPACE))
-def test_every_point_is_a_valid_configuration(point):
+def test_every_point_of_schedules_is_a_valid_configuration(point):
     config = MlpConfig.from_params(SPACE.validate(point), max_epochs=30)
     assert (config.schedule, config.patience) == (point["schedule"], point["patience"])
     assert config.min_delta == (point["min_delta"] if point["patience"] else 0.0)

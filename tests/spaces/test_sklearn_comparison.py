@@ -16,11 +16,11 @@ OWN = {
 }
 
 
-def test_the_baseline_is_an_untuned_linear_model():
+def test_the_baseline_of_sklearn_comparison_is_an_untuned_linear_model():
     assert SPACE.baseline == {"model": "linear", "linear_c": 1.0}
 
 
-def test_every_model_there_is_can_be_chosen():
+def test_every_estimator_can_be_chosen_in_sklearn_comparison():
     assert tuple(SPACE["model"].distribution.choices) == MODELS
 
 
@@ -31,7 +31,7 @@ def test_a_model_brings_its_own_parameters_and_no_others(model):
 
 
 @given(drawn_points(SPACE))
-def test_every_point_is_a_valid_configuration(point):
+def test_every_point_of_sklearn_comparison_is_a_valid_configuration(point):
     active = SPACE.validate(point)
     config = EstimatorConfig.from_params(active, max_epochs=30)
     assert config.model == point["model"]

@@ -54,7 +54,7 @@ def test_any_space_reads_back_from_its_plain_data(space):
     assert again.baseline == space.baseline
 
 
-def test_a_stepped_space_keeps_its_step():
+def test_plain_data_of_a_space_keep_the_step_of_a_range():
     space = Space((Parameter("x", FloatDistribution(0.0, 1.0, step=0.25), 0.5), int_("n", 1, 9, baseline=1)))
     assert Space.from_dict(space.to_dict())["x"].distribution == FloatDistribution(0.0, 1.0, step=0.25)
     assert "step" not in space.to_dict()["n"]
@@ -77,7 +77,7 @@ def test_one_of_several_values_of_a_parent_is_enough():
     assert str(space["n"].when) == "c = y or z"
 
 
-def test_true_is_not_one():
+def test_true_and_1_are_different_values_of_a_parameter():
     space = Space((category("c", (1, 2), baseline=1), int_("n", 1, 2, baseline=1, when=when("c", 1))))
     assert not space["c"].contains(True)
     assert space.active({"c": True, "n": 1}) == {"c": True}
@@ -118,7 +118,7 @@ def test_validate_returns_the_active_part_of_any_point_inside(data, space):
 
 
 @given(st.data(), drawn_spaces(), st.floats(-50, 50))
-def test_clamp_lands_inside(data, space, moved):
+def test_clamp_returns_a_point_inside_the_space(data, space, moved):
     point = data.draw(drawn_points(space))
     name = data.draw(st.sampled_from(space.names))
     assume(not hasattr(space[name].distribution, "choices"))
@@ -181,7 +181,7 @@ def test_the_config_hash_is_sixteen_hexadecimal_digits_that_never_change():
 
 
 @given(drawn_spaces(finite=True))
-def test_cardinality_is_the_number_of_points(space):
+def test_the_cardinality_of_a_space_is_the_number_of_its_points(space):
     points = {hash_params(p) for p in enumerate_points(space)}
     assert space.cardinality() == len(points)
 
@@ -202,7 +202,7 @@ def test_a_space_can_be_looked_up_and_cannot_be_changed():
         NESTED["layer"]
 
 
-def test_replaced_keeps_the_order_and_appends_what_is_new():
+def test_a_space_with_changed_parameters_keeps_their_order_and_appends_new_ones():
     wider = int_("layers", 1, 9, baseline=1, when=when("model", "mlp"))
     space = NESTED.with_parameters({"extra": int_("extra", 0, 1, baseline=0), "layers": wider})
     assert space.names == (*NESTED.names, "extra")
@@ -242,13 +242,13 @@ def test_corners_reach_both_ends_of_every_parameter_that_can_be_active(space):
         assert {c[p.name] for c in corners if p.name in c} >= ends
 
 
-def test_corners_leave_out_what_no_point_has():
+def test_corners_of_a_space_leave_out_parameters_that_no_point_has():
     narrow = NESTED.with_parameters({"model": category("model", ("linear",), baseline="linear")})
     assert [sorted(c) for c in narrow.corners()] == [["model", "rate"]] * 3
 
 
 @given(drawn_spaces())
-def test_pairs_are_points_of_the_space(space):
+def test_pairs_of_values_are_points_of_the_space(space):
     for point in space.pairs():
         assert space.validate(point) == point
 

@@ -100,7 +100,7 @@ def test_a_model_is_rebuilt_from_its_file_and_gives_the_loss_of_its_epoch(few_di
 
 @pytest.mark.parametrize("hidden", ["", "8", "16-8-4"])
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_models_of_every_depth_are_rebuilt(few_digits, store, hidden, batch_norm):
+def test_a_best_model_of_any_number_of_layers_is_rebuilt(few_digits, store, hidden, batch_norm):
     params = {"hidden": tuple(int(h) for h in hidden.split("-") if h), "batch_norm": batch_norm}
     run = TrainingRun(MlpConfig.from_params(params, max_epochs=2), few_digits, seed=3, device=CPU)
     models = BestModels(store, MIN)
@@ -144,7 +144,7 @@ def test_the_first_of_the_best_finite_values_counts(store, objective, values, ep
     assert found is None or found["model"] == {"epoch": epoch}
 
 
-def test_seconds_can_be_the_objective(store):
+def test_the_best_model_may_be_the_one_of_the_fastest_epoch(store):
     models = BestModels(store, ("epoch_seconds", "min"))
     models.begin(NUMBER, FACTS)
     for epoch, seconds in enumerate([0.3, 0.1, 0.2], 1):
@@ -162,7 +162,7 @@ def test_weights_are_made_only_where_an_epoch_is_the_best(store):
     assert made == [1, 3]
 
 
-def test_where_nothing_is_kept_nothing_is_remembered(store):
+def test_without_an_objective_no_best_model_is_remembered(store):
     models = BestModels(store, None)
     assert models.begin(NUMBER, FACTS) == []
     models.observe(NUMBER, EpochReport(1, {"val_loss": 1.0}, 0.1), lambda: pytest.fail("made"))
@@ -171,7 +171,7 @@ def test_where_nothing_is_kept_nothing_is_remembered(store):
     assert not store.folder.exists()
 
 
-def test_a_trial_that_was_let_go_is_not_written(store):
+def test_the_best_model_of_a_forgotten_trial_is_not_written(store):
     models = BestModels(store, MIN)
     models.begin(NUMBER, FACTS)
     observe(models, 1, 1.0)
@@ -257,7 +257,7 @@ def test_a_damaged_file_is_said_and_lost_unless_it_is_trained_again(store):
     assert not path.exists()
 
 
-def test_a_better_epoch_makes_good_what_was_lost(store):
+def test_a_better_epoch_replaces_a_best_model_that_was_lost(store):
     models = BestModels(store, MIN)
     models.begin(NUMBER, FACTS, known=(3, 1.0))
     observe(models, 4, 1.5)
@@ -293,7 +293,7 @@ def test_where_the_last_write_fails_no_older_model_stays(store, unprivileged):
     assert not store.best_path(NUMBER).exists()
 
 
-def test_a_state_that_cannot_be_pickled_is_said(store):
+def test_a_model_that_cannot_be_pickled_is_named_in_a_note(store):
     models = BestModels(store, MIN)
     models.begin(NUMBER, FACTS)
     models.observe(NUMBER, EpochReport(1, {"val_loss": 1.0}, 0.1), lambda: lambda: {"weights": lambda: None})
@@ -302,7 +302,7 @@ def test_a_state_that_cannot_be_pickled_is_said(store):
     assert not store.best_path(NUMBER).exists()
 
 
-def test_weights_are_a_copy(few_digits):
+def test_a_weights_snapshot_does_not_change_with_training(few_digits):
     run, _ = start(few_digits, epochs=1)
     taken = snapshot_weights(run)
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
@@ -310,7 +310,7 @@ def test_weights_are_a_copy(few_digits):
     assert_same(taken(), before)
 
 
-def test_a_run_without_a_model_is_kept_whole():
+def test_the_whole_state_is_kept_of_a_run_without_a_model():
     class Counter:
         def state_dict(self):
             return {"epoch": 3, "seen": [1, 2]}
@@ -318,7 +318,7 @@ def test_a_run_without_a_model_is_kept_whole():
     assert snapshot_weights(Counter())() == {"epoch": 3, "seen": [1, 2]}
 
 
-def test_nested_data_are_copied():
+def test_a_detached_copy_shares_no_tensor_with_nested_data():
     inner = torch.ones(2, requires_grad=True)
     value = {"a": [inner, (1, {"b": inner})], "c": "text"}
     found = detached_copy(value)
@@ -328,7 +328,7 @@ def test_nested_data_are_copied():
     assert (type(found["a"][1]), found["a"][1][0], found["c"]) == (tuple, 1, "text")
 
 
-def test_what_is_no_best_model_is_refused(few_digits, store, tmp_path):
+def test_loading_a_file_that_holds_no_best_model_is_refused(few_digits, store, tmp_path):
     run, _ = start(few_digits, epochs=1)
     path = store.save(NUMBER, run.state_dict())
     with pytest.raises(
@@ -350,7 +350,7 @@ def test_a_trainable_that_cannot_rebuild_says_so(store):
         load_model(store.best_path(NUMBER))
 
 
-def test_facts_are_the_callers_no_more(few_digits):
+def test_facts_that_the_caller_changes_later_do_not_reach_the_file(few_digits):
     params = dict(PARAMS)
     facts = trial_facts(1, trainable="mlp", params=params, max_epochs=2, seed=0, shape=(1, 8, 8), outputs=10)
     params["dropout"] = 0.9

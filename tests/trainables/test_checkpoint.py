@@ -54,7 +54,7 @@ def assert_is_state(loaded):
     assert {k: v for k, v in loaded.items() if k != "model"} == {k: v for k, v in STATE.items() if k != "model"}
 
 
-def test_what_was_saved_is_loaded(path):
+def test_a_checkpoint_loads_as_it_was_saved(path):
     assert_is_state(checkpoint.load(path))
 
 
@@ -64,14 +64,14 @@ def test_the_hash_beside_it_is_that_of_the_file_and_is_returned(path):
     assert path.with_name("trial.pt.sha256").read_text() == digest + "\n"
 
 
-def test_nothing_else_is_left_behind(path):
+def test_saving_a_checkpoint_leaves_no_other_file_behind(path):
     checkpoint.save({"epoch": 4}, path)
     assert sorted(p.name for p in path.parent.iterdir()) == ["trial.pt", "trial.pt.sha256"]
     assert checkpoint.load(path) == {"epoch": 4}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_a_truncated_file_is_reported(path, share):
+def test_a_truncated_checkpoint_is_reported(path, share):
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(
@@ -82,7 +82,7 @@ def test_a_truncated_file_is_reported(path, share):
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 0.999])
 @pytest.mark.parametrize("bit", [0, 7])
-def test_one_flipped_bit_is_reported(path, share, bit):
+def test_one_flipped_bit_of_a_checkpoint_is_reported(path, share, bit):
     data = bytearray(path.read_bytes())
     data[int(len(data) * share)] ^= 1 << bit
     path.write_bytes(data)
@@ -99,13 +99,13 @@ def test_an_absent_file_and_an_absent_hash_are_reported(path):
 
 
 @pytest.mark.parametrize("text", ["", "0" * 64, "trial.pt"])
-def test_a_damaged_hash_is_reported(path, text):
+def test_a_damaged_hash_of_a_checkpoint_is_reported(path, text):
     path.with_name("trial.pt.sha256").write_text(text)
     with pytest.raises(CheckpointError, match="is damaged"):
         checkpoint.load(path)
 
 
-def test_a_hash_that_is_no_text_is_reported(path):
+def test_a_checkpoint_whose_hash_is_no_text_is_reported(path):
     path.with_name("trial.pt.sha256").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(CheckpointError, match="cannot be read"):
         checkpoint.load(path)
@@ -120,7 +120,7 @@ def test_a_crash_between_hash_and_file_is_reported_and_never_passes_for_whole(pa
 
 
 @pytest.mark.parametrize("content", [{"format": 99, "epoch": 1}, {"epoch": 1}, [1, 2], 7])
-def test_another_format_is_refused(tmp_path, content):
+def test_a_checkpoint_of_another_format_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "x.pt")
     write_with_hash(tmp_path / "x.pt", (tmp_path / "x.pt").read_bytes())
     found = content["format"] if isinstance(content, dict) and "format" in content else None

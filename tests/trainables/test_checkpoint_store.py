@@ -65,12 +65,12 @@ def test_a_trial_that_ended_leaves_nothing_or_its_best(store):
         store.save(number, state(3))
         store.save_best(number, state(2))
         (store.folder / f"trial_{number:05d}" / "epoch_000004.pt.tmp").touch()
-    store.settle(1, keep_best=False)
-    store.settle(2, keep_best=True)
+    store.trim(1, keep_best=False)
+    store.trim(2, keep_best=True)
     assert files(store) == with_hash("trial_00002/best.pt")
     assert (store.holds(1), store.holds(2)) == (False, True)
-    store.settle(3, keep_best=False)  # it never wrote anything
-    store.settle(4, keep_best=True)
+    store.trim(3, keep_best=False)  # it never wrote anything
+    store.trim(4, keep_best=True)
 
 
 def test_a_sweep_leaves_what_goes_on_and_what_is_kept(store):
@@ -79,12 +79,12 @@ def test_a_sweep_leaves_what_goes_on_and_what_is_kept(store):
         store.save_best(number, state(2))
         (store.folder / f"trial_{number:05d}" / "best.pt.tmp").touch()
     (store.folder / "worker_0.at").write_text("3")
-    store.sweep(going_on={0}, kept=(2,))
+    store.remove_leftovers(going_on={0}, kept=(2,))
     names = ("trial_00000/best.pt", "trial_00000/epoch_000003.pt", "trial_00002/best.pt")
     assert files(store) == sorted([*with_hash(*names), "worker_0.at"])
-    CheckpointStore(store.folder / "absent").sweep(going_on=(), kept=())
+    CheckpointStore(store.folder / "absent").remove_leftovers(going_on=(), kept=())
 
 
-def test_nothing_on_disk_counts_as_nothing(store):
+def test_an_empty_checkpoint_store_counts_no_checkpoint(store):
     assert (store.count(), store.size_bytes(), store.best(1), store.latest(1)) == (0, 0, None, (None, []))
     store.remove_best(1)

@@ -108,7 +108,7 @@ def test_the_penalty_covers_convolutions_and_linear_layers():
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_loop_does_what_a_textbook_loop_does(few_digits, optimizer):
+def test_the_loop_gives_a_cnn_the_curve_of_a_textbook_loop(few_digits, optimizer):
     run = start(few_digits, batch_norm=True, activation="gelu", optimizer=optimizer, learning_rate=0.01)
     model = nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1, bias=False),
@@ -145,7 +145,7 @@ def test_the_loop_does_what_a_textbook_loop_does(few_digits, optimizer):
         assert report.metrics["val_loss"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_it_learns_the_digits(digits):
+def test_a_cnn_learns_the_digits(digits):
     reports = list(fit(start(digits, max_epochs=8, channels=(8, 16), hidden=(32,), learning_rate=3e-3)))
     assert reports[-1].metrics["val_accuracy"] > 0.9  # 0.933 with this seed; guessing gives 0.1
 
@@ -158,7 +158,7 @@ def test_the_same_seed_gives_the_same_curve_bit_for_bit(few_digits):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_checkpoint_continues_bit_for_bit(few_digits, optimizer, tmp_path):
+def test_a_cnn_continues_from_a_checkpoint_bit_for_bit(few_digits, optimizer, tmp_path):
     whole, first = (start(few_digits, optimizer=optimizer, **BUSY) for _ in range(2))
     expected = [dict(report.metrics) for report in fit(whole)]
     found = [dict(first.step().metrics) for _ in range(2)]
@@ -171,7 +171,7 @@ def test_a_checkpoint_continues_bit_for_bit(few_digits, optimizer, tmp_path):
     assert isinstance(second.model, Cnn)
 
 
-def test_its_parameters_are_counted(few_digits):
+def test_the_parameters_of_a_cnn_are_counted(few_digits):
     run = start(replace(few_digits, extra_metrics=("parameters",)), batch_norm=True)
     counted = 4 * 9 + 2 * 4 + 6 * 4 * 9 + 2 * 6 + 24 * 8 + 2 * 8 + 8 * 10 + 10
     assert run.step().metrics["parameters"] == counted

@@ -58,11 +58,11 @@ def test_a_value_out_of_range_gets_its_one_line(name, value, line):
     assert errors_of(**{name: value}) == (line,)
 
 
-def test_every_field_can_be_refused():
+def test_every_field_of_a_network_configuration_can_be_refused():
     assert {name for name, _, _ in BAD} == {f.name for f in dataclasses.fields(MlpConfig)}
 
 
-def test_every_wrong_value_is_named_at_once():
+def test_every_wrong_value_of_a_configuration_is_named_at_once():
     last = {name: (value, line) for name, value, line in BAD}
     errors = errors_of(**{name: value for name, (value, _) in last.items()})
     assert sorted(errors) == sorted(line for _, line in last.values())
@@ -81,7 +81,7 @@ def test_params_with_several_kinds_of_error_name_them_all():
     assert "known: activation, batch_norm, batch_size" in caught.value.errors[0]
 
 
-def test_the_ends_of_ranges_are_allowed():
+def test_the_ends_of_the_ranges_of_a_configuration_are_allowed():
     config = MlpConfig(
         max_epochs=1,
         dropout=0.0,
@@ -145,12 +145,12 @@ def test_reading_params_leaves_them_as_they_were():
         ("none", ()),
     ],
 )
-def test_widths_are_read(text, widths):
+def test_layer_widths_are_read_from_words_and_numbers(text, widths):
     assert parse_widths(text) == widths
 
 
 @pytest.mark.parametrize("text", ["", "64-", "64,32", "-64", "wide", 6.5, None, True])
-def test_what_is_no_widths_is_refused(text):
+def test_anything_but_layer_widths_is_refused_as_widths(text):
     with pytest.raises(ConfigError, match="hidden must be widths such as 128-64, got"):
         parse_widths(text)
 

@@ -48,14 +48,14 @@ def test_an_improvement_of_exactly_min_delta_is_none():
     assert stopping.best == 1.0
 
 
-def test_a_small_gain_does_not_move_the_mark():
+def test_a_gain_below_min_delta_does_not_change_the_best_loss():
     stopping = EarlyStopping(patience=3, min_delta=0.25)
     for loss in (1.0, 0.9, 0.8, 0.7):
         stopping.update(loss)
     assert (stopping.best, stopping.waited) == (0.7, 0)  # together more than min_delta below the mark
 
 
-def test_nan_counts_as_no_improvement():
+def test_a_nan_loss_counts_as_no_improvement():
     stopping = EarlyStopping(patience=2)
     for loss in (1.0, math.nan, math.nan):
         stopping.update(loss)
@@ -64,7 +64,7 @@ def test_nan_counts_as_no_improvement():
 
 
 @pytest.mark.parametrize("at", range(6))
-def test_it_continues_from_its_state(at):
+def test_early_stopping_continues_from_its_state(at):
     losses = [1.0, 1.2, 0.9, 1.0, 1.1, 1.2]
     whole, first, second = EarlyStopping(3), EarlyStopping(3), EarlyStopping(0)
     for loss in losses:

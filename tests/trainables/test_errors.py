@@ -28,7 +28,7 @@ def raised(call):
     ],
     ids=["torch", "numpy", "python"],
 )
-def test_what_the_allocators_raise(call):
+def test_errors_of_memory_allocators_count_as_out_of_memory(call):
     assert is_out_of_memory(raised(call))
 
 
@@ -44,7 +44,7 @@ def test_what_the_allocators_raise(call):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_others_raise_elsewhere(error):
+def test_errors_of_ray_cuda_and_the_host_count_as_out_of_memory(error):
     assert is_out_of_memory(error)
 
 
@@ -59,5 +59,5 @@ def test_what_others_raise_elsewhere(error):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_does_not(error):
+def test_other_errors_are_not_taken_for_out_of_memory(error):
     assert not is_out_of_memory(error)

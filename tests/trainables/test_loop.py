@@ -65,7 +65,7 @@ def same(a, b):
     return a == b
 
 
-def test_it_learns_the_digits(digits):
+def test_the_loop_learns_the_digits(digits):
     reports = list(fit(start(digits, max_epochs=10)))
     assert len(reports) == 10
     assert reports[-1].metrics["val_accuracy"] > 0.9  # 0.944 with this seed; guessing gives 0.1
@@ -75,7 +75,7 @@ def test_it_learns_the_digits(digits):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_it_does_what_a_textbook_loop_does(few_digits, optimizer):
+def test_the_loop_gives_the_curve_of_a_textbook_loop(few_digits, optimizer):
     values = {"hidden": (32, 16), "optimizer": optimizer, "learning_rate": 0.01, "weight_decay": 0.1}
     run = start(few_digits, batch_norm=True, activation="tanh", **values)
     model = nn.Sequential(
@@ -142,13 +142,13 @@ def test_dropout_changes_neither_the_order_of_examples_nor_the_weights(few_digit
 
 
 @pytest.mark.parametrize("max_epochs", [1, 4])
-def test_it_ends_at_max_epochs(few_digits, max_epochs):
+def test_a_run_ends_at_max_epochs(few_digits, max_epochs):
     reports = list(fit(start(few_digits, max_epochs=max_epochs)))
     assert [r.epoch for r in reports] == list(range(1, max_epochs + 1))
     assert [r.stop for r in reports] == [None] * (max_epochs - 1) + ["max_epochs"]
 
 
-def test_it_ends_when_its_patience_is_used_up(few_digits):
+def test_a_run_ends_when_its_patience_is_used_up(few_digits):
     # No epoch gains 100 on the one before, so the first stays the best.
     reports = list(fit(start(few_digits, patience=2, min_delta=100.0)))
     assert [r.stop for r in reports] == [None, None, "patience"]
@@ -253,14 +253,14 @@ def test_evaluating_changes_nothing_and_does_not_depend_on_its_batches(few_digit
     assert small["val_accuracy"] == whole["val_accuracy"]
 
 
-def test_images_are_data_too():
+def test_the_loop_trains_on_images():
     x, y = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2
     run = start(DeviceData(x, y, x, y, outputs=2))
     assert run.data.features == 64
     assert math.isfinite(run.step().metrics["val_loss"])
 
 
-def test_pixels_may_be_whole_numbers_if_the_model_converts_them():
+def test_the_loop_trains_on_uint8_pixels_if_the_model_converts_them():
     rng = torch.Generator().manual_seed(0)
     x, y = torch.randint(256, (20, 1, 8, 8), generator=rng, dtype=torch.uint8), torch.arange(20) % 2
 
@@ -416,7 +416,7 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(few_digits, tmp_pat
 SAVED = ["epoch", "model", "optimizer", "schedule", "early_stopping", "shuffle", "dropout"]
 
 
-def test_these_are_the_saved_items(few_digits):
+def test_the_state_of_a_run_has_these_items(few_digits):
     assert list(start(few_digits).state_dict()) == SAVED
 
 

@@ -47,7 +47,7 @@ def test_two_classes_have_the_usual_area_under_the_curve():
     assert classification_metrics(["val_roc_auc"], logits, labels)["val_roc_auc"] == pytest.approx(expected, rel=1e-12)
 
 
-def test_what_the_outputs_do_not_determine_is_nan():
+def test_a_metric_that_the_outputs_do_not_determine_is_nan():
     broken = torch.full((4, 3), math.nan)
     found = classification_metrics(EXTRA, broken, torch.tensor([0, 1, 2, 0]))
     assert found

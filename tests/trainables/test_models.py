@@ -51,7 +51,7 @@ def test_images_are_flattened_and_logits_come_out():
     assert not torch.allclose(logits.exp().sum(1), torch.ones(7))  # logits, not probabilities
 
 
-def test_weights_depend_on_the_seed_alone():
+def test_initial_weights_depend_on_the_seed_alone():
     first, again, other = mlp(seed=1), mlp(seed=1), mlp(seed=2)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
@@ -131,7 +131,7 @@ def test_inputs_are_dropped_by_a_stream_of_their_own():
     assert torch.equal(model.eval()(x), plain.eval()(x))
 
 
-def test_a_linear_model_may_drop_its_inputs():
+def test_a_model_without_hidden_layers_may_drop_its_inputs():
     model = mlp(hidden=(), input_dropout=0.5)
     assert kinds(model) == ["Linear"]
     assert not torch.equal(model(torch.ones(3, 64)), model.eval()(torch.ones(3, 64)))

@@ -29,7 +29,7 @@ def test_it_ends_after_its_epochs_with_the_horizon_of_the_configuration(epochs):
     assert done.seconds > 0
 
 
-def test_it_ends_itself_where_the_run_does():
+def test_a_refit_ends_where_its_run_ends_itself():
     trainable, config, data = made("mlp", {"patience": 1, "min_delta": 100.0})
     done = refit(trainable, config, data, seed=2, epochs=6)
     curve = list(fit(trainable.start(config, data, seed=2, device=CPU)))
@@ -44,7 +44,7 @@ def test_its_seconds_are_of_the_fit_alone_where_the_run_tells_them_apart(model):
     assert 0 < done.seconds < done.metrics[SECONDS]
 
 
-def test_the_threads_of_the_process_are_given_back():
+def test_torch_has_its_threads_back_after_a_refit():
     class Breaks(MlpTrainable):
         def start(self, config, data, *, seed, device):
             assert torch.get_num_threads() == 1
@@ -63,7 +63,7 @@ def test_the_threads_of_the_process_are_given_back():
         torch.set_num_threads(before)
 
 
-def test_it_is_given_up_before_the_next_epoch():
+def test_a_refit_is_given_up_before_its_next_epoch():
     trainable, config, data = made("mlp", {})
     asked = iter([False, False, True])
     assert refit(trainable, config, data, seed=2, epochs=6, stopping=lambda: next(asked)) is None

@@ -55,7 +55,7 @@ def test_every_trainable_refuses_an_unknown_setting(name):
         find_trainable(name).configure({"widht": 1}, max_epochs=1)
 
 
-def test_the_model_of_a_net_is_a_parameter():
+def test_the_model_parameter_of_a_net_chooses_its_configuration():
     net = find_trainable("net")
     assert net.configure({"model": "mlp", "hidden": "8"}, max_epochs=1) == MlpConfig(max_epochs=1, hidden=(8,))
     assert net.configure({"hidden": "8"}, max_epochs=1) == MlpConfig(max_epochs=1, hidden=(8,))
@@ -73,7 +73,7 @@ def test_the_model_of_a_net_is_a_parameter():
         assert str(caught.value).startswith(said)
 
 
-def test_a_cnn_is_trained_by_its_name():
+def test_a_net_whose_model_is_cnn_trains_a_cnn():
     net = find_trainable("net")
     config = net.configure({"model": "cnn", "channels": "4", "head": "8"}, max_epochs=1)
     run = net.start(config, net.prepare(SPLITS, CPU), seed=1, device=CPU)
@@ -104,7 +104,7 @@ def test_a_trainable_of_another_module_is_found_by_its_path():
         ("trainables.registry:Thing", "trainable 'trainables.registry:Thing' cannot be imported: module"),
     ],
 )
-def test_a_name_that_is_none_says_what_is_allowed(name, said):
+def test_an_unknown_trainable_names_those_there_are(name, said):
     with pytest.raises(ConfigError) as caught:
         find_trainable(name)
     assert str(caught.value).startswith(said)

@@ -39,12 +39,12 @@ REPORTS = st.builds(
         (5, False, True, DIVERGED),
     ],
 )
-def test_why_a_trial_ends_itself(epoch, finite, out_of_patience, reason):
+def test_the_reason_why_a_trial_ends_itself_is_told_from_its_epoch(epoch, finite, out_of_patience, reason):
     assert stop_reason(epoch=epoch, max_epochs=5, finite=finite, out_of_patience=out_of_patience) == reason
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_one_loss_that_is_not_finite_is_enough(bad):
+def test_one_loss_that_is_not_finite_is_enough_to_diverge(bad):
     assert all_finite(0.0, 1e300)
     assert not all_finite(0.0, bad)
     assert not all_finite(bad, 0.0)

@@ -84,7 +84,7 @@ def test_every_schedule_gives_torchs_own_rates(schedule):
     assert ours(schedule) == torchs(schedule)
 
 
-def test_none_stays():
+def test_without_a_schedule_the_learning_rate_stays():
     assert ours("none") == [RATE] * (EPOCHS + 1)
 
 

@@ -65,7 +65,7 @@ def test_a_draw_that_fills_no_whole_word_wastes_its_rest(seed, n, m):
 
 
 @given(SEEDS, st.integers(0, 100), st.integers(1, 100))
-def test_a_stream_continues_from_its_state(seed, before, after):
+def test_a_bit_stream_continues_from_its_state(seed, before, after):
     stream, other = BitStream(seed, CPU), BitStream(seed + 1, CPU)
     stream.draw(before)
     state = stream.get_state()
@@ -77,11 +77,11 @@ def test_a_stream_continues_from_its_state(seed, before, after):
     assert torch.equal(state, kept)  # a saved state does not move with the stream it came from
 
 
-def test_a_stream_depends_on_its_seed():
+def test_a_bit_stream_depends_on_its_seed():
     assert not torch.equal(BitStream(1, CPU).draw(64), BitStream(2, CPU).draw(64))
 
 
-def test_values_are_16_bits_spread_evenly():
+def test_bit_stream_values_are_16_bits_spread_evenly():
     n = 1 << 20
     values = BitStream(5, CPU).draw(n)
     assert values.dtype == torch.int16
@@ -100,6 +100,6 @@ def test_the_threshold_drops_exactly_the_resolved_rate(rate):
     assert keep_scale(rate) * (STEPS - dropped) / STEPS == pytest.approx(1, rel=1e-15)  # two roundings of float64
 
 
-def test_rate_zero_keeps_everything():
+def test_a_dropout_rate_of_zero_drops_nothing():
     assert threshold(0.0) == -(STEPS // 2)
     assert keep_scale(0.0) == 1.0

@@ -15,7 +15,7 @@ from trainables.lanes import LaneWorker
 from trainables.models import Mlp
 from trainables.protocols import CanTryOut, ChecksFit
 from trainables.registry import find_trainable
-from trainables.user_model import TRAINING, ModelTrainable
+from trainables.user_model import TRAINING_PARAMETERS, ModelTrainable
 
 SPLITS = load_splits(DataSpec("digits", train_examples=193))
 NUMBERS = load_splits(DataSpec("diabetes"))
@@ -73,7 +73,7 @@ def test_a_users_model_is_a_trainable_that_loops_and_is_tried_out():
         ("small", {**SMALL, "loss": "huber"}, NUMBERS),
     ],
 )
-def test_it_trains_and_ends_itself(function, params, splits):
+def test_a_users_model_trains_and_ends_itself(function, params, splits):
     trainable = model(function)
     assert trainable.try_out([trainable.configure(params, max_epochs=4)], splits) == []
     run = start(function, params, splits=splits)
@@ -91,7 +91,7 @@ def test_the_training_parameters_drive_the_loop_and_all_are_handed_on():
     assert rates == [0.01, 0.01, 0.005, 0.005]
 
 
-def test_params_are_read_only(written):
+def test_a_users_function_cannot_change_its_params(written):
     (line,) = written(
         """
         def net(params, input_shape, outputs):
@@ -102,8 +102,8 @@ def test_params_are_read_only(written):
 
 
 def test_the_training_parameters_are_those_of_the_loop():
-    assert {"learning_rate", "weight_decay", "schedule", "loss", "l1", "l1_penalty", "patience"} <= TRAINING
-    assert not TRAINING & {*MODEL_FIELDS, "max_epochs", "width"}
+    assert {"learning_rate", "weight_decay", "schedule", "loss", "l1", "l1_penalty", "patience"} <= TRAINING_PARAMETERS
+    assert not TRAINING_PARAMETERS & {*MODEL_FIELDS, "max_epochs", "width"}
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_wrong_training_parameter_is_refused(params, line):
     assert caught.value.errors == (line,)
 
 
-def test_a_loss_of_the_other_task_is_refused():
+def test_a_users_model_with_a_loss_of_the_other_task_is_refused():
     trainable = model("small")
     config = trainable.configure({"loss": "mse"}, max_epochs=2)
     assert trainable.misfits(config, SPLITS) == [
@@ -139,7 +139,7 @@ def test_weights_are_those_of_the_seed_and_of_torchs_own_drawing():
 
 
 @pytest.mark.parametrize(("function", "params"), [("small", SMALL), ("Noisy", {"learning_rate": 0.01})])
-def test_a_curve_depends_on_its_seed_alone(function, params):
+def test_the_curve_of_a_users_model_depends_on_its_seed_alone(function, params):
     torch.manual_seed(5)
     expected = curve(start(function, params))
     torch.manual_seed(6)
@@ -162,7 +162,7 @@ def test_torchs_global_generator_stays_where_it_was():
 
 
 @pytest.mark.parametrize(("function", "params"), [("small", SMALL), ("Noisy", {}), ("convolutions", {"channels": 3})])
-def test_a_resume_goes_on_bit_for_bit(tmp_path, function, params):
+def test_a_users_model_resumes_bit_for_bit(tmp_path, function, params):
     whole = start(function, params)
     expected = curve(whole)
     half = start(function, params)
@@ -196,7 +196,7 @@ def test_looped_lanes_train_what_a_trial_alone_does():
     assert found == alone[:3]
 
 
-def test_the_plain_loop_takes_any_model():
+def test_the_plain_loop_trains_any_users_model():
     from trainables.device_data import DeviceData
     from trainables.loop import TrainingRun
 
@@ -206,7 +206,7 @@ def test_the_plain_loop_takes_any_model():
 
 
 @pytest.mark.parametrize("path", ["", "net", "mine:", ":net", "mine/net.py:net", "mine:net()", "a b:c", "mine:net:x"])
-def test_a_path_of_another_form_is_refused(path):
+def test_a_model_that_is_not_named_module_colon_function_is_refused(path):
     with pytest.raises(ConfigError, match=r"must be package\.module:function, such as models:small_net"):
         ModelTrainable(path)
 

@@ -14,8 +14,8 @@ from trainables.mistake import Mistake, about
 
 MODELS = ("linear", "forest", "boosting", "svm", "knn", "sklearn_mlp", "torch_mlp")
 SKLEARN_ACTIVATIONS = ("relu", "tanh")
-SMALLEST = 1e-12
-"""Of what must be above zero."""
+SMALLEST_POSITIVE = 1e-12
+"""The smallest value accepted where a value must be above zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,16 @@ class EstimatorConfig:
     """One trial's configuration. What belongs to another model than ``model`` has no effect.
 
     Attributes:
-        network: widths, rate, batch size and horizon of both MLPs; torch's also has its dropout and decay.
+        network: the widths, rate, batch size and horizon of both MLPs, and the dropout and decay of torch's.
         model: ``linear`` (logistic regression; ridge for a number), ``forest``, ``boosting`` (by histograms),
             ``svm`` (radial kernel), ``knn``, ``sklearn_mlp`` or ``torch_mlp``.
         linear_c: inverse strength of the L2 penalty.
         forest_depth: most splits above a leaf.
         forest_features: share of the columns that a split looks at.
         forest_min_leaf, boosting_min_leaf: fewest examples of a leaf.
-        boosting_leaves: most of a tree.
+        boosting_leaves: most leaves of a tree.
         svm_c: inverse strength of regularization.
-        svm_gamma: of the kernel, times the number of columns: 1 suits standardised columns.
+        svm_gamma: the kernel's gamma, times the number of columns: 1 suits standardised columns.
         knn_neighbours: how many vote, at most all training examples.
         knn_weights: ``uniform``, or ``distance``: a near one counts more.
         knn_power: 1 for sums of absolute differences, 2 for Euclid's distance.
@@ -66,8 +66,8 @@ class EstimatorConfig:
             *one_of("knn_weights", self.knn_weights, ("uniform", "distance")),
             *whole(self, *counts, "knn_neighbours", "knn_power", low=1),
             *whole(self, "boosting_leaves", low=2),
-            *(line for name in positive for line in between(self, name, SMALLEST, math.inf)),
-            *between(self, "forest_features", SMALLEST, 1),
+            *(line for name in positive for line in between(self, name, SMALLEST_POSITIVE, math.inf)),
+            *between(self, "forest_features", SMALLEST_POSITIVE, 1),
             *between(self, "boosting_l2", 0, math.inf),
             *between(self, "mlp_alpha", 0, math.inf),
         ]

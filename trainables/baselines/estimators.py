@@ -11,21 +11,21 @@ from trainables.baselines.config import EstimatorConfig
 from trainables.task import Task
 
 MOST_FOLDS = 5
-"""In which an SVM's scores are turned into probabilities."""
+"""Folds in which an SVM's scores are turned into probabilities, at most."""
 
 MOST_ITERATIONS = 2000
-"""Of logistic regression; on standardised columns it needs tens."""
+"""Iterations of logistic regression, at most; on standardised columns it needs tens."""
 
 
 def build_estimator(config: EstimatorConfig, x: NDArray[np.float32], y: NDArray[Any], *, task: Task, seed: int) -> Any:
     """Return the estimator that ``config`` names, not fitted yet, to run on one core.
 
     Args:
-        config: of the trial; not of ``torch_mlp``.
+        config: the trial's configuration, of any model but ``torch_mlp``.
         x: [N, D], the training examples.
         y: [N].
         task: what is learned.
-        seed: of the estimators that draw; below 2**32.
+        seed: seeds the estimators that draw random numbers; below 2**32.
     """
     builder = _CLASSIFIERS if task is Task.CLASSIFICATION else _REGRESSORS
     return builder[config.model](config, x, y, seed)

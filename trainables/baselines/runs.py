@@ -31,9 +31,9 @@ class EstimatorData:
     """A data set as both kinds of model read it.
 
     Attributes:
-        splits: the arrays.
+        splits: the examples as arrays.
         x_train, x_val: flattened  # [N, D].
-        device: the tensors.
+        device: the examples as tensors.
     """
 
     splits: Splits
@@ -54,7 +54,7 @@ class FitRun:
     A fit is atomic: a run that was interrupted begins again. Its state says no more than that it is done.
 
     Attributes:
-        fit_seconds: that the fit took, without the scoring.
+        fit_seconds: how long the fit took, without the scoring.
     """
 
     def __init__(self, config: EstimatorConfig, data: EstimatorData, *, seed: int) -> None:
@@ -109,7 +109,7 @@ class NetworkRun(TrainingRun):
     """The plain loop of an MLP, with a clock; its reports hold what an estimator's do.
 
     Attributes:
-        fit_seconds: of training so far, without the validation.
+        fit_seconds: how long training took so far, without the validation.
     """
 
     def __init__(self, config: EstimatorConfig, data: EstimatorData, *, seed: int, device: torch.device) -> None:

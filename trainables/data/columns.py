@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.parts import SHOWN, listed, shown
+from trainables.data.parts import SHOWN, list_first, quote_first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,13 +22,13 @@ LARGEST = 1e30
 """Magnitude up to which a number is taken: float32 ends at 3e38."""
 
 ROWS = 10_000
-"""How many are encoded at once: the steps in between are in float64."""
+"""Rows that are encoded at once: the steps in between are in float64."""
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 DAY_US = 86_400_000_000
 
 
-class Kind(StrEnum):
+class ColumnKind(StrEnum):
     """What the values of a column are."""
 
     NUMBER = "numbers"
@@ -39,7 +39,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Inputs:
+class EncodedColumns:
     """The columns of a table as inputs.
 
     Attributes:
@@ -51,16 +51,16 @@ class Inputs:
     notes: tuple[str, ...]
 
 
-def kind_of(column: pd.Series[Any]) -> Kind:
+def kind_of(column: pd.Series[Any]) -> ColumnKind:
     """Return what the values of ``column`` are; one of text whose every value is an ISO date holds dates."""
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return Kind.TEXT
+        return ColumnKind.TEXT
     inferred = pd.api.types.infer_dtype(column, skipna=True)
     if inferred == "string":
-        return Kind.DATE if _all_dates(column.dropna()) else Kind.TEXT
-    return _KINDS.get(inferred, Kind.OTHER)
+        return ColumnKind.DATE if _all_dates(column.dropna()) else ColumnKind.TEXT
+    return _KINDS.get(inferred, ColumnKind.OTHER)
 
 
 def column_errors(columns: pd.DataFrame) -> list[str]:
@@ -68,26 +68,26 @@ def column_errors(columns: pd.DataFrame) -> list[str]:
     errors = []
     for name in columns:
         column, kind = columns[name], kind_of(columns[name])
-        if kind is Kind.OTHER:
+        if kind is ColumnKind.OTHER:
             found = type(column.dropna().iloc[0]).__name__
             errors.append(
                 f"column {name!r} holds {found} values, which are no number, text, date or true/false; "
                 f"leave it out: --drop {name!r}"
             )
-        elif kind is Kind.TEXT and column.nunique() > MOST_TEXTS:
+        elif kind is ColumnKind.TEXT and column.nunique() > MOST_TEXTS:
             errors.append(
                 f"column {name!r} is text with {column.nunique():,} distinct values (such as {_odd_one(column)!r}), "
                 f"and at most {MOST_TEXTS:,} can be told apart; leave it out: --drop {name!r}, or write numbers as "
                 "1234.5 and dates as 2024-03-01"
             )
-        elif kind is Kind.NUMBER:
-            count = int((np.abs(numbers(column, kind)) > LARGEST).sum())
+        elif kind is ColumnKind.NUMBER:
+            count = int((np.abs(column_numbers(column, kind)) > LARGEST).sum())
             if count:
                 errors.append(f"column {name!r} holds {count} infinite value(s), or beyond 1e30; make them empty")
     return errors
 
 
-def encode(columns: pd.DataFrame, train: NDArray[np.int64]) -> Inputs:
+def encode_columns(columns: pd.DataFrame, train: NDArray[np.int64]) -> EncodedColumns:
     """Return the columns as inputs, everything that is learned for it from the ``train`` rows alone.
 
     Numbers and dates (days since 1970) are imputed with the median and standardised, true/false becomes 1/0
@@ -96,7 +96,7 @@ def encode(columns: pd.DataFrame, train: NDArray[np.int64]) -> Inputs:
 
     Args:
         columns: N rows, without errors (``column_errors``).
-        train: which rows.
+        train: the numbers of the rows in the training part.
     """
     import pandas as pd
     from sklearn.compose import ColumnTransformer
@@ -105,19 +105,23 @@ def encode(columns: pd.DataFrame, train: NDArray[np.int64]) -> Inputs:
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     kinds = {name: kind_of(columns[name]) for name in columns}
-    values = {name: numbers(columns[name], kind) for name, kind in kinds.items()}
+    values = {name: column_numbers(columns[name], kind) for name, kind in kinds.items()}
     dropped = {name: why for name in kinds if (why := _useless(values[name][train], kinds[name]))}
-    of = {kind: [name for name in kinds if kinds[name] is kind and name not in dropped] for kind in Kind}
+    of = {kind: [name for name in kinds if kinds[name] is kind and name not in dropped] for kind in ColumnKind}
     kept = [name for name in kinds if name not in dropped]
     transformer = ColumnTransformer(
         [
             (
                 "scaled",
                 make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
-                of[Kind.NUMBER] + of[Kind.DATE],
+                of[ColumnKind.NUMBER] + of[ColumnKind.DATE],
             ),
-            ("flags", SimpleImputer(strategy="most_frequent"), of[Kind.FLAG]),
-            ("text", OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32), of[Kind.TEXT]),
+            ("flags", SimpleImputer(strategy="most_frequent"), of[ColumnKind.FLAG]),
+            (
+                "text",
+                OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32),
+                of[ColumnKind.TEXT],
+            ),
         ],
         sparse_threshold=0,
     )
@@ -127,18 +131,18 @@ def encode(columns: pd.DataFrame, train: NDArray[np.int64]) -> Inputs:
         transformer.fit(frame.iloc[train])
         blocks = (frame.iloc[start : start + ROWS] for start in range(0, len(frame), ROWS))
         x = np.concatenate([transformer.transform(block).astype(np.float32) for block in blocks])
-    return Inputs(x, _notes(columns[kept], kinds, dropped, inputs=x.shape[1]))
+    return EncodedColumns(x, _notes(columns[kept], kinds, dropped, inputs=x.shape[1]))
 
 
-def numbers(column: pd.Series[Any], kind: Kind) -> NDArray[Any]:
+def column_numbers(column: pd.Series[Any], kind: ColumnKind) -> NDArray[Any]:
     """Return the values as float64 with NaN where one is missing; text as objects, likewise."""
     import pandas as pd
 
-    if kind is Kind.TEXT:
+    if kind is ColumnKind.TEXT:
         texts = np.array(column.astype(object).map(str), object)
         texts[column.isna().to_numpy()] = np.nan
         return texts
-    if kind is Kind.DATE:
+    if kind is ColumnKind.DATE:
         days = _to_dates(column).to_numpy("datetime64[us]").astype(np.int64) / DAY_US
         return np.where(column.isna().to_numpy(), np.nan, days)
     if pd.api.types.is_timedelta64_dtype(column.dtype):
@@ -146,24 +150,26 @@ def numbers(column: pd.Series[Any], kind: Kind) -> NDArray[Any]:
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _useless(values: NDArray[Any], kind: Kind) -> str:
+def _useless(values: NDArray[Any], kind: ColumnKind) -> str:
     """Return why a column's training part has nothing to tell, or an empty string."""
     import pandas as pd
 
-    distinct = pd.Series(values).nunique(dropna=kind is not Kind.TEXT)
+    distinct = pd.Series(values).nunique(dropna=kind is not ColumnKind.TEXT)
     if pd.isna(values).all():
         return "no value in the training part"
     return "" if distinct > 1 else "constant in the training part"
 
 
-def _notes(kept: pd.DataFrame, kinds: dict[Any, Kind], dropped: dict[Any, str], *, inputs: int) -> tuple[str, ...]:
-    counts = [f"{kind.value} {n}" for kind in Kind if (n := sum(kinds[name] is kind for name in kept))]
+def _notes(
+    kept: pd.DataFrame, kinds: dict[Any, ColumnKind], dropped: dict[Any, str], *, inputs: int
+) -> tuple[str, ...]:
+    counts = [f"{kind.value} {n}" for kind in ColumnKind if (n := sum(kinds[name] is kind for name in kept))]
     notes = [f"columns: {len(kept.columns)} ({', '.join(counts)}), as {inputs} inputs"]
     for why in dict.fromkeys(dropped.values()):
-        notes.append(f"dropped, {why}: {shown([name for name in dropped if dropped[name] == why])}")
+        notes.append(f"dropped, {why}: {quote_first([name for name in dropped if dropped[name] == why])}")
     gaps = kept.isna().sum()
     if gaps.any():
-        notes.append(f"missing values: {listed([f'{name!r} {n}' for name, n in gaps[gaps > 0].items()])}")
+        notes.append(f"missing values: {list_first([f'{name!r} {n}' for name, n in gaps[gaps > 0].items()])}")
     return tuple(notes)
 
 
@@ -194,9 +200,11 @@ def _odd_one(column: pd.Series[Any]) -> str:
     return str(values[~numeric].iloc[0] if 0.5 < numeric.mean() < 1 else values.iloc[0])
 
 
-_KINDS: dict[str, Kind] = {
-    **dict.fromkeys(("integer", "floating", "mixed-integer-float", "decimal", "timedelta64", "empty"), Kind.NUMBER),
-    "boolean": Kind.FLAG,
-    **dict.fromkeys(("datetime64", "datetime", "date"), Kind.DATE),
+_KINDS: dict[str, ColumnKind] = {
+    **dict.fromkeys(
+        ("integer", "floating", "mixed-integer-float", "decimal", "timedelta64", "empty"), ColumnKind.NUMBER
+    ),
+    "boolean": ColumnKind.FLAG,
+    **dict.fromkeys(("datetime64", "datetime", "date"), ColumnKind.DATE),
 }
 """The kinds by what pandas calls the values of a column; ``empty`` is one in which all are missing."""

@@ -7,54 +7,14 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-from trainables.data import small, torchvision_sets
-from trainables.data.halves import Half, half_of
+from trainables.data import sklearn_sets, torchvision_sets
+from trainables.data.halves import half_of
 from trainables.data.parts import Parts
+from trainables.data.spec import DataSpec, Source, path_errors
 from trainables.data.splits import Arrays, Splits, fingerprint, random_split, stratified_split
 from trainables.errors import DataError
-from trainables.task import AUTO, Task
-
-Source: TypeAlias = Literal["named", "table", "images"]
-
-LARGEST_IMAGE = 1024
-"""Width and height of an image, at most."""
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """Which examples, and how they are split.
-
-    Attributes:
-        name: a key of ``DATASETS``; of a user's own data, what they are called.
-        data_dir: where torchvision's sets lie; unused by the sets that scikit-learn ships.
-        download: allow torchvision to download into ``data_dir``.
-        train_examples: use only this many training examples (stratified); None for all.
-        seed: of the splits.
-        source: ``named``, or the user's own ``table`` or ``images``.
-        path: absolute, of the table's file or the images' folder; None for a named set.
-        target: the column of a table that is predicted.
-        task: of a table: ``classification``, ``regression``, or ``auto`` to tell by the target.
-        drop: columns of a table that are left out.
-        image_size: width and height, in pixels, of a user's images.
-        pixels: images as bytes, not standardised: for models that bring their own preprocessing.
-        half: ``first`` or ``second`` half of the classes alone; None for all of them.
-    """
-
-    name: str = "digits"
-    data_dir: str | None = None
-    download: bool = False
-    train_examples: int | None = None
-    seed: int = 0
-    source: Source = "named"
-    path: str | None = None
-    target: str | None = None
-    task: str = AUTO
-    drop: tuple[str, ...] = ()
-    image_size: int = 32
-    pixels: bool = False
-    half: Half | None = None
+from trainables.task import Task
 
 
 @dataclass(frozen=True)
@@ -78,7 +38,7 @@ def load_splits(spec: DataSpec) -> Splits:
     Raises:
         DataError: unknown name, absent files, or too few examples.
     """
-    parts = _load(spec, _stamp(spec))
+    parts = _load(spec, _data_stamp(spec))
     return Splits(
         name=spec.name,
         train=parts.train,
@@ -89,27 +49,13 @@ def load_splits(spec: DataSpec) -> Splits:
         scale=parts.scale,
         labels=parts.labels,
         notes=parts.notes,
-        declared=spec,
+        spec=spec,
     )
 
 
 def load_test(spec: DataSpec) -> Arrays:
     """Return the held-out part. Only a confirmation opens it, once, after the search."""
-    return _load(spec, _stamp(spec)).test
-
-
-def path_errors(spec: DataSpec) -> list[str]:
-    """Return why a user's own file or folder cannot be one, a line each; nothing is opened."""
-    if spec.path is None:
-        return []
-    what = f"--data {spec.source}:{spec.path}"
-    if not os.path.exists(spec.path):
-        return [f"{what}: there is no such {'file' if spec.source == 'table' else 'folder'}"]
-    if spec.source == "table" and os.path.isdir(spec.path):
-        return [f"{what} is a folder; expected a file: .csv, .tsv or .parquet (--data images:FOLDER takes images)"]
-    if spec.source == "images" and not os.path.isdir(spec.path):
-        return [f"{what} is a file; expected a folder (--data table:FILE takes a table)"]
-    return []
+    return _load(spec, _data_stamp(spec)).test
 
 
 @lru_cache(maxsize=2)
@@ -125,7 +71,7 @@ def _load(spec: DataSpec, stamp: Hashable) -> Parts:
     return parts if spec.train_examples is None else _fewer(parts, spec, spec.train_examples)
 
 
-def _stamp(spec: DataSpec) -> Hashable:
+def _data_stamp(spec: DataSpec) -> Hashable:
     """Return what changes with the user's file or folder, so that nothing outdated is taken for it."""
     errors = path_errors(spec)
     if errors:
@@ -133,11 +79,11 @@ def _stamp(spec: DataSpec) -> Hashable:
     if spec.path is None:
         return None
     if spec.source == "table":
-        return _state(spec.path)
-    from trainables.data.images import listed_images
+        return _file_stamp(spec.path)
+    from trainables.data.images import list_images
 
     try:
-        return tuple(_state(file) for file in listed_images(Path(spec.path)).files)
+        return tuple(_file_stamp(file) for file in list_images(Path(spec.path)).files)
     except OSError as error:
         raise DataError(f"--data images:{spec.path} cannot be read: {error.strerror} ({error.filename})") from None
 
@@ -149,7 +95,7 @@ def _classes(parts: Parts) -> int:
     return len(parts.labels) or int(parts.train.y.max()) + 1
 
 
-def _state(file: str | Path) -> tuple[str, int, int]:
+def _file_stamp(file: str | Path) -> tuple[str, int, int]:
     found = os.stat(file)
     return str(file), found.st_size, found.st_mtime_ns
 
@@ -203,12 +149,12 @@ def _images(spec: DataSpec) -> Parts:
 _LOADERS: dict[Source, Callable[[DataSpec], Parts]] = {"named": _named, "table": _table, "images": _images}
 
 DATASETS: dict[str, DataSet] = {
-    "digits": DataSet(lambda spec: small.digits(spec.seed, pixels=spec.pixels), images=True),
+    "digits": DataSet(lambda spec: sklearn_sets.digits(spec.seed, pixels=spec.pixels), images=True),
     "mnist": _torchvision("mnist", "MNIST"),
     "fashion_mnist": _torchvision("fashion_mnist", "FashionMNIST"),
-    "iris": _shipped(small.table("load_iris")),
-    "wine": _shipped(small.table("load_wine")),
-    "breast_cancer": _shipped(small.table("load_breast_cancer")),
-    "diabetes": _shipped(small.diabetes, task=Task.REGRESSION),
+    "iris": _shipped(sklearn_sets.table("load_iris")),
+    "wine": _shipped(sklearn_sets.table("load_wine")),
+    "breast_cancer": _shipped(sklearn_sets.table("load_breast_cancer")),
+    "diabetes": _shipped(sklearn_sets.diabetes, task=Task.REGRESSION),
 }
 """Every named data set and its loader."""

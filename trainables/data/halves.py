@@ -6,27 +6,25 @@ The A/B design of Yosinski et al. 2014 (arXiv:1411.1792).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from trainables.data.parts import Parts
+from trainables.data.spec import Half
 from trainables.data.splits import Arrays
 from trainables.errors import DataError
 
-Half: TypeAlias = Literal["first", "second"]
-
 FEWEST_CLASSES = 4
-"""Two for each half."""
+"""Classes that a data set needs: two for each half."""
 
 
 def half_of(parts: Parts, half: Half, *, name: str, classes: int) -> Parts:
     """Return the examples of the first or the second half of the classes, which are numbered from 0 again.
 
     Args:
-        parts: all of them.
-        half: which.
-        name: of the data set, for messages.
+        parts: the whole data set.
+        half: which half of the classes.
+        name: what messages call the data set.
         classes: C; with an odd number the second half has one more.
 
     Raises:

@@ -13,31 +13,39 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.memory import room
-from trainables.data.parts import TEST_SHARE, VALIDATION_SHARE, Parts, class_errors, listed, part_indices, shown
-from trainables.data.pixels import decode
+from trainables.data.memory import allocate
+from trainables.data.parts import (
+    TEST_SHARE,
+    VALIDATION_SHARE,
+    Parts,
+    class_errors,
+    list_first,
+    part_indices,
+    quote_first,
+)
+from trainables.data.pixels import decode_images
 from trainables.data.splits import Arrays, stratified_split
 from trainables.errors import DataError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Of the files that are read: those of torchvision's ``ImageFolder``."""
+"""Endings of the files that are read: those of torchvision's ``ImageFolder``."""
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SKIPPED_SHARE = 0.01
-"""Of the images, how many may be damaged; more of them are refused."""
+"""The share of the images that may be damaged; with more of them the folder is refused."""
 
 BLOCK_PIXELS = 1 << 22
-"""Standardised at once."""
+"""Numbers that are standardised at once."""
 
 
 @dataclass(frozen=True)
-class Listing:
+class ImageListing:
     """The image files of a folder.
 
     Attributes:
-        files: sorted within each class of each part.
-        part: of each file: ``train``, ``val`` or ``test``; all are ``train`` where the folder has no parts.
-        class_name: of each file.
+        files: the images, sorted within each class of each part.
+        part: for each file ``train``, ``val`` or ``test``; all are ``train`` where the folder has no parts.
+        class_name: for each file its class.
         notes: what was found and not read, a line each.
     """
 
@@ -57,13 +65,13 @@ def load(root: Path, *, size: int, seed: int, pixels: bool = False) -> Parts:
     Args:
         root: ``train/``, and maybe ``val/`` and ``test/``, with a folder for each class; or these folders.
         size: width and height to which every image is brought.
-        seed: of the parts that are split here.
+        seed: seeds the split of what has no folder of its own.
         pixels: return the bytes as they were decoded.
 
     Raises:
         DataError: everything that is wrong with the folder, a line each.
     """
-    listing = listed_images(root)
+    listing = list_images(root)
     errors = _layout_errors(root, listing)
     if errors:
         raise DataError(errors)
@@ -71,7 +79,7 @@ def load(root: Path, *, size: int, seed: int, pixels: bool = False) -> Parts:
     y = np.array([labels.index(name) for name in listing.class_name])
     part = np.array(listing.part)
     _refuse_small_classes(root, part, y, labels)
-    decoded = decode(listing.files, size)
+    decoded = decode_images(listing.files, size)
     skipped = _skipped(root, listing, decoded.whole)
     kept = np.where(decoded.whole, part, "")
     _refuse_small_classes(root, kept, y, labels)
@@ -89,13 +97,13 @@ def load(root: Path, *, size: int, seed: int, pixels: bool = False) -> Parts:
     return Parts(train, val, test, labels=tuple(labels), notes=notes)
 
 
-def listed_images(root: Path) -> Listing:
+def list_images(root: Path) -> ImageListing:
     """Return the image files below ``root``; names that begin with a dot are left out."""
     notes: list[str] = []
     folders = _folders(root)
     if (root / TRAIN).is_dir() and _folders(root / TRAIN):
         others = [name for name in folders if name not in (TRAIN, VAL, TEST)]
-        notes += [f"not read, beside train/: {shown(others)}"] if others else []
+        notes += [f"not read, beside train/: {quote_first(others)}"] if others else []
         parts = {part: root / part for part in (TRAIN, VAL, TEST) if part in folders}
     else:
         parts = {TRAIN: root}
@@ -106,10 +114,10 @@ def listed_images(root: Path) -> Listing:
         for file in _files(folder / class_name)
     ]
     files, part_names, class_names = zip(*found, strict=True) if found else ((), (), ())
-    return Listing(files, part_names, class_names, tuple(notes))
+    return ImageListing(files, part_names, class_names, tuple(notes))
 
 
-def _layout_errors(root: Path, listing: Listing) -> list[str]:
+def _layout_errors(root: Path, listing: ImageListing) -> list[str]:
     what = f"--data images:{root}"
     folders = _folders(root)
     if not folders:
@@ -117,7 +125,7 @@ def _layout_errors(root: Path, listing: Listing) -> list[str]:
     if TRAIN not in folders and set(folders) <= {VAL, TEST}:
         return [f"{what} has {' and '.join(folders)} but no train"]
     if not listing.files:
-        return [f"{what}: no image in its folders {shown(folders)}; endings that are read: {', '.join(ENDINGS)}"]
+        return [f"{what}: no image in its folders {quote_first(folders)}; endings that are read: {', '.join(ENDINGS)}"]
     classes: dict[str, Counter[str]] = {part: Counter() for part in (TRAIN, VAL, TEST)}
     for part, class_name in zip(listing.part, listing.class_name, strict=True):
         classes[part][class_name] += 1
@@ -125,7 +133,7 @@ def _layout_errors(root: Path, listing: Listing) -> list[str]:
     for part in (VAL, TEST):
         strangers = sorted(classes[part].keys() - classes[TRAIN].keys())
         if strangers:
-            errors.append(f"{what}: {part} has classes that train has not: {shown(strangers)}")
+            errors.append(f"{what}: {part} has classes that train has not: {quote_first(strangers)}")
     return errors
 
 
@@ -136,7 +144,7 @@ def _refuse_small_classes(root: Path, part: NDArray[np.str_], y: NDArray[np.int6
         raise DataError(errors)
 
 
-def _skipped(root: Path, listing: Listing, whole: NDArray[np.bool_]) -> list[str]:
+def _skipped(root: Path, listing: ImageListing, whole: NDArray[np.bool_]) -> list[str]:
     """Return a note on the images that could not be decoded, if any.
 
     Raises:
@@ -145,7 +153,7 @@ def _skipped(root: Path, listing: Listing, whole: NDArray[np.bool_]) -> list[str
     damaged = [str(listing.files[i].relative_to(root)) for i in np.flatnonzero(~whole)]
     if not damaged:
         return []
-    found = f"{len(damaged):,} of {len(whole):,} images cannot be decoded: {listed(damaged)}"
+    found = f"{len(damaged):,} of {len(whole):,} images cannot be decoded: {list_first(damaged)}"
     if len(damaged) > SKIPPED_SHARE * len(whole):
         raise DataError(f"--data images:{root}: {found}; up to {SKIPPED_SHARE:.0%} would be skipped")
     return [f"skipped, {found}"]
@@ -171,7 +179,7 @@ def _standardised(
     mean, scale = _statistics(pixels, indices[0])
     arrays = []
     for part in indices:
-        x = room((len(part), *pixels.shape[1:]), np.float32)
+        x = allocate((len(part), *pixels.shape[1:]), np.float32)
         start = 0
         for block in _blocks(pixels, part):
             x[start : start + len(block)] = (pixels[block] - mean) / scale

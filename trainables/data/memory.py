@@ -16,7 +16,7 @@ MAPPED_FROM_BYTES = 1 << 30
 """Size from which an array lies in a file."""
 
 
-def room(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return an array to be filled: in memory below ``MAPPED_FROM_BYTES``, else in a file.
 
     The file has no name any more: it goes when the last array in it does.

@@ -16,7 +16,7 @@ VALIDATION_SHARE = 0.2
 TEST_SHARE = 0.2
 
 FEWEST_OF_A_CLASS = 3
-"""Examples of a class: one for each part."""
+"""Examples that a class needs: one for each part."""
 
 SHOWN = 5
 """Names that a message lists before it counts the rest."""
@@ -27,7 +27,7 @@ class Parts:
     """Train, validation and test examples.
 
     Attributes:
-        scale: of a numeric target; None for classes.
+        scale: how a numeric target was standardised; None for classes.
         labels: what the classes are called, in the order of their numbers; empty where they are numbers only.
         notes: what a user should know of how the data were read, a line each.
     """
@@ -40,14 +40,14 @@ class Parts:
     notes: tuple[str, ...] = ()
 
 
-def cut(x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, seed: int) -> Parts:
+def cut_into_parts(x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, seed: int) -> Parts:
     """Split examples 60 : 20 : 20; classes with their proportions, numbers at random.
 
     Args:
         x: [N, ...].
         y: [N] class numbers, or the target in its own units where ``numeric``.
         numeric: whether the target is a number.
-        seed: of the split.
+        seed: seeds the split.
     """
     kind = np.float32 if numeric else np.int64
     held_out, validation, training = (
@@ -57,7 +57,7 @@ def cut(x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, seed: int) ->
 
 
 def part_indices(y: NDArray[np.generic], *, numeric: bool, seed: int) -> list[NDArray[np.int64]]:
-    """Return which examples are for test, for validation and for training, as ``cut`` splits them."""
+    """Return which examples are for test, for validation and for training, as ``cut_into_parts`` splits them."""
     test, val = (round(len(y) * share) for share in (TEST_SHARE, VALIDATION_SHARE))
     sizes = (test, val, len(y) - test - val)
     if numeric:
@@ -73,16 +73,16 @@ def class_errors(
     Args:
         y: [N] class numbers.
         labels: what the classes are called.
-        what: they are of, to begin each line.
+        what: what the classes are of, to begin each line.
         cut: whether validation or test examples are to be cut from these.
         advice: what else could be done, to end the line of small classes.
     """
     if len(labels) < 2:
-        return [f"{what} has {len(labels)} class(es) ({shown(labels)}); at least two are needed"]
+        return [f"{what} has {len(labels)} class(es) ({quote_first(labels)}); at least two are needed"]
     counts = np.bincount(y, minlength=len(labels))
     small = [f"{labels[c]!r} has {counts[c]}" for c in np.flatnonzero(counts < FEWEST_OF_A_CLASS).tolist()]
     if small:
-        return [f"{what}: a class needs at least {FEWEST_OF_A_CLASS} examples; {listed(small)}{advice}"]
+        return [f"{what}: a class needs at least {FEWEST_OF_A_CLASS} examples; {list_first(small)}{advice}"]
     if cut and round(len(y) * min(TEST_SHARE, VALIDATION_SHARE)) < len(labels):
         fewest = math.ceil(len(labels) / min(TEST_SHARE, VALIDATION_SHARE))
         return [
@@ -92,18 +92,18 @@ def class_errors(
     return []
 
 
-def shown(names: Sequence[str]) -> str:
+def quote_first(names: Sequence[str]) -> str:
     """Return the first few names as a list in words, quoted, and how many more there are."""
-    return listed([repr(name) for name in names])
+    return list_first([repr(name) for name in names])
 
 
-def listed(texts: Sequence[str]) -> str:
+def list_first(texts: Sequence[str]) -> str:
     """Return the first few texts as a list in words, and how many more there are."""
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     return ", ".join(texts[:SHOWN]) + more
 
 
-def centred_pixels(parts: Parts) -> Parts:
+def centre_pixels(parts: Parts) -> Parts:
     """Shift each pixel, in place, by its mean over the training part; scale all by that part's deviation over all.
 
     A pixel that never changes becomes exactly 0. Left at another value it would act as a second bias,
@@ -113,14 +113,14 @@ def centred_pixels(parts: Parts) -> Parts:
     return _shifted(parts, x.mean(axis=0, dtype=np.float64), x.std(dtype=np.float64))
 
 
-def standard_columns(parts: Parts) -> Parts:
+def standardise_columns(parts: Parts) -> Parts:
     """Give every column, in place, mean 0 and deviation 1 over the training part; a constant one becomes 0."""
     x = parts.train.x
     deviation = x.std(axis=0, dtype=np.float64)
     return _shifted(parts, x.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
 
 
-def standard_target(parts: Parts) -> Parts:
+def standardise_target(parts: Parts) -> Parts:
     """Give a numeric target mean 0 and deviation 1 over the training part, and keep its scale."""
     y = parts.train.y
     scale = TargetScale(float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64)) or 1.0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.memory import room
+from trainables.data.memory import allocate
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,7 +26,7 @@ GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L")
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedImages:
     """Images of one size.
 
     Attributes:
@@ -38,13 +38,13 @@ class Decoded:
     whole: NDArray[np.bool_]
 
 
-def decode(files: Sequence[Path], size: int) -> Decoded:
+def decode_images(files: Sequence[Path], size: int) -> DecodedImages:
     """Decode ``files`` on all cores.
 
     An image is turned as its camera noted, cut in its centre to a square, and resized to ``size`` pixels
     (bilinear, averaging where it shrinks). Transparency is left out.
     """
-    pixels = room((len(files), 3, size, size), np.uint8)
+    pixels = allocate((len(files), 3, size, size), np.uint8)
     whole, coloured = np.zeros((2, len(files)), bool)
 
     def decode_from(start: int) -> None:
@@ -58,7 +58,7 @@ def decode(files: Sequence[Path], size: int) -> Decoded:
         warnings.simplefilter("ignore")  # PIL's, of damaged metadata: a line for each file
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             list(pool.map(decode_from, range(0, len(files), FILES_AT_ONCE)))
-    return Decoded(pixels if coloured.any() else pixels[:, :1], whole)
+    return DecodedImages(pixels if coloured.any() else pixels[:, :1], whole)
 
 
 def _image(file: Path, size: int) -> NDArray[np.uint8] | None:

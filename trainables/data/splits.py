@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.spec import DataSpec
 from trainables.errors import DataError
 from trainables.task import Task
-
-if TYPE_CHECKING:
-    from trainables.data.datasets import DataSpec
 
 TASK_NOTE = "task: "
 """Begins the note that says how the task was told from the target."""
@@ -48,18 +46,18 @@ class Splits:
     """What search code may see: train and validation. The test part is opened by ``load_test`` alone.
 
     Attributes:
-        name: of the data set.
+        name: what the data set is called.
         classes: C; 0 where the target is a number.
         test_examples: how many examples are held out.
         fingerprint: sha256 over the arrays of all three parts, 64 hexadecimal digits.
-        scale: of a numeric target; None for classes.
+        scale: how a numeric target was standardised; None for classes.
         labels: what the classes are called, in the order of their numbers; empty where they are numbers only.
         notes: what a user should know of how the data were read, a line each.
         extra_metrics: metrics that every report is to hold besides the usual ones.
         scratch: a folder for what a trainable computes from the data and several processes may share; None
             where there is none.
         shared: whether several processes train on these.
-        declared: what they were loaded from.
+        spec: what they were loaded from; None where they were made otherwise.
     """
 
     name: str
@@ -74,7 +72,7 @@ class Splits:
     extra_metrics: tuple[str, ...] = ()
     scratch: str | None = None
     shared: bool = False
-    declared: DataSpec | None = None
+    spec: DataSpec | None = None
 
     @property
     def task(self) -> Task:
@@ -88,7 +86,7 @@ class Splits:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example: [D] for a table, [channels, height, width] for an image."""
+        """The shape of one example: [D] for a table, [channels, height, width] for an image."""
         return tuple(self.train.x.shape[1:])
 
     def facts(self) -> dict[str, Any]:
@@ -123,7 +121,7 @@ def stratified_split(y: NDArray[np.int64], sizes: tuple[int, ...], *, seed: int)
 
     Args:
         y: [N] labels.
-        sizes: of the parts; together at most N. What is left over is in no part.
+        sizes: the parts' sizes; together at most N. What is left over is in no part.
         seed: the split depends on it and on ``y`` alone.
 
     Returns:
@@ -170,8 +168,8 @@ def random_split(n: int, sizes: tuple[int, ...], *, seed: int) -> list[NDArray[n
     """Split the indices 0 .. n - 1 into parts of the given sizes at random; each is sorted.
 
     Args:
-        n: how many.
-        sizes: of the parts; together at most ``n``. What is left over is in no part.
+        n: how many indices there are.
+        sizes: the parts' sizes; together at most ``n``. What is left over is in no part.
         seed: the split depends on it and on the sizes alone.
     """
     order = np.random.default_rng(seed).permutation(n)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.columns import column_errors, encode
-from trainables.data.parts import Parts, part_indices, shown, standard_target
+from trainables.data.columns import column_errors, encode_columns
+from trainables.data.parts import Parts, part_indices, quote_first, standardise_target
 from trainables.data.splits import Arrays
 from trainables.data.table_file import read_table
 from trainables.data.target import Target, read_target
@@ -26,11 +26,11 @@ def load(path: Path, *, target: str, task: str, drop: Sequence[str], seed: int) 
     """Return a CSV, TSV or Parquet file as examples.
 
     Args:
-        path: of the file.
+        path: the file's path.
         target: the column to predict; rows without it are left out.
         task: ``classification``, ``regression``, or ``auto`` (see ``read_target``).
         drop: columns to leave out.
-        seed: of the split.
+        seed: seeds the split.
 
     Raises:
         DataError: everything that is wrong with the file, a line each.
@@ -62,13 +62,13 @@ def load(path: Path, *, target: str, task: str, drop: Sequence[str], seed: int) 
 
 def _parts(columns: pd.DataFrame, target: Target, *, seed: int) -> Parts:
     test, val, train = part_indices(target.y, numeric=target.numeric, seed=seed)
-    inputs = encode(columns, train)
+    inputs = encode_columns(columns, train)
 
     def part(indices: NDArray[np.int64]) -> Arrays:
         return Arrays(inputs.x[indices], target.y[indices])
 
     parts = Parts(part(train), part(val), part(test), labels=target.labels, notes=inputs.notes)
-    return standard_target(parts) if target.numeric else parts
+    return standardise_target(parts) if target.numeric else parts
 
 
 def _target(column: pd.Series[Any], name: str, task: str, errors: list[str]) -> Target | None:
@@ -90,8 +90,8 @@ def _unknown(table: pd.DataFrame, option: str, names: Sequence[str]) -> list[str
 
 def _columns(known: list[str]) -> str:
     if sum(_is_number(name) for name in known) * 2 > len(known):
-        return f"The first line looks like data, not like names: {shown(known)}"
-    return f"Columns: {shown(known)}"
+        return f"The first line looks like data, not like names: {quote_first(known)}"
+    return f"Columns: {quote_first(known)}"
 
 
 def _is_number(text: str) -> bool:

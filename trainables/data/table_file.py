@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-"""Of text files, which may be compressed too: ``.csv.gz``."""
+"""What separates the columns of a text file, by its ending; such a file may be compressed too: ``.csv.gz``."""
 
 PARQUET = (".parquet", ".pq")
 ROW_NUMBERS = re.compile(r"Unnamed: \d+")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.columns import LARGEST, Kind, kind_of, numbers
+from trainables.data.columns import LARGEST, ColumnKind, column_numbers, kind_of
 from trainables.data.parts import class_errors
 from trainables.data.splits import TASK_NOTE
 from trainables.errors import DataError
@@ -54,18 +54,18 @@ def read_target(column: pd.Series[Any], name: str, task: str) -> Target:
         DataError: it is neither, or unfit to learn from; a line each.
     """
     what, kind = f"--target {name!r}", kind_of(column)
-    if kind in (Kind.DATE, Kind.OTHER):
-        kept = "a date" if kind is Kind.DATE else f"{type(column.iloc[0]).__name__} values"
+    if kind in (ColumnKind.DATE, ColumnKind.OTHER):
+        kept = "a date" if kind is ColumnKind.DATE else f"{type(column.iloc[0]).__name__} values"
         raise DataError(f"{what} holds {kept}; a target is a class (text, true/false, whole numbers) or a number")
-    if kind is Kind.TEXT:
+    if kind is ColumnKind.TEXT:
         if task == Task.REGRESSION:
             raise DataError(f"{what} is text (such as {column.iloc[0]!r}); --task regression needs numbers")
-        return _classes(numbers(column, kind), what, _why(task, "text"))
-    values = numbers(column, kind)
+        return _classes(column_numbers(column, kind), what, _why(task, "text"))
+    values = column_numbers(column, kind)
     endless = int((np.abs(values) > LARGEST).sum())
     if endless:
         raise DataError(f"{what} holds {endless} infinite value(s), or beyond 1e30; correct or empty them")
-    if kind is Kind.FLAG and task != Task.REGRESSION:
+    if kind is ColumnKind.FLAG and task != Task.REGRESSION:
         return _classes(values.astype(bool), what, _why(task, "true or false"))
     distinct = len(np.unique(values))
     whole = bool((values == np.round(values)).all())

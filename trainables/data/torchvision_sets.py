@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.parts import Parts, centred_pixels
+from trainables.data.parts import Parts, centre_pixels
 from trainables.data.splits import Arrays, stratified_split
 from trainables.errors import DataError
 
@@ -40,7 +40,7 @@ def load(name: str, class_name: str, data_dir: str | None, *, download: bool, se
         val, train = (Arrays(images[i][:, None], labels[i]) for i in indices)
         return Parts(train, val, Arrays(test_images[:, None], test_labels))
     val, train = (Arrays(_pixels(images[i]), labels[i]) for i in indices)
-    return centred_pixels(Parts(train, val, Arrays(_pixels(test_images), test_labels)))
+    return centre_pixels(Parts(train, val, Arrays(_pixels(test_images), test_labels)))
 
 
 def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -32,8 +32,8 @@ class Stage:
     """A part of a backbone.
 
     Attributes:
-        name: such as ``layer1``.
-        layers: applied in order.
+        name: the stage's name, such as ``layer1``.
+        layers: its layers, in the order in which they are applied.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Backbone:
     """A model cut into stages.
 
     Attributes:
-        name: as torchvision registers it.
+        name: the name that torchvision registers, or that of the narrow ResNet.
         model: whole, its own head included; the stages' layers are parts of it.
         stages: input side first; the last returns [B, ``features``].
         features: D, what the head sees.

@@ -15,9 +15,11 @@ from trainables.mistake import Mistake, about, nearest
 PRETRAINED, SCRATCH = "pretrained", "scratch"
 SOURCE, IMAGENET, NONE = "source", "imagenet", "none"
 AUGMENTATIONS = ("none", "flip_crop", "trivial_augment")
-CACHES = ("auto", "memory", "disk", "off")
+FEATURE_CACHES = ("auto", "memory", "disk", "off")
 
-TRAINING = frozenset({f.name for f in fields(MlpConfig)} - {*MODEL_FIELDS, "max_epochs", "loss", "input_dropout"})
+TRAINING_PARAMETERS = frozenset(
+    {f.name for f in fields(MlpConfig)} - {*MODEL_FIELDS, "max_epochs", "loss", "input_dropout"}
+)
 """The parameters that drive the loop."""
 
 
@@ -34,18 +36,18 @@ class TransferConfig:
             ``freeze_depth`` says.
         stage_factor: rate of a stage over that of the stage (or head) behind it (Howard, Ruder 2018,
             arXiv:1801.06146, discriminative fine-tuning).
-        augmentation: of the training images: ``none``, ``flip_crop`` or ``trivial_augment`` (Mueller, Hutter 2021,
-            arXiv:2103.10158).
+        augmentation: how training images are changed: ``none``, ``flip_crop`` or ``trivial_augment`` (Mueller,
+            Hutter 2021, arXiv:2103.10158).
         backbone: a name that torchvision registers, or ``narrow_resnet``.
-        weights: ``source``, ``imagenet``, ``none``, or a file's path.
-        source_data: from which ``source`` learns; empty for the other half of the data's classes.
-        source_epochs: for how long.
+        weights: what it starts from: ``source``, ``imagenet``, ``none``, or a file's path.
+        source_data: the data that ``source`` learns from; empty for the other half of the data's classes.
+        source_epochs: how many epochs ``source`` learns.
         download: whether ``imagenet`` may be downloaded.
         input_size: height and width that the backbone sees; 0 leaves that to the weights, or the images.
-        views: of each training image, where it is augmented; epoch e trains on view e modulo ``views``.
+        views: how many views an augmented training image has; epoch e trains on view e modulo ``views``.
         feature_cache: where the outputs of frozen stages are kept: ``memory``, ``disk``, ``off``, or ``auto``:
             on disk where several processes train, else in memory.
-        cache_mb: MiB that they may take.
+        cache_mb: MiB that these outputs may take.
     """
 
     training: MlpConfig
@@ -69,7 +71,7 @@ class TransferConfig:
             *whole(self, "source_epochs", "views", low=1),
             *one_of("init", self.init, (PRETRAINED, SCRATCH)),
             *one_of("augmentation", self.augmentation, AUGMENTATIONS),
-            *one_of("feature_cache", self.feature_cache, CACHES),
+            *one_of("feature_cache", self.feature_cache, FEATURE_CACHES),
             *between(self, "stage_factor", 0, math.inf),
             *between(self, "cache_mb", 0, math.inf),
         ]
@@ -106,13 +108,13 @@ class TransferConfig:
             ConfigError: unknown names and every value out of its range.
         """
         own = {f.name for f in fields(cls)} - {"training"}
-        known = (*sorted(own | TRAINING), "dropout")
+        known = (*sorted(own | TRAINING_PARAMETERS), "dropout")
         errors = [
             about(f"unknown setting {n!r}.{nearest(n, known)} Known: {', '.join(known)}", n)
             for n in params
             if n not in known
         ]
-        training = {name: value for name, value in params.items() if name in TRAINING}
+        training = {name: value for name, value in params.items() if name in TRAINING_PARAMETERS}
         if "dropout" in params:
             training["input_dropout"] = params["dropout"]
         loop = MlpConfig(max_epochs=1)

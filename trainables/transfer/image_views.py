@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from trainables.data import Splits
-from trainables.data.memory import room
+from trainables.data.memory import allocate
 from trainables.derive import derive
 from trainables.device_data import as_tensor
 from trainables.torch_stream import TorchStream
@@ -31,9 +31,9 @@ class ImageViews:
 
     Args:
         splits: uint8 images.
-        preprocessing: gives the size.
-        device: where they are kept.
-        views: of each training image, where it is augmented.
+        preprocessing: gives the size of the images.
+        device: where the images are kept.
+        views: how many views of each training image there are, where it is augmented.
     """
 
     def __init__(self, splits: Splits, preprocessing: Preprocessing, *, device: torch.device, views: int) -> None:
@@ -63,7 +63,7 @@ class ImageViews:
         """Return every view of every training image, view by view  # uint8 [V * N, C, h, w].
 
         Raises:
-            DataError: they are larger than memory should hold, and the disk has no room for them.
+            DataError: they are larger than memory should hold, and the disk has no allocate for them.
         """
         if augmentation not in self._train:
             images = as_tensor(self._splits.train.x, CPU)
@@ -85,7 +85,7 @@ class ImageViews:
 
     def _filled(self, parts: Iterable[torch.Tensor], rows: int) -> torch.Tensor:
         """Return images at their size, from parts: in memory, or in a file where they are large."""
-        images = torch.from_numpy(room((rows, *self.example.shape[1:]), np.uint8))
+        images = torch.from_numpy(allocate((rows, *self.example.shape[1:]), np.uint8))
         start = 0
         for part in parts:
             images[start : start + len(part)] = self._preprocessing.resized(part)
@@ -122,4 +122,4 @@ def _trivial_augment(images: torch.Tensor, views: int) -> Iterator[torch.Tensor]
 
 
 AUGMENT = {"flip_crop": _flip_and_shift, "trivial_augment": _trivial_augment}
-"""By name: (images, views) -> parts of all views, one view after another."""
+"""What augments images, by its name: (images, views) -> parts of all views, one view after another."""

@@ -15,9 +15,9 @@ def load_weights(config: TransferConfig, splits: Splits, say: Callable[[str], No
     """Return the weights that a configuration names.
 
     Args:
-        config: of any trial: all of a study have the same.
+        config: the configuration of any trial: all of a study name the same weights.
         splits: the study's examples, uint8.
-        say: is told what takes long.
+        say: shows the user a line before something that takes long.
 
     Raises:
         ConfigError: they are absent, damaged, or of another model; one line says what to do.

@@ -19,7 +19,7 @@ class TrainablePart(nn.Module):
     Its state names are ``stages.<stage>.<layer> ...`` and ``head. ...``; what is frozen before it is no part of it.
 
     Args:
-        stages: those that train, input side first; may be none.
+        stages: the stages that train, input side first; may be none.
         head: a linear layer, maybe with dropout before it.
     """
 
@@ -38,7 +38,7 @@ class TrainablePart(nn.Module):
         """Return groups of parameters: the head's, then each stage's, the last one first.
 
         Args:
-            factor: of each group's learning rate over that of the group behind it.
+            factor: each group's learning rate over that of the group behind it.
         """
         groups: list[dict[str, Any]] = [{"params": [*self.head.parameters()], "factor": 1.0}]
         for distance, stage in enumerate(reversed([*self.stages.values()]), start=1):
@@ -81,9 +81,9 @@ def full_state(
     """Return the state of a ``FullNetwork`` from a trial's frozen stages and the state of what it trained.
 
     Args:
-        preprocessing: of the study's weights.
+        preprocessing: the preprocessing of the study's weights.
         frozen: the stages that did not train.
-        trained: of a ``TrainablePart``; of the head alone where every stage is frozen.
+        trained: the state of a ``TrainablePart``; of its head alone where every stage is frozen.
     """
     normalise = Normalise(preprocessing)
     state = {f"normalise.{name}": tensor for name, tensor in normalise.state_dict().items()}

@@ -21,10 +21,10 @@ class Preprocessing:
     """Sizes in pixels, and the mean and deviation that belong to the weights.
 
     Attributes:
-        resize: the shorter side is brought to this; 0 leaves the image as it is.
-        crop: then this much is cut from the centre; 0 leaves it.
-        mean, deviation: of each channel, of values between 0 and 1.
-        bicubic: resized so, not bilinear.
+        resize: the shorter side is brought to this many pixels; 0 leaves the image as it is.
+        crop: a square of this side is then cut from the centre; 0 leaves the image as it is.
+        mean, deviation: each channel's mean and deviation, of values between 0 and 1.
+        bicubic: whether images are resized so, and not bilinearly.
     """
 
     resize: int

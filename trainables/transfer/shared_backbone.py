@@ -32,9 +32,10 @@ class SharedBackbone:
     """What the trials of a study share on one device.
 
     Attributes:
-        weights: the backbone's, and where they came from.
-        backbone: with these weights, frozen.
-        cache: its images, and what its stages compute of them.
+        weights: the backbone's weights, and where they came from.
+        backbone: the backbone with these weights, frozen.
+        cache: the images, and what the backbone's stages compute of them.
+        classes: C, how many classes the study's data have.
     """
 
     weights: Weights
@@ -49,10 +50,10 @@ class SharedBackbone:
         """Load the weights and make room for the features.
 
         Args:
-            config: of any trial: the settings that matter here are the same for all of a study.
+            config: the configuration of any trial: the settings that matter here are the same for all of a study.
             splits: uint8 images.
             device: where trials train.
-            say: is told what takes long.
+            say: shows the user a line before something that takes long.
 
         Raises:
             ConfigError: the weights are absent, damaged, or of another model.

@@ -30,22 +30,22 @@ from trainables.transfer.preprocessing import Normalise, Preprocessing, own_prep
 from trainables.transfer.weights import Weights
 
 VERSION = 1
-"""Of the recipe: another one makes other weights, under another name."""
+"""The recipe's version: another recipe makes other weights, under another name."""
 
 SEED = 0
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
 BATCH = 64
 CPU = torch.device("cpu")
-SMALL = 16
-"""Pixels. Operations on images no larger are too short to be shared between cores."""
+SMALL_PIXELS = 16
+"""Width up to which operations on an image are too short to be shared between cores."""
 
 
 def source_spec(config: TransferConfig, declared: DataSpec) -> DataSpec:
     """Return which data ``source`` learns from: the other half of the classes, or what ``source_data`` names.
 
     Args:
-        config: of any trial.
+        config: the configuration of any trial.
         declared: the study's data.
 
     Raises:
@@ -72,8 +72,8 @@ def source_weights(config: TransferConfig, splits: Splits, say: Callable[[str], 
     Raises:
         ConfigError: the source data are absent or unfit.
     """
-    assert splits.declared is not None, "load_splits says what was declared"
-    spec = source_spec(config, splits.declared)
+    assert splits.spec is not None, "load_splits says what it loaded"
+    spec = source_spec(config, splits.spec)
     try:
         data = load_splits(spec)
     except DataError as error:
@@ -116,7 +116,7 @@ def _learn(config: TransferConfig, data: Splits, size: int, say: Callable[[str],
         x_train, x_val = (preprocessing.resized(x) for x in (pixels.x_train, pixels.x_val))
         examples = replace(pixels, x_train=x_train, x_val=x_val)
         run = TrainingRun(training, examples, seed=SEED, device=CPU, model=model)
-        with torch_threads(1 if size <= SMALL else torch.get_num_threads()):
+        with torch_threads(1 if size <= SMALL_PIXELS else torch.get_num_threads()):
             *_, last = fit(run)
     say(f"weights: learned in {time.monotonic() - started:.1f} s, val_accuracy {last.metrics['val_accuracy']:.3f}")
     head_keys = backbone.head_keys

@@ -72,8 +72,8 @@ class TransferTrainable:
             else:
                 from trainables.data import load_splits
 
-                assert splits.declared is not None, "load_splits says what was declared"
-                source = load_splits(source_spec(config, splits.declared))
+                assert splits.spec is not None, "load_splits says what it loaded"
+                source = load_splits(source_spec(config, splits.spec))
                 return [f"weights source: {line}" for line in self.misfits(config, source)]
         except (ConfigError, DataError) as error:
             return list(error.errors)

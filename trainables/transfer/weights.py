@@ -35,10 +35,10 @@ class Weights:
     """The weights of a backbone.
 
     Attributes:
-        state: by the names of torchvision's model, without its head; None draws them at random, from one seed
-            for all trials.
-        preprocessing: what the images undergo.
-        sha256: of the file; of ``none`` the word.
+        state: tensors by their names in torchvision's model, the head left out; None draws them at random, from
+            one seed for all trials.
+        preprocessing: what is done to the images.
+        sha256: the hash of the weights' file; the word ``none`` for random weights.
         origin: where they came from, in a few words.
     """
 

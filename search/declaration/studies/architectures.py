@@ -2,7 +2,7 @@
 
 from search.declaration.study import Budget, Objective, Study
 from spaces.architectures import SPACE
-from trainables.data.datasets import DataSpec
+from trainables.data.spec import DataSpec
 
 LARGER = {
     "batch_size": 128,

@@ -2,7 +2,7 @@
 
 from search.declaration.study import Budget, Objective, Study
 from spaces.regression import SPACE
-from trainables.data.datasets import DataSpec
+from trainables.data.spec import DataSpec
 
 STUDY = Study(
     kind="regression",

@@ -2,7 +2,7 @@
 
 from search.declaration.study import Study
 from spaces.regularization import SPACE
-from trainables.data.datasets import DataSpec
+from trainables.data.spec import DataSpec
 
 STUDY = Study(
     kind="regularization",

@@ -3,7 +3,7 @@
 from search.declaration.parts import SchedulerSpec
 from search.declaration.study import Study
 from spaces.schedules import SPACE
-from trainables.data.datasets import DataSpec
+from trainables.data.spec import DataSpec
 
 STUDY = Study(
     kind="schedules",

@@ -3,7 +3,7 @@
 from search.declaration.parts import SchedulerSpec
 from search.declaration.study import Budget, Objective, Study
 from spaces.sklearn_comparison import SPACE
-from trainables.data.datasets import DataSpec
+from trainables.data.spec import DataSpec
 
 STUDY = Study(
     kind="sklearn_comparison",

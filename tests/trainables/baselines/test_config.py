@@ -37,7 +37,7 @@ def test_a_value_out_of_range_gets_its_one_line(name, value, line):
     assert caught.value.errors == (line,)
 
 
-def test_every_field_can_be_refused():
+def test_every_field_of_an_estimator_configuration_can_be_refused():
     assert {name for name, _, _ in BAD} == {f.name for f in dataclasses.fields(EstimatorConfig)} - {"network"}
 
 
@@ -48,7 +48,7 @@ def test_params_become_the_fields_of_the_same_name_and_the_rest_is_the_networks(
     assert config == EstimatorConfig(network, model="svm", svm_c=3.0)
 
 
-def test_every_mistake_is_named_at_once():
+def test_every_mistake_of_an_estimator_configuration_is_named_at_once():
     params = {"modle": "svm", "svm_c": 0, "hidden": "8-", "batch_size": 0}
     with pytest.raises(ConfigError) as caught:
         EstimatorConfig.from_params(params, max_epochs=1)
@@ -69,6 +69,6 @@ def test_scikit_learns_mlp_has_fewer_activations():
     assert EstimatorConfig.from_params({**params, "model": "torch_mlp"}, max_epochs=1).network.activation == "gelu"
 
 
-def test_max_epochs_is_no_setting():
+def test_max_epochs_cannot_be_set_as_a_parameter():
     with pytest.raises(ConfigError, match="unknown setting 'max_epochs'"):
         EstimatorConfig.from_params({"max_epochs": 3}, max_epochs=1)

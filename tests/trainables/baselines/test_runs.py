@@ -39,7 +39,7 @@ def start(model, data=None, *, seed=5, max_epochs=4, **params):
 
 
 @pytest.mark.parametrize("model", SKLEARN)
-def test_a_fit_is_one_epoch_and_learns(model):
+def test_the_fit_of_an_estimator_is_one_epoch_and_learns(model):
     run = start(model)
     (report,) = fit(run)
     assert (report.epoch, report.stop) == (1, "max_epochs")
@@ -49,7 +49,7 @@ def test_a_fit_is_one_epoch_and_learns(model):
 
 
 @pytest.mark.parametrize("model", SKLEARN)
-def test_a_number_can_be_learned_too(model):
+def test_estimators_learn_a_numeric_target(model):
     (report,) = fit(start(model, splits("diabetes"), max_epochs=40))
     assert list(report.metrics) == ["train_loss", "val_loss", "val_rmse", "val_mae", "val_r2"]
     assert report.metrics["val_r2"] > 0.2
@@ -57,18 +57,18 @@ def test_a_number_can_be_learned_too(model):
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", ["wine", "diabetes"])
-def test_the_same_seed_gives_the_same_reports(model, name):
+def test_the_same_seed_gives_the_same_reports_of_an_estimator(model, name):
     first, again = ([r.metrics for r in fit(start(model, splits(name)))] for _ in range(2))
     assert first == again
 
 
 @pytest.mark.parametrize("model", ["forest", "sklearn_mlp", "torch_mlp"])
-def test_another_seed_gives_another_fit(model):
+def test_another_seed_gives_another_fit_of_an_estimator(model):
     first, other = (list(fit(start(model, seed=seed)))[-1].metrics for seed in (1, 2**63 - 1))
     assert first["val_loss"] != other["val_loss"]
 
 
-def test_images_are_flattened():
+def test_estimators_see_images_flattened():
     digits = load_splits(DataSpec("digits", train_examples=200))
     (report,) = fit(start("linear", digits))
     assert report.metrics["val_accuracy"] > 0.8
@@ -158,7 +158,7 @@ def test_torchs_mlp_trains_as_the_plain_loop_does():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_checkpoint_keeps_what_a_run_has_done(model, tmp_path):
+def test_a_checkpoint_of_an_estimator_says_that_its_fit_is_done(model, tmp_path):
     whole, resumed = start(model), start(model)
     whole.step()
     checkpoint.save(copy.deepcopy(whole.state_dict()), tmp_path / "trial.pt")

@@ -66,7 +66,7 @@ def test_the_parts_of_the_digits_are_stratified(digits, digits_test, part):
     assert np.abs(share - expected).max() <= 1 / len(labels)  # a class has its share, rounded to a whole example
 
 
-def test_the_split_is_fixed_by_its_seed(digits):
+def test_a_split_depends_on_its_seed_alone(digits):
     from trainables.data import datasets
 
     datasets._load.cache_clear()
@@ -114,7 +114,7 @@ def test_too_few_or_too_many_examples_are_refused(n):
         load_splits(DataSpec("digits", train_examples=n))
 
 
-def test_an_unknown_name_is_refused():
+def test_an_unknown_data_set_is_refused():
     with pytest.raises(DataError, match="unknown data set 'digist'; known: digits, mnist, fashion_mnist"):
         load_splits(DataSpec("digist"))
 
@@ -158,7 +158,7 @@ def test_splits_are_disjoint_sorted_and_of_the_sizes_asked_for(seed):
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_an_absent_set_names_the_path_and_the_flag(name, tmp_path):
+def test_an_absent_data_set_names_the_path_and_the_flag(name, tmp_path):
     with pytest.raises(DataError) as caught:
         load_splits(DataSpec(name, data_dir=str(tmp_path)))
     assert f"data set {name!r} is not in {tmp_path / TORCHVISION[name] / 'raw'}" in str(caught.value)
@@ -168,7 +168,7 @@ def test_an_absent_set_names_the_path_and_the_flag(name, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
-def test_a_damaged_set_is_reported(image_folder, tmp_path, damage):
+def test_a_damaged_data_set_is_reported(image_folder, tmp_path, damage):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for file in (image_folder / "MNIST" / "raw").iterdir():
@@ -192,12 +192,12 @@ def test_torchvisions_files_are_read_and_split(image_folder, name):
     assert np.abs(splits.train.x.mean(axis=0, dtype=np.float64)).max() < 1e-6  # float32 around 1
 
 
-def test_every_data_set_is_covered_here():
+def test_every_named_data_set_is_among_these_tests():
     assert set(DATASETS) == {"digits", *TORCHVISION, *TABLES}
 
 
 @pytest.mark.skipif("LANEWISE_DATA" not in os.environ, reason="LANEWISE_DATA names no folder with MNIST in it")
-def test_the_real_mnist():
+def test_the_real_mnist_files_are_read_and_split():
     spec = DataSpec("mnist", data_dir=os.environ["LANEWISE_DATA"])
     splits, test = load_splits(spec), load_test(spec)
     assert (len(splits.train), len(splits.val), len(test)) == (50_000, 10_000, 10_000)

@@ -40,7 +40,7 @@ def test_fewer_than_four_classes_cannot_be_halved(tmp_path):
         load_splits(spec)
 
 
-def test_a_table_has_no_pixels():
+def test_a_table_asked_for_pixels_is_refused():
     with pytest.raises(
         DataError, match="wine has no images; data sets that have: digits, mnist, fashion_mnist, or images"
     ):

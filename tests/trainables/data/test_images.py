@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from trainables.data import DataSpec, images, load_splits, load_test, memory
-from trainables.data.memory import is_mapped, room
-from trainables.data.pixels import decode
+from trainables.data.memory import allocate, is_mapped
+from trainables.data.pixels import decode_images
 from trainables.device_data import DeviceData
 from trainables.errors import DataError
 
@@ -48,7 +48,7 @@ def fitted(file, size=8):
     return np.asarray(image).transpose(2, 0, 1)
 
 
-def test_folders_of_classes_are_split_here(tmp_path):
+def test_images_in_folders_of_classes_alone_are_split_into_parts(tmp_path):
     splits = load_splits(spec_of(fill(tmp_path / "pets")))
     test = load_test(spec_of(tmp_path / "pets"))
     assert (len(splits.train), len(splits.val), len(test)) == (36, 12, 12)
@@ -115,7 +115,7 @@ def test_grey_images_keep_one_channel_unless_one_is_coloured(tmp_path):
     assert grey.shape == (1, 8, 8)
     assert grey.notes == ("images: 60, grey, as 1 x 8 x 8",)
     drawn(np.random.default_rng(1)).save(tmp_path / "grey" / "red" / "coloured.png")
-    mixed = decode(images.listed_images(tmp_path / "grey").files, 8).pixels
+    mixed = decode_images(images.list_images(tmp_path / "grey").files, 8).pixels
     assert mixed.shape == (61, 3, 8, 8)
     assert (mixed[:60, 0] == mixed[:60, 1]).all()
     assert not (mixed[60, 0] == mixed[60, 1]).all()
@@ -130,7 +130,7 @@ def test_the_files_and_classes_are_those_of_torchvision(tmp_path):
     (tmp_path / "red" / "more").mkdir()
     drawn(np.random.default_rng(2)).save(tmp_path / "red" / "more" / "a.JPG")
     (tmp_path / "red" / "notes.txt").write_text("no image")
-    listing, theirs = images.listed_images(tmp_path), ImageFolder(tmp_path)
+    listing, theirs = images.list_images(tmp_path), ImageFolder(tmp_path)
     ours = [(str(file), CLASSES.index(name)) for file, name in zip(listing.files, listing.class_name, strict=True)]
     assert ours == theirs.samples
     assert {name: i for i, name in enumerate(CLASSES)} == theirs.class_to_idx
@@ -141,7 +141,7 @@ def test_the_shorter_side_is_fitted_and_the_centre_kept(tmp_path):
     pixels[:, 40:80] = (0, 250, 0)
     pixels[:, 80:] = (0, 0, 250)
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    (found,) = decode([tmp_path / "wide.png"], 8).pixels
+    (found,) = decode_images([tmp_path / "wide.png"], 8).pixels
     assert (found[1, :, 1:-1] == 250).all()
     assert found[[0, 2]].max() < 50  # the filter reaches a little over the edges of the cut
 
@@ -160,12 +160,12 @@ MODES = [
 
 
 @pytest.mark.parametrize(("mode", "colour", "name", "expected"), MODES, ids=[f"{m} {n}" for m, _, n, _ in MODES])
-def test_every_mode_becomes_grey_or_rgb(tmp_path, mode, colour, name, expected):
+def test_every_image_mode_becomes_grey_or_rgb(tmp_path, mode, colour, name, expected):
     image = Image.new(mode, (6, 6), colour)
     if mode == "P":
         image.putpalette([0] * 768)
     image.save(tmp_path / name, **({"lossless": True} if name.endswith("webp") else {}))
-    found = decode([tmp_path / name], 4)
+    found = decode_images([tmp_path / name], 4)
     assert found.whole.all()
     assert np.array_equal(found.pixels[0, :, 1, 1], expected)
 
@@ -176,7 +176,7 @@ def test_an_image_is_turned_as_its_camera_noted(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif, quality=100)
-    (found,) = decode([tmp_path / "a.jpg"], 8).pixels
+    (found,) = decode_images([tmp_path / "a.jpg"], 8).pixels
     assert found[:, :3].max() < 50
     assert found[:, 5:].min() > 200
 
@@ -184,7 +184,7 @@ def test_an_image_is_turned_as_its_camera_noted(tmp_path):
 def test_a_large_jpeg_is_decoded_at_less_than_its_size(tmp_path):
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize((960, 960)).save(tmp_path / "a.jpg")
-    (found,) = decode([tmp_path / "a.jpg"], 8).pixels
+    (found,) = decode_images([tmp_path / "a.jpg"], 8).pixels
     assert np.abs(found.astype(int) - fitted(tmp_path / "a.jpg")).max() <= 8  # of 255: JPEG's own scaling averages
 
 
@@ -216,10 +216,10 @@ def test_a_mapped_array_stays_in_its_file_on_the_way_to_training(tmp_path, monke
     assert torch.equal(data.x_train, torch.tensor(splits.train.x))
 
 
-def test_a_disk_without_room_is_said(tmp_path, monkeypatch):
+def test_decoded_images_that_do_not_fit_on_the_disk_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(DataError, match=r"1048576\.0 GiB of decoded examples do not fit in .*XDG_CACHE_HOME names"):
-        room((1 << 50,), np.uint8)
+        allocate((1 << 50,), np.uint8)
 
 
 def damage(folder, count):
@@ -273,7 +273,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("layout", "said"), BAD, ids=[said for _, said in BAD])
-def test_a_bad_folder_gets_its_one_line(tmp_path, layout, said):
+def test_a_bad_images_folder_gets_its_one_line(tmp_path, layout, said):
     assert error_of(build(tmp_path, layout)).removeprefix(f"--data images:{tmp_path / 'd'}").startswith(said)
 
 
@@ -291,12 +291,12 @@ def test_what_lies_beside_train_is_said_and_hidden_folders_are_not_read(tmp_path
     assert splits.notes[1:] == ("not read, beside train/: 'extra'",)
 
 
-def test_a_class_may_be_called_train(tmp_path):
+def test_an_image_class_may_be_called_train(tmp_path):
     splits = load_splits(spec_of(build(tmp_path, {"plane": 9, "train": 9})))
     assert splits.labels == ("plane", "train")
 
 
-def test_a_folder_that_may_not_be_read_is_said(tmp_path, unprivileged):
+def test_an_images_folder_without_read_permission_is_named(tmp_path, unprivileged):
     folder = fill(tmp_path / "pets")
     load_splits(spec_of(folder))  # whoever has no permissions cannot import the rest either
     (folder / "red").chmod(0)
@@ -308,17 +308,17 @@ def test_a_folder_that_may_not_be_read_is_said(tmp_path, unprivileged):
     assert "cannot be read: Permission denied" in str(caught.value) or "no such folder" in str(caught.value)
 
 
-def test_an_absent_folder_is_said(tmp_path):
+def test_an_absent_images_folder_is_named(tmp_path):
     assert error_of(tmp_path / "nowhere").endswith("there is no such folder")
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_a_file_in_place_of_the_images_folder_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n")
     assert error_of(tmp_path / "a.csv").endswith("is a file; expected a folder (--data table:FILE takes a table)")
 
 
 @pytest.mark.skipif("LANEWISE_DATA" not in os.environ, reason="LANEWISE_DATA names no folder with images in it")
-def test_real_photographs():
+def test_real_photographs_are_decoded():
     folder = f"{os.environ['LANEWISE_DATA']}/cifar10_images"
     splits = load_splits(DataSpec("cifar10_images", source="images", path=folder))
     assert (len(splits.train), len(splits.val), splits.test_examples) == (8000, 2000, 2000)

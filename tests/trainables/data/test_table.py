@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from trainables.data import DataSpec, load_splits, load_test
-from trainables.data.columns import Kind, kind_of
+from trainables.data.columns import ColumnKind, kind_of
 from trainables.data.parts import part_indices
 from trainables.errors import DataError
 from trainables.task import Task
@@ -152,13 +152,13 @@ def test_the_same_file_has_the_same_fingerprint_and_another_order_of_rows_anothe
     assert other_seed.fingerprint != first.fingerprint
 
 
-def test_a_file_that_changed_is_read_again(tmp_path):
+def test_a_table_file_that_changed_is_read_again(tmp_path):
     first = splits_of(customers(), tmp_path)
     assert splits_of(customers(seed=1), tmp_path).fingerprint != first.fingerprint
 
 
 @pytest.mark.parametrize("name", ["customers.parquet", "customers.tsv", "customers.CSV", "customers.csv.gz"])
-def test_another_format_gives_the_same_examples(tmp_path, name):
+def test_a_table_gives_the_same_examples_in_every_file_format(tmp_path, name):
     frame = customers()
     assert splits_of(frame, tmp_path, name=name).fingerprint == splits_of(frame, tmp_path).fingerprint
 
@@ -193,21 +193,21 @@ def test_rows_without_a_target_are_left_out_and_said(tmp_path):
 
 
 KINDS = [
-    ([1, 2, None], Kind.NUMBER),
-    ([1.5, float("nan")], Kind.NUMBER),
-    ([None, None], Kind.NUMBER),
-    ([True, None, False], Kind.FLAG),
-    (["a", None], Kind.TEXT),
-    (["2024-03-01", None, "2024-03-02T10:00:00"], Kind.DATE),
-    (["2024-03-01", "2024-13-01"], Kind.TEXT),
-    (["03/01/2024", "03/02/2024"], Kind.TEXT),
-    (["2024", "2025"], Kind.TEXT),
-    ([datetime.date(2024, 3, 1)], Kind.DATE),
-    ([datetime.datetime(2024, 3, 1, tzinfo=datetime.UTC)], Kind.DATE),
-    ([datetime.timedelta(days=1)], Kind.NUMBER),
-    ([decimal.Decimal("1.5")], Kind.NUMBER),
-    ([[1, 2], [3]], Kind.OTHER),
-    ([b"a"], Kind.OTHER),
+    ([1, 2, None], ColumnKind.NUMBER),
+    ([1.5, float("nan")], ColumnKind.NUMBER),
+    ([None, None], ColumnKind.NUMBER),
+    ([True, None, False], ColumnKind.FLAG),
+    (["a", None], ColumnKind.TEXT),
+    (["2024-03-01", None, "2024-03-02T10:00:00"], ColumnKind.DATE),
+    (["2024-03-01", "2024-13-01"], ColumnKind.TEXT),
+    (["03/01/2024", "03/02/2024"], ColumnKind.TEXT),
+    (["2024", "2025"], ColumnKind.TEXT),
+    ([datetime.date(2024, 3, 1)], ColumnKind.DATE),
+    ([datetime.datetime(2024, 3, 1, tzinfo=datetime.UTC)], ColumnKind.DATE),
+    ([datetime.timedelta(days=1)], ColumnKind.NUMBER),
+    ([decimal.Decimal("1.5")], ColumnKind.NUMBER),
+    ([[1, 2], [3]], ColumnKind.OTHER),
+    ([b"a"], ColumnKind.OTHER),
 ]
 
 
@@ -337,7 +337,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("name", "content", "said"), FILES, ids=[f"{name}: {said}" for name, _, said in FILES])
-def test_what_is_no_table_is_said(tmp_path, name, content, said):
+def test_a_file_that_is_no_table_is_refused_with_the_reason(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as caught:
         load_splits(spec_of(tmp_path / name, "y"))
@@ -362,14 +362,14 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
         load_splits(spec_of(tmp_path / "a.parquet", "y"))
 
 
-def test_a_truncated_archive_is_said(tmp_path):
+def test_a_truncated_gz_table_is_refused_with_the_reason(tmp_path):
     whole = gzip.compress(customers().to_csv(index=False).encode())
     (tmp_path / "a.csv.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="is no table: Compressed file ended before"):
         load_splits(spec_of(tmp_path / "a.csv.gz"))
 
 
-def test_a_file_that_may_not_be_read_is_said(tmp_path, unprivileged):
+def test_a_table_file_without_read_permission_is_named(tmp_path, unprivileged):
     path = written(customers(), tmp_path)
     load_splits(spec_of(path))  # whoever has no permissions cannot import the rest either
     path.chmod(0)
@@ -378,7 +378,7 @@ def test_a_file_that_may_not_be_read_is_said(tmp_path, unprivileged):
     assert "cannot be read" in str(caught.value) or "there is no such file" in str(caught.value)
 
 
-def test_an_absent_file_is_said(tmp_path):
+def test_an_absent_table_file_is_named(tmp_path):
     with pytest.raises(DataError, match="nowhere.csv: there is no such file"):
         load_splits(spec_of(tmp_path / "nowhere.csv"))
 

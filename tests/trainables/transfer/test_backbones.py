@@ -59,7 +59,7 @@ def test_the_stages_in_a_row_compute_what_the_model_gives_its_head(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
-def test_so_do_those_of_large_models(name):
+def test_the_stages_of_large_models_compute_what_the_model_gives_its_head(name):
     check(name)
 
 
@@ -91,7 +91,7 @@ def test_naming_the_stages_leaves_the_global_random_numbers_alone():
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_no_layer_writes_into_its_input():
+def test_no_layer_of_a_backbone_writes_into_its_input():
     backbone = build_backbone("mobilenet_v3_small")
     assert not any(getattr(module, "inplace", False) for module in backbone.model.modules())
 

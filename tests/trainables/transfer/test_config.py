@@ -12,12 +12,12 @@ def test_the_dropout_is_before_the_head_and_the_head_is_linear():
     assert (config.training.label_smoothing, config.training.weight_decay) == (0.1, 0.01)
 
 
-def test_from_scratch_nothing_is_frozen():
+def test_no_stage_is_frozen_in_a_backbone_from_scratch():
     assert configured(freeze_depth=3).frozen_stages == 3
     assert configured(freeze_depth=3, init="scratch").frozen_stages == 0
 
 
-def test_every_error_is_said_at_once():
+def test_every_mistake_of_a_transfer_configuration_is_named_at_once():
     with pytest.raises(ConfigError) as caught:
         TransferConfig.from_params(
             {

@@ -40,7 +40,7 @@ class Float(torch.nn.Module):
         return x.float()
 
 
-def test_one_pass_fills_every_depth_that_fits(splits):
+def test_one_pass_over_the_images_fills_the_cache_at_every_depth_that_fits(splits):
     cache, stages = made(splits, MemoryFeatureStore(CPU))
     n = len(splits.train) + len(splits.val)
     reached, found = cache.at("none", 1)
@@ -74,7 +74,7 @@ def test_the_limit_holds_and_what_was_used_longest_ago_goes_first(splits):
     assert ("none", 2) not in store.used(), "depth 2 was used longest ago"
 
 
-def test_what_a_trial_holds_is_never_let_go(splits):
+def test_features_that_a_trial_holds_are_never_let_go(splits):
     store = MemoryFeatureStore(CPU)
     probe, _ = made(splits, None)
     one = probe.bytes_at("none", 1)
@@ -129,7 +129,7 @@ def test_other_weights_have_files_of_their_own_and_old_ones_go_first(splits, tmp
     assert sum(f.stat().st_size for f in tmp_path.glob("*.f32")) <= 1.5 * size
 
 
-def test_a_file_cut_short_is_computed_anew(splits, tmp_path):
+def test_a_feature_file_cut_short_is_computed_anew(splits, tmp_path):
     made(splits, FileFeatureStore(tmp_path, prefix="abc"))[0].at("none", 1)
     file = next(tmp_path.glob("abc-none-1.f32"))
     expected = file.read_bytes()
@@ -140,6 +140,6 @@ def test_a_file_cut_short_is_computed_anew(splits, tmp_path):
     assert file.read_bytes() == expected and shape_file(file).exists()
 
 
-def test_no_cache_computes_every_time(splits):
+def test_without_a_feature_store_stages_are_computed_every_time(splits):
     cache, stages = made(splits, None)
     assert cache.at("none", 3)[0] == 0 and stages[0].passed == 0

@@ -102,7 +102,7 @@ def test_keys_that_are_missing_unexpected_or_of_another_shape_are_counted_and_na
     )
 
 
-def test_a_head_of_any_size_is_left_out(splits, tmp_path):
+def test_the_head_in_a_weights_file_is_left_out_whatever_its_size(splits, tmp_path):
     file = tmp_path / "mine.pt"
     others = {**state(), "fc.weight": torch.zeros(7, 512), "fc.bias": torch.zeros(7)}
     torch.save(others, file)
@@ -111,7 +111,7 @@ def test_a_head_of_any_size_is_left_out(splits, tmp_path):
 
 @pytest.mark.parametrize("ending", ["pt", "safetensors"])
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_a_damaged_file_is_refused(splits, tmp_path, ending, share):
+def test_a_damaged_weights_file_is_refused(splits, tmp_path, ending, share):
     file = tmp_path / f"mine.{ending}"
     if ending == "pt":
         torch.save(state(), file)
@@ -123,7 +123,7 @@ def test_a_damaged_file_is_refused(splits, tmp_path, ending, share):
     assert line.startswith(f"--weights {file} is damaged, or holds more than weights, and is not loaded (")
 
 
-def test_a_pickle_is_never_run(splits, tmp_path):
+def test_a_weights_file_that_is_a_pickle_is_never_run(splits, tmp_path):
     class Evil:
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
@@ -141,7 +141,7 @@ def test_a_file_whose_hash_lies_beside_it_is_verified(splits, tmp_path):
     assert "is damaged: its sha256 is not the one beside it" in wrong(splits, weights=str(file))
 
 
-def test_an_absent_file_gets_the_other_choices(splits):
+def test_an_absent_weights_file_gets_the_other_choices(splits):
     line = wrong(splits, weights="/nowhere/resnet18.pt")
     assert line.startswith("--weights /nowhere/resnet18.pt: there is no such file; --weights source ")
 
@@ -207,11 +207,11 @@ def test_a_data_set_with_all_its_classes_needs_other_data_to_learn_from():
         ),
     ],
 )
-def test_what_does_not_fit_the_data_gets_one_line(splits, params, start):
+def test_a_transfer_that_does_not_fit_the_data_gets_one_line(splits, params, start):
     (line,) = TRANSFER.misfits(configured(**params), splits)
     assert line.startswith(start)
 
 
-def test_a_table_is_no_images():
+def test_a_transfer_refuses_a_table():
     (line,) = TRANSFER.misfits(configured(), load_splits(DataSpec("wine")))
     assert line == "a transfer needs classes of images as bytes (data.pixels); wine is a classification of float32 [13]"

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from trainables.data.parts import Parts, centred_pixels, cut, standard_columns, standard_target
+from trainables.data.parts import Parts, centre_pixels, cut_into_parts, standardise_columns, standardise_target
 
 
 def digits(seed: int, *, pixels: bool = False) -> Parts:
     """Return 1,797 handwritten digits of 8x8 pixels (Alpaydin, Kaynak 1998), as images of one channel.
 
     Args:
-        seed: of the split.
+        seed: seeds the split.
         pixels: return bytes, 0 to 255, instead of centred numbers.
     """
     from sklearn.datasets import load_digits
@@ -21,8 +21,8 @@ def digits(seed: int, *, pixels: bool = False) -> Parts:
     x, y = load_digits(return_X_y=True)
     images = x.reshape(-1, 1, 8, 8)
     if pixels:
-        return cut(np.rint(images * (255 / 16)).astype(np.uint8), y, numeric=False, seed=seed)
-    return centred_pixels(cut((images / 16.0).astype(np.float32), y, numeric=False, seed=seed))
+        return cut_into_parts(np.rint(images * (255 / 16)).astype(np.uint8), y, numeric=False, seed=seed)
+    return centre_pixels(cut_into_parts((images / 16.0).astype(np.float32), y, numeric=False, seed=seed))
 
 
 def table(loader: str) -> Callable[[int], Parts]:
@@ -32,7 +32,7 @@ def table(loader: str) -> Callable[[int], Parts]:
         from sklearn import datasets
 
         x, y = getattr(datasets, loader)(return_X_y=True)
-        return standard_columns(cut(x.astype(np.float32), y, numeric=False, seed=seed))
+        return standardise_columns(cut_into_parts(x.astype(np.float32), y, numeric=False, seed=seed))
 
     return load
 
@@ -42,4 +42,4 @@ def diabetes(seed: int) -> Parts:
     from sklearn.datasets import load_diabetes
 
     x, y = load_diabetes(return_X_y=True, scaled=False)
-    return standard_target(standard_columns(cut(x.astype(np.float32), y, numeric=True, seed=seed)))
+    return standardise_target(standardise_columns(cut_into_parts(x.astype(np.float32), y, numeric=True, seed=seed)))

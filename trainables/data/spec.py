@@ -1,0 +1,64 @@
+"""Which examples a study learns from, as plain data."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from trainables.task import AUTO
+
+Source: TypeAlias = Literal["named", "table", "images"]
+Half: TypeAlias = Literal["first", "second"]
+
+LARGEST_IMAGE = 1024
+"""Pixels that an image may be wide and high."""
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which examples, and how they are split.
+
+    Attributes:
+        name: a key of ``DATASETS``; of a user's own data, what they are called.
+        data_dir: where torchvision's sets lie; unused by the sets that scikit-learn ships.
+        download: allow torchvision to download into ``data_dir``.
+        train_examples: use only this many training examples (stratified); None for all.
+        seed: seeds the splits.
+        source: ``named``, or the user's own ``table`` or ``images``.
+        path: absolute path of the table's file or the images' folder; None for a named set.
+        target: the column of a table that is predicted.
+        task: what is learned from a table: ``classification``, ``regression``, or ``auto`` to tell by the target.
+        drop: columns of a table that are left out.
+        image_size: width and height, in pixels, of a user's images.
+        pixels: images as bytes, not standardised: for models that bring their own preprocessing.
+        half: ``first`` or ``second`` half of the classes alone; None for all of them.
+    """
+
+    name: str = "digits"
+    data_dir: str | None = None
+    download: bool = False
+    train_examples: int | None = None
+    seed: int = 0
+    source: Source = "named"
+    path: str | None = None
+    target: str | None = None
+    task: str = AUTO
+    drop: tuple[str, ...] = ()
+    image_size: int = 32
+    pixels: bool = False
+    half: Half | None = None
+
+
+def path_errors(spec: DataSpec) -> list[str]:
+    """Return why a user's own file or folder cannot be one, a line each; nothing is opened."""
+    if spec.path is None:
+        return []
+    what = f"--data {spec.source}:{spec.path}"
+    if not os.path.exists(spec.path):
+        return [f"{what}: there is no such {'file' if spec.source == 'table' else 'folder'}"]
+    if spec.source == "table" and os.path.isdir(spec.path):
+        return [f"{what} is a folder; expected a file: .csv, .tsv or .parquet (--data images:FOLDER takes images)"]
+    if spec.source == "images" and not os.path.isdir(spec.path):
+        return [f"{what} is a file; expected a folder (--data table:FILE takes a table)"]
+    return []

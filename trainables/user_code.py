@@ -1,0 +1,69 @@
+"""Imports a user's own code, and says in one line what went wrong in it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from trainables.errors import ConfigError
+from trainables.mistake import nearest
+
+OURS = f"{Path(__file__).parent}{os.sep}"
+"""The folder of this package: an error raised here is about the user's line that led to it."""
+
+
+def import_user_module(name: str, *, who: str) -> ModuleType:
+    """Import a module of the current directory or an installed one.
+
+    Args:
+        name: dotted.
+        who: what each message begins with.
+
+    Raises:
+        ConfigError: no such module (the nearest name is suggested), or it raised while it was imported.
+    """
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)  # as ``python -m`` has it; the installed command has not
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        absent = error.name or ""
+        if name == absent or name.startswith(f"{absent}."):
+            where = f"in {here} or among the installed packages"
+            raise ConfigError(f"{who}: there is no module {absent!r} {where}.{_nearest_module(absent)}") from None
+        raise ConfigError(f"{who} cannot be imported: {error_line(error)}") from None
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{who} cannot be imported: {error_line(error)}") from None
+
+
+def error_line(error: BaseException) -> str:
+    """Return ``ValueError: no such width (models.py, line 12)``: an error of the user's code in one line."""
+    text = (str(error).strip() or "no message").splitlines()[0]
+    where = place_in_user_code(error)
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {text}"  # which names file and line itself
+    return f"{type(error).__name__}: {text}" + (f" ({where})" if where else "")
+
+
+def place_in_user_code(error: BaseException) -> str | None:
+    """Return file and line of the innermost frame that is the user's; None where the error is no deeper than ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith(OURS) and not _is_library(f.filename)]
+    return f"{os.path.basename(own[-1].filename)}, line {own[-1].lineno}" if own else None
+
+
+def _is_library(file: str) -> bool:
+    return "site-packages" in file or file.startswith("<") or file == importlib.__file__
+
+
+def _nearest_module(name: str) -> str:
+    parent, dot, last = name.rpartition(".")
+    places = list(getattr(sys.modules.get(parent), "__path__", [])) if dot else [os.getcwd()]
+    return nearest(last, [module.name for module in pkgutil.iter_modules(places)])
