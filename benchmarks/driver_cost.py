@@ -22,8 +22,8 @@ from search.brain.scheduler import build_scheduler
 from search.declaration.studies import find
 from search.declaration.study import Study
 from search.executors.control import Control
+from search.executors.control_loop import ControlLoop
 from search.executors.lane_host import Advance, Orders
-from search.executors.lanes import ControlLoop
 from search.executors.pool import WorkerLost
 from search.executors.recorder import Recorder
 from search.executors.search import Search
@@ -43,7 +43,7 @@ class FreePool:
     """A worker whose epochs cost nothing: each seated trial reports a number drawn from its own seed."""
 
     def __init__(self, max_epochs: int) -> None:
-        self.lanes, self.told = [LANES], ["free"]
+        self.lanes, self.reasons = [LANES], ["free"]
         self._max_epochs = max_epochs
         self._seated: dict[int, tuple[random.Random, int]] = {}
         self._orders = Orders()
@@ -56,8 +56,8 @@ class FreePool:
         """Report an epoch of every seated trial."""
         for number in self._orders.retire:
             del self._seated[number]
-        for seat in self._orders.seat:
-            self._seated[seat.number] = random.Random(seat.seed), 0
+        for order in self._orders.seat:
+            self._seated[order.number] = random.Random(order.seed), 0
         return 0, Advance({number: self._step(number) for number in self._seated})
 
     def _step(self, number: int) -> LaneEvent:
@@ -72,10 +72,10 @@ class FreePool:
         """Never called."""
         raise AssertionError("never lost")
 
-    def keep(self, index: int, numbers: Sequence[int]) -> None:
+    def take_best(self, index: int, numbers: Sequence[int]) -> None:
         """Nothing to keep."""
 
-    def write_kept(self, keeps: Callable[[int], bool]) -> list[str]:
+    def write_best(self, keeps: Callable[[int], bool]) -> list[str]:
         """Nothing was taken."""
         return []
 
@@ -110,7 +110,7 @@ def searched(sampler: str, trials: int, max_epochs: int) -> Iterator[Searched]:
         study_id = ledger.create_study("bench", study.model_dump(mode="json"), fingerprint="", facts=facts)
         recorder = Recorder(study, LedgerWriter(ledger, study_id))
         scheduler = build_scheduler(study)
-        sampler_ = OptunaSampler(study, scheduler)
+        sampler_ = OptunaSampler(study)
         splits = load_splits(DataSpec())
         search = Search(study, splits, sampler_, scheduler, recorder, Control(), Path(folder))
         started = time.perf_counter()

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
+from search.brain.decision import Decision
 from search.brain.rungs import Rung, RunningMeans
 from search.declaration.study import Objective, Study
 from search.ledger import EpochRow, TrialRow
 from search.ledger.outcome import Outcome, StopReason
-from trainables.report import DIVERGED, EPOCH, MAX_EPOCHS, PATIENCE, SECONDS
-from trainables.report import STOP as REPORTED_STOP
+from trainables.report import DIVERGED, EPOCH, MAX_EPOCHS, PATIENCE, EpochReport, to_result
 
-CONTINUE = TrialScheduler.CONTINUE
-STOP = TrialScheduler.STOP
-PAUSED = Trial.PAUSED
 ENDS_BY_ITSELF = (MAX_EPOCHS, PATIENCE, DIVERGED)
 WITHOUT_VALUE = (DIVERGED, StopReason.ERROR, StopReason.OUT_OF_MEMORY)
 
@@ -39,46 +35,23 @@ class TrialKey:
         return cls(f"{number:05d}")
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One decision of the scheduler.
+class RecordingScheduler:
+    """A Ray Tune scheduler, unchanged in what it decides, whose decisions have reasons.
 
-    Attributes:
-        epoch: at which it was taken; the rung, for ASHA.
-        action: ``continue`` or ``stop``.
-        value: of the objective at that epoch.
-        cutoff: what it was compared with, in the objective's own units; None at an empty rung.
-        reason: in words.
+    Trials go by their numbers. One that ended by NaN or infinity is removed from Ray's scheduler, so that no rung
+    holds it.
+
+    Args:
+        inner: Ray's scheduler.
+        objective: what it compares trials by.
     """
-
-    epoch: int
-    action: str
-    value: float
-    cutoff: float | None
-    reason: str
-
-
-class RecordingScheduler(TrialScheduler):  # type: ignore[misc]
-    """A Ray Tune scheduler, unchanged in what it decides, whose decisions can be read.
-
-    A trial that ended by NaN or infinity is removed from the scheduler, so that no rung holds it. Trials
-    are Ray's own, or anything else with a ``config`` that holds their ``number``.
-    """
-
-    _supports_buffered_results = False
 
     def __init__(self, inner: TrialScheduler, objective: Objective) -> None:
-        super().__init__()
         self._inner = inner
         self._objective = objective
         self._metric = objective.metric
         self._pruned: dict[int, int] = {}
-        self._decisions: dict[int, Decision] = {}
-        self._replayed: dict[int, int] = {}
-
-    def take_decision(self, number: int) -> Decision | None:
-        """Return the decision that the last result of trial ``number`` led to, once."""
-        return self._decisions.pop(number, None)
+        self._decided: dict[int, int] = {}  # the last epoch of each trial that was decided on
 
     def outcome(self, number: int, stop: str | None) -> Outcome:
         """Return how a trial ended: by itself, pruned here, or else stopped from outside.
@@ -107,77 +80,58 @@ class RecordingScheduler(TrialScheduler):  # type: ignore[misc]
         last = {row.number: row.epoch for row in rows}
         for row in rows:
             trial = by_number[row.number]
-            if row.number not in self._replayed:
-                self._inner.on_trial_add(None, TrialKey.of(row.number))
-            self._replayed[row.number] = row.epoch
-            result = {**row.metrics, SECONDS: row.seconds, EPOCH: row.epoch}
+            self.add(row.number)
+            report = EpochReport(row.epoch, row.metrics, row.seconds)
             if row.epoch == last[row.number] and trial.stop_reason in ENDS_BY_ITSELF:
-                self._complete(row.number, {**result, REPORTED_STOP: trial.stop_reason})
-            elif self._decide(row.number, result) == STOP:
-                self._complete(row.number, result)
-        self._decisions.clear()
+                self._decided[row.number] = row.epoch
+                self.complete(row.number, replace(report, stop=trial.stop_reason))
+            elif (decision := self.decide(row.number, report)) is not None and decision.stops:
+                self.complete(row.number, report)
 
-    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
-        """Ray's hook; the objective is already known, so only an empty one is accepted."""
-        return metric is None and mode is None
-
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Ray's hook: a trial joins, or comes back after its actor or its driver was lost."""
-        number = trial.config["number"]
-        if number not in self._replayed:
-            self._replayed[number] = 0
+    def add(self, number: int) -> None:
+        """Take a trial that begins; one that comes back, after its worker was lost say, is known already."""
+        if number not in self._decided:
+            self._decided[number] = 0
             self._inner.on_trial_add(None, TrialKey.of(number))
 
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Ray's hook: a trial failed; it keeps what it recorded at the rungs, as in Ray."""
-        self._inner.on_trial_error(None, TrialKey.of(trial.config["number"]))
+    def decide(self, number: int, report: EpochReport) -> Decision | None:
+        """Decide on an epoch of a trial that goes on by itself.
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Decide, and remember on what; an epoch that was decided on before goes on."""
-        number = trial.config["number"]
-        if int(result[EPOCH]) <= self._replayed[number]:
-            return str(CONTINUE)
-        self._replayed[number] = int(result[EPOCH])
-        return self._decide(number, result)
-
-    def _decide(self, number: int, result: dict[str, Any]) -> str:
-        epoch, value = int(result[EPOCH]), float(result[self._objective.metric])
+        None where the trial was not compared with others and goes on: so does an epoch that was decided on before.
+        """
+        if report.epoch <= self._decided[number]:
+            return None
+        self._decided[number] = report.epoch
+        result = to_result(report)
+        epoch, value = report.epoch, float(result[self._metric])
         rung, cutoff = self._rung(TrialKey.of(number).trial_id, epoch)
-        action: str = self._inner.on_trial_result(None, TrialKey.of(number), result)
-        if action == STOP:
+        stops = self._inner.on_trial_result(None, TrialKey.of(number), result) == TrialScheduler.STOP
+        if stops:
             self._pruned[number] = rung or epoch
-        if rung is not None or action == STOP:
-            self._decisions[number] = Decision(
-                epoch=rung or epoch,
-                action="stop" if action == STOP else "continue",
-                value=value,
-                cutoff=cutoff,
-                reason=self._reason(rung, value, cutoff, action),
-            )
-        return action
+        if rung is None and not stops:
+            return None
+        return Decision(
+            epoch=rung or epoch,
+            action="stop" if stops else "continue",
+            value=value,
+            cutoff=cutoff,
+            reason=self._reason(rung, value, cutoff, stops=stops),
+        )
 
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Ray's hook: a trial ended."""
-        self._complete(trial.config["number"], result)
-
-    def _complete(self, number: int, result: dict[str, Any]) -> None:
-        if result.get(REPORTED_STOP) in WITHOUT_VALUE:
-            self._inner.on_trial_remove(None, TrialKey.of(number))
+    def complete(self, number: int, report: EpochReport) -> None:
+        """Take the last report of a trial that ended, by itself or stopped here."""
+        if report.stop in WITHOUT_VALUE:
+            self.remove(number)
         else:
-            self._inner.on_trial_complete(None, TrialKey.of(number), result)
+            self._inner.on_trial_complete(None, TrialKey.of(number), to_result(report))
 
-    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """Ray's hook: a trial was taken away before it ended."""
-        self._inner.on_trial_remove(None, TrialKey.of(trial.config["number"]))
+    def fail(self, number: int) -> None:
+        """Take note that a trial's process was lost; it keeps what it has at the rungs, as in Ray."""
+        self._inner.on_trial_error(None, TrialKey.of(number))
 
-    def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """Ray's hook: which pending trial is next; one that is paused waits for its time to be tried again."""
-        trial = self._inner.choose_trial_to_run(tune_controller)
-        return None if trial is None or trial.status == PAUSED else trial
-
-    def debug_string(self) -> str:
-        """Ray's hook: one line on the state."""
-        return str(self._inner.debug_string())
+    def remove(self, number: int) -> None:
+        """Forget a trial that ended without a last report, or with one that counts for nothing."""
+        self._inner.on_trial_remove(None, TrialKey.of(number))
 
     def rungs(self) -> dict[int, dict[int, float]]:
         """Return, for ASHA, the values recorded at each rung by trial number, in the objective's units."""
@@ -198,12 +152,12 @@ class RecordingScheduler(TrialScheduler):  # type: ignore[misc]
                 return int(milestone), None if cutoff is None else float(self._inner._metric_op * cutoff)
         return None, None
 
-    def _reason(self, rung: int | None, value: float, cutoff: float | None, action: str) -> str:
+    def _reason(self, rung: int | None, value: float, cutoff: float | None, *, stops: bool) -> str:
         if rung is None:
             return f"{self._metric} {value:.6g} is behind the median of the others' running averages"
         if cutoff is None:
             return f"first at rung {rung}"
-        relation = "misses" if action == STOP else "meets"
+        relation = "misses" if stops else "meets"
         return f"{self._metric} {value:.6g} {relation} the cutoff {cutoff:.6g} of rung {rung}"
 
 
@@ -263,12 +217,12 @@ class _OrderedMedian(MedianStoppingRule):  # type: ignore[misc]
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         self._means.add(trial.trial_id, result[self._time_attr], result[self._metric])
         if result[self._time_attr] < self._grace_period:
-            return str(CONTINUE)
+            return str(TrialScheduler.CONTINUE)
         others, median = self._means.others(trial.trial_id)
         if others < self._min_samples_required:
-            return str(CONTINUE)
+            return str(TrialScheduler.CONTINUE)
         best = self._compare_op(self._means.values(trial.trial_id))
-        return str(STOP if self._compare_op(median, best) != best else CONTINUE)
+        return str(TrialScheduler.STOP if self._compare_op(median, best) != best else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         self._means.add(trial.trial_id, result[self._time_attr], result[self._metric])

@@ -17,9 +17,10 @@ from search.drive.history import agreeing
 from search.drive.lock import driver_lock
 from search.drive.model_identity import MODEL, model_of
 from search.drive.preparation import made_ready
-from search.drive.session import Session, placed
+from search.drive.session import Session, with_scratch
 from search.drive.versions import versions
 from search.errors import RunError, StorageError
+from search.executors.choice import choose_executor
 from search.executors.control import Control, kill_children
 from search.executors.progress import View
 from search.ledger import Ledger, LedgerWriter, StudyRow
@@ -33,6 +34,7 @@ from search.tracking.process import UID, TrackerProcess
 from trainables.disk import space_hint
 
 if TYPE_CHECKING:
+    from search.executors.search import Executor
     from trainables.data import Splits
 
 DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
@@ -64,7 +66,15 @@ class Result:
     longest_stall_s: float | None = None
 
 
-def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: View) -> Result:
+def conduct(
+    study: Study,
+    home: Path,
+    load: Callable[[Study], Splits],
+    *,
+    view: View,
+    control: Control | None = None,
+    executor: Executor | None = None,
+) -> Result:
     """Search from the start, and return the answer. The study must not be in its ledger yet.
 
     Args:
@@ -72,6 +82,8 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
         home: folder of all studies.
         load: returns the examples of a study.
         view: shows the search.
+        control: says whether to go on; by default its time budget and signals do.
+        executor: runs the trials, in place of the one that is chosen for the study.
 
     Raises:
         RunError: the search could not go on; what was recorded stays.
@@ -80,7 +92,8 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
     facts = {UID: uuid.uuid4().hex, "versions": versions(), MODEL: model_of(study.trainable)}
     with ExitStack() as stack:
         tracker = _warm_tracker(study, stack)
-        splits = placed(load(study), study, paths)
+        choice = choose_executor(study)
+        splits = with_scratch(load(study), paths, shared=choice.several_processes)
         view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
         for i, line in enumerate(data_lines(splits.facts())):
             view.say(f"{'' if i else 'data':4} {line}")
@@ -93,11 +106,12 @@ def conduct(study: Study, home: Path, load: Callable[[Study], Splits], *, view: 
             study.name, declaration, fingerprint=splits.fingerprint, facts={**facts, DATA: splits.facts()}
         )
         stack.enter_context(resumable(paths))
-        control = Control()
+        control = control or Control()
         stack.enter_context(control.signals(on_second=kill_children))
         if tracker is not None:
             _begin_tracking(tracker, study, paths)
-        return _drive(Session.prepare(study, splits, ledger, control, paths, view), tracker, view, stack)
+        session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
+        return _drive(session, tracker, view, stack)
 
 
 def resume(
@@ -108,6 +122,8 @@ def resume(
     change: Callable[[Study], Study] | None = None,
     extends: bool = True,
     accept_changed_model: bool = False,
+    control: Control | None = None,
+    executor: Executor | None = None,
 ) -> tuple[Study, Result]:
     """Continue a recorded study where its ledger ends, and return it with the answer.
 
@@ -118,6 +134,8 @@ def resume(
         change: returns another declaration from the recorded one; what it changed is recorded.
         extends: whether that may reach the results (more trials, another space).
         accept_changed_model: go on with a model that is not what it was.
+        control: says whether to go on; by default its time budget and signals do.
+        executor: runs the trials, in place of the one that is chosen for the study.
 
     Raises:
         RunError: another process drives it, its ledger is damaged, or its data or its model are not what
@@ -138,12 +156,13 @@ def resume(
         tracker = _warm_tracker(study, stack)
         splits = load(study)
         refuse_other_data(row, splits)
-        splits = placed(splits, study, paths)
+        choice = choose_executor(study)
+        splits = with_scratch(splits, paths, shared=choice.several_processes)
         refuse_other_facts(row, made_ready(study, splits, view.say))
-        control = Control()
+        control = control or Control()
         stack.enter_context(control.signals(on_second=kill_children))
         # Everything that may refuse the ledger comes before anything is written to it.
-        session = Session.prepare(study, splits, ledger, control, paths, view)
+        session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
         if change is not None:
             _redeclare(ledger, row, before, study, view, extends=extends)
         note_changes(ledger, row, study, notes, view)

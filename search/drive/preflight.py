@@ -12,7 +12,7 @@ from search.declaration.options import Options
 from search.declaration.study import NAME, Resources, Study
 from search.errors import UsageError
 from search.executors.capacity import Capacity
-from search.executors.choice import choose_executor
+from search.executors.choice import executor_mistakes
 from trainables.errors import ConfigError
 from trainables.machine import THIS_MACHINE, Machine
 from trainables.mistake import Mistake
@@ -43,10 +43,7 @@ def resolve(options: Options, machine: Machine = THIS_MACHINE) -> Study:
 def obstacles(study: Study, home: Path, *, resumes: bool = False, machine: Machine = THIS_MACHINE) -> list[Mistake]:
     """Return why a valid study cannot begin on a machine, or go on there if it ``resumes``; empty if it can."""
     found = [] if resumes else taken(study.name, home)
-    try:
-        choose_executor(study)
-    except UsageError as error:
-        found += error.mistakes
+    found += executor_mistakes(study)
     if isinstance(trainable := find_trainable(study.trainable), ModelTrainable):
         try:
             trainable.function()

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from search.declaration.study import Study
-from search.executors.control import STOP_GRACE_S, Control
+from search.executors.control import Control
 from search.ledger import Ledger, LedgerWriter
 from search.ledger.outcome import StopReason
 from search.ledger.paths import Paths
@@ -40,7 +40,7 @@ def refit_best(
 
     The split, the seed of the fit and the core it has are the same for all. A signal or the end of the time budget,
     which is that of the search, ends it after the epoch in hand, or without that where it takes longer than
-    ``STOP_GRACE_S``; what was not trained is said, here and in the ledger.
+    ``Control.grace_s``; what was not trained is said, here and in the ledger.
     """
     board = leaderboard(ledger.trials_frame(study_id), ledger.epochs_frame(study_id), study.objective)
     chosen = best_of_each(study, board, ledger.epochs_frame(study_id))
@@ -128,7 +128,7 @@ def _within_grace(work: Callable[[], T], control: Control) -> T | None:
     thread.start()
     while thread.is_alive() and control.stopping is None:
         thread.join(LOOK_EVERY_S)
-    thread.join(STOP_GRACE_S)
+    thread.join(control.grace_s)
     return done[0] if done else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from search.declaration.study import Study
 from search.drive import memory_retry
 from search.drive.history import refuse_untrainable, replaying
 from search.errors import RunError, StorageError
-from search.executors.choice import choose_executor
+from search.executors.choice import ExecutorChoice
 from search.executors.control import Control
 from search.executors.progress import View
 from search.executors.recorder import Recorder
@@ -34,6 +34,8 @@ class Session:
         trials, epochs: what the ledger had when it was prepared.
         tried: the trials that had been tried alone.
         search: has taken all of that up.
+        choice: which executor suits the study.
+        executor: runs the trials.
     """
 
     study: Study
@@ -49,12 +51,32 @@ class Session:
     epochs: Sequence[EpochRow]
     tried: frozenset[int]
     search: Search
+    choice: ExecutorChoice
+    executor: Executor
 
     @classmethod
     def prepare(
-        cls, study: Study, splits: Splits, ledger: Ledger, control: Control, paths: Paths, view: View
+        cls,
+        study: Study,
+        splits: Splits,
+        ledger: Ledger,
+        control: Control,
+        paths: Paths,
+        view: View,
+        choice: ExecutorChoice,
+        executor: Executor | None = None,
     ) -> Session:
         """Read what the ledger has of the study, and take it up. Nothing is written yet.
+
+        Args:
+            study: the declaration.
+            splits: its examples.
+            ledger: holds the study.
+            control: says whether to go on.
+            paths: of the study.
+            view: shows the search.
+            choice: which executor suits the study.
+            executor: runs the trials in its place.
 
         Raises:
             RunError: a process on another host drives the study.
@@ -76,7 +98,21 @@ class Session:
             search = _search(study, splits, trials, epochs, going_on - tried, recorder, control, paths)
             refuse_untrainable(study, trials, paths.ledger)
         return cls(
-            study, study_id, splits, ledger, writer, recorder, control, paths, view, trials, epochs, tried, search
+            study,
+            study_id,
+            splits,
+            ledger,
+            writer,
+            recorder,
+            control,
+            paths,
+            view,
+            trials,
+            epochs,
+            tried,
+            search,
+            choice,
+            executor or _build_executor(choice, view.say),
         )
 
     def begin(self) -> None:
@@ -95,7 +131,7 @@ class Session:
         if self.trials:
             view.say(resumed_text(self.trials, self.epochs))
         search.sweep(self.trials)
-        executor = _executor(self.study, view)
+        view.say(f"executor {self.choice.executor}: {self.choice.reason}")
 
         def remember(name: str, value: Any) -> None:
             self.ledger.add_fact(self.study_id, name, value)
@@ -103,10 +139,10 @@ class Session:
         facts = self.ledger.study(self.study.name).facts
         open_alone = any(t.state.resumable and t.number in self.tried for t in self.trials)
         try:
-            executor.run(replace(search, facts=facts, remember=remember))
+            self.executor.run(replace(search, facts=facts, remember=remember))
             self._say_what_is_used_up(search)
             if self.control.stopping is None and (recorder.out_of_memory or open_alone):
-                self._run_alone(executor)
+                self._run_alone()
             if self.control.unsaved is not None:
                 recorder.event("aborted", self.control.unsaved, level="error")
                 raise StorageError(self.control.unsaved)
@@ -132,7 +168,7 @@ class Session:
             self.recorder.event(kind, line)
             self.view.say(line)
 
-    def _run_alone(self, executor: Executor) -> None:
+    def _run_alone(self) -> None:
         """Run the trials that ran out of memory among others, one after the other.
 
         Sampler and scheduler are built anew from the ledger, as a later session would build them, with
@@ -149,7 +185,7 @@ class Session:
             search.sampler.exhausted = True  # it proposes these and no others
             self.recorder.alone = True
             try:
-                executor.run(search)
+                self.executor.run(search)
             finally:
                 search.janitor.shutdown()
 
@@ -177,7 +213,7 @@ def _search(
     from search.executors.search import Search
 
     scheduler = build_scheduler(study)
-    sampler = OptunaSampler(study, scheduler)
+    sampler = OptunaSampler(study)
     scheduler.replay(epochs, trials)
     sampler.replay(trials, _values(epochs, study), goes_on=goes_on)
     return Search(study, splits, sampler, scheduler, recorder, control, paths.folder)
@@ -194,17 +230,15 @@ def _refuse_misshapen(facts: Mapping[str, Any]) -> None:
         raise ValueError(f"{MODES_FACT} {modes!r:.40}")
 
 
-def _executor(study: Study, view: View) -> Executor:
-    """Return the executor that the study names or that fits it, and say which."""
-    choice = choose_executor(study)
-    view.say(f"executor {choice.executor}: {choice.reason}")
+def _build_executor(choice: ExecutorChoice, say: Callable[[str], None]) -> Executor:
+    """Return the executor that was chosen."""
     if choice.executor == "lanes":
         from search.executors.lanes import LanesExecutor
 
-        return LanesExecutor(view.say)
+        return LanesExecutor(say)
     from search.executors.tune import TuneExecutor
 
-    return TuneExecutor(view.say)
+    return TuneExecutor(say)
 
 
 def resumed_text(trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> str:
@@ -222,7 +256,6 @@ def _values(epochs: Sequence[EpochRow], study: Study) -> dict[int, dict[int, tup
     return values
 
 
-def placed(splits: Splits, study: Study, paths: Paths) -> Splits:
+def with_scratch(splits: Splits, paths: Paths, *, shared: bool) -> Splits:
     """Say where trials may keep what they compute from the data, and whether several processes do."""
-    shared = choose_executor(study).executor == "tune" or study.resources.workers not in (None, 1)
     return replace(splits, scratch=str(paths.scratch), shared=shared)

@@ -48,3 +48,22 @@ class Capacity:
         """Return how many trials run at once: as many as fit, at most ``resources.workers``, at least 1."""
         fit = self.fit(resources)
         return max(1, fit if resources.workers is None else min(fit, resources.workers))
+
+
+def at_once(capacity: Capacity, resources: Resources) -> int:
+    """Return how many trials to run, or to have waiting, at once.
+
+    On a cluster ``--workers`` may ask for more than is there, so that an autoscaler sees the need.
+    """
+    if resources.address is not None and resources.workers is not None:
+        return resources.workers
+    return capacity.slots(resources)
+
+
+def waiting_line(capacity: Capacity, resources: Resources) -> str:
+    """Return what to tell a user whose first trial fits nowhere in the cluster yet."""
+    return (
+        f"waiting: a trial takes {resources.cpus_per_trial:g} CPU and {resources.gpus_per_trial:g} GPU, and the "
+        f"cluster has {capacity.cpus:g} CPU and {capacity.gpus:g} GPU now; an autoscaler may add a node, "
+        "and the search starts when one is up"
+    )

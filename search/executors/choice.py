@@ -25,42 +25,50 @@ trials under way is part of what a sampler sees, so a search that measured it wo
 
 
 @dataclass(frozen=True)
-class Choice:
-    """An executor by name, or a number of lanes, and why."""
+class ExecutorChoice:
+    """Which executor runs a study, and why.
+
+    Attributes:
+        executor: ``lanes`` or ``tune``.
+        reason: in words.
+        several_processes: whether trials of the study may run in more than one process.
+    """
 
     executor: str
     reason: str
+    several_processes: bool
 
 
-@dataclass(frozen=True)
-class LanesChoice:
-    """How many lanes a worker holds, and why."""
+def executor_mistakes(study: Study) -> list[Mistake]:
+    """Return why the executor that a study names cannot run it; empty if it can."""
+    if study.executor != "lanes" or find_trainable(study.trainable).loops:
+        return []
+    rule = f"lanes: the trainable {study.trainable} neither stacks nor shares a process"
+    return [Mistake(("executor",), rule, hint="use {0} tune", others=(("executor",),))]
 
-    lanes: int
-    reason: str
 
-
-def choose_executor(study: Study) -> Choice:
+def choose_executor(study: Study) -> ExecutorChoice:
     """Return ``lanes`` or ``tune`` for a study, and why.
 
     Raises:
         UsageError: lanes are asked for a trainable that needs a process of its own.
     """
-    trainable = find_trainable(study.trainable)
-    if study.executor == "tune":
-        return Choice("tune", "as asked for")
-    if study.executor == "lanes":
-        if not trainable.loops:
-            rule = f"lanes: the trainable {study.trainable} neither stacks nor shares a process"
-            raise usage_error([Mistake(("executor",), rule, hint="use {0} tune", others=(("executor",),))])
-        return Choice("lanes", "as asked for")
+    if mistakes := executor_mistakes(study):
+        raise usage_error(mistakes)
+    executor, reason = _executor(study)
+    return ExecutorChoice(executor, reason, executor == "tune" or study.resources.workers not in (None, 1))
+
+
+def _executor(study: Study) -> tuple[str, str]:
+    if study.executor != "auto":
+        return study.executor, "as asked for"
     if study.resources.address is not None:
-        return Choice("tune", "a Ray cluster was named")
+        return "tune", "a Ray cluster was named"
     if study.resources.gpus_per_trial:
-        return Choice("tune", "a share of a GPU for each trial was asked for")
-    if trainable.stacks:
-        return Choice("lanes", f"{study.trainable} stacks, on one machine")
-    return Choice("tune", f"{study.trainable} does not stack")
+        return "tune", "a share of a GPU for each trial was asked for"
+    if find_trainable(study.trainable).stacks:
+        return "lanes", f"{study.trainable} stacks, on one machine"
+    return "tune", f"{study.trainable} does not stack"
 
 
 def choose_precision(study: Study, device: torch.device) -> str:
@@ -72,24 +80,24 @@ def choose_precision(study: Study, device: torch.device) -> str:
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
-def choose_number(study: Study, trainable: Trainable, data: Any, device: torch.device) -> LanesChoice:
-    """Return the lanes of one worker: the number asked for, the usual one, or the one measured fastest."""
+def choose_number(study: Study, trainable: Trainable, data: Any, device: torch.device) -> tuple[int, str]:
+    """Return the lanes of one worker, and why: the number asked for, the usual one, or the one measured fastest."""
     if isinstance(study.lanes.lanes, int):
-        return LanesChoice(study.lanes.lanes, f"{study.lanes.lanes} lanes, as asked for")
+        return study.lanes.lanes, f"{study.lanes.lanes} lanes, as asked for"
     workers = study.resources.workers or 1
     limit = max(1, math.ceil(study.budget.trials / SHARE_AT_ONCE / workers))
     usual = min(limit, MOST_LANES)
     if study.lanes.lanes is None or limit == 1 or not trainable.stacks:
-        return LanesChoice(usual, f"{usual} lanes: a quarter of {study.budget.trials} trials, at most {MOST_LANES}")
+        return usual, (f"{usual} lanes: a quarter of {study.budget.trials} trials, at most {MOST_LANES}")
     from trainables.lanes import choose_lanes, usual_mode
 
     config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)
     mode = usual_mode(config, device) if study.lanes.mode == "usual" else study.lanes.mode
     if mode == "looped":
-        return LanesChoice(usual, f"{usual} lanes: looped trials cost the same however many there are")
+        return usual, (f"{usual} lanes: looped trials cost the same however many there are")
     measured = choose_lanes(data, config, device=device, limit=limit)
     figures = ", ".join(f"{m.lanes}: {m.ms_per_lane_epoch:.2f}" for m in measured.measurements)
-    return LanesChoice(
+    return (
         measured.lanes,
         f"{measured.lanes} lanes; measured ms an epoch of a lane, by lanes: {figures}; {measured.reason}",
     )

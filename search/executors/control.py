@@ -25,9 +25,19 @@ class Control:
 
     Args:
         time_s: see ``allow``; None for no limit.
+        grace_s: how long a stop waits for what is in flight: epochs, or the fit of a model.
+        now: the clock, in seconds.
     """
 
-    def __init__(self, time_s: float | None = None) -> None:
+    def __init__(
+        self,
+        time_s: float | None = None,
+        *,
+        grace_s: float = STOP_GRACE_S,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.grace_s = grace_s
+        self._now = now
         self._deadline: float | None = None
         if time_s is not None:
             self.allow(time_s)
@@ -40,7 +50,7 @@ class Control:
         """Why the search should end now, or None."""
         if self._signal is not None or self.aborted is not None or self.unsaved is not None:
             return StopReason.USER
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        if self._deadline is not None and self._now() >= self._deadline:
             return StopReason.BUDGET
         return None
 
@@ -51,7 +61,7 @@ class Control:
 
     def allow(self, time_s: float) -> None:
         """Set the wall seconds from now until the budget is used up."""
-        self._deadline = time.monotonic() + time_s
+        self._deadline = self._now() + time_s
 
     def request(self, received: signal.Signals) -> None:
         """Ask for a clean stop."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
+import traceback
 from typing import Any
 
 from ray.air.execution._internal import RayActorManager
-from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
-from search.executors.faults import back_off_s, reason_of
+from search.executors.faults import reason_of
+from search.ledger.outcome import Outcome, StopReason
+from trainables.errors import is_out_of_memory
 from trainables.tune import UNSAVED
 
 
@@ -21,7 +23,8 @@ class PatientController(TuneController):  # type: ignore[misc]
     had been given. Where trials are shorter than the start of an actor (seconds), the second actor of a
     search is taken back again and again, and everything runs in the first.
 
-    A trial whose actor died is paused until its time has come; nothing else waits for it.
+    A trial whose actor died is paused until its time has come; nothing else waits for it. Its scheduler is a
+    ``TuneScheduler``, which brings the waiting times.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -37,10 +40,12 @@ class PatientController(TuneController):  # type: ignore[misc]
     def _requeue_trial(self, trial: Trial) -> None:
         super()._requeue_trial(trial)
         self._set_trial_status(trial, Trial.PAUSED)
-        self._rest_until[trial] = time.monotonic() + back_off_s(trial.run_metadata.num_failures)
+        timing = self._scheduler_alg.timing
+        self._rest_until[trial] = timing.now() + timing.wait_s(trial.run_metadata.num_failures)
 
     def _maybe_add_actors(self) -> None:
-        for trial in [trial for trial, at in self._rest_until.items() if time.monotonic() >= at]:
+        now = self._scheduler_alg.timing.now()
+        for trial in [trial for trial, at in self._rest_until.items() if now >= at]:
             del self._rest_until[trial]
             if trial.status == Trial.PAUSED:
                 self._set_trial_status(trial, Trial.PENDING)
@@ -101,3 +106,16 @@ class ActorManager(RayActorManager):  # type: ignore[misc]
 
 def _as_actor_error(error: Exception) -> Exception:
     return KilledForMemoryError(reason_of(error)) if isinstance(error, OutOfMemoryError) else error
+
+
+def outcome_of_ray_error(error: Exception | None) -> Outcome:
+    """Return the outcome of a trial that Ray gave up, with the message of the exception behind it."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    memory = isinstance(cause, KilledForMemoryError) or is_out_of_memory(cause)
+    reason = StopReason.OUT_OF_MEMORY if memory else StopReason.ERROR
+    text = "".join(traceback.format_exception(error)) if error is not None else ""
+    return Outcome(
+        reason,
+        message=f"{type(cause).__name__}: {reason_of(cause)}",
+        traceback=str(error) if isinstance(error, RayTaskError) else text,
+    )

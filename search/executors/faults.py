@@ -1,20 +1,14 @@
-"""What failed, in one line, and how long to wait before it is tried again."""
+"""What failed, in one line, and what that makes of a trial."""
 
 from __future__ import annotations
 
-BACK_OFF_S = 0.5
-"""Wait before a trial whose process died is tried again; doubled each time."""
+import traceback
+
+from search.ledger.outcome import Outcome, StopReason
+from trainables.errors import is_out_of_memory
 
 LOW_MEMORY = "running low on memory"
 """What Ray says of a process that its memory monitor ended."""
-
-LONGEST_BACK_OFF_S = 30.0
-"""Longest such wait: with many failures allowed, doubling alone would soon wait for days."""
-
-
-def back_off_s(failures: int) -> float:
-    """Return how many seconds to wait after the last of ``failures`` faults in a row."""
-    return min(BACK_OFF_S * 2.0 ** (max(1, failures) - 1), LONGEST_BACK_OFF_S)
 
 
 def reason_of(error: BaseException | None) -> str:
@@ -25,3 +19,13 @@ def reason_of(error: BaseException | None) -> str:
     lines = str(error or "").strip().splitlines()
     lines = [line for line in lines if LOW_MEMORY in line][:1] or lines
     return lines[-1].partition(" Some common causes")[0].strip() if lines else "no message"
+
+
+def outcome_of_error(error: BaseException | None) -> Outcome:
+    """Return the outcome of a trial that raised in its lane."""
+    lines = str(error).strip().splitlines()
+    return Outcome(
+        StopReason.OUT_OF_MEMORY if is_out_of_memory(error) else StopReason.ERROR,
+        message=f"{type(error).__name__}: {lines[-1] if lines else ''}",
+        traceback="".join(traceback.format_exception(error)),
+    )

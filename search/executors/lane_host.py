@@ -5,44 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.brain.order import TrialOrder
 from search.declaration.study import Study
+from search.executors.marker import RunWithMarkerFile
 from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
-from trainables.protocols import HasFullWeights, HasStackableForm, Run, ThreadSafe, Trainable
+from trainables.protocols import HasStackableForm, Run, ThreadSafe, Trainable
 from trainables.registry import find_trainable
-from trainables.weights_snapshot import WeightsSnapshot
 
 if TYPE_CHECKING:
     import torch
 
     from trainables.data import Splits
-    from trainables.lanes import LaneEvent
-    from trainables.report import EpochReport
-
-
-@dataclass(frozen=True)
-class Seat:
-    """A trial to be seated.
-
-    Attributes:
-        params: active parameters and settings.
-        resume: continue from the newest whole checkpoint, if there is one.
-        epochs: how many are in the ledger already. Those that the checkpoint lacks are trained again
-            before anything new is, so that all trials stand where the ledger saw them.
-        best: the best of these epochs and its value, if any.
-    """
-
-    number: int
-    params: Mapping[str, Any]
-    seed: int
-    resume: bool = False
-    epochs: int = 0
-    best: tuple[int, float] | None = None
+    from trainables.lanes import LaneEvent, LaneWorker, Seat
 
 
 @dataclass(frozen=True)
@@ -52,12 +31,12 @@ class Orders:
     Attributes:
         retire: trials whose lanes become free.
         compact: shrink to this many lanes, or None.
-        seat: trials that begin.
+        seat: trials that begin, or go on.
     """
 
     retire: tuple[int, ...] = ()
     compact: int | None = None
-    seat: tuple[Seat, ...] = ()
+    seat: tuple[TrialOrder, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +69,7 @@ class LaneHost:
         marker: file that holds the number of the trial in training, for whoever finds this worker dead
             or hung; None where nobody looks.
         modes: how groups train whose mode was measured before.
+        make_worker: makes the lanes; called as ``LaneWorker``, which it is by default.
     """
 
     def __init__(
@@ -101,6 +81,7 @@ class LaneHost:
         checkpoints: Path,
         marker: Path | None = None,
         modes: Mapping[str, str] | None = None,
+        make_worker: Callable[..., LaneWorker] | None = None,
     ) -> None:
         import torch
 
@@ -116,19 +97,17 @@ class LaneHost:
         self._marker = marker
         self._seating = -1
         self._saved_at = time.monotonic()
-        self._seated: set[int] = set()
+        self._seats: dict[int, Seat] = {}
         data = self._trainable.prepare(splits, where)
-        self._choice = choose_number(study, self._trainable, data, where)
-        self._data = data
-        self._configs: dict[int, Any] = {}
-        stands_in = self._trainable.stackable_form if isinstance(self._trainable, HasStackableForm) else None
+        self._lanes, self._reason = choose_number(study, self._trainable, data, where)
+        stands_in = self._trainable if isinstance(self._trainable, HasStackableForm) else None
         # a marker names one trial in training
         trainable = self._trainable
         side_by_side = trainable.is_thread_safe if marker is None and isinstance(trainable, ThreadSafe) else None
-        self._worker = LaneWorker(
+        self._worker = (make_worker or LaneWorker)(
             data,
             device=where,
-            lanes=self._choice.lanes,
+            lanes=self._lanes,
             precision=choose_precision(study, where),
             mode=study.lanes.mode if self._trainable.stacks or stands_in else "looped",
             start=self._start,
@@ -139,7 +118,7 @@ class LaneHost:
 
     def describe(self) -> tuple[int, str]:
         """Return the number of lanes, and how it came about."""
-        return self._choice.lanes, self._choice.reason
+        return self._lanes, self._reason
 
     def advance(self, orders: Orders) -> Advance:
         """Carry out ``orders`` and return what every seated trial reported.
@@ -153,12 +132,12 @@ class LaneHost:
         if orders.compact is not None:
             self._worker.compact(orders.compact)
         failed: dict[int, LaneEvent] = {}
-        behind = [seat for seat in orders.seat if seat.epochs]
-        if behind and not self._seated:
+        behind = [order for order in orders.seat if order.epochs]
+        if behind and not self._seats:
             self._catch_up(behind, notes, failed)
-        for seat in orders.seat:
-            if seat.number not in self._seated and seat.number not in failed:
-                self._seat(seat, notes, failed)
+        for order in orders.seat:
+            if order.number not in self._seats and order.number not in failed:
+                self._seat(order, notes, failed)
         events, unsaved = self._train(), ""
         due = time.monotonic() - self._saved_at >= self._study.checkpoint_every_s
         if due:
@@ -171,23 +150,24 @@ class LaneHost:
     def close(self) -> None:
         """Let go of the lanes and the data; the host is of no use afterwards."""
         self._worker.close()
-        del self._worker, self._data
+        self._seats.clear()
+        del self._worker
 
     def save(self, numbers: Iterable[int]) -> list[str]:
         """Write a checkpoint of each of the seated trials ``numbers``; return what the ledger should know."""
         notes: list[str] = []
         for number in numbers:
             notes += self._best.write(number)
-            self._store.save(number, self._worker.state_dict(number))
+            self._store.save(number, self._seats[number].state())
         self._saved_at = time.monotonic()
         return notes
 
-    def keep(self, numbers: Sequence[int]) -> list[str]:
+    def write_best(self, numbers: Sequence[int]) -> list[str]:
         """Write the best models of trials that ended and were not retired yet; return as ``save``."""
-        return [note for write in self.take(numbers).values() for note in write()]
+        return [note for write in self.best_model_writers(numbers).values() for note in write()]
 
-    def take(self, numbers: Sequence[int]) -> dict[int, Callable[[], list[str]]]:
-        """Return what does so, for each of them."""
+    def best_model_writers(self, numbers: Sequence[int]) -> dict[int, Callable[[], list[str]]]:
+        """Return, by trial, what writes its best model; it may be called after the trial is retired."""
         return {number: self._best.keep(number) for number in numbers}
 
     def _train(self) -> dict[int, LaneEvent]:
@@ -196,25 +176,15 @@ class LaneHost:
         for number, event in events.items():
             if event.report is not None:
                 try:
-                    self._best.observe(number, event.report, partial(self._weights, number))
+                    self._best.observe(number, event.report, self._seats[number].weights)
                 except Exception as error:  # its own state, which its own code may fail to say
                     events[number] = replace(event, report=None, error=error)
         return events
 
-    def _weights(self, number: int) -> WeightsSnapshot:
-        """Return what makes the state of a trial's model as it is now, whatever trained in its place."""
-        weights, trainable = self._worker.weights(number), self._trainable
-        if not isinstance(trainable, HasStackableForm):
-            return weights
-        config = self._configs[number]
-        return lambda: trainable.full_state(config, self._data, weights())
-
     def _retire(self, number: int) -> None:
         """Free the lane of a trial, if it has one."""
-        self._configs.pop(number, None)
-        if number in self._seated:
-            self._worker.retire(number)
-            self._seated.discard(number)
+        if number in self._seats:
+            self._seats.pop(number).retire()
 
     def _take_choices(self) -> dict[str, tuple[str, str]]:
         taken = dict(self._worker.choices)
@@ -225,44 +195,44 @@ class LaneHost:
         }
 
     def _seat(
-        self, seat: Seat, notes: list[str], failed: dict[int, LaneEvent], state: dict[str, Any] | None = None
+        self, order: TrialOrder, notes: list[str], failed: dict[int, LaneEvent], state: dict[str, Any] | None = None
     ) -> int:
         """Seat a trial and return the epochs it has; what keeps it from its lane goes to ``failed``."""
         from trainables.lanes import raised
 
-        epochs = 0
+        number, epochs = order.number, 0
         try:
-            config = self._trainable.configure(seat.params, max_epochs=self._study.budget.max_epochs)
-            self._seating = seat.number
-            self._configs[seat.number] = config
+            params = self._study.params_of(order.params)
+            config = self._trainable.configure(params, max_epochs=self._study.budget.max_epochs)
+            self._seating = number
 
             def use(state: dict[str, Any] | None) -> None:
                 nonlocal epochs
-                self._worker.seat(seat.number, config, seed=seat.seed, state=state)
+                self._seats[number] = self._worker.seat(number, config, seed=order.seed, state=state)
                 epochs = int(state["epoch"]) if state else 0
 
             if state is None:
-                notes += self._best.begin(seat.number, self._facts(seat), known=seat.best if seat.resume else None)
-            if state is None and seat.resume:
+                known = order.best if order.resumed else None
+                notes += self._best.begin(number, self._facts(order, params), known=known)
+            if state is None and order.resumed:
                 # none that the ledger has not got to: a search that dies between a checkpoint and its transaction
                 # leaves such a one, and to go on from there would leave an epoch out
-                notes += self._store.restore(seat.number, use, at_most=seat.epochs)
+                notes += self._store.restore(number, use, at_most=order.epochs)
             else:
                 use(state)
         except Exception as error:
-            failed[seat.number] = raised(error)
+            failed[number] = raised(error)
             return 0
-        self._seated.add(seat.number)
         return epochs
 
-    def _facts(self, seat: Seat) -> dict[str, Any]:
+    def _facts(self, order: TrialOrder, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the file of a trial's best model says of it."""
         return trial_facts(
-            seat.number,
+            order.number,
             trainable=self._study.trainable,
-            params=seat.params,
+            params=params,
             max_epochs=self._study.budget.max_epochs,
-            seed=seat.seed,
+            seed=order.seed,
             shape=self._shape,
             outputs=self._outputs,
         )
@@ -270,42 +240,27 @@ class LaneHost:
     def _start(self, config: Any, data: Any, *, seed: int, device: torch.device) -> Run:
         """Start a looped trial; each of its steps says first whose it is."""
         run = self._trainable.start(config, data, seed=seed, device=device)
-        return run if self._marker is None else _Marked(run, self._marker, self._seating)
+        return run if self._marker is None else RunWithMarkerFile(run, self._marker, self._seating)
 
-    def _catch_up(self, seats: Sequence[Seat], notes: list[str], failed: dict[int, LaneEvent]) -> None:
+    def _catch_up(self, orders: Sequence[TrialOrder], notes: list[str], failed: dict[int, LaneEvent]) -> None:
         """Bring trials of an earlier session to the epoch that the ledger has of each.
 
         A trial that is there leaves its lane until all are, so that none runs ahead of the others.
         """
-        behind = {seat.number: seat.epochs - self._seat(seat, notes, failed) for seat in seats}
+        behind = {order.number: order.epochs - self._seat(order, notes, failed) for order in orders}
         states: dict[int, dict[str, Any]] = {}
-        while self._seated:
-            for number in [n for n, epochs in behind.items() if epochs <= 0 and n in self._seated]:
-                states[number] = self._worker.state_dict(number)
+        while self._seats:
+            for number in [n for n, epochs in behind.items() if epochs <= 0 and n in self._seats]:
+                states[number] = self._seats[number].state()
                 self._retire(number)
-            for number, event in (self._train() if self._seated else {}).items():
+            for number, event in (self._train() if self._seats else {}).items():
                 if event.error is not None:
                     failed[number] = event
                     self._retire(number)
             behind = {number: epochs - 1 for number, epochs in behind.items()}
-        for seat in seats:
-            if seat.number in states:
-                self._seat(seat, notes, failed, states[seat.number])
-
-
-class _Marked:
-    """A run that writes its trial's number into a file before each step."""
-
-    def __init__(self, run: Run, marker: Path, number: int) -> None:
-        self._run, self._marker, self._text = run, marker, f"{number}\n"
-        self.state_dict = run.state_dict
-        self.load_state_dict = run.load_state_dict
-        if isinstance(run, HasFullWeights):
-            self.full_weights = run.full_weights
-
-    def step(self) -> EpochReport:
-        self._marker.write_text(self._text)
-        return self._run.step()
+        for order in orders:
+            if order.number in states:
+                self._seat(order, notes, failed, states[order.number])
 
 
 def _assigned_device() -> torch.device:

@@ -14,25 +14,35 @@ from search.declaration.study import Study
 from search.errors import RunError
 from search.executors.faults import reason_of
 from search.executors.lane_host import Advance, LaneHost, Orders
+from search.executors.marker import marked_trial
 from search.executors.pool import WorkerLost
+from search.executors.timing import Timing
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
 
 if TYPE_CHECKING:
     from trainables.data import Splits
 
-START_S = 120.0
-"""How long the first workers may take to come up before the search gives up."""
-
-SAVE_S = 5.0
-"""How long the checkpoints at the end of a search may take."""
-
 
 class RayPool:
-    """One actor a worker. A trial's share is gpus-per-worker / lanes."""
+    """One actor a worker. A trial's share is gpus-per-worker / lanes.
 
-    def __init__(self, study: Study, splits: Splits, checkpoints: Path, modes: Mapping[str, str]) -> None:
+    Args:
+        study: the declaration.
+        splits: the examples; each actor copies them to its device.
+        checkpoints: folder of the study's checkpoints; every node must see it.
+        modes: how groups train whose mode was measured before.
+        timing: how long to wait for a start and for checkpoints.
+
+    Raises:
+        RunError: the actors do not start.
+    """
+
+    def __init__(
+        self, study: Study, splits: Splits, checkpoints: Path, modes: Mapping[str, str], *, timing: Timing
+    ) -> None:
         self._study = study
+        self._timing = timing
         self._modes = modes
         self._checkpoints = checkpoints
         self._splits = ray.put(splits)
@@ -50,7 +60,7 @@ class RayPool:
         self._writing: list[tuple[list[int], Any]] = []
         described = self._describe()
         self.lanes = [lanes for lanes, _ in described]
-        self.told = [f"worker {i}: {reason}" for i, (_, reason) in enumerate(described)]
+        self.reasons = [f"worker {i}: {reason}" for i, (_, reason) in enumerate(described)]
 
     def launch(self, index: int, orders: Orders) -> None:
         """Send ``orders`` to the actor."""
@@ -80,12 +90,12 @@ class RayPool:
         self._actors[index] = self._start(index)
         self._running[self._actors[index].describe.remote()] = index
 
-    def keep(self, index: int, numbers: Sequence[int]) -> None:
+    def take_best(self, index: int, numbers: Sequence[int]) -> None:
         """Have the actor write the best models of trials that have just ended, before its next orders."""
-        self._writing.append((list(numbers), self._actors[index].keep.remote(list(numbers))))
+        self._writing.append((list(numbers), self._actors[index].write_best.remote(list(numbers))))
 
-    def write_kept(self, keeps: Callable[[int], bool]) -> list[str]:
-        """Wait until they are written, displaced or not."""
+    def write_best(self, keeps: Callable[[int], bool]) -> list[str]:
+        """Wait until the best models that were asked for are written, displaced or not."""
         writing, self._writing = self._writing, []
         notes: list[str] = []
         for numbers, reference in writing:
@@ -100,7 +110,7 @@ class RayPool:
     def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
         """Write checkpoints of the seated trials of each worker."""
         saving = [self._actors[index].save.remote(list(n)) for index, n in numbers.items()]
-        done, _ = ray.wait(saving, num_returns=len(saving), timeout=SAVE_S)
+        done, _ = ray.wait(saving, num_returns=len(saving), timeout=self._timing.save_s)
         notes: list[str] = []
         for future in done:
             try:
@@ -129,15 +139,8 @@ class RayPool:
         if index in self._hung:
             return WorkerLost(reason, self._hung.pop(index), hung=True)
         if isinstance(error, OutOfMemoryError):  # Ray's memory monitor ended it
-            return WorkerLost(reason, crowded=True)
-        return WorkerLost(reason, self._at(index))
-
-    def _at(self, index: int) -> int | None:
-        """Return the trial that a worker was training, by the mark it left."""
-        try:
-            return int(self._markers[index].read_text())
-        except (OSError, ValueError):
-            return None
+            return WorkerLost(reason, out_of_host_memory=True)
+        return WorkerLost(reason, marked_trial(self._markers[index]))
 
     def _end_hung(self) -> None:
         """Kill the workers in which a trial has taken longer than the study allows."""
@@ -150,17 +153,17 @@ class RayPool:
                 continue  # without a mark it is still starting, or its trials are stacked and cannot hang
             since = max(marker.stat().st_mtime, self._launched[index])
             if time.time() - since > limit_s:
-                self._hung[index] = self._at(index)
+                self._hung[index] = marked_trial(marker)
                 ray.kill(self._actors[index])
 
     def _describe(self) -> list[tuple[int, str]]:
         try:
-            return list(ray.get([actor.describe.remote() for actor in self._actors], timeout=START_S))
+            return list(ray.get([actor.describe.remote() for actor in self._actors], timeout=self._timing.start_s))
         except GetTimeoutError:
             self.close()
             r = self._study.resources
             raise RunError(
-                f"the workers did not start within {START_S:g} s: {len(self._actors)} of "
+                f"the workers did not start within {self._timing.start_s:g} s: {len(self._actors)} of "
                 f"{r.cpus_per_worker:g} CPU and {r.gpus_per_worker:g} GPU each were asked for; "
                 f"the cluster has {ray.cluster_resources()}"
             ) from None

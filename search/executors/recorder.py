@@ -6,8 +6,9 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from search.brain.decision import Decision
+from search.brain.order import TrialOrder
 from search.declaration.study import Study
 from search.executors.progress import Progress
 from search.executors.retention import Retention
@@ -15,10 +16,6 @@ from search.ledger import EpochRow, LedgerWriter, TrialRow
 from search.ledger.events import TRIED_ALONE, tried_text
 from search.ledger.outcome import Outcome, StopReason, TrialState
 from trainables.report import SECONDS, EpochReport
-
-if TYPE_CHECKING:  # these import Ray, which takes a second; the live view, and so every command, needs this file
-    from search.brain.sampler import Proposal
-    from search.brain.scheduler import Decision
 
 
 class Recorder:
@@ -49,7 +46,7 @@ class Recorder:
 
     @property
     def out_of_memory(self) -> frozenset[int]:
-        """The numbers of the trials that ended so."""
+        """The numbers of the trials that ended because memory ran out."""
         return frozenset(self._out_of_memory)
 
     def replay(self, trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> None:
@@ -63,25 +60,25 @@ class Recorder:
             if trial.stop_reason != ran_out:  # it may go on alone
                 self.retention.ended(trial.number, trial.state)
 
-    def started(self, proposal: Proposal) -> None:
+    def started(self, order: TrialOrder) -> None:
         """Record that a trial begins, or goes on."""
-        if proposal.number in self._out_of_memory:
-            self._out_of_memory.discard(proposal.number)
+        if order.number in self._out_of_memory:
+            self._out_of_memory.discard(order.number)
             self.progress.states[TrialState.FAILED] -= 1
         if self.alone:
-            self.event(TRIED_ALONE, tried_text(proposal.number), level="warning")
-        if proposal.resumed:
-            self._writer.trial_resumed(proposal.number)
+            self.event(TRIED_ALONE, tried_text(order.number), level="warning")
+        if order.resumed:
+            self._writer.trial_resumed(order.number)
         else:
             self._writer.trial_started(
-                proposal.number,
-                proposal.params,
-                config_hash=proposal.config_hash,
-                seed=proposal.seed,
-                sampler_attrs=proposal.sampler_attrs,
-                repeats=proposal.repeats,
+                order.number,
+                order.params,
+                config_hash=order.config_hash,
+                seed=order.seed,
+                sampler_attrs=order.sampler_attrs,
+                repeats=order.repeats,
             )
-        self._running.add(proposal.number)
+        self._running.add(order.number)
         if self.progress.training_since is None:
             self.progress.training_since = time.monotonic()
         self.progress.states[TrialState.RUNNING] += 1

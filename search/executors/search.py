@@ -70,7 +70,7 @@ class Search:
         for number in settled:
             self.janitor.submit(store.trim, number, keep_best=retention.keeps(number))
 
-    def abort_if_poisoned(self) -> None:
+    def abort_on_too_many_failures(self) -> None:
         """Ask for an end where more trials failed than the study allows."""
         limit = self.study.faults.abort_after
         failed = self.recorder.progress.states[TrialState.FAILED]

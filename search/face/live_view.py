@@ -34,17 +34,18 @@ class Silent:
 
 
 class Lines(Silent):
-    """One plain line every few seconds, for logs and pipes."""
+    """One plain line every few seconds, for logs and pipes; ``every_s`` seconds apart."""
 
-    def __init__(self, console: Console, *, metric: str) -> None:
+    def __init__(self, console: Console, *, metric: str, every_s: float = PLAIN_LINE_S) -> None:
         self._console = console
         self._metric = metric
+        self._every_s = every_s
         self._last = time.monotonic()
 
     def update(self, progress: Progress) -> None:
         """Print a line when the last one is old enough."""
         now = time.monotonic()
-        if now - self._last >= PLAIN_LINE_S:
+        if now - self._last >= self._every_s:
             self._last = now
             self.say(summary(progress, self._metric))
 
@@ -54,11 +55,12 @@ class Lines(Silent):
 
 
 class Panel:
-    """A table that redraws itself in place."""
+    """A table that redraws itself in place, at most every ``refresh_s`` seconds."""
 
-    def __init__(self, console: Console, *, metric: str) -> None:
+    def __init__(self, console: Console, *, metric: str, refresh_s: float = REFRESH_S) -> None:
         self._console = console
         self._metric = metric
+        self._refresh_s = refresh_s
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._last = 0.0
 
@@ -72,7 +74,7 @@ class Panel:
     def update(self, progress: Progress) -> None:
         """Redraw when the last picture is old enough."""
         now = time.monotonic()
-        if now - self._last >= REFRESH_S:
+        if now - self._last >= self._refresh_s:
             self._last = now
             self._live.update(panel(progress, self._metric), refresh=True)
 

@@ -46,6 +46,12 @@ class LedgerWriter:
     without the epoch it was taken on. One writer a study; each batch also says when the session was
     last seen alive.
 
+    Args:
+        ledger: where the study is.
+        study_id: of the study.
+        session: whose batches these are, where it is known.
+        flush_every_s: longest time that a fact waits in memory until ``flush_if_due`` writes it.
+
     Attributes:
         session: whose batches these are, where it is known.
 
@@ -53,10 +59,18 @@ class LedgerWriter:
         StorageError: from ``flush``, where the database cannot be written (a full disk, say).
     """
 
-    def __init__(self, ledger: Ledger, study_id: int, *, session: int | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        study_id: int,
+        *,
+        session: int | None = None,
+        flush_every_s: float = FLUSH_EVERY_S,
+    ) -> None:
         self.ledger = ledger
         self.study_id = study_id
         self.session = session
+        self._flush_every_s = flush_every_s
         self._pending = _Pending()
         self._oldest = 0.0
         self._seen = time.monotonic()
@@ -167,8 +181,8 @@ class LedgerWriter:
         )
 
     def flush_if_due(self) -> None:
-        """Write the batch when its oldest fact has waited ``FLUSH_EVERY_S``; say now and then that we live."""
-        if self._pending and time.monotonic() - self._oldest >= FLUSH_EVERY_S:
+        """Write the batch when its oldest fact has waited ``flush_every_s``; say now and then that we live."""
+        if self._pending and time.monotonic() - self._oldest >= self._flush_every_s:
             self.flush()
         elif self.session is not None and time.monotonic() - self._seen >= SEEN_EVERY_S:
             self._write_batch()

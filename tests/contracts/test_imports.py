@@ -20,7 +20,6 @@ ALLOWED = {
 
 OWNERS = {
     "ray": (
-        "search/brain/sampler.py",
         "search/brain/scheduler.py",
         "search/executors/",
         "search/executors/capacity.py",
@@ -75,7 +74,7 @@ def loaded_after(statement):
 def test_there_is_something_to_look_at():
     assert {path.parts[0] for path in FILES} == set(PACKAGES)
     assert len(FILES) > 30
-    assert ("search.brain.scheduler", False) in imported(Path("search/brain/sampler.py"))
+    assert ("search.brain.order", False) in imported(Path("search/brain/sampler.py"))
     assert "torch" in tops(Path("trainables/loop.py"))
     assert ("torch", True) in imported(Path("trainables/protocols.py"))  # for the type checker alone
 

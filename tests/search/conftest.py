@@ -1,4 +1,4 @@
-"""Small studies, a ledger with one of them, and a stand-in for a Ray trial."""
+"""Small studies, and a ledger with one of them."""
 
 import pytest
 
@@ -6,13 +6,6 @@ from search.declaration.study import Study
 from search.ledger import Ledger, sqlite_url
 from spaces import Space
 from spaces.regularization import SPACE
-
-
-class Handle:
-    """What our scheduler needs of a trial: Ray's own, or a lane's stand-in."""
-
-    def __init__(self, number: int) -> None:
-        self.config = {"number": number}
 
 
 def make_study(space: Space = SPACE, **values) -> Study:

@@ -1,34 +1,109 @@
-"""Plays a search without Ray: calls sampler and scheduler in the order in which Ray Tune's controller does."""
+"""Plays a search without training: the real loop, sampler, scheduler and recorder, over a worker that pretends."""
 
 import math
 from collections import defaultdict
-
-from ray.tune.schedulers import TrialScheduler
-from ray.tune.search import Searcher
+from pathlib import Path
 
 from search.brain.sampler import OptunaSampler
 from search.brain.scheduler import build_scheduler
-from search.ledger.outcome import Outcome, StopReason
-from tests.search.conftest import Handle
-from trainables.report import EpochReport, stop_reason, to_result
+from search.executors.control import Control
+from search.executors.control_loop import ControlLoop
+from search.executors.lane_host import Advance, Orders
+from search.executors.recorder import Recorder
+from search.executors.search import Search
+from tests.support.controls import SpentOnce
+from trainables.lanes import LaneEvent
+from trainables.report import EpochReport, stop_reason
+
+
+class ScriptedPool:
+    """A worker with one lane, in which a trial reports what a curve says.
+
+    Args:
+        drive: says what.
+
+    Attributes:
+        reported: the epochs so far: numbers of trials and epochs.
+    """
+
+    def __init__(self, drive):
+        self._drive = drive
+        self._orders, self._curves, self._epochs = Orders(), {}, {}
+        self.lanes, self.reasons = [1], []
+        self.reported = []
+
+    def launch(self, index, orders):
+        self._orders = orders
+
+    def wait(self, timeout_s):
+        for number in self._orders.retire:
+            del self._curves[number]
+        for order in self._orders.seat:
+            self._drive.orders.append(order)
+            self._curves[order.number] = order, self._drive.curve(self._drive.params_of(order))
+            self._epochs[order.number] = order.epochs
+        return 0, Advance({number: self._step(number) for number in self._curves})
+
+    def _step(self, number):
+        order, curve = self._curves[number]
+        epoch = self._epochs[number] = self._epochs[number] + 1
+        assert epoch <= len(curve), "the curve is shorter than max_epochs"
+        self.reported.append((number, epoch))
+        if curve[epoch - 1] is None:
+            return LaneEvent(None, ValueError("it raises here"))
+        beside = self._drive.beside(self._drive.params_of(order))
+        return LaneEvent(self._drive.report(epoch, curve[epoch - 1], beside))
+
+    def take_best(self, index, numbers):
+        pass
+
+    def write_best(self, keeps):
+        return []
+
+    def save(self, numbers):
+        return []
+
+
+class Facts:
+    """What a recorder writes: passed on to the writer of a ledger, if there is one.
+
+    Attributes:
+        ended: why each trial did, by number.
+    """
+
+    def __init__(self, writer):
+        self._writer = writer
+        self.ended = {}
+
+    def trial_ended(self, number, outcome):
+        self.ended[number] = outcome.label
+        if self._writer is not None:
+            self._writer.trial_ended(number, outcome)
+
+    def __getattr__(self, name):
+        return (lambda *_, **__: None) if self._writer is None else getattr(self._writer, name)
 
 
 class Drive:
-    """A search in which a trial's curve is a function of its parameters.
+    """A search in which a trial's curve is a function of its parameters, one trial after the other.
 
     Args:
         study: its budget and its scheduler count.
         curve: params -> values by epoch, as many as the trial would report; None where it raises.
         writer: of the ledger that takes the facts, if any.
         beside: params -> what every epoch reports beside the curve, by name.
+
+    Attributes:
+        orders: of the trials that were asked for.
     """
 
     def __init__(self, study, curve=lambda params: [1.0], *, writer=None, beside=lambda params: {}):
         self.study, self.curve, self.writer, self.beside = study, curve, writer, beside
         self.scheduler = build_scheduler(study)
-        self.sampler = OptunaSampler(study, self.scheduler)
-        self.configs = []
-        self.ended = {}
+        self.sampler = OptunaSampler(study)
+        self.orders = []
+        self._facts = Facts(writer)
+        self._recorder = Recorder(study, self._facts)
 
     def replay(self, ledger, study_id):
         """Take up what an earlier search left in ``ledger``."""
@@ -36,61 +111,34 @@ class Drive:
         values = defaultdict(dict)
         for row in epochs:
             values[row.number][row.epoch] = tuple(row.metrics[o.metric] for o in self.study.objectives)
+        self._recorder.replay(trials, epochs)
         self.scheduler.replay(epochs, trials)
         self.sampler.replay(trials, values)
         return self
 
     def ask(self):
-        """Return the next config, or None at the end."""
-        trial_id = f"t{len(self.configs)}"
-        config = self.sampler.suggest(trial_id)
-        if config == Searcher.FINISHED:
-            return None
-        self.configs.append(config)
-        if self.writer is not None and not config["resumed"]:
-            asked = self.sampler.proposal(trial_id)
-            self.writer.trial_started(
-                asked.number,
-                asked.params,
-                config_hash=asked.config_hash,
-                seed=asked.seed,
-                sampler_attrs=asked.sampler_attrs,
-                repeats=asked.repeats,
-            )
-        return config
+        """Ask for a trial that never reports; return its order, or None at the end."""
+        order = self.sampler.ask()
+        if order is not None:
+            self.orders.append(order)
+        return order
 
-    def train(self, config, *, until=None):
-        """Report one trial to its end, or up to the epoch ``until``; one that was resumed goes on."""
-        number, trial_id = config["number"], f"t{self.configs.index(config)}"
-        trial = Handle(number)
-        self.scheduler.on_trial_add(None, trial)
-        for epoch, value in enumerate(self.curve(config["params"]), 1):
-            if epoch <= config["epochs_before"]:
-                continue
-            if value is None:
-                self.scheduler.on_trial_error(None, trial)
-                self.sampler.on_trial_complete(trial_id, error=True)
-                return self._end(number, Outcome(StopReason.ERROR))
-            result = self.result(epoch, value, self.beside(config["params"]))
-            stopped = result["stop"] is not None
-            stopped = stopped or self.scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
-            if self.writer is not None:
-                self.writer.epoch(number, epoch, seconds=0.0, metrics=result["metrics"])
-            if stopped:
-                self.scheduler.on_trial_complete(None, trial, result)
-                self.sampler.on_trial_complete(trial_id, result=result)
-                return self._end(number, self.scheduler.outcome(number, result["stop"]))
-            self.sampler.on_trial_result(trial_id, result)
-            if epoch == until:
-                return None
-        raise AssertionError("the curve is shorter than max_epochs")
+    def run(self, trials=None, *, until=None):
+        """Train one trial after the other.
 
-    def _end(self, number, outcome):
-        self.ended[number] = outcome.label
-        if self.writer is not None:
-            self.writer.trial_ended(number, outcome)
+        Args:
+            trials: stop when so many have ended; None goes on until there is none left.
+            until: (number, epoch) stop when it is reported.
+        """
+        pool, before = ScriptedPool(self), len(self.ended)
+        control = Control()
+        if trials is not None or until is not None:
+            control = SpentOnce(lambda: len(self.ended) - before == trials or until in pool.reported)
+        search = Search(self.study, None, self.sampler, self.scheduler, self._recorder, control, Path("nowhere"))
+        ControlLoop(search, pool).run()
+        return self
 
-    def result(self, epoch, value, beside=None):
+    def report(self, epoch, value, beside=None):
         """Return what a trial reports after ``epoch``."""
         metrics = {**dict.fromkeys(("train_loss", "val_loss", "val_accuracy", "lr"), 1.0), **(beside or {})}
         metrics[self.study.objective.metric] = value
@@ -100,15 +148,23 @@ class Drive:
             finite=math.isfinite(value),
             out_of_patience=False,
         )
-        return to_result(EpochReport(epoch, metrics, 0.0, stop))
+        return EpochReport(epoch, metrics, 0.0, stop)
 
-    def run(self):
-        """Ask and train one trial after the other until there is none left."""
-        while (config := self.ask()) is not None:
-            self.train(config)
-        return self
+    def params_of(self, order):
+        """Return the parameters of a trial, with the study's settings."""
+        return self.study.params_of(order.params)
 
     @property
     def params(self):
         """The parameters of all trials."""
-        return [config["params"] for config in self.configs]
+        return [self.params_of(order) for order in self.orders]
+
+    @property
+    def ended(self):
+        """Why each trial ended, by number."""
+        return self._facts.ended
+
+    @property
+    def optuna_trials(self):
+        """All trials of the Optuna study, those that only repeat another among them."""
+        return self.sampler._optuna.study.trials

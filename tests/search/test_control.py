@@ -26,14 +26,21 @@ def test_without_a_budget_or_a_signal_a_search_goes_on():
     assert control.exit_code == 0
 
 
-def test_a_budget_that_is_used_up_stops_it_and_is_no_failure():
+def test_a_time_budget_that_is_used_up_stops_a_search_and_is_no_failure():
     control = Control(0.0)
     assert control.stopping is StopReason.BUDGET
     assert control.exit_code == 0
 
 
-def test_a_budget_that_is_not_used_up_does_not():
+def test_a_time_budget_that_is_not_used_up_stops_nothing():
     assert Control(1e9).stopping is None
+
+
+def test_a_time_budget_is_measured_by_the_clock_that_is_given():
+    seconds = iter([100.0, 109.9, 110.0])
+    control = Control(10.0, now=lambda: next(seconds))
+    assert control.stopping is None
+    assert control.stopping is StopReason.BUDGET
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -49,7 +56,7 @@ def test_every_exit_code_is_the_shells():
     assert {number: 128 + number for number in EXIT_CODES} == EXIT_CODES
 
 
-def test_the_handlers_are_put_back_even_after_an_error():
+def test_signal_handlers_are_put_back_even_after_an_error():
     before = {number: signal.getsignal(number) for number in EXIT_CODES}
     with pytest.raises(ZeroDivisionError), Control().signals(on_second=lambda: None):
         assert all(signal.getsignal(number) is not before[number] for number in EXIT_CODES)
@@ -86,6 +93,6 @@ print(len(family), [p.pid for p in alive if p.status() != psutil.STATUS_ZOMBIE])
 """
 
 
-def test_children_and_theirs_are_killed():
+def test_child_processes_and_theirs_are_killed():
     run = subprocess.run([sys.executable, "-c", CHILDREN], capture_output=True, text=True, check=False)
     assert run.stdout.strip() == "2 []", run.stderr

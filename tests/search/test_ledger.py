@@ -11,7 +11,6 @@ from sqlalchemy import event
 
 from search.errors import RunError
 from search.ledger import Ledger, LedgerWriter, schema, sqlite_url
-from search.ledger import writer as writer_module
 from search.ledger.outcome import Outcome, StopReason, TrialState
 
 METRICS = {"val_loss": 0.5, "val_accuracy": 0.75, "lr": 1e-3}
@@ -200,14 +199,12 @@ def test_one_batch_is_one_transaction(ledger, study_id, writer):
     assert len(commits) == 1  # an empty batch writes nothing
 
 
-def test_a_batch_waits_until_it_is_due(ledger, study_id, writer, monkeypatch):
-    monkeypatch.setattr(writer_module, "FLUSH_EVERY_S", math.inf)
+@pytest.mark.parametrize(("flush_every_s", "trials"), [(math.inf, 0), (0.0, 1)])
+def test_a_batch_waits_until_it_is_due(ledger, study_id, flush_every_s, trials):
+    writer = LedgerWriter(ledger, study_id, flush_every_s=flush_every_s)
     start(writer, 0)
     writer.flush_if_due()
-    assert counts(ledger, study_id) == (0, 0, 0, 0)
-    monkeypatch.setattr(writer_module, "FLUSH_EVERY_S", 0.0)
-    writer.flush_if_due()
-    assert counts(ledger, study_id) == (1, 0, 0, 0)
+    assert counts(ledger, study_id) == (trials, 0, 0, 0)
 
 
 def test_an_epoch_is_recorded_once(ledger, study_id, writer):

@@ -37,16 +37,15 @@ def several(space, **values):
 
 def told(curve, *, state_of="max_epochs", beside=size, **values):
     """Return the Optuna trial of one trial with ``curve``."""
-    drive = Drive(several(SMALL, **values), lambda params: curve, beside=beside)
-    drive.train(drive.ask())
+    drive = Drive(several(SMALL, **values), lambda params: curve, beside=beside).run(1)
     assert drive.ended[0] == state_of
-    (trial,) = drive.sampler._optuna.trials
+    (trial,) = drive.optuna_trials
     return trial
 
 
-def test_there_is_a_direction_for_each():
+def test_optuna_has_a_direction_for_each_objective():
     study = several(SMALL, further=({"metric": "val_accuracy", "mode": "max"}, {"metric": "parameters"}))
-    directions = Drive(study).sampler._optuna.directions
+    directions = Drive(study).sampler._optuna.study.directions
     assert directions == [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
 
 
@@ -61,10 +60,9 @@ def test_a_trial_pruned_at_a_rung_is_told_as_complete_with_what_it_had():
     curves = iter([[0.3, 0.3, 0.3, 0.3], [0.7, 0.8, None]])
     drive = Drive(several(SMALL, scheduler={"grace": 2, "reduction_factor": 2}), lambda params: next(curves))
     drive.beside = size
-    for _ in range(2):
-        drive.train(drive.ask())
+    drive.run(2)
     assert drive.ended == {0: "max_epochs", 1: "rung_2"}
-    first, second = (t for t in drive.sampler._optuna.trials if t.state is TrialState.COMPLETE)
+    first, second = (t for t in drive.optuna_trials if t.state is TrialState.COMPLETE)
     assert first.values == [0.3, size(drive.params[0])["parameters"]]
     assert second.values == [0.7, size(drive.params[1])["parameters"]]
 
@@ -91,14 +89,12 @@ def test_a_sampler_that_replays_the_ledger_proposes_what_it_would_have(ledger, s
     """Past the first generation of nsga2, and where models take over; with repeats, where the space is small."""
     study = several(space, sampler=sampler, budget={"trials": 18 if space is SMALL else 38, "max_epochs": 4})
     whole = Drive(study, mixed, beside=size).run()
-    first = Drive(study, mixed, writer=LedgerWriter(ledger, study_id), beside=size)
-    for _ in range(len(whole.configs) - 4):
-        first.train(first.ask())
+    first = Drive(study, mixed, writer=LedgerWriter(ledger, study_id), beside=size).run(len(whole.orders) - 4)
     first.writer.flush()
     resumed = Drive(study, mixed, beside=size).replay(ledger, study_id).run()
-    assert first.configs + resumed.configs == whole.configs
+    assert first.orders + resumed.orders == whole.orders
     assert {**first.ended, **resumed.ended} == whole.ended
-    assert len({hash_params(p) for p in whole.params}) == len(whole.params) == len(whole.configs)
+    assert len({hash_params(p) for p in whole.params}) == len(whole.params) == len(whole.orders)
 
 
 @pytest.mark.parametrize("sampler", some_slow(("tpe", "gp", "nsga2"), "gp"))
@@ -129,5 +125,5 @@ def test_nsga2_goes_on_after_the_space_was_changed(ledger, study_id):
     narrow = Space((float_("rate", 1e-3, 1.0, log=True, baseline=1e-2), int_("n", 1, 99, baseline=5)))
     changed = several(narrow, sampler="nsga2", scheduler=NONE, budget={"trials": 44, "max_epochs": 1})
     resumed = Drive(changed, loss, beside=size).replay(ledger, study_id).run()
-    assert [c["number"] for c in resumed.configs] == [40, 41, 42, 43]
+    assert [order.number for order in resumed.orders] == [40, 41, 42, 43]
     assert all(narrow.validate(p) == p for p in resumed.params)

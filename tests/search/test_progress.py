@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from search.executors.progress import Progress
-from search.face import live_view as progress_module
 from search.face.live_view import Lines, Panel, Silent, duration, left, make_view, pace, panel, states_text, summary
 from search.ledger.outcome import TrialState
 
@@ -99,10 +98,9 @@ def test_the_summary_of_nothing_says_so():
     )
 
 
-def test_lines_are_plain_and_not_wrapped(monkeypatch):
-    monkeypatch.setattr(progress_module, "PLAIN_LINE_S", 0.0)
+def test_lines_are_plain_and_not_wrapped():
     console = recording(width=20)
-    with Lines(console, metric="val_loss") as view:
+    with Lines(console, metric="val_loss", every_s=0.0) as view:
         view.say("[bold]searching[/bold] 12 trials in a folder with a long name")
         view.update(busy())
     first, second = console.export_text().splitlines()
@@ -110,10 +108,9 @@ def test_lines_are_plain_and_not_wrapped(monkeypatch):
     assert second.startswith("6/10 trials ended")
 
 
-def test_lines_are_few(monkeypatch):
-    monkeypatch.setattr(progress_module, "PLAIN_LINE_S", math.inf)
+def test_lines_are_few():
     console = recording()
-    view = Lines(console, metric="val_loss")
+    view = Lines(console, metric="val_loss", every_s=math.inf)
     for _ in range(100):
         view.update(busy())
     assert console.export_text() == ""
@@ -141,10 +138,9 @@ def test_the_panel_leaves_out_what_is_not_known():
     assert "baseline" not in text
 
 
-def test_the_panel_is_drawn_in_place_and_lines_stay_above_it(monkeypatch):
-    monkeypatch.setattr(progress_module, "REFRESH_S", 0.0)
+def test_the_panel_is_drawn_in_place_and_lines_stay_above_it():
     console = recording(terminal=True)
-    with Panel(console, metric="val_loss") as view:
+    with Panel(console, metric="val_loss", refresh_s=0.0) as view:
         view.update(busy())
         view.say("[one] line")
         view.update(busy())

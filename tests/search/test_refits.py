@@ -9,7 +9,6 @@ import pytest
 
 from search.declaration.studies import find
 from search.declaration.study import Study
-from search.drive import refits
 from search.drive.refits import refit_best
 from search.executors.control import Control
 from search.ledger import LedgerWriter
@@ -155,11 +154,10 @@ def test_once_the_time_budget_is_used_up_nothing_is_trained_and_that_is_said(led
 
 @pytest.mark.parametrize("ends", ["the time budget", "a signal"])
 def test_a_fit_that_outlasts_a_stop_is_given_up(ledger, study_id, monkeypatch, ends):
-    monkeypatch.setattr(refits, "STOP_GRACE_S", 0.05)
     monkeypatch.setattr(Waits, "goes_on", threading.Event())
     monkeypatch.setattr(Waits, "began", threading.Event())
     record(ledger, study_id, TRIALS)
-    control = Control()
+    control = Control(grace_s=0.05)
 
     def stop():
         assert Waits.began.wait(100)

@@ -21,7 +21,7 @@ def rung_of(values):
 
 
 @given(VALUES, st.integers(2, 9) | st.floats(1.01, 20))
-def test_the_quantile_is_numpys_bit_for_bit(values, factor):
+def test_the_quantile_of_a_rung_is_numpys_bit_for_bit(values, factor):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # numpy warns of infinities and of nothing but NaN
         expected = np.nanpercentile(values, (1 - 1 / factor) * 100)
@@ -76,7 +76,7 @@ def test_an_epoch_that_was_left_out_counts_with_what_came_before():
         assert others == {1: (0, pytest.approx(math.nan, nan_ok=True)), 5: (1, 5.0)}.get(epoch, (1, 4.0))
 
 
-def test_an_earlier_epoch_is_an_error():
+def test_an_epoch_before_a_trials_last_one_is_an_error():
     means = RunningMeans(first=1)
     means.add("a", 3, 0.5)
     with pytest.raises(ValueError, match="trial a reported epoch 2 after epoch 3"):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from search.brain.optuna_samplers import points
 from search.brain.sampler import OptunaSampler, trial_seed
 from search.brain.scheduler import build_scheduler
 from search.declaration.study import SAMPLERS
+from search.executors.tune_adapters import TuneSearcher
 from search.ledger import LedgerWriter
+from search.ledger.outcome import Outcome, StopReason
 from spaces import Space, category, float_, hash_params, int_, when
 from spaces.regularization import SPACE
 from tests.search.conftest import make_study
@@ -47,9 +50,9 @@ def loss(params):
 
 def told(drive):
     """Return Optuna's trials without those that only repeat another."""
-    repeats = sum(len(drive.sampler.proposal(f"t{i}").repeats) for i in range(len(drive.configs)))
-    trials = drive.sampler._optuna.trials
-    assert len(trials) == len(drive.configs) + repeats
+    repeats = sum(len(order.repeats) for order in drive.orders)
+    trials = drive.optuna_trials
+    assert len(trials) == len(drive.orders) + repeats
     return trials
 
 
@@ -71,7 +74,7 @@ def test_the_same_history_gives_the_same_proposals(sampler):
     first = Drive(study, loss).run()
     np.random.seed(2)
     second = Drive(study, loss).run()
-    assert first.configs == second.configs
+    assert first.orders == second.orders
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
@@ -90,9 +93,9 @@ def test_another_seed_gives_other_proposals_after_the_baseline(sampler):
     assert not [a for a, b in zip(first.params[2:], second.params[2:], strict=True) if a == b]
 
 
-def test_a_config_holds_what_a_trial_needs():
+def test_the_config_of_a_ray_tune_trial_holds_what_it_needs():
     study = make_study(SMALL, settings={"hidden": "8"}, seed=5, checkpoint_every_s=7, budget={"max_epochs": 4})
-    config = Drive(study).ask()
+    config = TuneSearcher(study, OptunaSampler(study), build_scheduler(study)).suggest("t0")
     assert config["number"] == 0
     assert config["trainable"] == study.trainable
     assert config["params"] == {"hidden": "8", "c": "x", "b": False}
@@ -102,18 +105,15 @@ def test_a_config_holds_what_a_trial_needs():
 
 def test_a_trials_seed_depends_on_the_studys_seed_and_its_number_alone():
     tpe, random = (Drive(make_study(SPACE, sampler=s, seed=3, **ONE_EPOCH), loss).run() for s in ("tpe", "random"))
-    assert (
-        [c["seed"] for c in tpe.configs] == [c["seed"] for c in random.configs] == [trial_seed(3, n) for n in range(14)]
-    )
+    assert [o.seed for o in tpe.orders] == [o.seed for o in random.orders] == [trial_seed(3, n) for n in range(14)]
     assert len({trial_seed(s, n) for s in range(10) for n in range(100)}) == 1000
 
 
 def test_a_baseline_outside_the_ranges_is_trained_as_declared_and_told_as_the_nearest_point_inside():
     space = Space((float_("decay", 1e-6, 1e-1, log=True, baseline=0.0), category("c", ("x", "y"), baseline="x")))
-    drive = Drive(make_study(space, **ONE_EPOCH), loss)
-    assert drive.ask()["params"] == {"decay": 0.0, "c": "x"}
-    drive.train(drive.configs[0])
-    (trial,) = drive.sampler._optuna.trials
+    drive = Drive(make_study(space, **ONE_EPOCH), loss).run(1)
+    assert drive.params == [{"decay": 0.0, "c": "x"}]
+    (trial,) = drive.optuna_trials
     assert trial.params == {"decay": 1e-6, "c": "x"}
     assert trial.value == loss({"decay": 0.0, "c": "x"})[0]
 
@@ -148,7 +148,8 @@ def test_an_exhausted_space_ends_the_search_with_every_point_once(sampler):
     assert drive.sampler.exhausted
     assert drive.sampler.finished
     assert sorted(map(hash_params, drive.params)) == sorted(map(hash_params, enumerate_points(SMALL)))
-    assert drive.sampler.suggest("late") == Searcher.FINISHED
+    assert drive.ask() is None
+    assert TuneSearcher(study, drive.sampler, drive.scheduler).suggest("late") == Searcher.FINISHED
 
 
 @settings(max_examples=25)
@@ -182,7 +183,7 @@ def test_points_enumerates_a_space(space):
 
 def test_the_budget_ends_the_search_before_the_space_does():
     drive = Drive(make_study(SMALL, budget={"trials": 4, "max_epochs": 1}, scheduler=NONE), loss).run()
-    assert len(drive.configs) == 4
+    assert len(drive.orders) == 4
     assert drive.sampler.finished
     assert not drive.sampler.exhausted
 
@@ -203,7 +204,7 @@ def test_a_repeated_proposal_is_told_the_earlier_result():
     for seed in range(20):
         study = make_study(space, sampler="random", seed=seed, budget={"trials": 9, "max_epochs": 1}, scheduler=NONE)
         drive = Drive(study, lambda params: [0.25 if params["c"] == "x" else 0.75]).run()
-        repeats = drive.sampler.proposal("t1").repeats
+        repeats = list(drive.orders[1].repeats)
         trials = told(drive)
         assert repeats == [(0, 0.25)] * len(repeats)
         assert [t.value for t in trials] == [0.25] * (1 + len(repeats)) + [0.75]
@@ -220,10 +221,10 @@ def test_a_repeat_of_a_running_trial_is_told_as_failed():
         )
         drive.ask()
         drive.ask()
-        if repeats := drive.sampler.proposal("t1").repeats:
+        if repeats := list(drive.orders[1].repeats):
             break
     assert repeats == [(0, None)] * len(repeats)
-    states = [t.state for t in drive.sampler._optuna.trials]
+    states = [t.state for t in drive.optuna_trials]
     assert states == [TrialState.RUNNING, *[TrialState.FAIL] * len(repeats), TrialState.RUNNING]
 
 
@@ -248,8 +249,7 @@ def outcomes(mode="min"):
 def told_of(drive, choice):
     """Return the Optuna trial that was trained with ``choice``, not one that repeated it."""
     (number,) = [i for i, p in enumerate(drive.params) if p["c"] == choice]
-    asked = drive.sampler.proposal(f"t{number}").optuna_trial
-    return asked.storage.get_trial(asked._trial_id)
+    return drive.optuna_trials[number + sum(len(order.repeats) for order in drive.orders[: number + 1])]
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -288,9 +288,8 @@ def test_a_failed_trial_is_told_as_failed():
 
 
 def test_a_trial_that_diverged_at_once_is_told_as_pruned_without_values():
-    drive = Drive(make_study(SMALL, **ASHA), lambda params: [math.nan])
-    drive.train(drive.ask())
-    (trial,) = drive.sampler._optuna.trials
+    drive = Drive(make_study(SMALL, **ASHA), lambda params: [math.nan]).run(1)
+    (trial,) = drive.optuna_trials
     assert (trial.state, trial.intermediate_values, trial.value) == (TrialState.PRUNED, {}, None)
 
 
@@ -299,10 +298,11 @@ def test_a_complete_trial_whose_objective_was_never_finite_does_not_end_the_sear
     study = make_study(SMALL, objective={"metric": "val_accuracy", "mode": "max"}, **ONE_EPOCH)
     drive = Drive(study)
     drive.ask()
-    result = {**drive.result(1, 1.0), "val_accuracy": math.nan}
-    assert result["stop"] == "max_epochs"
-    drive.sampler.on_trial_complete("t0", result=result)
-    (trial,) = drive.sampler._optuna.trials
+    report = drive.report(1, 1.0)
+    assert report.stop == "max_epochs"
+    drive.sampler.observe(0, replace(report, metrics={**report.metrics, "val_accuracy": math.nan}))
+    drive.sampler.tell(0, Outcome(StopReason.MAX_EPOCHS))
+    (trial,) = drive.optuna_trials
     assert trial.state is TrialState.FAIL
     assert drive.ask() is not None
 
@@ -311,7 +311,7 @@ def test_a_complete_trial_whose_objective_was_never_finite_does_not_end_the_sear
 def test_every_sampler_goes_on_after_pruned_diverged_and_failed_trials(sampler):
     study = make_study(SPACE, sampler=sampler, budget={"trials": 24, "max_epochs": 4}, scheduler={"grace": 2})
     drive = Drive(study, mixed).run()
-    assert len(drive.configs) == 24
+    assert len(drive.orders) == 24
     assert set(drive.ended.values()) >= {"max_epochs", "diverged", "error"}
     states = {t.state for t in told(drive)}
     assert states == {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
@@ -319,7 +319,7 @@ def test_every_sampler_goes_on_after_pruned_diverged_and_failed_trials(sampler):
 
 def test_a_sampler_is_not_told_by_ray_what_to_optimise():
     study = make_study(SMALL, objective={"metric": "val_accuracy", "mode": "max"})
-    sampler = OptunaSampler(study, build_scheduler(study))
+    sampler = TuneSearcher(study, OptunaSampler(study), build_scheduler(study))
     assert (sampler.metric, sampler.mode) == ("val_accuracy", "max")
 
 
@@ -337,39 +337,31 @@ def test_a_sampler_that_replays_the_ledger_proposes_what_it_would_have(ledger, s
     study = make_study(space, sampler=sampler, budget={"trials": 18, "max_epochs": 4}, scheduler={"grace": 2})
     whole = Drive(study, mixed).run()
     done = 13
-    first = Drive(study, mixed, writer=LedgerWriter(ledger, study_id))
-    for _ in range(min(done, len(whole.configs) - 2)):
-        first.train(first.ask())
+    first = Drive(study, mixed, writer=LedgerWriter(ledger, study_id)).run(min(done, len(whole.orders) - 2))
     first.writer.flush()
     resumed = Drive(study, mixed).replay(ledger, study_id).run()
-    assert first.configs + resumed.configs == whole.configs
+    assert first.orders + resumed.orders == whole.orders
     assert {**first.ended, **resumed.ended} == whole.ended
 
 
 def test_a_trial_that_was_cut_off_comes_back_first_and_keeps_its_values(ledger, study_id):
     study = make_study(SPACE, budget={"trials": 14, "max_epochs": 4}, scheduler=NONE)
     whole = Drive(study, mixed).run()
-    cut = next(i for i, config in enumerate(whole.configs) if i > 2 and len(mixed(config["params"])) == 4)
-    first = Drive(study, mixed, writer=LedgerWriter(ledger, study_id))
-    for _ in range(cut):
-        first.train(first.ask())
-    first.train(first.ask(), until=2)
+    cut = next(i for i, params in enumerate(whole.params) if i > 2 and len(mixed(params)) == 4)
+    first = Drive(study, mixed, writer=LedgerWriter(ledger, study_id)).run(until=(cut, 2))
     first.writer.flush()
 
     resumed = Drive(study, mixed).replay(ledger, study_id)
     assert not resumed.sampler.finished
-    assert resumed.sampler.next_number == cut
-    config = resumed.ask()
-    assert (config["number"], config["resumed"], config["epochs_before"]) == (cut, True, 2)
-    first_two = mixed(config["params"])[:2]
-    assert config["best"] == (first_two.index(min(first_two)) + 1, min(first_two))
-    assert {**config, "resumed": False, "epochs_before": 0, "best": None} == whole.configs[cut]
-    resumed.train(config)
-    assert [t.intermediate_values for t in resumed.sampler._optuna.trials][-1] == dict(
-        enumerate(mixed(config["params"]), 1)
-    )
+    resumed.run(1)
+    (order,) = resumed.orders
+    assert (order.number, order.resumed, order.epochs) == (cut, True, 2)
+    first_two = mixed(order.params)[:2]
+    assert order.best == (first_two.index(min(first_two)) + 1, min(first_two))
+    assert replace(order, resumed=False, epochs=0, best=None) == whole.orders[cut]
+    assert [t.intermediate_values for t in resumed.optuna_trials][-1] == dict(enumerate(mixed(order.params), 1))
     resumed.run()
-    assert resumed.configs[1:] == whole.configs[cut + 1 :]
+    assert resumed.orders[1:] == whole.orders[cut + 1 :]
 
 
 def test_a_finished_study_is_not_told_to_optuna_and_an_extended_one_is(ledger, study_id):
@@ -379,8 +371,8 @@ def test_a_finished_study_is_not_told_to_optuna_and_an_extended_one_is(ledger, s
     writer.flush()
     again = Drive(study, loss).replay(ledger, study_id)
     assert again.sampler.finished and again.ask() is None
-    assert again.sampler._optuna.trials == []
+    assert again.optuna_trials == []
     longer = study.model_copy(update={"budget": study.budget.model_copy(update={"trials": 16})})
     extended = Drive(longer, loss).replay(ledger, study_id)
-    assert len(extended.sampler._optuna.trials) == 14
-    assert [extended.ask()["number"], extended.ask()["number"], extended.ask()] == [14, 15, None]
+    assert len(extended.optuna_trials) == 14
+    assert [extended.ask().number, extended.ask().number, extended.ask()] == [14, 15, None]

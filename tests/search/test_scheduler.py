@@ -6,16 +6,19 @@ import random
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.utils import flatten_dict
 
 from search.brain.scheduler import build_scheduler
+from search.executors.tune_adapters import TuneScheduler
 from search.ledger import LedgerWriter
 from search.ledger.outcome import Outcome, StopReason
-from tests.search.conftest import Handle, make_study
+from tests.search.conftest import make_study
 from trainables.report import EpochReport, to_result
 
 STOP, CONTINUE = TrialScheduler.STOP, TrialScheduler.CONTINUE
@@ -37,6 +40,13 @@ class Curve:
 
     values: tuple[float, ...]
     end: str
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A trial as Ray's scheduler knows it, by an id of its own; ours makes one of the number."""
+
+    trial_id: str
 
 
 class Waiting:
@@ -70,50 +80,48 @@ class Pair:
         return MedianStoppingRule(**common, grace_period=spec.grace)
 
     def add(self, number):
-        handle = self.handles[number] = Handle(number)
-        handle.trial_id = f"ray-{number}"  # Ray's needs an id of its own; ours makes one of the number
-        self.ours.on_trial_add(None, handle)
+        handle = self.handles[number] = Handle(f"ray-{number}")
+        self.ours.add(number)
         self.bare.on_trial_add(Waiting(), handle)
 
     def result(self, number, epoch, value):
         """Report an epoch; return the decision that both took."""
-        handle, result = self.handles[number], self._result(epoch, value, None)
+        handle, report = self.handles[number], self._report(epoch, value, None)
         rung, cutoff = self._expected(handle.trial_id, epoch)
-        bare = self.bare.on_trial_result(Waiting(), handle, result)
-        assert self.ours.on_trial_result(None, handle, result) == bare
-        decision = self.ours.take_decision(number)
+        bare = self.bare.on_trial_result(Waiting(), handle, to_result(report))
+        decision = self.ours.decide(number, report)
+        assert (decision is not None and decision.stops) == (bare == STOP)
         if isinstance(self.bare, AsyncHyperBandScheduler):
             assert (decision is None) == (rung is None)
         if decision is not None:
             self.decisions.append((number, decision))
             assert (decision.action, decision.value) == ("stop" if bare == STOP else "continue", value)
             assert (decision.epoch, decision.cutoff) == ((rung, cutoff) if rung is not None else (epoch, None))
-            assert self.ours.take_decision(number) is None
         if bare == STOP:
             assert self.ours.outcome(number, None) == Outcome(StopReason.RUNG, rung=rung or epoch)
-            self.ours.on_trial_complete(None, handle, result)
-            self.bare.on_trial_complete(Waiting(), handle, result)
+            self.ours.complete(number, report)
+            self.bare.on_trial_complete(Waiting(), handle, to_result(report))
         return bare
 
     def end(self, number, epoch, value, stop):
         """Report an epoch after which the trial ends itself."""
-        handle, result = self.handles[number], self._result(epoch, value, stop)
-        self.ours.on_trial_complete(None, handle, result)
+        handle, report = self.handles[number], self._report(epoch, value, stop)
+        self.ours.complete(number, report)
         if stop == "diverged" and not math.isnan(value):
             # Ray would take the infinite loss (or the accuracy beside it) for a result and compare others with
             # it; a NaN it leaves out by itself.
             self.bare.on_trial_remove(Waiting(), handle)
         else:
-            self.bare.on_trial_complete(Waiting(), handle, result)
+            self.bare.on_trial_complete(Waiting(), handle, to_result(report))
         assert self.ours.outcome(number, stop).label == stop
 
     def fail(self, number):
         """Let the trial raise."""
-        self.ours.on_trial_error(None, self.handles[number])
+        self.ours.fail(number)
         self.bare.on_trial_error(Waiting(), self.handles[number])
 
-    def _result(self, epoch, value, stop):
-        return to_result(EpochReport(epoch, {self.study.objective.metric: value}, 0.0, stop))
+    def _report(self, epoch, value, stop):
+        return EpochReport(epoch, {self.study.objective.metric: value}, 0.0, stop)
 
     def _expected(self, trial_id, epoch):
         """Return the rung that Ray is about to look at, and its cutoff in the objective's units."""
@@ -258,113 +266,116 @@ def asha(**values):
     return make_study(**{"budget": {"max_epochs": 9}, "scheduler": {"grace": 1, "reduction_factor": 3}, **values})
 
 
-def report(scheduler, handle, epoch, value, metric="val_loss"):
-    return scheduler.on_trial_result(None, handle, to_result(EpochReport(epoch, {metric: value}, 0.0)))
+class Told:
+    """A scheduler with some trials, told of epochs.
 
+    Attributes:
+        decisions: the last decision on each trial; None where its last epoch was not compared.
+    """
 
-def joined(scheduler, n):
-    handles = [Handle(number) for number in range(n)]
-    for handle in handles:
-        scheduler.on_trial_add(None, handle)
-    return handles
+    def __init__(self, scheduler, trials, metric="val_loss"):
+        self.scheduler, self.metric, self.decisions = scheduler, metric, {}
+        for number in range(trials):
+            scheduler.add(number)
+
+    def report(self, number, epoch, value):
+        """Report an epoch; return whether the trial goes on."""
+        report = EpochReport(epoch, {self.metric: value}, 0.0)
+        decision = self.decisions[number] = self.scheduler.decide(number, report)
+        return STOP if decision is not None and decision.stops else CONTINUE
 
 
 def test_a_decision_names_the_rung_the_value_and_the_cutoff():
-    scheduler = build_scheduler(asha())
-    first, second, third = joined(scheduler, 3)
-    assert report(scheduler, first, 1, 0.5) == CONTINUE
-    decision = scheduler.take_decision(0)
+    told = Told(build_scheduler(asha()), 3)
+    assert told.report(0, 1, 0.5) == CONTINUE
+    decision = told.decisions[0]
     assert (decision.epoch, decision.action, decision.value, decision.cutoff) == (1, "continue", 0.5, None)
     assert decision.reason == "first at rung 1"
 
-    assert report(scheduler, second, 1, 0.25) == CONTINUE
-    assert scheduler.take_decision(1).reason == "val_loss 0.25 meets the cutoff 0.5 of rung 1"
+    assert told.report(1, 1, 0.25) == CONTINUE
+    assert told.decisions[1].reason == "val_loss 0.25 meets the cutoff 0.5 of rung 1"
 
-    assert report(scheduler, third, 1, 0.75) == STOP
-    decision = scheduler.take_decision(2)
+    assert told.report(2, 1, 0.75) == STOP
+    decision = told.decisions[2]
     # A third of two values passes: the point two thirds of the way from 0.5 down to 0.25.
     assert decision.cutoff == pytest.approx(0.5 - 2 / 3 * 0.25, rel=1e-12)  # float64
     assert decision.reason == "val_loss 0.75 misses the cutoff 0.333333 of rung 1"
-    assert scheduler.outcome(2, None) == Outcome(StopReason.RUNG, rung=1)
+    assert told.scheduler.outcome(2, None) == Outcome(StopReason.RUNG, rung=1)
 
 
 def test_the_cutoff_is_in_the_objectives_own_units_when_more_is_better():
     scheduler = build_scheduler(asha(objective={"metric": "val_accuracy", "mode": "max"}))
-    first, second = joined(scheduler, 2)
-    report(scheduler, first, 1, 0.75, "val_accuracy")
-    assert report(scheduler, second, 1, 0.5, "val_accuracy") == STOP
-    scheduler.take_decision(0)
-    assert scheduler.take_decision(1).reason == "val_accuracy 0.5 misses the cutoff 0.75 of rung 1"
+    told = Told(scheduler, 2, "val_accuracy")
+    told.report(0, 1, 0.75)
+    assert told.report(1, 1, 0.5) == STOP
+    assert told.decisions[1].reason == "val_accuracy 0.5 misses the cutoff 0.75 of rung 1"
     assert scheduler.rungs() == {9: {}, 3: {}, 1: {0: 0.75, 1: 0.5}}
 
 
 def test_between_rungs_there_is_no_decision():
-    scheduler = build_scheduler(asha())
-    (handle,) = joined(scheduler, 1)
+    told = Told(build_scheduler(asha()), 1)
     taken = []
     for epoch in range(1, 9):
-        assert report(scheduler, handle, epoch, 1 / epoch) == CONTINUE
-        taken.append(scheduler.take_decision(0))
+        assert told.report(0, epoch, 1 / epoch) == CONTINUE
+        taken.append(told.decisions[0])
     assert [d.epoch for d in taken if d is not None] == [1, 3]
 
 
 def test_the_value_at_the_rung_counts_not_the_best_so_far():
-    scheduler = build_scheduler(asha(scheduler={"grace": 3, "reduction_factor": 3}))
-    first, second = joined(scheduler, 2)
+    told = Told(build_scheduler(asha(scheduler={"grace": 3, "reduction_factor": 3})), 2)
     for epoch, value in enumerate([0.9, 0.8, 0.5], 1):
-        report(scheduler, first, epoch, value)
+        told.report(0, epoch, value)
     for epoch, value in enumerate([0.1, 0.1], 1):
-        report(scheduler, second, epoch, value)
-    assert report(scheduler, second, 3, 0.6) == STOP
+        told.report(1, epoch, value)
+    assert told.report(1, 3, 0.6) == STOP
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_trial_that_diverged_is_in_no_rung_and_moves_no_cutoff(value):
     scheduler = build_scheduler(asha())
-    first, second, third = joined(scheduler, 3)
-    report(scheduler, first, 1, 0.5)
-    result = to_result(EpochReport(1, {"val_loss": value}, 0.0, "diverged"))
-    scheduler.on_trial_complete(None, second, result)
+    told = Told(scheduler, 3)
+    told.report(0, 1, 0.5)
+    scheduler.complete(1, EpochReport(1, {"val_loss": value}, 0.0, "diverged"))
     assert scheduler.rungs()[1] == {0: 0.5}
     assert scheduler.outcome(1, "diverged") == Outcome(StopReason.DIVERGED)
-    report(scheduler, third, 1, 0.4)
-    assert scheduler.take_decision(2).cutoff == 0.5
+    told.report(2, 1, 0.4)
+    assert told.decisions[2].cutoff == 0.5
 
 
 def test_a_trial_that_ends_by_itself_counts_at_its_rung():
     scheduler = build_scheduler(asha())
-    first, second = joined(scheduler, 2)
-    scheduler.on_trial_complete(None, first, to_result(EpochReport(1, {"val_loss": 0.5}, 0.0, "patience")))
+    told = Told(scheduler, 2)
+    scheduler.complete(0, EpochReport(1, {"val_loss": 0.5}, 0.0, "patience"))
     assert scheduler.rungs()[1] == {0: 0.5}
-    assert report(scheduler, second, 1, 0.75) == STOP
+    assert told.report(1, 1, 0.75) == STOP
 
 
 def test_without_a_scheduler_no_trial_is_stopped():
     scheduler = build_scheduler(asha(scheduler={"name": "none"}))
-    handles = joined(scheduler, 5)
+    told = Told(scheduler, 5)
     for epoch in range(1, 9):
-        for handle in handles:
-            assert report(scheduler, handle, epoch, handle.config["number"] * 10.0) == CONTINUE
-            assert scheduler.take_decision(handle.config["number"]) is None
+        for number in range(5):
+            assert told.report(number, epoch, number * 10.0) == CONTINUE
+            assert told.decisions[number] is None
     assert scheduler.rungs() == {}
 
 
 def test_the_median_rule_says_why():
     scheduler = build_scheduler(asha(scheduler={"name": "median", "grace": 1}))
-    handles = joined(scheduler, 5)
-    for handle in handles[:4]:
+    told = Told(scheduler, 5)
+    for number in range(4):
         for epoch in (1, 2):
-            report(scheduler, handle, epoch, 0.5)
-    assert report(scheduler, handles[4], 1, 0.75) == STOP
-    decision = scheduler.take_decision(4)
+            told.report(number, epoch, 0.5)
+    assert told.report(4, 1, 0.75) == STOP
+    decision = told.decisions[4]
     assert (decision.epoch, decision.action, decision.value, decision.cutoff) == (1, "stop", 0.75, None)
     assert decision.reason == "val_loss 0.75 is behind the median of the others' running averages"
     assert scheduler.outcome(4, None) == Outcome(StopReason.RUNG, rung=1)
 
 
 @pytest.mark.parametrize("name", ["asha", "median", "none"])
-def test_only_its_own_objective_is_accepted(name):
-    scheduler = build_scheduler(asha(scheduler={"name": name}))
+def test_ray_tune_can_give_a_scheduler_no_other_objective(name):
+    scheduler = TuneScheduler(build_scheduler(asha(scheduler={"name": name})))
     assert scheduler.set_search_properties(None, None)
     assert not scheduler.set_search_properties("val_loss", "min")
 
@@ -411,19 +422,16 @@ def test_a_scheduler_that_replays_the_ledger_goes_on_as_if_nothing_had_happened(
 
     resumed = build_scheduler(study)
     resumed.replay(ledger.epochs(study_id), ledger.trials(study_id))
-    handles = {}
+    told = Told(resumed, 0)
     for number, epoch, expected in log[until:]:
-        if number not in handles:
-            handles[number] = Handle(number)
-            resumed.on_trial_add(None, handles[number])
+        resumed.add(number)
         value = curves[number].values[epoch - 1]
         if expected in ("stop", "continue"):
-            action = report(resumed, handles[number], epoch, value)
+            action = told.report(number, epoch, value)
             assert action == (STOP if expected == "stop" else CONTINUE)
         if expected != "continue":
             stop = None if expected == "stop" else expected
-            result = to_result(EpochReport(epoch, {"val_loss": value}, 0.0, stop))
-            resumed.on_trial_complete(None, handles[number], result)
+            resumed.complete(number, EpochReport(epoch, {"val_loss": value}, 0.0, stop))
     assert resumed.rungs() == whole.ours.rungs()
 
 
@@ -437,10 +445,46 @@ def test_an_epoch_that_was_decided_on_before_goes_on(ledger, study_id):
     scheduler = build_scheduler(study)
     scheduler.replay(ledger.epochs(study_id), ledger.trials(study_id))
     assert scheduler.rungs()[1] == {0: 0.5, 1: 0.25}
-    first, _ = joined(scheduler, 2)
-    assert report(scheduler, first, 1, 99.0) == CONTINUE  # trained again from an older checkpoint
-    assert scheduler.take_decision(0) is None
+    told = Told(scheduler, 2)
+    assert told.report(0, 1, 99.0) == CONTINUE  # trained again from an older checkpoint
+    assert told.decisions[0] is None
     assert scheduler.rungs()[1] == {0: 0.5, 1: 0.25}
+
+
+class RayTrial:
+    """A trial as Tune's controller hands it to a scheduler."""
+
+    def __init__(self, number, status="RUNNING"):
+        self.config, self.status = {"number": number}, status
+
+
+def flattened(epoch, value, stop=None):
+    """Return a report as Tune's controller hands it to a scheduler."""
+    return flatten_dict(to_result(EpochReport(epoch, {"val_loss": value}, 0.0, stop)))
+
+
+def test_ray_tune_is_told_what_was_decided_and_the_decision_is_handed_out_once():
+    scheduler = build_scheduler(asha())
+    tune = TuneScheduler(scheduler)
+    first, second, third = (RayTrial(number) for number in range(3))
+    for trial in (first, second, third):
+        tune.on_trial_add(None, trial)
+    assert tune.on_trial_result(None, first, flattened(1, 0.5)) == CONTINUE
+    assert tune.on_trial_result(None, second, flattened(1, 0.75)) == STOP
+    assert tune.take_decision(1).reason == "val_loss 0.75 misses the cutoff 0.5 of rung 1"
+    assert tune.take_decision(1) is None
+    assert tune.on_trial_result(None, first, flattened(2, 0.4)) == CONTINUE
+    assert tune.take_decision(0).epoch == 1, "nobody had asked"
+    tune.on_trial_complete(None, first, flattened(3, 0.25, "patience"))
+    tune.on_trial_complete(None, third, {"done": True, "stop": "error"})
+    assert scheduler.rungs() == {9: {}, 3: {0: 0.25}, 1: {0: 0.5, 1: 0.75}}
+
+
+def test_ray_tune_is_given_pending_trials_and_none_that_rests():
+    pending, paused = RayTrial(0, "PENDING"), RayTrial(1, "PAUSED")
+    tune = TuneScheduler(build_scheduler(asha()))
+    assert tune.choose_trial_to_run(SimpleNamespace(get_trials=lambda: [paused, pending])) is pending
+    assert tune.choose_trial_to_run(SimpleNamespace(get_trials=lambda: [paused])) is None
 
 
 def test_seconds_as_the_objective_are_replayed_too(ledger, study_id):

@@ -62,13 +62,13 @@ def test_the_values_of_a_range_of_whole_numbers_get_equal_numbers_of_trials(samp
     assert all(type(params["depth"]) is int for params in drive.params)
 
 
-def test_without_it_a_sampler_prefers_what_is_good():
+def test_without_balance_a_sampler_prefers_the_better_choice():
     study = make_study(SPACE, budget={"trials": 40, "max_epochs": 1}, scheduler=NONE)
     drive = Drive(study, loss).run()
     assert models(drive).count("linear") > 20
 
 
-def test_the_other_parameters_are_still_the_samplers_to_propose():
+def test_balance_leaves_the_other_parameters_to_the_sampler():
     drive = Drive(balanced(trials=40), lambda params: [abs(params.get("depth", 10) - 7)]).run()
     late = [p["depth"] for p in drive.params[20:] if p["model"] == "forest"]
     assert sum(abs(depth - 7) <= 3 for depth in late) > len(late) / 2, "it has learnt where 7 is"
@@ -116,12 +116,10 @@ def test_one_choice_left_gets_every_trial():
 def test_a_resumed_search_deals_as_an_uninterrupted_one(ledger, study_id, sampler, cut):
     study = balanced(sampler=sampler, trials=20)
     whole = Drive(study, loss).run()
-    first = Drive(study, loss, writer=LedgerWriter(ledger, study_id))
-    for _ in range(cut):
-        first.train(first.ask())
+    first = Drive(study, loss, writer=LedgerWriter(ledger, study_id)).run(cut)
     first.writer.flush()
     resumed = Drive(study, loss).replay(ledger, study_id).run()
-    assert first.configs + resumed.configs == whole.configs
+    assert first.orders + resumed.orders == whole.orders
     assert resumed.sampler.handed_on == whole.sampler.handed_on == {"knn": 4}
 
 

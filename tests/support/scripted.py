@@ -212,6 +212,15 @@ class Greedy(Hungry):
         raise AssertionError(f"nobody minded {len(taken) * 20} MB")
 
 
+class RefusesTheSecond(Hungry):
+    """The second trial cannot begin."""
+
+    def start(self, config: Script, data: Any, *, seed: int, device: Any) -> HungryRun:
+        if draw_ticket(config.folder) == 1:
+            raise ValueError("no such layer")
+        return super().start(config, data, seed=seed, device=device)
+
+
 class HungryRun:
     """One hungry trial."""
 

@@ -69,10 +69,7 @@ class Lane:
     def __init__(self, config, state=None):
         self._worker = stacked(contrary(), 3)
         self._worker.seat(1, dataclasses.replace(config, max_epochs=1000, patience=0), seed=1)
-        self._worker.seat(0, config, seed=SEED, state=state)
-
-    def state(self):
-        return self._worker.state_dict(0)
+        self.state = self._worker.seat(0, config, seed=SEED, state=state).state
 
     def step(self):
         event = self._worker.advance()[0]

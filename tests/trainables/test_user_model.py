@@ -181,14 +181,13 @@ def test_looped_lanes_train_what_a_trial_alone_does():
     data = trainable.prepare(SPLITS, CPU)
     worker = LaneWorker(data, device=CPU, lanes=3, mode="looped", start=trainable.start)
     config = trainable.configure(SMALL, max_epochs=4)
-    for seed in (1, 2, 3):
-        worker.seat(seed, config, seed=seed)
+    seats = {seed: worker.seat(seed, config, seed=seed) for seed in (1, 2, 3)}
     rounds = [worker.advance() for _ in range(2)]
-    saved = copy.deepcopy(worker.state_dict(2))
-    worker.retire(2)
-    worker.seat(4, config, seed=4)
+    saved = copy.deepcopy(seats[2].state())
+    seats[2].retire()
+    guest = worker.seat(4, config, seed=4)
     worker.advance()
-    worker.retire(4)
+    guest.retire()
     worker.seat(2, config, seed=2, state=saved)
     events = worker.advance()
     alone = curve(start("small", SMALL, seed=2))

@@ -3,6 +3,7 @@
 from trainables.lanes.event import LaneEvent, raised
 from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.measure import LanesChoice, Measurement, choose_lanes
+from trainables.lanes.seat import Seat
 from trainables.lanes.worker import LaneWorker
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "LaneWorker",
     "LanesChoice",
     "Measurement",
+    "Seat",
     "can_stack",
     "choose_lanes",
     "group_key",

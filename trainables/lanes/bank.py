@@ -48,5 +48,5 @@ class Bank:
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All four, in the order of the fields."""
+        """The four tensors, in the order of the fields."""
         return (self.params, self.first, self.second, self.statistics)

@@ -25,15 +25,24 @@ class Bits:
         sizes: B of each batch of an epoch.
         units: U of each layer: how many numbers an example has there.
         device: of the streams.
+        block_bytes: most random bits that a lane's layer holds at once.
     """
 
-    def __init__(self, *, lanes: int, sizes: Sequence[int], units: Sequence[int], device: torch.device) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        sizes: Sequence[int],
+        units: Sequence[int],
+        device: torch.device,
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
         self._lanes = lanes
         self._sizes = sizes
         self._units = units
         # words of 64 bits for each batch and layer: a draw takes whole words, as in ``BitStream.draw``
         self._words = [[math.ceil(size * u / 4) for size in sizes] for u in units]
-        self._blocks = _blocks(sizes, widest=max(units, default=0))
+        self._blocks = _blocks(sizes, widest=max(units, default=0), block_bytes=block_bytes)
         most = [max(sum(words[b.start : b.stop]) for b in self._blocks) for words in self._words]
         self.tensors = [torch.zeros(lanes, 4 * m, dtype=torch.int16, device=device) for m in most]
 
@@ -67,7 +76,7 @@ class Bits:
                 self.tensors[i][lanes, :n] = draw_each([streams[i] for _, streams in dropping], n)
 
 
-def _blocks(sizes: Sequence[int], *, widest: int) -> list[range]:
-    """Cut the batches into runs whose bits fit in ``BLOCK_BYTES`` for the widest layer."""
-    per_block = max(1, BLOCK_BYTES // max(1, 2 * max(sizes) * widest))
+def _blocks(sizes: Sequence[int], *, widest: int, block_bytes: int) -> list[range]:
+    """Cut the batches into runs whose bits fit in ``block_bytes`` for the widest layer."""
+    per_block = max(1, block_bytes // max(1, 2 * max(sizes) * widest))
     return [range(b, min(b + per_block, len(sizes))) for b in range(0, len(sizes), per_block)]

@@ -28,7 +28,17 @@ class Padded:
 
 
 class LossBuffers:
-    """What a loss reads and writes of a batch; see ``losses.Outputs``."""
+    """What a loss reads and writes of a batch.
+
+    Attributes:
+        batch: B.
+        logits: the model's outputs  # [L, C, B].
+        grad: of the mean loss, by output  # [L, C, B].
+        log_p, p: scratch of the size of ``logits``.
+        picked: scratch  # [L, 1, B].
+        minus_one: -1 everywhere  # [L, 1, B].
+        tensors: all of them.
+    """
 
     def __init__(self, lanes: int, batch: int, outputs: int, like: torch.Tensor) -> None:
         self.batch = batch

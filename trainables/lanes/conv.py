@@ -16,8 +16,8 @@ from trainables.lanes.batch_norm import EPS, MOMENTUM
 from trainables.lanes.blueprint import Blueprint
 from trainables.lanes.buffers import LossBuffers
 from trainables.lanes.feed import Batch
-from trainables.lanes.lane_network import Features, LaneNetwork
 from trainables.lanes.losses import StackedLoss
+from trainables.lanes.network import LaneNetwork, StepVariant
 from trainables.models import ACTIVATION_LAYERS
 
 
@@ -68,18 +68,18 @@ class ConvNetwork(LaneNetwork):
 
     @property
     def tensors(self) -> list[torch.Tensor]:
-        """Its buffers, and for what autograd keeps of a batch something of about that size."""
+        """The buffers of the network, and for what autograd keeps of a batch something of about that size."""
         found = [t for buffers in self._buffers.values() for t in buffers.tensors]
         largest = max(self._buffers, default=0)
         return [*found, self.params.new_empty(1).expand(5 * self._lanes * largest * self._units)]
 
     def begin_epoch(self) -> None:
-        """Also find the lanes with batch norm."""
+        """Forget the losses and the gradients, and find the lanes with batch norm."""
         super().begin_epoch()
         self._some = self._norm_on.flatten().nonzero().flatten()
 
-    def gradients(self, batch: Batch, features: Features) -> None:
-        """See ``LaneNetwork``."""
+    def gradients(self, batch: Batch, variant: StepVariant) -> None:
+        """Write the gradients of one batch, by autograd; see ``LaneNetwork``."""
         lanes, size = self._lanes, batch.size
         if size not in self._buffers:
             self._buffers[size] = LossBuffers(lanes, size, self.layout.widths[-1], self.params)
@@ -87,32 +87,32 @@ class ConvNetwork(LaneNetwork):
         rows = batch.rows.view(lanes, size).T.reshape(-1)
         x = self._x.index_select(0, rows).view(size, -1, *self._x.shape[2:])  # [B, L * channels, height, width]
         with torch.enable_grad():
-            logits = self._forward(x, batch.bits, features, training=True)
+            logits = self._forward(x, batch.bits, variant, training=True)
         s.logits.copy_(logits)
-        self.loss.gradients(s, batch.labels, self.loss_sum, self._smoothing(features))
+        self.loss.gradients(s, batch.labels, self.loss_sum, self._smoothing(variant))
         found = torch.autograd.grad(logits, self._leaves, s.grad, allow_unused=True)
         for target, gradient in zip(self._targets, found, strict=True):
             if gradient is not None:
                 target.copy_(gradient)
-        if features.batch_norm and features.no_norm:  # a layer before batch norm has no bias
+        if variant.batch_norm and variant.no_norm:  # a layer before batch norm has no bias
             for gradients in self._bias_grads:
                 gradients.masked_fill_(self._norm_on, 0)
-        if features.l1:
+        if variant.l1:
             self._add_penalty()
 
-    def validate(self, x: torch.Tensor, y: torch.Tensor, features: Features) -> tuple[torch.Tensor, torch.Tensor]:
-        """See ``LaneNetwork``."""
-        outputs = self._forward(x, (), features, training=False)
+    def validate(self, x: torch.Tensor, y: torch.Tensor, variant: StepVariant) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss's sums over some validation examples, and the outputs; see ``LaneNetwork``."""
+        outputs = self._forward(x, (), variant, training=False)
         return self.loss.validate(outputs, y, scratch=torch.empty_like(outputs)), outputs
 
     def _forward(
-        self, x: torch.Tensor, bits: Sequence[torch.Tensor], features: Features, *, training: bool
+        self, x: torch.Tensor, bits: Sequence[torch.Tensor], variant: StepVariant, *, training: bool
     ) -> torch.Tensor:
         """Return the outputs  # [B, L * channels, height, width], or [B, channels, ...] for all -> [L, C, B]."""
         a = x
         for i in range(self._blocks):
-            a = self._convolution(i, a, features)
-            a = self._activation(self._norm(i, a, features, training=training))
+            a = self._convolution(i, a, variant)
+            a = self._activation(self._norm(i, a, variant, training=training))
             if bits:
                 a = self._drop(a.view(len(x), self._lanes, -1), bits[i].transpose(0, 1), axis=1).view_as(a)
             if self._maps[i + 1] != self._maps[i]:
@@ -121,18 +121,18 @@ class ConvNetwork(LaneNetwork):
             a = a.mean((2, 3))
         a = a.reshape(len(x), self._lanes, -1).transpose(0, 1)  # [L, B, D]
         for i in range(self._blocks, len(self._weights) - 1):
-            a = self._affine(i, a, features)
+            a = self._affine(i, a, variant)
             flat = a.transpose(0, 1).reshape(len(x), -1)  # [B, L * H]
-            flat = self._norm(i, flat, features, training=training)
+            flat = self._norm(i, flat, variant, training=training)
             a = self._activation(flat).view(len(x), self._lanes, -1).transpose(0, 1)
             if bits:
                 a = self._drop(a, bits[i], axis=0)
         weight, bias = self._weights[-1], self._biases[-1].unsqueeze(2)
         return self._product(weight, a.transpose(1, 2), bias)
 
-    def _convolution(self, i: int, a: torch.Tensor, features: Features) -> torch.Tensor:
+    def _convolution(self, i: int, a: torch.Tensor, variant: StepVariant) -> torch.Tensor:
         weight = self._weights[i].flatten(0, 1)  # [L * H, D, 3, 3]
-        bias = self._biases[i].flatten() if features.no_norm else None
+        bias = self._biases[i].flatten() if variant.no_norm else None
         # the first block sees the same examples in every lane when it validates: then one group does
         groups = a.shape[1] // weight.shape[1]
         if self._rounded is None:
@@ -140,8 +140,8 @@ class ConvNetwork(LaneNetwork):
         found = F.conv2d(a.to(self._rounded), weight.to(self._rounded), padding=1, groups=groups).to(weight.dtype)
         return found if bias is None else found + bias.view(-1, 1, 1)
 
-    def _affine(self, i: int, a: torch.Tensor, features: Features) -> torch.Tensor:
-        bias = self._biases[i].unsqueeze(1) if features.no_norm else None
+    def _affine(self, i: int, a: torch.Tensor, variant: StepVariant) -> torch.Tensor:
+        bias = self._biases[i].unsqueeze(1) if variant.no_norm else None
         return self._product(a, self._weights[i].transpose(1, 2), bias)
 
     def _product(self, a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -154,18 +154,18 @@ class ConvNetwork(LaneNetwork):
     def _drop(self, a: torch.Tensor, bits: torch.Tensor, *, axis: int) -> torch.Tensor:
         """Drop units; ``axis`` is that of the lanes."""
         shape = (1, -1, 1) if axis else (-1, 1, 1)
-        keep = bits >= self.knobs.threshold.view(shape)
-        return a * (keep * self.knobs.keep_scale.view(shape))
+        keep = bits >= self.settings.threshold.view(shape)
+        return a * (keep * self.settings.keep_scale.view(shape))
 
-    def _norm(self, i: int, a: torch.Tensor, features: Features, *, training: bool) -> torch.Tensor:
+    def _norm(self, i: int, a: torch.Tensor, variant: StepVariant, *, training: bool) -> torch.Tensor:
         """Apply batch norm to the lanes that have it  # [B, L * H, ...] -> same shape.
 
         The others' numbers are not touched, not even multiplied by 0: nothing of a lane reaches another.
         """
-        if not features.batch_norm:
+        if not variant.batch_norm:
             return a
         numbers = (self._scales[i], self._shifts[i], self._statistics[i])
-        if not features.no_norm:
+        if not variant.no_norm:
             return _batch_norm(a, *numbers, training=training)
         assert self._some is not None, "begin_epoch first"
         lanes = a.view(len(a), self._lanes, -1, *a.shape[2:])

@@ -9,7 +9,7 @@ from itertools import repeat
 import torch
 
 from trainables.device_data import DeviceData, batch_bounds
-from trainables.lanes.bits import Bits
+from trainables.lanes.bits import BLOCK_BYTES, Bits
 from trainables.lanes.trial import LaneTrial
 
 
@@ -33,7 +33,7 @@ class Batch:
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All of them."""
+        """All tensors of the batch."""
         return (self.rows, self.labels, *self.bits, *self.input_bits)
 
     def clone(self) -> Batch:
@@ -50,11 +50,21 @@ class Feed:
         lanes: L.
         batch_size: as configured.
         units: U of each layer that may drop some of them: how many numbers an example has there.
+        block_bytes: most random bits that a lane's layer holds at once.
     """
 
-    def __init__(self, data: DeviceData, *, lanes: int, batch_size: int, units: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        data: DeviceData,
+        *,
+        lanes: int,
+        batch_size: int,
+        units: tuple[int, ...],
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
         self._data = data
         self._lanes = lanes
+        self._block_bytes = block_bytes
         self._sizes = [stop - start for start, stop in batch_bounds(data.examples, batch_size)]
         self._order = torch.zeros(lanes, data.examples, dtype=torch.int64)
         self._bits = self._bits_for(units)
@@ -82,7 +92,13 @@ class Feed:
         yield from map(Batch, self._sizes, rows, labels, bits, inputs)
 
     def _bits_for(self, units: tuple[int, ...]) -> Bits:
-        return Bits(lanes=self._lanes, sizes=self._sizes, units=units, device=self._data.x_train.device)
+        return Bits(
+            lanes=self._lanes,
+            sizes=self._sizes,
+            units=units,
+            device=self._data.x_train.device,
+            block_bytes=self._block_bytes,
+        )
 
     def _shuffled(self, trials: Sequence[LaneTrial | None]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Return rows and labels of each batch."""

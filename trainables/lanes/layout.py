@@ -61,27 +61,27 @@ class Layout:
 
     @cached_property
     def weights(self) -> list[Slot]:
-        """Of each layer."""
+        """The place of each layer's weights."""
         return _consecutive(0, list(self.shapes))
 
     @cached_property
     def biases(self) -> list[Slot]:
-        """Of each layer  # [H]."""
+        """The place of each layer's biases  # [H]."""
         return _consecutive(self.penalised, [(b,) for b in self.widths[1:]])
 
     @cached_property
     def scales(self) -> list[Slot]:
-        """Of each batch norm  # [H]."""
+        """The place of each batch norm's scales  # [H]."""
         return _consecutive(self.linear, [(b,) for b in self.widths[1:-1]])
 
     @cached_property
     def shifts(self) -> list[Slot]:
-        """Of each batch norm  # [H]."""
+        """The place of each batch norm's shifts  # [H]."""
         return _consecutive(self.linear + sum(self.widths[1:-1]), [(b,) for b in self.widths[1:-1]])
 
     @cached_property
     def statistics(self) -> list[Slot]:
-        """Running mean and variance of each batch norm, in a vector of their own  # [2, H]."""
+        """The place of each batch norm's running mean and variance, in a vector of their own  # [2, H]."""
         return _consecutive(0, [(2, b) for b in self.widths[1:-1]])
 
     @property

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 
 from trainables.lanes.event import LaneEvent, raised
+from trainables.lanes.seat import Seat
 from trainables.lanes.threads import start_pool
 from trainables.loop import TrainingRun
 from trainables.protocols import Run
@@ -49,20 +51,18 @@ class LoopedLanes:
         # numbers below 1e-38 stay as they are: these are the plain loop's curves, bit for bit
         self._pool = None if threads is None else start_pool(threads, device, flush=False)
 
-    def seat(self, ticket: int, config: Any, *, seed: int, data: Any = None) -> Run:
-        """Start a trial, on ``data`` of its own if there is any."""
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the trials in these lanes."""
+        return list(self._runs)
+
+    def seat(
+        self, number: int, config: Any, *, seed: int, data: Any = None, full_state: Callable[[Any], Any] | None = None
+    ) -> Seat:
+        """Start a trial, on ``data`` of its own if there is any; for ``full_state`` see ``Seat``."""
         data = self._data if data is None else data
-        self._runs[ticket] = run = self._start(config, data, seed=seed, device=self._device)
-        return run
-
-    def retire(self, ticket: int) -> None:
-        """Let the trial go."""
-        del self._runs[ticket]
-        self._seconds.pop(ticket, None)
-
-    def trial(self, ticket: int) -> Run:
-        """Return a seated trial."""
-        return self._runs[ticket]
+        self._runs[number] = run = self._start(config, data, seed=seed, device=self._device)
+        return Seat(number, run, partial(self._retire, number), full_state=full_state)
 
     def advance(self) -> dict[int, LaneEvent]:
         """Train one epoch of every seated trial; what one raises is its own event.
@@ -70,11 +70,11 @@ class LoopedLanes:
         Those that took longest last time go first, so that no core waits long for another at the end.
         """
         if self._pool is None:
-            return {ticket: self._advance(run) for ticket, run in self._runs.items()}
-        order = sorted(self._runs, key=lambda ticket: self._seconds.get(ticket, math.inf), reverse=True)
-        events = dict(zip(order, self._pool.map(self._advance, [self._runs[t] for t in order]), strict=True))
-        self._seconds |= {t: e.report.seconds for t, e in events.items() if e.report is not None}
-        return {ticket: events[ticket] for ticket in self._runs}
+            return {number: self._advance(run) for number, run in self._runs.items()}
+        order = sorted(self._runs, key=lambda number: self._seconds.get(number, math.inf), reverse=True)
+        events = dict(zip(order, self._pool.map(self._advance, [self._runs[n] for n in order]), strict=True))
+        self._seconds |= {n: e.report.seconds for n, e in events.items() if e.report is not None}
+        return {number: events[number] for number in self._runs}
 
     def compact(self) -> None:
         """Do nothing: a trial that is not there costs nothing."""
@@ -83,6 +83,10 @@ class LoopedLanes:
         """End the threads."""
         if self._pool is not None:
             self._pool.shutdown()
+
+    def _retire(self, number: int) -> None:
+        del self._runs[number]
+        self._seconds.pop(number, None)
 
     def _advance(self, run: Run) -> LaneEvent:
         try:

@@ -9,30 +9,10 @@ from torch.nn import functional as F
 
 from trainables.config import loss_name
 from trainables.device_data import DeviceData
+from trainables.lanes.buffers import LossBuffers
 from trainables.losses import HUBER_DELTA
 from trainables.metrics import regression_metrics
 from trainables.task import Task
-
-
-class Outputs(Protocol):
-    """What a loss reads and writes of a batch's buffers.
-
-    Attributes:
-        batch: B.
-        logits: the model's outputs  # [L, C, B].
-        grad: of the mean loss, by output  # [L, C, B].
-        log_p, p: of the size of ``logits``.
-        picked: [L, 1, B].
-        minus_one: -1 everywhere  # [L, 1, B].
-    """
-
-    batch: int
-    logits: torch.Tensor
-    grad: torch.Tensor
-    log_p: torch.Tensor
-    p: torch.Tensor
-    picked: torch.Tensor
-    minus_one: torch.Tensor
 
 
 class StackedLoss(Protocol):
@@ -45,7 +25,7 @@ class StackedLoss(Protocol):
     sums: int
 
     def gradients(
-        self, s: Outputs, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
+        self, s: LossBuffers, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
     ) -> None:
         """Write ``s.grad`` and add the batch's sum of losses to ``total``.
 
@@ -70,14 +50,14 @@ def build_stacked_loss(name: str, task: Task) -> StackedLoss:
 
 
 class CrossEntropy:
-    """Of logits and class numbers."""
+    """The cross entropy of logits and class numbers."""
 
     sums = 2
 
     def gradients(
-        self, s: Outputs, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
+        self, s: LossBuffers, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
     ) -> None:
-        """See ``StackedLoss``."""
+        """Write the gradient of the outputs and add the losses; see ``StackedLoss``."""
         torch._log_softmax(s.logits, 1, False, out=s.log_p)
         torch.gather(s.log_p, 1, target, out=s.picked)
         # d loss / d logits = (softmax - onehot) / B, as [L, C, B]
@@ -105,7 +85,7 @@ class CrossEntropy:
         return {"val_loss": sums[0] / n, "val_accuracy": sums[1] / n}
 
 
-def _smoothed(s: Outputs, smoothing: torch.Tensor) -> torch.Tensor:
+def _smoothed(s: LossBuffers, smoothing: torch.Tensor) -> torch.Tensor:
     """Return the batch's sums of log likelihoods of smoothed labels  # [L]."""
     share = smoothing.flatten()
     picked = s.picked.sum((1, 2))
@@ -115,7 +95,7 @@ def _smoothed(s: Outputs, smoothing: torch.Tensor) -> torch.Tensor:
 
 
 class Regression:
-    """Of one output and the standardised target: ``mse``, ``mae`` or ``huber``."""
+    """The loss of one output and the standardised target: ``mse``, ``mae`` or ``huber``."""
 
     sums = 3
 
@@ -123,9 +103,9 @@ class Regression:
         self._kind = kind
 
     def gradients(
-        self, s: Outputs, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
+        self, s: LossBuffers, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
     ) -> None:
-        """See ``StackedLoss``; a number has no label to smooth."""
+        """Write the gradient of the outputs and add the losses; a number has no label to smooth."""
         error = torch.sub(s.logits, target, out=s.p)  # [L, 1, B]
         total.add_(self._losses(error).sum((1, 2)))
         if self._kind == "mse":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,17 +83,35 @@ def choose_lanes(
     Raises:
         ValueError: ``limit`` is below 1.
     """
+    part, share = sample(data, config.batch_size)
+
+    def measure(lanes: int) -> Measurement:
+        return _measure_stacked(part, config, lanes, share, device=device, precision=precision)
+
+    allowed = free_memory(device) // 2 if memory_bytes is None else memory_bytes
+    return grow_while_it_pays(measure, limit=limit, memory_bytes=allowed)
+
+
+def grow_while_it_pays(measure: Callable[[int], Measurement], *, limit: int, memory_bytes: int) -> LanesChoice:
+    """Double the lanes until more no longer pay or exceed ``memory_bytes``; choose among those measured.
+
+    Args:
+        measure: number of lanes -> what an epoch of a lane costs.
+        limit: most lanes.
+        memory_bytes: what the stacks may take.
+
+    Raises:
+        ValueError: ``limit`` is below 1.
+    """
     if limit < 1:
         raise ValueError(f"limit must be >= 1, got {limit}")
-    allowed = free_memory(device) // 2 if memory_bytes is None else memory_bytes
-    small, share = sample(data, config.batch_size)
     found: list[Measurement] = []
     lanes, reason = 1, f"the limit is {limit}"
     while lanes <= limit:
-        found.append(_measure_stacked(small, config, lanes, share, device=device, precision=precision))
-        if found[-1].memory_bytes > allowed and len(found) > 1:
+        found.append(measure(lanes))
+        if found[-1].memory_bytes > memory_bytes and len(found) > 1:
             found.pop()
-            reason = f"{lanes} lanes would take more than {allowed >> 20} MiB"
+            reason = f"{lanes} lanes would take more than {memory_bytes >> 20} MiB"
             break
         if not _still_paying(found):
             reason = "more lanes no longer made an epoch of a lane cheaper"
@@ -105,7 +123,13 @@ def choose_lanes(
 
 
 def faster_mode(
-    stacked: StackedLanes, looped: LoopedLanes, config: Any, *, lanes: int, share: float = 1.0
+    stacked: StackedLanes,
+    looped: LoopedLanes,
+    config: Any,
+    *,
+    lanes: int,
+    share: float,
+    time_epoch: Callable[[StackedLanes | LoopedLanes, Sequence[Any]], float],
 ) -> ModeChoice:
     """Measure both ways for trials of ``config``.
 
@@ -115,9 +139,10 @@ def faster_mode(
         config: of the trials.
         lanes: how many would be stacked.
         share: how many times the sample is in the data.
+        time_epoch: called as ``seconds_per_lane_epoch``.
     """
-    together = seconds_per_lane_epoch(stacked, [config] * lanes)
-    alone = seconds_per_lane_epoch(looped, [config] * min(lanes, looped.threads))
+    together = time_epoch(stacked, [config] * lanes)
+    alone = time_epoch(looped, [config] * min(lanes, looped.threads))
     mode = "stacked" if together <= alone else "looped"
     return ModeChoice(mode, together * share * 1e3, alone * share * 1e3)
 
@@ -128,8 +153,7 @@ def seconds_per_lane_epoch(lanes: StackedLanes | LoopedLanes, configs: Sequence[
     Raises:
         BaseException: what a trial raised.
     """
-    for ticket, config in enumerate(configs):
-        lanes.seat(ticket, config, seed=ticket)
+    seats = [lanes.seat(number, config, seed=number) for number, config in enumerate(configs)]
     times = []
     for _ in range(1 + epochs):
         started = time.perf_counter()
@@ -138,8 +162,8 @@ def seconds_per_lane_epoch(lanes: StackedLanes | LoopedLanes, configs: Sequence[
         for event in events.values():
             if event.error is not None:
                 raise event.error
-    for ticket in range(len(configs)):
-        lanes.retire(ticket)
+    for seat in seats:
+        seat.retire()
     return min(times[1:]) / len(configs)
 
 

@@ -1,214 +1,137 @@
-"""The stacked MLP: forward and backward written out, without autograd, into buffers that stay.
-
-Autograd would record and allocate for every operation of every batch; here an epoch allocates nothing of
-size, and each operation runs over all lanes of the stack.
-"""
+"""What a stack asks of its network, whatever the model: gradients of a batch, and outputs to validate."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
-from trainables.lanes.activations import Activation
+from trainables.config import MlpConfig
 from trainables.lanes.bank import Bank
-from trainables.lanes.batch_norm import LaneBatchNorm
-from trainables.lanes.buffers import LossBuffers, Padded
 from trainables.lanes.feed import Batch
-from trainables.lanes.lane_network import Features, Knobs, LaneNetwork
 from trainables.lanes.layout import Layout
 from trainables.lanes.losses import StackedLoss
-from trainables.lanes.products import Products
+from trainables.seeding import keep_scale, threshold
 
 
-class _Activated:
-    """A hidden layer's numbers before and after its activation; each [L, B, H].
+@dataclass(frozen=True, slots=True)
+class StepVariant:
+    """What at least one trial of the stack needs; the rest is left out of the step.
 
-    The activation reads and writes the flat tensors: torch may use another library for those in one piece.
+    Attributes:
+        dropout: some lane drops units.
+        input_dropout: some lane drops inputs.
+        smoothing: some lane smooths labels.
+        batch_norm: some lane has batch norm.
+        no_norm: some lane has none.
+        l1: some lane has an L1 penalty.
     """
 
-    def __init__(self, like: torch.Tensor, *shape: int, keeps_input: bool) -> None:
-        before = Padded(like, *shape)
-        after = Padded(like, *shape) if keeps_input else before
-        self.flat_input, self.flat_output = before.flat, after.flat
-        self.input, self.output = before.tensor, after.tensor
-        self.tensors = [self.flat_input, self.flat_output] if keeps_input else [self.flat_input]
+    dropout: bool = False
+    input_dropout: bool = False
+    smoothing: bool = False
+    batch_norm: bool = False
+    no_norm: bool = False
+    l1: bool = False
+
+    @classmethod
+    def of(cls, configs: Sequence[MlpConfig]) -> StepVariant:
+        """Return what these trials need together."""
+        return cls(
+            dropout=any(c.dropout > 0 for c in configs),
+            input_dropout=any(c.input_dropout > 0 for c in configs),
+            smoothing=any(c.label_smoothing > 0 for c in configs),
+            batch_norm=any(c.batch_norm for c in configs),
+            no_norm=not all(c.batch_norm for c in configs),
+            l1=any(c.l1_penalty > 0 for c in configs),
+        )
 
 
-class _Trained(_Activated):
-    """What else it keeps between forward and backward."""
+class LaneSettings:
+    """The settings that differ from lane to lane, as tensors that an operation can broadcast."""
 
-    def __init__(self, like: torch.Tensor, *shape: int, keeps_input: bool) -> None:
-        super().__init__(like, *shape, keeps_input=keeps_input)
-        grad = Padded(like, *shape)
-        self.flat_grad, self.grad = grad.flat, grad.tensor
-        self.product, self.keep, self.dropped = (Padded(like, *shape).tensor for _ in range(3))
-        self.tensors += [self.flat_grad, self.product, self.keep, self.dropped]
+    def __init__(self, lanes: int, device: torch.device) -> None:
+        self.threshold = torch.full((lanes, 1, 1), threshold(0.0), dtype=torch.int16, device=device)
+        self.keep_scale = torch.ones(lanes, 1, 1, device=device)
+        self.input_threshold = self.threshold.clone()
+        self.input_scale = self.keep_scale.clone()
+        self.smoothing = torch.zeros(lanes, 1, 1, device=device)
+        self.norm_off = torch.ones(lanes, 1, 1, dtype=torch.bool, device=device)
+        self.l1 = torch.zeros(lanes, 1, device=device)
 
-
-class EvaluationScratch:
-    """The buffers to evaluate examples with."""
-
-    def __init__(self, lanes: int, batch: int, layout: Layout, like: torch.Tensor, *, keeps_input: bool) -> None:
-        _, *hidden, classes = layout.widths
-        self.hidden = [_Activated(like, lanes, batch, h, keeps_input=keeps_input) for h in hidden]
-        self.logits = like.new_empty(lanes, classes, batch)
-        self.log_p = like.new_empty(lanes, classes, batch)
-        self.tensors = [self.logits, self.log_p, *(t for h in self.hidden for t in h.tensors)]
-
-
-class Scratch(LossBuffers):
-    """The buffers to train batches of one size with."""
-
-    def __init__(self, lanes: int, batch: int, layout: Layout, like: torch.Tensor, *, keeps_input: bool) -> None:
-        features, *hidden, classes = layout.widths
-        super().__init__(lanes, batch, classes, like)
-        self.x = Padded(like, lanes, batch, features).tensor
-        self.keep: torch.Tensor | None = None
-        self._x_rows = like.new_empty(0, features)
-        if self.x.is_contiguous():
-            self._x_rows = self.x.view(lanes * batch, features)
-        self.hidden = [_Trained(like, lanes, batch, h, keeps_input=keeps_input) for h in hidden]
-        self.tensors += [self.x, *(t for h in self.hidden for t in h.tensors)]
-
-    def load(self, x: torch.Tensor, rows: torch.Tensor) -> None:
-        """Gather the examples of a batch  # [N, D], [L * B] -> ``self.x``."""
-        torch.index_select(x, 0, rows, out=self._x_rows)
-        if not self.x.is_contiguous():
-            self.x.copy_(self._x_rows.view(self.x.shape))
-
-    def drop_inputs(self, bits: torch.Tensor, knobs: Knobs) -> None:
-        """Drop inputs in place; a lane that drops none keeps its numbers bit for bit  # [L, B, D]."""
-        if self.keep is None:
-            self.keep = torch.empty_like(self.x)
-            self.tensors.append(self.keep)
-        torch.ge(bits, knobs.input_threshold, out=self.keep)
-        self.x.mul_(self.keep.mul_(knobs.input_scale))
+    def set_lane(self, lane: int, config: MlpConfig) -> None:
+        """Take a trial's settings."""
+        self.threshold[lane] = threshold(config.dropout)
+        self.keep_scale[lane] = keep_scale(config.dropout)
+        self.input_threshold[lane] = threshold(config.input_dropout)
+        self.input_scale[lane] = keep_scale(config.input_dropout)
+        self.smoothing[lane] = config.label_smoothing
+        self.norm_off[lane] = not config.batch_norm
+        self.l1[lane] = config.l1_penalty
 
 
-class Network(LaneNetwork):
-    """Trains and evaluates the MLPs of a stack.
+class LaneNetwork(ABC):
+    """Trains and evaluates the models of a stack.
 
     Args:
         layout: of a lane's numbers.
         bank: the stack's numbers.
-        x: the training examples  # [N, ...].
-        activation: of the hidden layers.
-        products: the matrix products.
         loss: what is minimised.
+
+    Attributes:
+        grads: of the parameters, what ``gradients`` writes  # [L, P].
+        loss_sum: of the epoch's examples, without penalty  # [L].
+        validation_rows: validation examples at a time: few enough for their activations to stay in a cache.
+        autograd: whether torch records its operations; a step can then be no graph, nor run in inference mode.
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        bank: Bank,
-        x: torch.Tensor,
-        *,
-        activation: Activation,
-        products: Products,
-        loss: StackedLoss,
-    ) -> None:
-        super().__init__(layout, bank, loss)
-        self._x = x.flatten(1)
-        self._activation = activation
-        self._products = products
-        weights = [slot.of(bank.params) for slot in layout.weights]
-        self._weights = weights  # [L, H, D] each
-        self._weights_t = [w.transpose(1, 2) for w in weights]
-        self._weight_grads = [slot.of(self.grads) for slot in layout.weights]
-        biases = [slot.of(bank.params) for slot in layout.biases]
-        self._biases = [b.unsqueeze(1) for b in biases[:-1]]  # [L, 1, H]
-        self._last_bias = biases[-1].unsqueeze(2)  # [L, C, 1]
-        self._bias_grads = [slot.of(self.grads) for slot in layout.biases]  # [L, H]
-        self._norms = [LaneBatchNorm(layout, i, bank, self.grads) for i in range(len(layout.widths) - 2)]
-        self._scratch: dict[int, Scratch] = {}
-        self._evaluation: dict[int, EvaluationScratch] = {}
+    validation_rows = 512
+    autograd = False
+
+    def __init__(self, layout: Layout, bank: Bank, loss: StackedLoss) -> None:
+        lanes, device = bank.params.shape[0], bank.params.device
+        self.layout = layout
+        self.params = bank.params
+        self.grads = torch.zeros_like(bank.params)
+        self.settings = LaneSettings(lanes, device)
+        self.loss_sum = torch.zeros(lanes, device=device)
+        self.loss = loss
+        self._penalised = bank.params[:, : layout.penalised]
+        self._penalised_grads = self.grads[:, : layout.penalised]
+        self._signs = torch.empty_like(self._penalised)
+        self._norm_on = torch.zeros(lanes, 1, dtype=torch.bool, device=device)
 
     @property
+    @abstractmethod
     def tensors(self) -> list[torch.Tensor]:
-        """Its buffers."""
-        training = [t for buffers in self._scratch.values() for t in buffers.tensors]
-        return training + [t for buffers in self._evaluation.values() for t in buffers.tensors]
+        """The buffers of the network, the stack's numbers left out."""
 
-    def gradients(self, batch: Batch, features: Features) -> None:
-        """See ``LaneNetwork``."""
-        s = self._buffers(batch.size)
-        s.load(self._x, batch.rows)
-        if features.input_dropout:
-            s.drop_inputs(batch.input_bits[0], self.knobs)
-        self._forward(s, batch.bits, features)
-        self.loss.gradients(s, batch.labels, self.loss_sum, self._smoothing(features))
-        self._backward(s, features)
-        if features.l1:
-            self._add_penalty()
+    def begin_epoch(self) -> None:
+        """Forget the losses, and the gradients of what the epoch will leave alone."""
+        self.loss_sum.zero_()
+        self.grads.zero_()
+        torch.logical_not(self.settings.norm_off.squeeze(2), out=self._norm_on)
 
-    def validate(self, x: torch.Tensor, y: torch.Tensor, features: Features) -> tuple[torch.Tensor, torch.Tensor]:
-        """See ``LaneNetwork``."""
-        s = self._evaluation_buffers(len(x))
-        outputs = self._logits(s, x.flatten(1), features)
-        return self.loss.validate(outputs, y, scratch=s.log_p), outputs
+    @abstractmethod
+    def gradients(self, batch: Batch, variant: StepVariant) -> None:
+        """Write the gradients of one batch and add its losses, without penalty, to ``loss_sum``."""
 
-    def _buffers(self, size: int) -> Scratch:
-        if size not in self._scratch:
-            keeps_input = self._activation.keeps_input
-            self._scratch[size] = Scratch(len(self.params), size, self.layout, self.params, keeps_input=keeps_input)
-        return self._scratch[size]
+    @abstractmethod
+    def validate(self, x: torch.Tensor, y: torch.Tensor, variant: StepVariant) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss's sums over some validation examples, and the outputs.
 
-    def _evaluation_buffers(self, size: int) -> EvaluationScratch:
-        if size not in self._evaluation:
-            self._evaluation[size] = EvaluationScratch(
-                len(self.params), size, self.layout, self.params, keeps_input=self._activation.keeps_input
-            )
-        return self._evaluation[size]
+        The outputs may be overwritten by the next call.
 
-    def _forward(self, s: Scratch, bits: Sequence[torch.Tensor], features: Features) -> None:
-        off = self.knobs.norm_off if features.no_norm else None
-        a = s.x
-        for i, h in enumerate(s.hidden):
-            first = h.product if features.batch_norm else h.input
-            self._products.affine(self._biases[i], a, self._weights_t[i], first)
-            if features.batch_norm:
-                self._norms[i].forward(h.product, h.input, squares=h.grad, off=off)
-            self._activation.forward(h.flat_input, h.flat_output)
-            a = h.output
-            if features.dropout:
-                torch.ge(bits[i], self.knobs.threshold, out=h.keep)
-                h.keep.mul_(self.knobs.keep_scale)
-                torch.mul(h.output, h.keep, out=h.dropped)
-                a = h.dropped
-        self._products.affine(self._last_bias, self._weights[-1], a.transpose(1, 2), s.logits)
+        Shapes: [B, ...] and [B], the same for all lanes -> [sums, L] and [L, C, B].
+        """
 
-    def _backward(self, s: Scratch, features: Features) -> None:
-        off = self.knobs.norm_off if features.no_norm else None
-        inputs = [s.x, *(h.dropped if features.dropout else h.output for h in s.hidden)]
-        self._products.product(s.grad, inputs[-1], self._weight_grads[-1])
-        torch.sum(s.grad, 2, out=self._bias_grads[-1])
-        upper = s.grad.transpose(1, 2)  # [L, B, C]
-        for i in range(len(s.hidden) - 1, -1, -1):
-            h = s.hidden[i]
-            self._products.product(upper, self._weights[i + 1], h.grad)
-            if features.dropout:
-                h.grad.mul_(h.keep)
-            self._activation.backward(h.flat_grad, h.flat_input, h.flat_output, h.flat_grad)
-            if features.batch_norm:
-                self._norms[i].backward(h.grad, h.product, products=h.dropped, off=off)
-            self._products.product(h.grad.transpose(1, 2), inputs[i], self._weight_grads[i])
-            if features.no_norm:
-                torch.sum(h.grad, 1, out=self._bias_grads[i])
-                if features.batch_norm:  # a layer before batch norm has no bias
-                    self._bias_grads[i].masked_fill_(self._norm_on, 0)
-            upper = h.grad
+    def _smoothing(self, variant: StepVariant) -> torch.Tensor | None:
+        """Return each lane's label smoothing  # [L, 1, 1], or None where no lane smooths."""
+        return self.settings.smoothing if variant.smoothing else None
 
-    def _logits(self, s: EvaluationScratch, x: torch.Tensor, features: Features) -> torch.Tensor:
-        """Return the logits in evaluation mode  # [B, D], the same for all lanes -> [L, C, B]."""
-        off = self.knobs.norm_off if features.no_norm else None
-        a = x.expand(len(self.params), *x.shape)
-        for i, h in enumerate(s.hidden):
-            self._products.affine(self._biases[i], a, self._weights_t[i], h.input)
-            if features.batch_norm:
-                scale, shift = self._norms[i].evaluation(off)
-                torch.addcmul(shift, h.input, scale, out=h.input)
-            self._activation.forward(h.flat_input, h.flat_output)
-            a = h.output
-        self._products.affine(self._last_bias, self._weights[-1], a.transpose(1, 2), s.logits)
-        return s.logits
+    def _add_penalty(self) -> None:
+        """Add the gradient of the L1 penalty."""
+        torch.sign(self._penalised, out=self._signs)
+        self._penalised_grads.addcmul_(self._signs, self.settings.l1)

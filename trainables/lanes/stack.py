@@ -9,10 +9,10 @@ import torch
 from trainables.device_data import DeviceData
 from trainables.lanes.bank import Bank
 from trainables.lanes.blueprint import Blueprint
+from trainables.lanes.build import build_network
 from trainables.lanes.feed import Batch, Feed
 from trainables.lanes.graphs import StepGraphs, graphed
-from trainables.lanes.lane_network import Features
-from trainables.lanes.networks import build_network
+from trainables.lanes.network import StepVariant
 from trainables.lanes.products import Products
 from trainables.lanes.trial import LaneTrial
 from trainables.lanes.updates import build_update
@@ -63,7 +63,7 @@ class Stack:
 
     @property
     def memory_bytes(self) -> int:
-        """What its tensors take."""
+        """What the stack's tensors take."""
         network = self._network
         tensors = [*self._bank.tensors, network.grads, self._update.scratch, *self._feed.tensors, *network.tensors]
         return sum(t.numel() * t.element_size() for t in tensors)
@@ -75,7 +75,7 @@ class Stack:
         row.copy_(trial.bank)
         trial.bank = row
         self.trials[lane] = trial
-        self._network.knobs.set_lane(lane, trial.config)
+        self._network.settings.set_lane(lane, trial.config)
 
     def retire(self, trial: LaneTrial) -> None:
         """Free the trial's lane; zeros stay behind: no NaN, and no numbers that are slow."""
@@ -90,15 +90,15 @@ class Stack:
 
     def _advance(self) -> list[tuple[LaneTrial, EpochReport]]:
         started = time.perf_counter()
-        features = Features.of([t.config for t in self.seated])
+        variant = StepVariant.of([t.config for t in self.seated])
         self._update.prepare(self.trials)
         self._network.begin_epoch()
         for batch in self._feed.epoch(self.trials):
             if self._graphs is None:
-                self._train(batch, features)
+                self._train(batch, variant)
             else:
-                self._graphs(self._train, batch, features)
-        validation, outputs = self._validate(features)
+                self._graphs(self._train, batch, variant)
+        validation, outputs = self._validate(variant)
         sums = torch.cat([self._network.loss_sum.unsqueeze(0), validation]).T.tolist()  # [L, 1 + sums]
         seconds = (time.perf_counter() - started) / len(self.seated)
         reports = []
@@ -107,16 +107,16 @@ class Stack:
                 continue
             metrics = self._network.loss.metrics(sums[lane][1:], self._data)
             if self._data.extra_metrics:
-                metrics |= self._asked(trial, outputs[lane])
+                metrics |= self._extra_metrics(trial, outputs[lane])
             train_loss = sums[lane][0] / self._data.examples
             reports.append((trial, trial.finish_epoch(train_loss=train_loss, metrics=metrics, seconds=seconds)))
         return reports
 
-    def _train(self, batch: Batch, features: Features) -> None:
-        self._network.gradients(batch, features)
+    def _train(self, batch: Batch, variant: StepVariant) -> None:
+        self._network.gradients(batch, variant)
         self._update.step()
 
-    def _validate(self, features: Features) -> tuple[torch.Tensor, torch.Tensor]:
+    def _validate(self, variant: StepVariant) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss's sums over the validation examples, and the outputs if metrics ask for them.
 
         Shapes: [sums, L] and [L, C, N], or [L, 0].
@@ -127,13 +127,13 @@ class Stack:
         step = self._network.validation_rows
         for start in range(0, len(x), step):
             rows = slice(start, start + step)
-            found, outputs = self._network.validate(x[rows], self._data.y_val[rows], features)
+            found, outputs = self._network.validate(x[rows], self._data.y_val[rows], variant)
             sums += found
             if self._data.extra_metrics:
                 kept.append(outputs.clone())
         return sums, torch.cat(kept[1:], 2) if self._data.extra_metrics else kept[0]
 
-    def _asked(self, trial: LaneTrial, outputs: torch.Tensor) -> dict[str, float]:
+    def _extra_metrics(self, trial: LaneTrial, outputs: torch.Tensor) -> dict[str, float]:
         """Return the metrics that are computed only where a study names them  # [C, N]."""
         found: dict[str, float] = {}
         if self._data.scale is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -12,7 +14,8 @@ from trainables.errors import is_out_of_memory
 from trainables.lanes.blueprint import Blueprint, blueprint
 from trainables.lanes.event import LaneEvent, raised
 from trainables.lanes.grouping import GroupKey, stack_sizes
-from trainables.lanes.products import Products, products_for
+from trainables.lanes.products import products_for
+from trainables.lanes.seat import Seat
 from trainables.lanes.stack import Stack
 from trainables.lanes.threads import start_pool, usual_threads
 from trainables.lanes.trial import LaneTrial
@@ -24,25 +27,31 @@ class Group:
     Args:
         model: what they have in common.
         data: the examples, on ``device``.
-        products: the matrix products.
+        make_stack: (model, data, *, lanes) -> an empty stack.
         threads: how many stacks can train at the same time.
         device: where it all lies.
     """
 
     def __init__(
-        self, model: Blueprint, data: DeviceData, *, products: Products, threads: int, device: torch.device
+        self,
+        model: Blueprint,
+        data: DeviceData,
+        *,
+        make_stack: Callable[..., Stack],
+        threads: int,
+        device: torch.device,
     ) -> None:
         self.model = model
         self.data = data
         self.stacks: list[Stack] = []
         self.waiting: list[LaneTrial] = []
-        self._products = products
+        self._make_stack = make_stack
         self._threads = threads
         self._device = device
 
     @property
     def trials(self) -> list[LaneTrial]:
-        """All of them, in a stack or waiting for one."""
+        """All trials of the group, in a stack or waiting for one."""
         return [*(t for stack in self.stacks for t in stack.seated), *self.waiting]
 
     def place(self) -> None:
@@ -81,9 +90,7 @@ class Group:
             device=self._device,
         )
         # all of them before any trial moves: if there is no room, everything stays as it was
-        stacks = [
-            Stack(self.model, self.data, lanes=size, products=self._products, device=self._device) for size in sizes
-        ]
+        stacks = [self._make_stack(self.model, self.data, lanes=size) for size in sizes]
         for stack, size in zip(stacks, sizes, strict=True):
             for trial in trials[:size]:
                 stack.seat(trial)
@@ -103,27 +110,47 @@ class StackedLanes:
         device: where the stacks train.
         precision: of the matrix products.
         threads: CPU threads; by default as many as torch uses, up to ``threads.MOST_THREADS``.
+        make_stack: makes the stacks; called as ``Stack``.
     """
 
     def __init__(
-        self, data: DeviceData, *, device: torch.device, precision: str = "fp32", threads: int | None = None
+        self,
+        data: DeviceData,
+        *,
+        device: torch.device,
+        precision: str = "fp32",
+        threads: int | None = None,
+        make_stack: Callable[..., Stack] = Stack,
     ) -> None:
         self._data = data
         self._device = device
-        self._products = products_for(precision)
+        self._make_stack = partial(make_stack, products=products_for(precision), device=device)
         self._threads = threads if threads and device.type == "cpu" else usual_threads(device)
         self._pool = start_pool(self._threads, device, flush=True)
         self._groups: dict[Hashable, Group] = {}
-        self._seats: dict[int, tuple[Hashable, LaneTrial]] = {}
 
-    def seat(self, ticket: int, config: MlpConfig, *, seed: int, data: DeviceData | None = None) -> LaneTrial:
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the trials in these lanes."""
+        return [trial.number for group in self._groups.values() for trial in group.trials]
+
+    def seat(
+        self,
+        number: int,
+        config: MlpConfig,
+        *,
+        seed: int,
+        data: DeviceData | None = None,
+        full_state: Callable[[Any], Any] | None = None,
+    ) -> Seat:
         """Take a trial; it gets its lane at the next ``advance``.
 
         Args:
-            ticket: the caller's number for the trial.
+            number: the caller's number for the trial.
             config: the trial's configuration.
             seed: the trial's seed.
             data: the trial's own examples; it shares stacks with those that bring the same object.
+            full_state: see ``Seat``.
 
         Raises:
             ConfigError: its loss is not for the data's task.
@@ -136,28 +163,15 @@ class StackedLanes:
             self._groups[key] = Group(
                 blueprint(shared, data.shape, data.outputs),
                 data,
-                products=self._products,
+                make_stack=self._make_stack,
                 threads=self._threads,
                 device=self._device,
             )
         group = self._groups[key]
         batches = len(batch_bounds(data.examples, config.batch_size))
-        trial = LaneTrial(ticket, config, group.model, batches=batches, seed=seed, device=self._device)
+        trial = LaneTrial(number, config, group.model, batches=batches, seed=seed, device=self._device)
         group.waiting.append(trial)
-        self._seats[ticket] = (key, trial)
-        return trial
-
-    def retire(self, ticket: int) -> None:
-        """Free the trial's lane; data of its own that no other trial trains on is let go."""
-        key, trial = self._seats.pop(ticket)
-        group = self._groups[key]
-        group.retire(trial)
-        if group.data is not self._data and not group.trials:
-            del self._groups[key]
-
-    def trial(self, ticket: int) -> LaneTrial:
-        """Return a seated trial."""
-        return self._seats[ticket][1]
+        return Seat(number, trial, partial(self._retire, key, trial), full_state=full_state)
 
     def advance(self) -> dict[int, LaneEvent]:
         """Train one epoch of every seated trial.
@@ -174,7 +188,7 @@ class StackedLanes:
                 group.place()
             except Exception as error:
                 shared = len(group.trials) > 1
-                events |= {trial.ticket: raised(error, shared=shared) for trial in group.waiting}
+                events |= {trial.number: raised(error, shared=shared) for trial in group.waiting}
         for part in self._pool.map(_advance, self._busy_stacks()):
             events |= part
         return events
@@ -199,6 +213,13 @@ class StackedLanes:
         """End the threads."""
         self._pool.shutdown()
 
+    def _retire(self, key: Hashable, trial: LaneTrial) -> None:
+        """Free the trial's lane; data of its own that no other trial trains on is let go."""
+        group = self._groups[key]
+        group.retire(trial)
+        if group.data is not self._data and not group.trials:
+            del self._groups[key]
+
     def _busy_stacks(self) -> Iterator[Stack]:
         """Yield every stack that holds a trial; all of a group, then the next."""
         for group in self._groups.values():
@@ -209,10 +230,10 @@ def _advance(stack: Stack) -> dict[int, LaneEvent]:
     """Train one epoch of a stack; what it raises is an event of each of its trials."""
     seated = stack.seated
     try:
-        return {trial.ticket: LaneEvent(report) for trial, report in stack.advance()}
+        return {trial.number: LaneEvent(report) for trial, report in stack.advance()}
     except Exception as error:
         stack.broken = True
-        return {trial.ticket: raised(error, shared=len(seated) > 1) for trial in seated}
+        return {trial.number: raised(error, shared=len(seated) > 1) for trial in seated}
 
 
 def _needs(config: MlpConfig) -> tuple[bool, ...]:

@@ -28,7 +28,7 @@ class LaneTrial:
     state as in the plain loop, whatever torch computes.
 
     Args:
-        ticket: the caller's number for the trial.
+        number: the caller's number for the trial.
         config: the trial's configuration.
         blueprint: of its group.
         batches: how many an epoch has.
@@ -38,7 +38,7 @@ class LaneTrial:
 
     def __init__(
         self,
-        ticket: int,
+        number: int,
         config: MlpConfig,
         blueprint: Blueprint,
         *,
@@ -46,7 +46,7 @@ class LaneTrial:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.ticket = ticket
+        self.number = number
         self.config = config
         self.layout = blueprint.layout
         self.batches = batches

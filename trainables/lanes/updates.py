@@ -30,7 +30,7 @@ class Update(Protocol):
 
     @property
     def scratch(self) -> torch.Tensor:
-        """Its buffer of size  # [L, P]."""
+        """The largest buffer of the optimiser  # [L, P]."""
 
 
 def build_update(layout: Layout, bank: Bank, grads: torch.Tensor, *, optimizer: str) -> Update:
@@ -176,7 +176,7 @@ class StackedSgd:
 
     @property
     def counters(self) -> tuple[torch.Tensor, ...]:
-        """None."""
+        """Nothing: SGD counts no steps."""
         return ()
 
 

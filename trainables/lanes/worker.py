@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
-from trainables.config import MlpConfig
-from trainables.device_data import DeviceData, batch_bounds
+from trainables.device_data import batch_bounds
 from trainables.lanes.event import LaneEvent
 from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
-from trainables.lanes.measure import ModeChoice, faster_mode, sample
+from trainables.lanes.measure import ModeChoice, faster_mode, sample, seconds_per_lane_epoch
 from trainables.lanes.products import check_precision
+from trainables.lanes.seat import Seat
+from trainables.lanes.stack import Stack
 from trainables.lanes.stacked import StackedLanes
 from trainables.lanes.threads import usual_threads
-from trainables.lanes.trial import LaneTrial
 from trainables.machine import THIS_MACHINE, Machine
-from trainables.weights_snapshot import WeightsSnapshot, snapshot_weights
+from trainables.protocols import HasStackableForm
 
 MODES = ("usual", "auto", "stacked", "looped")
 MEASURED_LANES = 16
 """Lanes that are stacked to decide between the modes; more would not change the answer."""
-
-
-StandIn = Callable[[Any, Any], tuple[MlpConfig, DeviceData] | None]
-"""(config, data) -> what the trial trains as, and on what; None where it trains as itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +33,17 @@ class _Role:
 
     Attributes:
         data: of the worker, or the trial's own.
-        stands_in: whether it does so in place of another configuration.
+        full_state: where it trains in place of another configuration, makes the whole model's state; see ``Seat``.
     """
 
     config: Any
     data: Any
-    stands_in: bool = False
+    full_state: Callable[[Any], Any] | None = None
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it trains in place of another configuration."""
+        return self.full_state is not None
 
     @property
     def key(self) -> Hashable:
@@ -76,13 +78,15 @@ class LaneWorker:
             used by looped lanes; the plain loop by default.
         threads: CPU threads; by default as many as torch uses, up to 8.
         measured: what ``auto`` chose before, by ``str`` of the group's key; it is not measured again.
-        stands_in: for a configuration that cannot stack another that can, and its examples: the trial then
-            trains, and is saved, as that one. Trials that are given the same object share stacks; when
-            the last of them is retired the object is let go. Where there are such trials, those that can neither
-            stack nor be stood in for are looped in the mode ``stacked`` too.
+        stands_in: names for a configuration that cannot stack one that can, and its examples: the trial then
+            trains, and is saved, as that one; its ``Seat.weights`` are those of the whole model. Trials that are
+            given the same object share stacks; when the last of them is retired the object is let go. Where there
+            are such trials, those that can neither stack nor be stood in for are looped in the mode ``stacked`` too.
         side_by_side: says of which trials that cannot stack several may train at a time, in threads with a core
             each; None of none: they train in turn.
         machine: what ``device`` is a device of.
+        make_stack: makes the stacks; called as ``Stack``.
+        time_epoch: how ``auto`` measures; called as ``seconds_per_lane_epoch``.
 
     Attributes:
         lanes: the capacity.
@@ -104,9 +108,11 @@ class LaneWorker:
         start: Start | None = None,
         threads: int | None = None,
         measured: Mapping[str, str] | None = None,
-        stands_in: StandIn | None = None,
+        stands_in: HasStackableForm | None = None,
         side_by_side: Callable[[Any], bool] | None = None,
         machine: Machine = THIS_MACHINE,
+        make_stack: Callable[..., Stack] = Stack,
+        time_epoch: Callable[[StackedLanes | LoopedLanes, Sequence[Any]], float] = seconds_per_lane_epoch,
     ) -> None:
         if lanes < 1:
             raise ValueError(f"lanes must be >= 1, got {lanes}")
@@ -124,49 +130,44 @@ class LaneWorker:
         self._measured = dict(measured or {})
         self._stands_in = stands_in
         self._side_by_side = side_by_side
+        self._make_stack = make_stack
+        self._time_epoch = time_epoch
         self.choices: dict[str, ModeChoice] = {}
         self._looped: dict[tuple[bool, bool], LoopedLanes] = {}
         self._stacked: StackedLanes | None = None
-        self._seats: dict[int, StackedLanes | LoopedLanes] = {}
 
     @property
     def free(self) -> int:
         """Lanes that hold no trial."""
-        return self.lanes - len(self._seats)
+        return self.lanes - len(self._numbers)
 
-    def seat(self, ticket: int, config: Any, *, seed: int, state: dict[str, Any] | None = None) -> None:
-        """Put a trial into a free lane.
+    def seat(self, number: int, config: Any, *, seed: int, state: dict[str, Any] | None = None) -> Seat:
+        """Put a trial into a free lane, and return its handle.
 
         Args:
-            ticket: the caller's number for the trial.
+            number: the caller's number for the trial.
             config: the trial's configuration.
             seed: the trial's seed.
-            state: what ``state_dict`` of a lane or of the plain loop returned, to continue from.
+            state: what ``Seat.state`` or the plain loop returned, to continue from.
 
         Raises:
-            ValueError: no lane is free, the ticket is taken, or such a trial cannot be stacked and the
+            ValueError: no lane is free, the trial holds one, or such a trial cannot be stacked and the
                 mode is ``stacked``.
             Exception: what ``start`` or ``stands_in`` raised, or a state that does not fit; the lane stays free.
         """
-        if ticket in self._seats:
-            raise ValueError(f"trial {ticket} already holds a lane")
+        if number in self._numbers:
+            raise ValueError(f"trial {number} already holds a lane")
         if self.free < 1:
-            raise ValueError(f"no lane is free for trial {ticket}: all {self.lanes} are taken")
+            raise ValueError(f"no lane is free for trial {number}: all {self.lanes} are taken")
         role = self._role(config)
-        kind = self._kind(role)
-        trial = kind.seat(ticket, role.config, seed=seed, data=role.data)
+        seat = self._lanes_for(role).seat(number, role.config, seed=seed, data=role.data, full_state=role.full_state)
         if state is not None:
             try:
-                trial.load_state_dict(state)
+                seat.load(state)
             except Exception:
-                kind.retire(ticket)
+                seat.retire()
                 raise
-        self._seats[ticket] = kind
-
-    def retire(self, ticket: int) -> None:
-        """Free the trial's lane, whatever became of the trial."""
-        self._seat_of(ticket).retire(ticket)
-        del self._seats[ticket]
+        return seat
 
     def advance(self) -> dict[int, LaneEvent]:
         """Train one epoch of every seated trial, groups one after another; return an event for each.
@@ -181,23 +182,15 @@ class LaneWorker:
             events |= self._stacked.advance()
         return events
 
-    def state_dict(self, ticket: int) -> dict[str, Any]:
-        """Return the trial's checkpoint, in the format of the plain loop."""
-        return self._seat_of(ticket).trial(ticket).state_dict()
-
-    def weights(self, ticket: int) -> WeightsSnapshot:
-        """Return what makes the state of the trial's model as it is now, in the names of the plain loop."""
-        trial = self._seat_of(ticket).trial(ticket)
-        return trial.weights() if isinstance(trial, LaneTrial) else snapshot_weights(trial)
-
     def compact(self, lanes: int) -> None:
         """Shrink to ``lanes`` lanes once no trial waits for one, so that empty ones cost nothing.
 
         Raises:
             ValueError: fewer than are seated, or than 1, or more than there are.
         """
-        if not max(1, len(self._seats)) <= lanes <= self.lanes:
-            raise ValueError(f"lanes must be between {max(1, len(self._seats))} (seated) and {self.lanes}, got {lanes}")
+        seated = max(1, len(self._numbers))
+        if not seated <= lanes <= self.lanes:
+            raise ValueError(f"lanes must be between {seated} (seated) and {self.lanes}, got {lanes}")
         self.lanes = lanes
         if self._stacked is not None:
             self._stacked.compact()
@@ -209,16 +202,20 @@ class LaneWorker:
         if self._stacked is not None:
             self._stacked.close()
 
-    def _seat_of(self, ticket: int) -> StackedLanes | LoopedLanes:
-        if ticket not in self._seats:
-            raise KeyError(f"trial {ticket} holds no lane")
-        return self._seats[ticket]
+    @property
+    def _numbers(self) -> list[int]:
+        """The numbers of the trials that hold a lane."""
+        numbers = [number for looped in self._looped.values() for number in looped.numbers]
+        return numbers if self._stacked is None else numbers + self._stacked.numbers
 
     def _role(self, config: Any) -> _Role:
-        found = None if self._stands_in is None else self._stands_in(config, self._data)
-        return _Role(config, self._data) if found is None else _Role(*found, stands_in=True)
+        stands_in = self._stands_in
+        found = None if stands_in is None else stands_in.stackable_form(config, self._data)
+        if stands_in is None or found is None:
+            return _Role(config, self._data)
+        return _Role(*found, full_state=partial(stands_in.full_state, config, self._data))
 
-    def _kind(self, role: _Role) -> StackedLanes | LoopedLanes:
+    def _lanes_for(self, role: _Role) -> StackedLanes | LoopedLanes:
         """Return the lanes that a trial belongs in."""
         if role.key not in self.modes:
             self.modes[role.key] = self._mode_for(role)
@@ -226,7 +223,7 @@ class LaneWorker:
             if self._stacked is None:
                 self._stacked = self._stacked_lanes(self._data)
             return self._stacked
-        which = (self._threads_well(role), role.stands_in)
+        which = (self._trains_beside_others(role), role.stands_in)
         if which not in self._looped:
             self._looped[which] = self._looped_lanes(role, self._data)
         return self._looped[which]
@@ -250,21 +247,34 @@ class LaneWorker:
         part, share = sample(role.data, role.config.batch_size)
         stacked, looped = self._stacked_lanes(part), self._looped_lanes(role, part)
         try:
-            return faster_mode(stacked, looped, role.config, lanes=min(self.lanes, MEASURED_LANES), share=share)
+            return faster_mode(
+                stacked,
+                looped,
+                role.config,
+                lanes=min(self.lanes, MEASURED_LANES),
+                share=share,
+                time_epoch=self._time_epoch,
+            )
         finally:
             stacked.close()
             looped.close()
 
-    def _threads_well(self, role: _Role) -> bool:
+    def _trains_beside_others(self, role: _Role) -> bool:
         """Say whether several such trials may train at a time; our own may."""
         return can_stack(role.config) or (self._side_by_side is not None and self._side_by_side(role.config))
 
     def _stacked_lanes(self, data: Any) -> StackedLanes:
-        return StackedLanes(data, device=self._device, precision=self._precision, threads=self._threads)
+        return StackedLanes(
+            data,
+            device=self._device,
+            precision=self._precision,
+            threads=self._threads,
+            make_stack=self._make_stack,
+        )
 
     def _looped_lanes(self, role: _Role, data: Any) -> LoopedLanes:
         """Return lanes for plain loops: several at a time where that is known to do no harm."""
-        ours = self._threads_well(role) and self._device.type == "cpu"
+        ours = self._trains_beside_others(role) and self._device.type == "cpu"
         threads = (self._threads or usual_threads(self._device)) if ours else None
         start = None if role.stands_in else self._start
         return LoopedLanes(data, device=self._device, precision=self._precision, start=start, threads=threads)

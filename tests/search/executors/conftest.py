@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import ray
@@ -98,9 +99,9 @@ def does(*choices: str) -> Space:
     return Space((*SPACE, category("does", choices, baseline=choices[0])))
 
 
-def record(study: Study, home: Path) -> Recorded:
-    """Run ``study`` as the command line would, and read its ledger."""
-    result = conduct(study, home, load_data, view=Silent())
+def record(study: Study, home: Path, **how: Any) -> Recorded:
+    """Run ``study`` as the command line would, or with what ``conduct`` takes besides, and read its ledger."""
+    result = conduct(study, home, load_data, view=Silent(), **how)
     with Ledger(sqlite_url(home / study.name / "ledger.db")) as ledger:
         study_id = ledger.study(study.name).id
         return Recorded(

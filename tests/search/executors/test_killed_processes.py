@@ -86,14 +86,14 @@ def disturbed(request, tmp_path_factory):
     return request.param, recorded, killer, trained(folder)
 
 
-def test_every_trial_ends(disturbed):
+def test_every_trial_ends_though_its_processes_are_killed(disturbed):
     _, recorded, killer, _ = disturbed
     assert len(killer.killed) == KILLS
     assert [(t.number, t.state) for t in recorded.trials] == [(n, TrialState.COMPLETE) for n in range(TRIALS)]
     assert [s["ending"] for s in recorded.sessions] == ["done"]
 
 
-def test_nothing_is_recorded_twice_or_left_out(disturbed, tmp_path):
+def test_no_epoch_is_recorded_twice_or_left_out_where_processes_are_killed(disturbed, tmp_path):
     _, recorded, _, _ = disturbed
     for trial in recorded.trials:
         rows = recorded.epochs[recorded.epochs["number"] == trial.number]
@@ -111,7 +111,7 @@ def test_at_most_an_epoch_is_trained_again_for_each_process_that_was_killed(dist
         assert 0 <= again <= killed_under_it
 
 
-def test_each_time_is_an_event_with_its_reason(disturbed):
+def test_each_killed_process_is_an_event_with_its_reason(disturbed):
     executor, recorded, _, _ = disturbed
     kind = {"tune": "actor_lost", "lanes": "worker_lost"}[executor]
     messages = recorded.events[recorded.events["kind"] == kind]["message"].tolist()

@@ -5,15 +5,17 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from search.declaration.studies import find
 from search.declaration.study import Study
+from search.executors.lanes import LanesExecutor, open_pool
 from search.ledger import Ledger, sqlite_url
 from tests.search.executors.conftest import DATA, NO_SCHEDULER, make_study, record
-from tests.support.scripted import HungryRun
+from trainables.lanes import LaneWorker
 from trainables.lanes.stack import Stack
 
 ROOT = Path(__file__).parents[3]
@@ -37,19 +39,27 @@ def halvings(recorded):
     return [m for m in recorded.events[recorded.events["kind"] == "lanes"]["message"] if "ran out of memory" in m]
 
 
+def in_stacks_of(make_stack):
+    """Return an executor whose lanes, in this process, are in such stacks."""
+    return LanesExecutor(open_pool=partial(open_pool, make_worker=partial(LaneWorker, make_stack=make_stack)))
+
+
 @pytest.mark.parametrize("checkpoint_every_s", [0, 30])
-def test_lanes_are_halved_until_they_fit_and_every_curve_is_as_it_was(tmp_path, monkeypatch, checkpoint_every_s):
+def test_lanes_are_halved_until_they_fit_and_every_curve_is_as_it_was(tmp_path, checkpoint_every_s):
     plain = record(stacked_study(), tmp_path / "plain")
-    step, calls = Stack._train, []
+    calls = []
 
-    def train(stack, batch, features):
-        calls.append(len(stack.seated))
-        if len(calls) > 6 and len(stack.seated) > 2:  # the first epochs pass: there is something to go back to
-            raise RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you")
-        step(stack, batch, features)
+    class Large(Stack):
+        def _train(self, batch, variant):
+            calls.append(len(self.seated))
+            if len(calls) > 6 and len(self.seated) > 2:  # the first epochs pass: there is something to go back to
+                raise RuntimeError(
+                    "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you"
+                )
+            super()._train(batch, variant)
 
-    monkeypatch.setattr(Stack, "_train", train)
-    recorded = record(stacked_study(checkpoint_every_s=checkpoint_every_s), tmp_path / "home")
+    study = stacked_study(checkpoint_every_s=checkpoint_every_s)
+    recorded = record(study, tmp_path / "home", executor=in_stacks_of(Large))
     first, second = halvings(recorded)
     assert first.startswith("worker 0 ran out of memory with 6 trials at once (RuntimeError: [enforce fail")
     assert first.endswith("from now on it has 3 of 6 lanes; trials [0, 1, 2, 3, 4, 5] are queued again")
@@ -61,19 +71,17 @@ def test_lanes_are_halved_until_they_fit_and_every_curve_is_as_it_was(tmp_path, 
         assert ledger.study("here").facts["lanes"] == 1, "a resume begins with as many"
 
 
-def test_a_configuration_that_fits_nowhere_fails_alone(tmp_path, monkeypatch):
+def test_a_configuration_that_fits_nowhere_fails_alone(tmp_path):
     """One width in three is too large: each such trial has a stack of its own, and is tried once more, alone."""
-    place = Stack.__init__
 
-    def build(stack, plan, *args, **values):
-        if plan.key.hidden == (33,):
+    def build(blueprint, *args, **values):
+        if blueprint.key.hidden == (33,):
             raise MemoryError("no room")
-        place(stack, plan, *args, **values)
+        return Stack(blueprint, *args, **values)
 
-    monkeypatch.setattr(Stack, "__init__", build)
     space = find("regularization").space
     study = stacked_study(settings={**find("regularization").settings, "hidden": "8"}, space=space)
-    recorded = record(with_widths(study, "8", "33"), tmp_path)
+    recorded = record(with_widths(study, "8", "33"), tmp_path, executor=in_stacks_of(build))
     large = [t for t in recorded.trials if t.params["hidden"] == "33"]
     assert 0 < len(large) < 9
     assert {t.message for t in large} == {"MemoryError: no room; it was alone on the device"}
@@ -88,18 +96,8 @@ def with_widths(study, *widths):
     return Study.model_validate({**study.model_dump(), "space": space, "settings": settings})
 
 
-def test_a_lane_that_cannot_be_seated_fails_by_itself(tmp_path, monkeypatch):
-    study = make_study(tmp_path, "Hungry", executor="lanes", lanes={"lanes": 3, "mode": "looped"})
-    begin = HungryRun.__init__
-    begun = []
-
-    def begins(run, *args):
-        begun.append(run)
-        if len(begun) == 2:
-            raise ValueError("no such layer")
-        begin(run, *args)
-
-    monkeypatch.setattr(HungryRun, "__init__", begins)
+def test_a_lane_that_cannot_be_seated_fails_by_itself(tmp_path):
+    study = make_study(tmp_path, "RefusesTheSecond", executor="lanes", lanes={"lanes": 3, "mode": "looped"})
     recorded = record(study, tmp_path / "home")
     assert [t.stop_reason for t in recorded.trials] == ["max_epochs", "error", *["max_epochs"] * 4]
     assert recorded.trials[1].message == "ValueError: no such layer"

@@ -9,14 +9,15 @@ from contextlib import contextmanager
 import pytest
 
 from search.errors import RunError
-from search.executors import faults, lanes
-from search.executors.control import Control
 from search.executors.lane_host import Advance, LaneHost
+from search.executors.lanes import LanesExecutor
 from search.executors.pool import WorkerLost
+from search.executors.timing import Timing
 from search.ledger import Ledger, sqlite_url
 from search.ledger.outcome import TrialState
 from search.ledger.paths import CHECKPOINTS
 from tests.search.executors.conftest import record, steady_study
+from tests.support.controls import SpentOnce
 from tests.support.steady import trained, undisturbed
 
 EPOCHS = 5
@@ -37,7 +38,7 @@ class ShakyPool:
         self._late = late
         self._hosts = [self._host() for _ in range(workers)]
         self._running = {}
-        self.lanes, self.told = [2] * workers, []
+        self.lanes, self.reasons = [2] * workers, []
         self.saved, self.replaced = {}, []
 
     def _host(self):
@@ -73,11 +74,11 @@ class ShakyPool:
         self._hosts[index] = self._host()
         self._running[index] = None
 
-    def keep(self, index, numbers):
+    def take_best(self, index, numbers):
         for number in numbers:
-            self._hosts[index].keep([number])
+            self._hosts[index].write_best([number])
 
-    def write_kept(self, keeps):
+    def write_best(self, keeps):
         return []
 
     def save(self, numbers):
@@ -85,20 +86,21 @@ class ShakyPool:
         return [note for index, trials in numbers.items() for note in self._hosts[index].save(trials)]
 
 
+AT_ONCE = Timing(poll_s=0.01, back_off_s=0.0)
+"""With a back-off, a worker would take new trials before those that wait."""
+
+
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path):
     """Run a search on a ``ShakyPool`` of two workers; return what it recorded."""
-    monkeypatch.setattr(faults, "BACK_OFF_S", 0.0)  # else a worker takes new trials before those that wait
-    monkeypatch.setattr(lanes, "WAIT_S", 0.01)
     pools = []
 
-    def run(*, trials=4, epoch_s=0.0, max_failures=3, workers=2, **behaviour):
+    def run(*, trials=4, epoch_s=0.0, max_failures=3, workers=2, control=None, **behaviour):
         @contextmanager
-        def open_pool(search):
+        def open_pool(search, timing):
             pools.append(ShakyPool(search, workers, **behaviour))
             yield pools[-1]
 
-        monkeypatch.setattr(lanes, "open_pool", open_pool)
         study = steady_study(
             tmp_path,
             epoch_s=epoch_s,
@@ -108,7 +110,8 @@ def run(tmp_path, monkeypatch):
             lanes={"lanes": 2},
             faults={"max_failures": max_failures, "trial_timeout_s": 9.0},
         )
-        return record(study, tmp_path / "home")
+        executor = LanesExecutor(open_pool=open_pool, timing=AT_ONCE)
+        return record(study, tmp_path / "home", control=control, executor=executor)
 
     run.pools = pools
     return run
@@ -139,7 +142,7 @@ def first(times, lost):
     return lose
 
 
-def test_where_nobody_knows_who_did_it_each_trial_counts_a_failure_and_the_others_go_on(run, tmp_path):
+def test_where_it_is_unknown_which_trial_killed_the_worker_each_counts_a_failure_and_the_others_go_on(run, tmp_path):
     recorded = run(before=first(3, WorkerLost("it was killed")), max_failures=2, workers=1, trials=4)
     failed = [t for t in recorded.trials if t.state is TrialState.FAILED]
     assert [t.number for t in failed] == [0, 1], "the worker has two lanes"
@@ -154,7 +157,7 @@ def test_where_nobody_knows_who_did_it_each_trial_counts_a_failure_and_the_other
     ]
 
 
-def test_who_gets_further_between_two_losses_is_not_to_blame(run, tmp_path):
+def test_a_trial_that_gets_further_between_two_losses_of_its_worker_is_not_to_blame(run, tmp_path):
     """The worker dies before every second epoch; two failures without an epoch between would be too many."""
     calls = []
 
@@ -167,7 +170,7 @@ def test_who_gets_further_between_two_losses_is_not_to_blame(run, tmp_path):
     check_whole(recorded, tmp_path, {0, 1})
 
 
-def test_a_known_culprit_is_alone_to_blame(run, tmp_path):
+def test_where_the_trial_that_killed_its_worker_is_known_it_alone_counts_a_failure(run, tmp_path):
     recorded = run(before=first(3, WorkerLost("exit code 7", at=1)), max_failures=2, workers=1, trials=3)
     assert [t.state for t in recorded.trials] == [TrialState.COMPLETE, TrialState.FAILED, TrialState.COMPLETE]
     check_whole(recorded, tmp_path, {0, 2})
@@ -218,25 +221,17 @@ def test_where_no_worker_comes_up_the_search_ends_with_one_line(run, tmp_path):
         assert [t.state for t in ledger.trials(study_id)] == [TrialState.RUNNING] * 2, "a resume goes on with them"
 
 
-def test_a_stop_waits_for_the_epochs_in_flight_but_not_for_ever(run, tmp_path, monkeypatch):
-    class Spent(Control):
-        """Used up as soon as a trial has trained."""
-
-        @property
-        def stopping(self):
-            self._deadline = 0.0 if trained(tmp_path) else None
-            return super().stopping
-
-    monkeypatch.setattr("search.drive.engine.Control", Spent)
-    monkeypatch.setattr(lanes, "STOP_GRACE_S", 0.1)
-    recorded = run(late={1})
+def test_a_stop_waits_for_the_epochs_in_flight_but_not_for_ever(run, tmp_path):
+    spent = SpentOnce(lambda: trained(tmp_path), grace_s=0.1)
+    recorded = run(late={1}, control=spent)
     (pool,) = run.pools
     assert pool.saved == {0: [0, 1]}, "worker 1 is late: its trials keep the checkpoints they have"
     assert {(t.state, t.stop_reason) for t in recorded.trials} == {(TrialState.CANCELLED, "budget")}
     assert sorted(recorded.epochs["number"]) == [0, 1]
 
 
-def test_waits_are_doubled_up_to_half_a_minute():
-    assert [faults.back_off_s(n) for n in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, 4.0]
-    assert faults.back_off_s(0) == 0.5, "Ray does not count a node that was preempted"
-    assert faults.back_off_s(1000) == faults.LONGEST_BACK_OFF_S == 30.0
+def test_the_wait_before_a_retry_doubles_up_to_half_a_minute():
+    timing = Timing()
+    assert [timing.wait_s(n) for n in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, 4.0]
+    assert timing.wait_s(0) == 0.5, "Ray does not count a node that was preempted"
+    assert timing.wait_s(1000) == timing.longest_back_off_s == 30.0

@@ -58,7 +58,7 @@ def remove_in_the_middle(cluster, second, folder, done):
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-def test_the_lost_nodes_trials_move_to_the_other(cluster, tmp_path, executor):
+def test_the_trials_of_a_lost_node_move_to_the_other(cluster, tmp_path, executor):
     second = cluster.add_node(**NODE)
     done = threading.Event()
     thread = threading.Thread(target=remove_in_the_middle, args=(cluster, second, tmp_path, done))

@@ -8,18 +8,18 @@ import pytest
 from mlflow.tracking import MlflowClient
 from ray._private.utils import get_system_memory, get_used_memory
 
-import search.drive.engine
 from search.brain.scheduler import build_scheduler
+from search.declaration.study import Study
 from search.drive.continuation import extended
 from search.drive.engine import resume
 from search.drive.examples import load_data
-from search.executors.control import Control
 from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
 from search.ledger.events import TRIED_ALONE
 from search.ledger.outcome import TrialState
 from search.ledger.paths import Paths
 from tests.search.executors.conftest import does, local_ray, make_study, record
+from tests.support.controls import SpentOnce
 from tests.support.scripted import epochs_written
 
 LANES = {"executor": "lanes", "lanes": {"lanes": 3, "mode": "looped"}}
@@ -47,7 +47,7 @@ def of(recorded, behaviour):
     return trials
 
 
-def test_every_trial_completes_in_the_end(hungry):
+def test_trials_that_ran_out_of_memory_complete_when_they_are_tried_alone(hungry):
     recorded, _, _ = hungry
     assert {(t.state, t.stop_reason) for t in recorded.trials} == {(TrialState.COMPLETE, "max_epochs")}
     for trial in recorded.trials:
@@ -65,7 +65,7 @@ def test_the_ledger_says_who_was_tried_alone(hungry):
     assert messages == [f"trial {n} ran out of memory; it is tried once more, alone" for n in hungers]
 
 
-def test_nothing_else_runs_meanwhile(hungry):
+def test_nothing_else_runs_while_a_trial_is_tried_alone(hungry):
     recorded, epochs, _ = hungry
     hungers = {t.params["level"] for t in of(recorded, "hungers")}
     before, again = epochs[: -3 * len(hungers)], epochs[-3 * len(hungers) :]
@@ -76,14 +76,14 @@ def test_nothing_else_runs_meanwhile(hungry):
     assert {e["held"] for e in again} == {1}
 
 
-def test_it_has_the_whole_gpu(hungry):
+def test_a_trial_that_is_tried_alone_has_the_whole_gpu(hungry):
     recorded, epochs, _ = hungry
     last = {e["level"]: e["gpu"] for e in epochs if e["epoch"] == 3}
     shares = {t.params["does"]: last[t.params["level"]] for t in recorded.trials}
     assert shares in ({"trains": 0.5, "hungers": 1.0}, {"trains": 0, "hungers": 0}), "no Ray, no GPU to ask for"
 
 
-def test_its_run_in_mlflow_is_reopened(hungry):
+def test_the_mlflow_run_of_a_trial_that_is_tried_alone_is_reopened(hungry):
     recorded, _, home = hungry
     client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("scripted").experiment_id])
@@ -106,7 +106,7 @@ def resumed(home, change=None):
         return trials, kept, ledger.messages(row.id, TRIED_ALONE)
 
 
-def test_what_runs_out_again_has_failed_and_is_not_tried_a_third_time(tmp_path):
+def test_a_trial_that_runs_out_of_memory_alone_too_has_failed_and_is_not_tried_a_third_time(tmp_path):
     study = make_study(tmp_path, "Hungry", space=does("trains", "starves"), **LANES)
     recorded = record(study, tmp_path / "home")
     for trial in of(recorded, "starves"):
@@ -129,20 +129,13 @@ def test_a_trial_that_fails_alone_is_counted_once(tmp_path):
     assert [s["ending"] for s in recorded.sessions] == ["done"], "two failed, and each of them twice"
 
 
-class Interrupted(Control):
-    """Stops once trials that run alone have written so many epochs: no clock, no race."""
+def search_and_extend(folder, *, interrupted_at=None):
+    """Search under ASHA, go on with what was interrupted, and then extend by five trials.
 
-    folder, epochs = None, 0
-
-    @property
-    def stopping(self):
-        written = epochs_written(self.folder) if (self.folder / "epochs.jsonl").exists() else []
-        self._deadline = 0.0 if len(written) >= self.epochs else None
-        return super().stopping
-
-
-def search_and_extend(folder, *, interrupted_at=None, monkeypatch=None):
-    """Search under ASHA, go on with what was interrupted, and then extend by five trials."""
+    Args:
+        folder: of the search; must not be there yet.
+        interrupted_at: stop once the trials have written so many epochs; None goes through.
+    """
     folder.mkdir()
     study = make_study(
         folder,
@@ -158,14 +151,12 @@ def search_and_extend(folder, *, interrupted_at=None, monkeypatch=None):
     if interrupted_at is None:
         record(study, folder / "home")
     else:
-        monkeypatch.setattr(Interrupted, "folder", folder)
-        monkeypatch.setattr(Interrupted, "epochs", interrupted_at)
-        monkeypatch.setattr(search.drive.engine, "Control", Interrupted)
-        stopped = record(study, folder / "home")
+        written = folder / "epochs.jsonl"
+        spent = SpentOnce(lambda: written.exists() and len(epochs_written(folder)) >= interrupted_at)
+        stopped = record(study, folder / "home", control=spent)
         assert TRIED_ALONE in set(stopped.events["kind"]), "it was in the middle of that"
         cancelled = [t for t in stopped.trials if t.state is TrialState.CANCELLED]
         assert len(cancelled) == 1
-        monkeypatch.undo()
         before = len(epochs_written(folder))
         resumed(folder / "home")
         assert {e["held"] for e in epochs_written(folder)[before:]} == {1}, "alone again"
@@ -176,24 +167,24 @@ def search_and_extend(folder, *, interrupted_at=None, monkeypatch=None):
     return resumed(folder / "home", change=more)
 
 
-def test_a_search_stopped_while_a_trial_runs_alone_resumes_to_the_same(tmp_path, monkeypatch):
+def test_a_search_stopped_while_a_trial_runs_alone_resumes_to_the_same(tmp_path):
     trials, tables, messages = search_and_extend(tmp_path / "whole")
     alone = [t for t in trials if t.number in {int(m.split()[1]) for m in messages}]
     assert {t.state for t in alone} == {TrialState.COMPLETE, TrialState.PRUNED}, "some were pruned in the end"
     assert len(trials) == 17
     written = epochs_written(tmp_path / "whole")
     first = next(i for i, e in enumerate(written) if e["held"] == 1 and e["epoch"] == 2)
-    again, same, _ = search_and_extend(tmp_path / "stopped", interrupted_at=first + 1, monkeypatch=monkeypatch)
+    again, same, _ = search_and_extend(tmp_path / "stopped", interrupted_at=first + 1)
     assert again == trials
     assert [json.loads(t) for t in same] == [json.loads(t) for t in tables]
 
 
-def test_the_rungs_are_those_of_a_replay(tmp_path):
+def test_the_rungs_after_trials_were_tried_alone_are_those_of_a_replay(tmp_path):
     _, _, messages = search_and_extend(tmp_path / "s")
     assert messages
     with Ledger(sqlite_url(tmp_path / "s" / "home" / "here" / "ledger.db")) as ledger:
         row = ledger.study("here")
-        scheduler = build_scheduler(search.declaration.study.Study.model_validate(row.declaration))
+        scheduler = build_scheduler(Study.model_validate(row.declaration))
         scheduler.replay(ledger.epochs(row.id), ledger.trials(row.id))
         decided = ledger.decisions_frame(row.id)
     assert scheduler.rungs()

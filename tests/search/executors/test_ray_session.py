@@ -8,7 +8,7 @@ from ray._private import ray_constants, services
 
 from search.declaration.study import Resources
 from search.errors import RunError
-from search.executors.tune import ray_session
+from search.executors.ray_session import ray_session
 from tests.support.ray_head import free_ports
 
 
@@ -25,7 +25,7 @@ def asked(monkeypatch):
 
 def listening(monkeypatch):
     """Let every address answer."""
-    monkeypatch.setattr("search.executors.tune.socket.create_connection", lambda *_, **__: open("/dev/null"))
+    monkeypatch.setattr("search.executors.ray_session.socket.create_connection", lambda *_, **__: open("/dev/null"))
 
 
 def test_without_an_address_ray_starts_here_on_loopback_and_is_shut_down(asked):

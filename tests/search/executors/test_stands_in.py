@@ -1,11 +1,10 @@
 """A trainable that names what its trials can train as: stacked in a worker's lanes, looped where it says nothing."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
-from search.executors.lane_host import LaneHost, Orders, Seat
+from search.brain.order import TrialOrder
+from search.executors.lane_host import LaneHost, Orders
 from spaces import Space, float_
 from tests.search.executors.conftest import DATA, make_study
 from tests.support.standing import Standing
@@ -16,7 +15,10 @@ from trainables.registry import find_trainable
 
 CPU = torch.device("cpu")
 EPOCHS = 4
-SEATS = tuple(Seat(n, {"frozen": n % 3, "learning_rate": 1e-2, "input_dropout": 0.1}, seed=n) for n in range(6))
+ORDERS = tuple(
+    TrialOrder(n, {"frozen": n % 3, "learning_rate": 1e-2, "input_dropout": 0.1}, seed=n, config_hash=str(n))
+    for n in range(6)
+)
 
 
 @pytest.fixture
@@ -42,16 +44,16 @@ def make_host(tmp_path):
         host.close()
 
 
-def expected(seat):
+def expected(order):
     trainable = Standing()
     data = trainable.prepare(load_splits(DATA), CPU)
-    run = trainable.start(trainable.configure(seat.params, max_epochs=EPOCHS), data, seed=seat.seed, device=CPU)
+    run = trainable.start(trainable.configure(order.params, max_epochs=EPOCHS), data, seed=order.seed, device=CPU)
     return [run.step() for _ in range(EPOCHS)]
 
 
-def compare(seat, epoch, event):
+def compare(order, epoch, event):
     assert event.error is None
-    loop = expected(seat)[epoch - 1]
+    loop = expected(order)[epoch - 1]
     assert (event.report.epoch, event.report.stop) == (loop.epoch, loop.stop)
     # float32, a few updates
     assert event.report.metrics["val_loss"] == pytest.approx(loop.metrics["val_loss"], rel=1e-5)
@@ -61,9 +63,9 @@ def compare(seat, epoch, event):
 def test_trials_that_can_be_stood_in_for_stack_and_the_others_loop(make_host, tmp_path, mode):
     host = make_host(mode=mode)
     for epoch in range(1, EPOCHS + 1):
-        events = host.advance(Orders(seat=SEATS if epoch == 1 else ())).events
-        for seat in SEATS:
-            compare(seat, epoch, events[seat.number])
+        events = host.advance(Orders(seat=ORDERS if epoch == 1 else ())).events
+        for order in ORDERS:
+            compare(order, epoch, events[order.number])
     modes = {str(key): mode for key, mode in host._worker.modes.items()}
     assert modes.pop("tests.support.standing.Body") == "looped"
     assert modes == {
@@ -74,20 +76,20 @@ def test_trials_that_can_be_stood_in_for_stack_and_the_others_loop(make_host, tm
     assert len(host._trainable.features) == 2
 
 
-def test_they_continue_from_their_checkpoints(make_host):
+def test_trials_that_are_stood_in_for_continue_from_their_checkpoints(make_host):
     host = make_host()
-    host.advance(Orders(seat=SEATS))
-    host.save([seat.number for seat in SEATS])
-    resumed = tuple(replace(seat, resume=True, epochs=1) for seat in SEATS)
+    host.advance(Orders(seat=ORDERS))
+    host.save([order.number for order in ORDERS])
+    resumed = tuple(order.continued(epochs=1, best=None) for order in ORDERS)
     for mode in ("looped", "usual"):
         events = make_host(mode=mode).advance(Orders(seat=resumed)).events
-        for seat in SEATS:
-            compare(seat, 2, events[seat.number])
+        for order in ORDERS:
+            compare(order, 2, events[order.number])
 
 
 def test_features_are_the_trainables_to_keep_or_not(make_host):
     host = make_host()
-    host.advance(Orders(seat=SEATS))
+    host.advance(Orders(seat=ORDERS))
     held = host._worker._stacked.memory_bytes
     events = host.advance(Orders(retire=(1, 4))).events
     assert sorted(events) == [0, 2, 3, 5]
@@ -96,6 +98,6 @@ def test_features_are_the_trainables_to_keep_or_not(make_host):
     assert host._worker._stacked.memory_bytes == 0
 
 
-def test_who_stands_in():
+def test_a_trainable_stands_in_where_it_has_the_methods_for_it():
     assert isinstance(find_trainable("tests.support.standing:Standing"), HasStackableForm)
     assert not isinstance(MlpTrainable(), HasStackableForm)

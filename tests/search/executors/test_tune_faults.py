@@ -6,13 +6,12 @@ from collections import Counter
 
 import pytest
 
-import search.drive.engine
 from search.declaration.studies import find
 from search.declaration.study import Study
-from search.executors.control import Control
 from search.ledger.outcome import TrialState
 from spaces import Space, category
 from tests.search.executors.conftest import DATA, does, local_ray, make_study, record
+from tests.support.controls import SpentOnce
 from tests.support.scripted import diary
 
 pytestmark = pytest.mark.cluster
@@ -38,7 +37,7 @@ def of(recorded, behaviour):
     return trials
 
 
-def test_exactly_as_many_trials_as_asked_for(faulty):
+def test_a_search_with_faulty_trials_has_exactly_as_many_as_were_asked_for(faulty):
     assert [t.number for t in faulty.trials] == list(range(16))
     assert all(t.state.ended for t in faulty.trials)
     assert [s["ending"] for s in faulty.sessions] == ["done"]
@@ -53,7 +52,7 @@ def test_a_trial_that_raises_is_failed_with_its_message_and_traceback(faulty):
         assert faulty.curve(trial.number) == [trial.params["level"]], "what it reported before stays"
 
 
-def test_a_trial_that_cannot_start_is_failed_likewise(faulty):
+def test_a_trial_that_cannot_start_is_failed_with_its_message_and_traceback(faulty):
     for trial in of(faulty, "refuses"):
         assert (trial.state, trial.stop_reason) == (TrialState.FAILED, "error")
         assert trial.message == "LookupError: no such layer"
@@ -61,7 +60,7 @@ def test_a_trial_that_cannot_start_is_failed_likewise(faulty):
         assert faulty.curve(trial.number) == []
 
 
-def test_the_others_go_on(faulty):
+def test_trials_beside_faulty_ones_train_to_their_end(faulty):
     for trial in of(faulty, "trains"):
         level = trial.params["level"]
         assert (trial.state, trial.stop_reason) == (TrialState.COMPLETE, "max_epochs")
@@ -102,40 +101,22 @@ def test_a_space_without_further_points_ends_the_search_cleanly(tmp_path):
     assert recorded.result.ending == "done"
 
 
-def test_a_used_up_budget_ends_the_search_where_it_stands(tmp_path, monkeypatch):
-    class Spent(Control):
-        """Used up as soon as two trials have trained: no clock, no race."""
-
-        @property
-        def stopping(self):
-            self._deadline = 0.0 if len(diary(tmp_path)) >= 2 else None
-            return super().stopping
-
-    monkeypatch.setattr(search.drive.engine, "Control", Spent)
-    recorded = record(
-        make_study(tmp_path, space=does("stalls"), budget={"trials": 50, "max_epochs": 10**6}), tmp_path / "home"
-    )
+def test_a_used_up_budget_ends_the_search_where_it_stands(tmp_path):
+    study = make_study(tmp_path, space=does("stalls"), budget={"trials": 50, "max_epochs": 10**6})
+    spent = SpentOnce(lambda: len(diary(tmp_path)) >= 2)
+    recorded = record(study, tmp_path / "home", control=spent)
     assert len(recorded.trials) == 2
     assert {(t.state, t.stop_reason) for t in recorded.trials} == {(TrialState.CANCELLED, "budget")}
     assert all(len(recorded.curve(t.number)) >= 1 for t in recorded.trials)
     assert (recorded.result.ending, recorded.result.exit_code) == ("done", 0)
 
 
-def test_an_epoch_at_a_rung_is_decided_on_though_the_search_is_being_stopped(tmp_path, monkeypatch):
+def test_an_epoch_at_a_rung_is_decided_on_though_the_search_is_being_stopped(tmp_path):
     """Tune does not ask its scheduler then, and a resume takes what the ledger has for decided on."""
-
-    class Spent(Control):
-        """Used up before the first report arrives."""
-
-        @property
-        def stopping(self):
-            self._deadline = 0.0 if diary(tmp_path) else None
-            return super().stopping
-
-    monkeypatch.setattr(search.drive.engine, "Control", Spent)
+    spent = SpentOnce(lambda: diary(tmp_path))  # before the first report arrives
     asha = {"name": "asha", "grace": 1, "reduction_factor": 2}
     study = make_study(tmp_path, scheduler=asha, budget={"trials": 6, "max_epochs": 4}, resources={"workers": 1})
-    recorded = record(study, tmp_path / "home")
+    recorded = record(study, tmp_path / "home", control=spent)
     assert recorded.epochs[["number", "epoch"]].to_numpy().tolist() == [[0, 1]]
     assert recorded.decisions[["number", "epoch", "reason"]].to_numpy().tolist() == [[0, 1, "first at rung 1"]]
     assert [(t.state, t.stop_reason) for t in recorded.trials] == [(TrialState.CANCELLED, "budget")]

@@ -11,9 +11,9 @@ import torch
 
 from search.declaration.study import Resources
 from search.drive.preflight import preflight
-from search.executors import tune
-from search.executors.capacity import Capacity
-from search.executors.tune import at_once, waiting_line
+from search.executors.capacity import Capacity, at_once, waiting_line
+from search.executors.timing import Timing
+from search.executors.tune_bridge import TuneBridge
 from tests.search.executors.conftest import local_ray, make_study, record
 from tests.support.scripted import diary
 
@@ -62,7 +62,7 @@ def test_a_trial_without_a_gpu_leaves_it_alone(one_gpu, tmp_path):
     assert {e["visible"] for e in entries} == {os.environ.get("CUDA_VISIBLE_DEVICES")}
 
 
-def test_the_number_at_once_is_what_fits(one_gpu):
+def test_the_number_of_trials_at_once_is_what_fits(one_gpu):
     capacity = Capacity.of_ray()
     assert (capacity.cpus, capacity.gpus) == (5, 1)
     assert capacity.slots(Resources(gpus_per_trial=0.25, cpus_per_trial=0.5)) == 4
@@ -81,13 +81,13 @@ def test_on_a_cluster_workers_may_ask_for_more_than_there_is():
     assert at_once(small, Resources(workers=16)) == 4, "on one machine what fits is the limit"
 
 
-def test_as_a_cluster_grows_more_trials_run(tmp_path, monkeypatch):
+def test_as_a_cluster_grows_more_trials_run(tmp_path):
     study = make_study(tmp_path, resources={"gpus_per_trial": 0.25, "address": "auto"})
-    limiter = SimpleNamespace(max_concurrent=1)
-    bridge = tune._Bridge(SimpleNamespace(study=study), limiter)
-    monkeypatch.setattr(tune, "RESIZE_S", 0.0)
+    limiter, scheduler = SimpleNamespace(max_concurrent=1), SimpleNamespace(timing=Timing(resize_every_s=0.0))
+    nodes = []
+    bridge = TuneBridge(SimpleNamespace(study=study), None, scheduler, limiter, capacity=lambda: nodes[-1])
     for gpus, expected in ((0, 1), (1, 4), (3, 12), (1, 4)):
-        monkeypatch.setattr(tune.Capacity, "of_ray", lambda gpus=gpus: Capacity(cpus=16, gpus=gpus))
+        nodes.append(Capacity(cpus=16, gpus=gpus))
         bridge._resize()
         assert limiter.max_concurrent == expected
 

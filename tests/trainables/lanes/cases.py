@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -13,7 +13,8 @@ import torch
 from trainables.config import SCHEDULES, MlpConfig
 from trainables.data import DataSpec, load_splits
 from trainables.device_data import DeviceData
-from trainables.lanes import LaneWorker
+from trainables.lanes import LaneWorker, Seat
+from trainables.lanes.stack import Stack
 from trainables.loop import TrainingRun, fit
 from trainables.report import EpochReport
 
@@ -119,31 +120,32 @@ def lane_curves(
     retire_early: Sequence[int] = (),
     early_epoch: int = 3,
 ) -> Curves:
-    """Train ``trials`` (seed and configuration; the seed is the ticket) through the worker's lanes.
+    """Train ``trials`` (seed and configuration; the seed is the number) through the worker's lanes.
 
     A lane is refilled as soon as its trial ends; ``retire_early`` are taken out after ``early_epoch``.
     """
     queue = list(trials)
     curves: Curves = {}
-    while queue or worker.free < worker.lanes:
+    seats: dict[int, Seat] = {}
+    while queue or seats:
         while queue and worker.free:
             seed, config = queue.pop(0)
-            worker.seat(seed, config, seed=seed)
+            seats[seed] = worker.seat(seed, config, seed=seed)
             curves[seed] = []
-        for ticket, event in worker.advance().items():
+        for number, event in worker.advance().items():
             if event.error is not None:
                 raise event.error
             assert event.report is not None
-            curves[ticket].append(event.report)
-            early = ticket in retire_early and event.report.epoch == early_epoch
+            curves[number].append(event.report)
+            early = number in retire_early and event.report.epoch == early_epoch
             if event.report.stop is not None or early:
-                worker.retire(ticket)
+                seats.pop(number).retire()
     worker.close()
     return curves
 
 
-def stacked(data: DeviceData, lanes: int, *, threads: int = 1) -> LaneWorker:
-    return LaneWorker(data, device=CPU, lanes=lanes, mode="stacked", threads=threads)
+def stacked(data: DeviceData, lanes: int, *, threads: int = 1, make_stack: Callable[..., Stack] = Stack) -> LaneWorker:
+    return LaneWorker(data, device=CPU, lanes=lanes, mode="stacked", threads=threads, make_stack=make_stack)
 
 
 def numbers(reports: Sequence[EpochReport]) -> list[tuple[float, ...]]:

@@ -7,12 +7,12 @@ from trainables.lanes.activations import ACTIVATIONS
 from trainables.models import ACTIVATION_LAYERS
 
 
-def test_every_activation_of_a_configuration_is_there() -> None:
+def test_every_activation_that_a_configuration_may_name_is_there() -> None:
     assert ACTIVATIONS.keys() == ACTIVATION_LAYERS.keys()
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_values_and_gradients_are_torchs(name: str) -> None:
+def test_activations_have_the_values_and_gradients_of_torch(name: str) -> None:
     activation = ACTIVATIONS[name]
     rng = torch.Generator().manual_seed(0)
     x = torch.cat([torch.randn(200, generator=rng) * 4, torch.tensor([0.0, -0.0, 50.0, -50.0, torch.nan])])

@@ -19,19 +19,18 @@ def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> b
 
 def test_weights_are_those_of_the_checkpoint_of_that_moment_whatever_comes_after() -> None:
     worker = stacked(digits(), 3)
-    for ticket in range(3):
-        worker.seat(ticket, CONFIGS[ticket], seed=ticket)
+    seats = [worker.seat(number, CONFIGS[number], seed=number) for number in range(3)]
     worker.advance()
-    taken = {t: worker.weights(t) for t in range(3)}
-    expected = {t: worker.state_dict(t)["model"] for t in range(3)}
-    worker.retire(1)  # its lane is zeroed, and the stack may be rebuilt around the others
+    taken = [seat.weights() for seat in seats]
+    expected = [seat.state()["model"] for seat in seats]
+    seats[1].retire()  # its lane is zeroed, and the stack may be rebuilt around the others
     worker.compact(2)
     for _ in range(2):
         worker.advance()
-    for ticket in range(3):
-        assert same(taken[ticket](), expected[ticket])
-        assert same(taken[ticket](), expected[ticket]), "as often as one likes"
-    assert not same(worker.state_dict(0)["model"], expected[0])
+    for number in range(3):
+        assert same(taken[number](), expected[number])
+        assert same(taken[number](), expected[number]), "as often as one likes"
+    assert not same(seats[0].state()["model"], expected[0])
     worker.close()
 
 
@@ -40,15 +39,14 @@ def test_taking_weights_after_each_epoch_leaves_every_curve_as_it_is_bit_for_bit
     curves = []
     for takes in (False, True):
         worker = LaneWorker(digits(), device=CPU, lanes=len(CONFIGS), mode=mode, threads=1)
-        for ticket, config in enumerate(CONFIGS):
-            worker.seat(ticket, config, seed=ticket)
-        reports: dict[int, list[tuple[float, ...]]] = {t: [] for t in range(len(CONFIGS))}
+        seats = [worker.seat(number, config, seed=number) for number, config in enumerate(CONFIGS)]
+        reports: dict[int, list[tuple[float, ...]]] = {n: [] for n in range(len(CONFIGS))}
         held = []
         for _ in range(5):
-            for ticket, event in worker.advance().items():
+            for number, event in worker.advance().items():
                 assert event.report is not None
-                reports[ticket] += numbers([event.report])
-            held += [worker.weights(t) for t in range(len(CONFIGS))] if takes else []
+                reports[number] += numbers([event.report])
+            held += [seat.weights() for seat in seats] if takes else []
         curves.append(reports)
         worker.close()
     assert curves[0] == curves[1]
@@ -58,12 +56,12 @@ def test_taking_weights_after_each_epoch_leaves_every_curve_as_it_is_bit_for_bit
 def test_weights_are_the_loops_of_that_epoch(config: MlpConfig) -> None:
     worker = stacked(digits(), 2)
     worker.seat(0, CONFIGS[0], seed=9)
-    worker.seat(1, config, seed=1)
+    seat = worker.seat(1, config, seed=1)
     loop = TrainingRun(config, digits(), seed=1, device=CPU)
     for _ in range(3):
         worker.advance()
         loop.step()
-    found, expected = worker.weights(1)(), loop.model.state_dict()
+    found, expected = seat.weights()(), loop.model.state_dict()
     assert list(found) == list(expected)
     for name, tensor in expected.items():
         # float32 sums in another order, which AdamW scales up where gradients are small: 12 steps left at
@@ -74,6 +72,8 @@ def test_weights_are_the_loops_of_that_epoch(config: MlpConfig) -> None:
 
 def test_a_trial_without_a_lane_has_no_weights() -> None:
     worker = stacked(digits(), 1)
+    seat = worker.seat(3, CONFIGS[0], seed=3)
+    seat.retire()
     with pytest.raises(KeyError, match="trial 3 holds no lane"):
-        worker.weights(3)
+        seat.weights()
     worker.close()

@@ -52,13 +52,13 @@ def lane_epochs(trial: MlpConfig, state: dict[str, Any] | None, epochs: int) -> 
     """Train in a lane that is not the first, beside another trial; return reports and the lane's state."""
     worker = stacked(DATA, 3)
     worker.seat(1, trial, seed=1)
-    worker.seat(0, trial, seed=0, state=state)
+    seat = worker.seat(0, trial, seed=0, state=state)
     reports = [worker.advance()[0].report for _ in range(epochs)]
-    return [r for r in reports if r is not None], worker.state_dict(0)
+    return [r for r in reports if r is not None], seat.state()
 
 
 @pytest.mark.parametrize("trial", CONFIGS)
-def test_from_the_loop_to_a_lane_and_back(trial: MlpConfig, tmp_path: Path) -> None:
+def test_a_trial_moves_from_the_loop_to_a_lane_and_back(trial: MlpConfig, tmp_path: Path) -> None:
     expected = loop_curve(trial, DATA, seed=0)
     first = run(trial)
     found = [first.step() for _ in range(3)]
@@ -77,7 +77,7 @@ def test_from_the_loop_to_a_lane_and_back(trial: MlpConfig, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("epochs", [0, 2])
 @pytest.mark.parametrize("trial", CONFIGS)
-def test_the_state_is_built_like_the_loops(trial: MlpConfig, epochs: int) -> None:
+def test_the_state_of_a_lane_is_built_like_the_loops(trial: MlpConfig, epochs: int) -> None:
     """The same keys in the same order, kinds, shapes and types; equal numbers where none were trained."""
     reference = run(trial)
     for _ in range(epochs):
@@ -94,14 +94,14 @@ def test_a_lane_continues_bit_for_bit(trial: MlpConfig) -> None:
     assert numbers(first + rest) == numbers(whole)
 
 
-def test_a_state_is_a_copy() -> None:
+def test_the_state_of_a_lane_is_a_copy() -> None:
     worker = stacked(digits(), 1)
-    worker.seat(0, config(), seed=0)
+    seat = worker.seat(0, config(), seed=0)
     worker.advance()
-    state = worker.state_dict(0)
+    state = seat.state()
     before = {name: tensor.clone() for name, tensor in state["model"].items()}
     worker.advance()
-    worker.retire(0)
+    seat.retire()
     assert all(torch.equal(state["model"][name], tensor) for name, tensor in before.items())
 
 

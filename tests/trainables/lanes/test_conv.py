@@ -68,7 +68,7 @@ def images(n: int, shape: tuple[int, ...], *, seed: int = 0) -> DeviceData:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("lanes", [1, 7])
-def test_stacked_lanes_equal_the_loop(lanes: int, optimizer: str) -> None:
+def test_stacked_cnns_equal_the_loop(lanes: int, optimizer: str) -> None:
     """With 7 lanes they are refilled while neighbours train, and two are retired early."""
     retired, data = (2, 9), digits(150, 50)
     with double_precision():
@@ -86,7 +86,7 @@ def test_stacked_lanes_equal_the_loop(lanes: int, optimizer: str) -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_stacked_lanes_equal_the_loop_in_single_precision(optimizer: str) -> None:
+def test_stacked_cnns_equal_the_loop_in_single_precision(optimizer: str) -> None:
     curves = lane_curves(stacked(digits(), 7), list(enumerate(grid(optimizer))))
     for seed, trial in enumerate(grid(optimizer)):
         expected = loop_curve(trial, digits(), seed=seed)
@@ -103,7 +103,7 @@ def test_stacked_lanes_equal_the_loop_in_single_precision(optimizer: str) -> Non
         ((4,), (3,), True, (1, 1, 3)),  # too small for a maximum
     ],
 )
-def test_every_shape_equals_the_loop(
+def test_every_shape_of_a_cnn_equals_the_loop(
     channels: tuple[int, ...], hidden: tuple[int, ...], global_pool: bool, shape: tuple[int, ...], activation: str
 ) -> None:
     """Odd sides, one channel or three, no linear layer but the last; batch norm in some lanes."""
@@ -145,7 +145,7 @@ def test_numbers_are_learned_from_images_too() -> None:
         assert dict(a.metrics) == pytest.approx(dict(b.metrics), rel=FLOAT64)
 
 
-def test_looped_lanes_are_the_loop_bit_for_bit() -> None:
+def test_looped_cnns_are_the_loop_bit_for_bit() -> None:
     """Whatever their number and threads: each trains with one core, as the loop does here."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -159,7 +159,7 @@ def test_looped_lanes_are_the_loop_bit_for_bit() -> None:
         assert {seed: numbers(reports) for seed, reports in lane_curves(worker, trials).items()} == expected
 
 
-def test_neighbours_leave_no_trace() -> None:
+def test_neighbours_in_a_stack_of_cnns_leave_no_trace() -> None:
     """In a stack of as many lanes. For another number the library may take another kernel: see below."""
     trials = list(enumerate(grid("adamw")[:8]))
     curves = lane_curves(stacked(digits(150, 50), 2), trials)
@@ -167,7 +167,7 @@ def test_neighbours_leave_no_trace() -> None:
     assert numbers(other[0]) == numbers(curves[0])
 
 
-def test_the_number_of_lanes_leaves_rounding_at_most() -> None:
+def test_the_number_of_lanes_changes_a_cnns_curve_by_rounding_at_most() -> None:
     trials = list(enumerate(grid("adamw")[:8]))
     alone = lane_curves(stacked(digits(150, 50), 1), trials)
     for lanes in (3, 8):
@@ -176,7 +176,7 @@ def test_the_number_of_lanes_leaves_rounding_at_most() -> None:
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_a_lane_that_diverges_touches_no_other(batch_norm: bool) -> None:
+def test_a_cnn_that_diverges_touches_no_other(batch_norm: bool) -> None:
     trials = list(enumerate(grid("adamw")[:5]))
     wild = config(learning_rate=1e30, batch_norm=batch_norm, dropout=0.3, l1_penalty=1e-3)
     tame = config(batch_norm=batch_norm, dropout=0.3, l1_penalty=1e-3)
@@ -191,16 +191,16 @@ def test_a_lane_that_diverges_touches_no_other(batch_norm: bool) -> None:
 
 
 @pytest.mark.parametrize("trial", [config(dropout=0.3, batch_norm=True), config(global_pool=True, optimizer="sgd")])
-def test_from_the_loop_to_a_lane_and_back(trial: CnnConfig, tmp_path: Path) -> None:
+def test_a_cnn_moves_from_the_loop_to_a_lane_and_back(trial: CnnConfig, tmp_path: Path) -> None:
     expected = loop_curve(trial, digits(), seed=0)
     first = TrainingRun(trial, digits(), seed=0, device=CPU)
     found = [first.step()]
     checkpoint.save(first.state_dict(), tmp_path / "a.pt")
     worker = stacked(digits(), 3)
     worker.seat(1, trial, seed=1)
-    worker.seat(0, trial, seed=0, state=checkpoint.load(tmp_path / "a.pt"))
+    seat = worker.seat(0, trial, seed=0, state=checkpoint.load(tmp_path / "a.pt"))
     found += [worker.advance()[0].report or pytest.fail("no report") for _ in range(2)]
-    checkpoint.save(worker.state_dict(0), tmp_path / "b.pt")
+    checkpoint.save(seat.state(), tmp_path / "b.pt")
     last = TrainingRun(trial, digits(), seed=0, device=CPU)
     last.load_state_dict(checkpoint.load(tmp_path / "b.pt"))
     assert {n: (t.shape, t.dtype) for n, t in last.model.state_dict().items()} == {
@@ -211,33 +211,32 @@ def test_from_the_loop_to_a_lane_and_back(trial: CnnConfig, tmp_path: Path) -> N
     assert [(r.epoch, r.stop) for r in found] == [(r.epoch, r.stop) for r in expected]
 
 
-def test_a_lane_starts_with_the_loops_numbers() -> None:
+def test_a_cnn_in_a_lane_starts_with_the_loops_numbers() -> None:
     """Weights, statistics, streams: the same state, name by name."""
     for trial in (config(batch_norm=True), config(global_pool=True)):
-        worker = stacked(digits(), 1)
-        worker.seat(0, trial, seed=3)
-        mine, theirs = worker.state_dict(0), TrainingRun(trial, digits(), seed=3, device=CPU).state_dict()
+        seat = stacked(digits(), 1).seat(0, trial, seed=3)
+        mine, theirs = seat.state(), TrainingRun(trial, digits(), seed=3, device=CPU).state_dict()
         assert list(mine["model"]) == list(theirs["model"])
         assert all(torch.equal(mine["model"][name], theirs["model"][name]) for name in mine["model"])
         assert all(torch.equal(a, b) for a, b in zip(mine["dropout"], theirs["dropout"], strict=True))
         assert len(mine["dropout"]) == 3
 
 
-def test_a_lane_continues_bit_for_bit() -> None:
+def test_a_cnn_in_a_lane_continues_bit_for_bit() -> None:
     trial = config(dropout=0.3, batch_norm=True)
 
     def train(state: dict[str, Any] | None, epochs: int) -> tuple[list[tuple[float, ...]], dict[str, Any]]:
         worker = stacked(digits(), 2)
-        worker.seat(0, trial, seed=0, state=state)
+        seat = worker.seat(0, trial, seed=0, state=state)
         reports = [worker.advance()[0].report or pytest.fail("no report") for _ in range(epochs)]
-        return numbers(reports), worker.state_dict(0)
+        return numbers(reports), seat.state()
 
     whole, _ = train(None, 4)
     first, state = train(None, 2)
     assert first + train(state, 2)[0] == whole
 
 
-def test_bf16_trains_near_fp32() -> None:
+def test_cnns_in_bf16_train_near_fp32() -> None:
     machine = StatedMachine(bf16=True)
     trials = list(enumerate([config(batch_norm=True, dropout=0.2), config()]))
     for mode in ("stacked", "looped"):

@@ -18,7 +18,7 @@ pytestmark = [
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("lanes", [1, 5])
-def test_lanes_equal_the_loop(lanes: int, optimizer: str) -> None:
+def test_lanes_on_a_gpu_equal_the_loop(lanes: int, optimizer: str) -> None:
     device = torch.device("cuda")
     small = digits()
     data = DeviceData(

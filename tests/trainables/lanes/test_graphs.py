@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,13 @@ import torch
 from tests.trainables.lanes.cases import digits, lane_curves, stacked
 from trainables.config import MlpConfig
 from trainables.lanes import graphs
-from trainables.lanes import stack as stacks
+from trainables.lanes.blueprint import Blueprint
 from trainables.lanes.feed import Batch
 from trainables.lanes.graphs import Step, StepGraphs
-from trainables.lanes.lane_network import Features
-from trainables.lanes.updates import build_update, stacked_update
+from trainables.lanes.network import StepVariant
+from trainables.lanes.stack import Stack
+from trainables.lanes.updates import stacked_update
+from trainables.loop import DeviceData
 
 
 class PlayedGraph:
@@ -33,27 +36,42 @@ class PlayedGraph:
         self.step()
 
 
+recording: list[PlayedGraph] = []
+"""The graph that is being captured, if any."""
+
+
+class PlayedGraphs(StepGraphs):
+    """As in CUDA, what runs inside ``torch.cuda.graph`` is recorded and not executed."""
+
+    def __call__(self, step: Step, batch: Batch, variant: StepVariant) -> None:
+        def recorded(batch: Batch, variant: StepVariant) -> None:
+            if recording:
+                PlayedGraph.captured += 1
+                recording[-1].step = lambda: step(batch, variant)
+            else:
+                step(batch, variant)
+
+        super().__call__(recorded, batch, variant)
+
+
+class GpuStack(Stack):
+    """A stack as on a GPU: its steps are graphs, its optimiser a few operations over all lanes."""
+
+    def __init__(self, blueprint: Blueprint, data: DeviceData, **rest: Any) -> None:
+        super().__init__(blueprint, data, **rest)
+        self._update = stacked_update(self._bank, self._network.grads, optimizer=self.key.optimizer)
+        self._graphs = PlayedGraphs((*self._bank.tensors, self._network.loss_sum, *self._update.counters))
+
+
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> type[PlayedGraph]:
-    """As in CUDA, what runs inside ``torch.cuda.graph`` is recorded and not executed."""
-    recording: list[PlayedGraph] = []
+    """CUDA's part is played."""
 
     @contextmanager
     def capture(graph: PlayedGraph) -> Iterator[None]:
         recording.append(graph)
         yield
         recording.pop()
-
-    class Recorded(StepGraphs):
-        def __call__(self, step: Step, batch: Batch, features: Features) -> None:
-            def recorded(batch: Batch, features: Features) -> None:
-                if recording:
-                    PlayedGraph.captured += 1
-                    recording[-1].step = lambda: step(batch, features)
-                else:
-                    step(batch, features)
-
-            super().__call__(recorded, batch, features)
 
     stream = SimpleNamespace(wait_stream=lambda other: None)
     cuda = SimpleNamespace(
@@ -64,19 +82,12 @@ def played(monkeypatch: pytest.MonkeyPatch) -> type[PlayedGraph]:
         graph=capture,
     )
     monkeypatch.setattr(graphs, "torch", SimpleNamespace(cuda=cuda))
-    monkeypatch.setattr(stacks, "graphed", lambda device: True)
-    monkeypatch.setattr(stacks, "StepGraphs", Recorded)
-    monkeypatch.setattr(
-        stacks,
-        "build_update",
-        lambda layout, bank, grads, optimizer: stacked_update(bank, grads, optimizer=optimizer),
-    )
     PlayedGraph.captured = PlayedGraph.replayed = 0
     return PlayedGraph
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_graphs_give_the_same_curves(optimizer: str, played: type[PlayedGraph]) -> None:
+def test_steps_through_graphs_give_the_same_curves(optimizer: str, played: type[PlayedGraph]) -> None:
     """Lanes are retired and refilled, schedules move the rates; the graphs stay."""
     trials = [
         (
@@ -98,17 +109,14 @@ def test_graphs_give_the_same_curves(optimizer: str, played: type[PlayedGraph]) 
         )
         for i in range(5)
     ]
-    found = lane_curves(stacked(digits(), 2), trials)
+    found = lane_curves(stacked(digits(), 2, make_stack=GpuStack), trials)
     epochs = sum(len(reports) for reports in found.values())
     # two batch sizes; both, one or no trial with batch norm; and one trial may be left alone in the end
     assert 2 <= played.captured <= 8
     assert played.replayed >= 4 * epochs / 2
-    with pytest.MonkeyPatch.context() as plain:
-        plain.setattr(stacks, "graphed", lambda device: False)
-        plain.setattr(stacks, "build_update", build_update)
-        expected = lane_curves(stacked(digits(), 2), trials)
-    for ticket, reports in expected.items():
-        for a, b in zip(found[ticket], reports, strict=True):
+    expected = lane_curves(stacked(digits(), 2), trials)
+    for number, reports in expected.items():
+        for a, b in zip(found[number], reports, strict=True):
             # float32, 30 updates by another formula
             assert a.metrics["val_loss"] == pytest.approx(b.metrics["val_loss"], rel=1e-5)
 

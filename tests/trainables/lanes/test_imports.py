@@ -12,10 +12,10 @@ from trainables.loop import DeviceData
 
 data = DeviceData(torch.randn(20, 3), torch.arange(20) % 2, torch.randn(8, 3), torch.arange(8) % 2, 2)
 worker = LaneWorker(data, device=torch.device("cpu"), lanes=len(SCHEDULES), mode="stacked")
-for ticket, schedule in enumerate(SCHEDULES):
-    worker.seat(ticket, MlpConfig(max_epochs=2, hidden=(4,), schedule=schedule, dropout=0.1), seed=0)
+for number, schedule in enumerate(SCHEDULES):
+    seat = worker.seat(number, MlpConfig(max_epochs=2, hidden=(4,), schedule=schedule, dropout=0.1), seed=0)
 worker.advance()
-worker.state_dict(0)
+seat.state()
 for name in ("ray", "optuna", "pydantic", "sklearn", "mlflow", "pandas", "search", "spaces", "torch._dynamo"):
     assert name not in sys.modules, name
 """

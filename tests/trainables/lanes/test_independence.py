@@ -43,7 +43,7 @@ def mixed(activation: str, optimizer: str, *, hidden: tuple[int, ...], batch_siz
 
 
 def curves(worker: LaneWorker, trials: Sequence[tuple[int, MlpConfig]]) -> Curves:
-    return {ticket: numbers(reports) for ticket, reports in lane_curves(worker, trials).items()}
+    return {number: numbers(reports) for number, reports in lane_curves(worker, trials).items()}
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -62,7 +62,7 @@ def test_lane_neighbours_and_number_leave_no_trace(shape: str, activation: str, 
     assert curves(stacked(data, 4, threads=2), trials[::-1]) == alone
     assert curves(stacked(data, 64, threads=3), trials) == alone
     few = [trials[5], trials[2]]
-    assert curves(stacked(data, 9), few) == {ticket: alone[ticket] for ticket, _ in few}
+    assert curves(stacked(data, 9), few) == {number: alone[number] for number, _ in few}
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -93,31 +93,31 @@ def test_a_diverged_trial_that_stays_seated_touches_no_other() -> None:
     wild = MlpConfig(max_epochs=6, hidden=(24,), learning_rate=1e30)
     expected = curves(stacked(digits(), 2), [(0, config), (1, config)])
     worker = stacked(digits(), 2)
-    worker.seat(0, config, seed=0)
-    worker.seat(9, wild, seed=9)
+    seats = {0: worker.seat(0, config, seed=0), 9: worker.seat(9, wild, seed=9)}
     found: Curves = {0: [], 1: []}
     for _ in range(3):
         found[0] += numbers([worker.advance()[0].report or pytest.fail("no report")])
-    worker.retire(9)
-    worker.seat(1, config, seed=1)
+    seats.pop(9).retire()
+    seats[1] = worker.seat(1, config, seed=1)
     for _ in range(6):
-        for ticket, event in worker.advance().items():
+        for number, event in worker.advance().items():
             assert event.report is not None
-            found[ticket] += numbers([event.report])
+            found[number] += numbers([event.report])
             if event.report.stop:
-                worker.retire(ticket)
+                seats.pop(number).retire()
     assert found == expected
 
 
 def test_a_lane_that_diverged_is_left_clean() -> None:
     worker = stacked(digits(), 1)
-    worker.seat(0, MlpConfig(max_epochs=2, hidden=(24,), learning_rate=1e30), seed=0)
+    seat = worker.seat(0, MlpConfig(max_epochs=2, hidden=(24,), learning_rate=1e30), seed=0)
     worker.advance()
     lanes = worker._stacked
     assert lanes is not None
-    bank = lanes.trial(0).bank
+    (stack,) = lanes._busy_stacks()
+    bank = stack.seated[0].bank
     assert not bank.params.isfinite().all()
-    worker.retire(0)
+    seat.retire()
     assert not any(tensor.any() for tensor in bank.tensors)
 
 
@@ -139,11 +139,10 @@ def test_compacting_and_retiring_leave_no_trace() -> None:
     trials = list(enumerate(mixed("relu", "adamw", hidden=(24, 16), batch_size=64)))
     expected = curves(stacked(digits(), 9), trials)
     worker = stacked(digits(), 12, threads=2)
-    for ticket, config in trials:
-        worker.seat(ticket, config, seed=ticket)
+    seats = {number: worker.seat(number, config, seed=number) for number, config in trials}
     worker.advance()
-    for ticket in (0, 3, 4, 8):
-        worker.retire(ticket)
+    for number in (0, 3, 4, 8):
+        seats[number].retire()
     worker.compact(5)
     assert (worker.lanes, worker.free) == (5, 0)
     second = worker.advance()
@@ -158,7 +157,7 @@ def test_the_callers_threads_stay_as_they_were() -> None:
     try:
         worker = stacked(digits(), 2, threads=2)
         assert torch.get_num_threads() == 2
-        pool = worker._kind(worker._role(MlpConfig(max_epochs=1)))._pool  # type: ignore[union-attr]
+        pool = worker._lanes_for(worker._role(MlpConfig(max_epochs=1)))._pool  # type: ignore[union-attr]
         assert set(pool.map(lambda _: torch.get_num_threads(), range(8))) == {1}
         assert torch.get_num_threads() == 2
     finally:
@@ -168,7 +167,7 @@ def test_the_callers_threads_stay_as_they_were() -> None:
 def test_a_stack_without_trials_is_not_reported() -> None:
     worker = LaneWorker(digits(), device=CPU, lanes=3, mode="stacked")
     assert worker.advance() == {}
-    worker.seat(5, MlpConfig(max_epochs=2), seed=5)
+    seat = worker.seat(5, MlpConfig(max_epochs=2), seed=5)
     assert list(worker.advance()) == [5]
-    worker.retire(5)
+    seat.retire()
     assert worker.advance() == {}

@@ -32,17 +32,16 @@ def test_what_took_longest_begins_first_and_a_new_trial_before_all() -> None:
 
     lanes = LoopedLanes(None, device=CPU, start=start, threads=1)
     try:
-        for ticket, seconds in enumerate([0.2, 0.9, 0.5]):
-            lanes.seat(ticket, seconds, seed=0)
+        seats = [lanes.seat(number, seconds, seed=0) for number, seconds in enumerate([0.2, 0.9, 0.5])]
         assert list(lanes.advance()) == [0, 1, 2] and begun == [0.2, 0.9, 0.5]
         begun.clear()
         assert list(lanes.advance()) == [0, 1, 2] and begun == [0.9, 0.5, 0.2]
         begun.clear()
-        lanes.retire(1)
+        seats[1].retire()
         lanes.seat(7, 0.1, seed=0)
         events = lanes.advance()
         assert begun == [0.1, 0.5, 0.2]
-        assert {ticket: event.report.seconds for ticket, event in events.items() if event.report} == {
+        assert {number: event.report.seconds for number, event in events.items() if event.report} == {
             0: 0.2,
             2: 0.5,
             7: 0.1,

@@ -1,23 +1,21 @@
 """How many lanes are worth having: the rule, on measurements that are given, and once for real."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.trainables.lanes.cases import CPU, digits
 from trainables.config import MlpConfig
-from trainables.lanes import Measurement, choose_lanes, measure
+from trainables.lanes import Measurement, choose_lanes
 from trainables.lanes.looped import LoopedLanes
-from trainables.lanes.measure import sample, seconds_per_lane_epoch
+from trainables.lanes.measure import grow_while_it_pays, sample, seconds_per_lane_epoch
 
 CONFIG = MlpConfig(max_epochs=3, hidden=(8,), dropout=0.2, batch_norm=True)
 
 
-def given_costs(monkeypatch: pytest.MonkeyPatch, costs: dict[int, float]) -> None:
+def given(costs: dict[int, float]) -> Callable[[int], Measurement]:
     """Let ``lanes`` lanes cost ``costs[lanes]`` ms for each, and 1 MiB of memory."""
-
-    def measured(data: object, config: object, lanes: int, share: float, **_: object) -> Measurement:
-        return Measurement(lanes, costs[lanes], lanes << 20)
-
-    monkeypatch.setattr(measure, "_measure_stacked", measured)
+    return lambda lanes: Measurement(lanes, costs[lanes], lanes << 20)
 
 
 @pytest.mark.parametrize(
@@ -31,19 +29,15 @@ def given_costs(monkeypatch: pytest.MonkeyPatch, costs: dict[int, float]) -> Non
         ({1: 1.0}, 1, 1, [1]),
     ],
 )
-def test_lanes_grow_while_they_pay(
-    costs: dict[int, float], limit: int, chosen: int, tried: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given_costs(monkeypatch, costs)
-    choice = choose_lanes(digits(), CONFIG, device=CPU, limit=limit, memory_bytes=1 << 40)
+def test_lanes_grow_while_they_pay(costs: dict[int, float], limit: int, chosen: int, tried: list[int]) -> None:
+    choice = grow_while_it_pays(given(costs), limit=limit, memory_bytes=1 << 40)
     assert choice.lanes == chosen
     assert [m.lanes for m in choice.measurements] == tried
     assert [m.ms_per_lane_epoch for m in choice.measurements] == [costs[n] for n in tried]
 
 
-def test_memory_limits_the_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
-    given_costs(monkeypatch, {1: 8.0, 2: 4.0, 4: 2.0, 8: 1.0})
-    choice = choose_lanes(digits(), CONFIG, device=CPU, limit=64, memory_bytes=5 << 20)
+def test_memory_limits_the_number_of_lanes() -> None:
+    choice = grow_while_it_pays(given({1: 8.0, 2: 4.0, 4: 2.0, 8: 1.0}), limit=64, memory_bytes=5 << 20)
     assert choice.lanes == 4
     assert choice.reason == "8 lanes would take more than 5 MiB"
 
@@ -55,12 +49,12 @@ def test_lanes_are_measured_for_real() -> None:
     assert all(m.ms_per_lane_epoch > 0 and m.memory_bytes > 0 for m in choice.measurements)
 
 
-def test_a_limit_below_one_is_refused() -> None:
+def test_a_limit_of_lanes_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="limit must be >= 1, got 0"):
         choose_lanes(digits(), CONFIG, device=CPU, limit=0)
 
 
-def test_a_sample_is_in_proportion() -> None:
+def test_the_sample_that_lanes_are_measured_on_is_in_proportion() -> None:
     part, share = sample(digits(257, 100), 8)
     assert (len(part.x_train), len(part.x_val)) == (128, 49)
     assert share == 257 / 128

@@ -45,7 +45,7 @@ def test_bf16_trains_near_fp32() -> None:
             )
             for precision in ("fp32", "bf16")
         )
-        for ticket in fp32:
-            difference = widest(bf16[ticket], fp32[ticket])
+        for number in fp32:
+            difference = widest(bf16[number], fp32[number])
             # bfloat16 rounds a factor by up to 0.4%, either way; the widest of 20 seeds was 0.06%
             assert 0 < difference < 0.005

@@ -3,7 +3,7 @@
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +15,7 @@ from tests.trainables.lanes.cases import CPU, in_views, lane_curves, loop_curve,
 from trainables.config import MlpConfig
 from trainables.device_data import DeviceData
 from trainables.errors import CheckpointError, ConfigError
-from trainables.lanes import LaneWorker, group_key, measure
+from trainables.lanes import LaneWorker, group_key
 from trainables.lanes.stack import Stack
 from trainables.lanes.stacked import StackedLanes
 from trainables.loop import TrainingRun
@@ -60,7 +60,7 @@ class Cache:
     def __init__(self) -> None:
         self.held: dict[int, DeviceData] = {}
 
-    def __call__(self, config: Any, data: Any) -> tuple[MlpConfig, DeviceData] | None:
+    def stackable_form(self, config: Any, data: Any) -> tuple[MlpConfig, DeviceData] | None:
         assert data == "images"
         if config.depth == 0:
             return None
@@ -68,8 +68,12 @@ class Cache:
             self.held[config.depth] = features(config.depth)
         return config.head, self.held[config.depth]
 
+    def full_state(self, config: Any, data: Any, state: Any) -> Any:
+        assert isinstance(config, Frozen) and data == "images"
+        return {**state, "frozen": config.depth}
 
-def worker(cache: Callable[..., Any] | None = None, **changes: Any) -> LaneWorker:
+
+def worker(cache: Cache | None = None, **changes: Any) -> LaneWorker:
     settings: dict[str, Any] = {"device": CPU, "lanes": 8, "mode": "usual", "threads": 1, "start": Deep}
     return LaneWorker("images", **{**settings, "stands_in": cache or Cache(), **changes})
 
@@ -82,7 +86,7 @@ def trials() -> list[tuple[int, Any]]:
 
 @pytest.mark.parametrize("mode", ["usual", "stacked"])
 @pytest.mark.parametrize(("lanes", "threads"), [(1, 1), (4, 2), (15, 2)])
-def test_each_trains_on_its_own_data_as_if_there_were_no_other(lanes: int, threads: int, mode: str) -> None:
+def test_each_trial_trains_on_its_own_data_as_if_there_were_no_other(lanes: int, threads: int, mode: str) -> None:
     found = lane_curves(worker(lanes=lanes, threads=threads, mode=mode), trials(), retire_early=(2, 7), early_epoch=2)
     for seed, config in trials():
         if config.depth == 0:
@@ -92,7 +96,7 @@ def test_each_trains_on_its_own_data_as_if_there_were_no_other(lanes: int, threa
             assert numbers(found[seed]) == numbers(alone[: 2 if seed in (2, 7) else 4])
 
 
-def test_looped_they_are_the_loop_bit_for_bit() -> None:
+def test_looped_trials_on_data_of_their_own_are_the_loop_bit_for_bit() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -120,20 +124,19 @@ def no_collector() -> Iterator[None]:
 def test_data_that_no_trial_uses_any_more_is_let_go_at_once(mode: str) -> None:
     cache = Cache()
     lanes = worker(cache, mode=mode)
-    for ticket, depth in enumerate((1, 1, 2)):
-        lanes.seat(ticket, Frozen(depth), seed=ticket)
+    seats = [lanes.seat(number, Frozen(depth), seed=number) for number, depth in enumerate((1, 1, 2))]
     lanes.advance()
     one, two = (weakref.ref(cache.held.pop(depth)) for depth in (1, 2))
     with no_collector():
-        lanes.retire(0)
+        seats[0].retire()
         assert one() is not None and two() is not None
         lanes.advance()
-        lanes.retire(1)
+        seats[1].retire()
         assert one() is None and two() is not None
         memory = 0 if lanes._stacked is None else lanes._stacked.memory_bytes
         assert (memory > 0) == (mode == "stacked")
         assert list(lanes.advance()) == [2]
-        lanes.retire(2)
+        seats[2].retire()
         assert two() is None
     assert lanes._stacked is None or lanes._stacked.memory_bytes == 0
     assert lanes.advance() == {}
@@ -151,10 +154,11 @@ def test_data_is_let_go_where_a_trial_cannot_be_seated() -> None:
     gc.collect()  # the error knew the frames it came from
     assert gone() is None and lanes.free == 8
 
-    def no_room(config: Any, data: Any) -> Any:
-        raise MemoryError("no room for the features")
+    class Full(Cache):
+        def stackable_form(self, config: Any, data: Any) -> Any:
+            raise MemoryError("no room for the features")
 
-    lanes = worker(no_room)
+    lanes = worker(Full())
     with pytest.raises(MemoryError, match="no room for the features"):
         lanes.seat(0, Frozen(1), seed=0)
     assert lanes.free == 8
@@ -180,16 +184,16 @@ def test_new_features_of_a_depth_make_stacks_of_their_own() -> None:
 
 def test_states_and_weights_are_those_of_what_stands_in() -> None:
     lanes = worker()
-    for ticket in (0, 1):
-        lanes.seat(ticket, Frozen(2), seed=ticket)
+    _, seat = (lanes.seat(number, Frozen(2), seed=number) for number in (0, 1))
     lanes.advance()
-    state, weights = lanes.state_dict(1), lanes.weights(1)()
+    state, weights = seat.state(), seat.weights()()
     loop = TrainingRun(LINEAR, features(2), seed=1, device=CPU)
     loop.load_state_dict(state)
+    assert weights.pop("frozen") == 2, "made whole"
     assert list(weights) == list(loop.model.state_dict())
     assert all(torch.equal(weights[name], tensor) for name, tensor in loop.model.state_dict().items())
     expected = [event.report for event in (lanes.advance()[1] for _ in range(2))]
-    lanes.retire(1)
+    seat.retire()
     lanes.seat(1, Frozen(2), seed=1, state=state)
     found = [event.report for event in (lanes.advance()[1] for _ in range(2))]
     assert numbers([r for r in found if r]) == numbers([r for r in expected if r])
@@ -199,37 +203,35 @@ def test_states_and_weights_are_those_of_what_stands_in() -> None:
         assert loop.step().metrics["val_loss"] == pytest.approx(report.metrics["val_loss"], rel=1e-5)
 
 
-def test_lanes_can_be_given_up() -> None:
+def test_lanes_of_trials_with_data_of_their_own_can_be_given_up() -> None:
     lanes = worker()
-    for ticket in range(8):
-        lanes.seat(ticket, Frozen(ticket % 4), seed=ticket)
+    seats = [lanes.seat(number, Frozen(number % 4), seed=number) for number in range(8)]
     lanes.advance()
-    for ticket in range(1, 6):
-        lanes.retire(ticket)
+    for seat in seats[1:6]:
+        seat.retire()
     lanes.compact(3)
     assert (lanes.lanes, lanes.free) == (3, 0)
     assert all(event.report is not None and event.report.epoch == 2 for event in lanes.advance().values())
     assert sorted(lanes.advance()) == [0, 6, 7]
 
 
-def test_a_stack_that_breaks_is_an_event_of_the_trials_on_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    lanes = worker()
-    for ticket, depth in enumerate((1, 1, 2, 2, 0)):
-        lanes.seat(ticket, Frozen(depth), seed=ticket)
-    train = Stack._train
+def test_a_stack_that_breaks_is_an_event_of_the_trials_on_its_data() -> None:
+    breaks = True
 
-    def failing(stack: Stack, *given: Any) -> None:
-        if stack._data.features == 4:
-            raise MemoryError("no room")
-        train(stack, *given)
+    class Breaking(Stack):
+        def _train(self, *given: Any) -> None:
+            if breaks and self._data.features == 4:
+                raise MemoryError("no room")
+            super()._train(*given)
 
-    monkeypatch.setattr(Stack, "_train", failing)
+    lanes = worker(make_stack=Breaking)
+    seats = [lanes.seat(number, Frozen(depth), seed=number) for number, depth in enumerate((1, 1, 2, 2, 0))]
     events = lanes.advance()
     assert {t: event.shared for t, event in events.items() if event.error is not None} == {0: True, 1: True}
-    monkeypatch.setattr(Stack, "_train", train)
-    for ticket in (0, 1):
-        lanes.retire(ticket)
-        lanes.seat(ticket, Frozen(1), seed=ticket)
+    breaks = False
+    for number in (0, 1):
+        seats[number].retire()
+        lanes.seat(number, Frozen(1), seed=number)
     assert {t: event.report.epoch for t, event in lanes.advance().items() if event.report} == {
         0: 1, 1: 1, 2: 2, 3: 2, 4: 2
     }  # fmt: skip
@@ -241,8 +243,8 @@ def test_threads_are_as_many_whatever_the_number_of_data_sets(mode: str) -> None
     for depths in ((1, 1, 1), (1, 2, 3)):
         before = set(threading.enumerate())
         lanes = worker(mode=mode, threads=2)
-        for ticket, depth in enumerate(depths):
-            lanes.seat(ticket, Frozen(depth), seed=ticket)
+        for number, depth in enumerate(depths):
+            lanes.seat(number, Frozen(depth), seed=number)
         lanes.advance()
         started = set(threading.enumerate()) - before
         counts.append(len(started))
@@ -251,26 +253,25 @@ def test_threads_are_as_many_whatever_the_number_of_data_sets(mode: str) -> None
     assert counts == [2, 2]
 
 
-def test_the_mode_is_measured_for_each_size_of_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mode_is_measured_for_each_size_of_examples() -> None:
     measured = []
 
     def seconds(lanes: Any, configs: Any) -> float:
         measured.append((type(lanes).__name__, lanes._data.features, lanes._data.views))
         return 1.0 if (lanes._data.features == 4) == isinstance(lanes, StackedLanes) else 2.0
 
-    monkeypatch.setattr(measure, "seconds_per_lane_epoch", seconds)
-    lanes = worker(mode="auto")
-    for ticket, depth in enumerate((1, 2, 1, 2, 0)):
-        lanes.seat(ticket, Frozen(depth), seed=ticket)
+    lanes = worker(mode="auto", time_epoch=seconds)
+    for number, depth in enumerate((1, 2, 1, 2, 0)):
+        lanes.seat(number, Frozen(depth), seed=number)
     names = [f"{group_key(LINEAR)}, {n} features" for n in (4, 5)]
     deep = group_key(Frozen(0))
     assert lanes.modes == {names[0]: "stacked", names[1]: "looped", deep: "looped"}
     assert [lanes.choices[name].mode for name in names] == ["stacked", "looped"]
     assert measured == [(kind, n, 1) for n in (4, 5) for kind in ("StackedLanes", "LoopedLanes")]
     assert all(event.report is not None for event in lanes.advance().values())
-    again = worker(mode="auto", measured={name: lanes.modes[name] for name in names})
-    for ticket, depth in enumerate((1, 2)):
-        again.seat(ticket, Frozen(depth), seed=ticket)
+    again = worker(mode="auto", time_epoch=seconds, measured={name: lanes.modes[name] for name in names})
+    for number, depth in enumerate((1, 2)):
+        again.seat(number, Frozen(depth), seed=number)
     assert again.modes == {name: lanes.modes[name] for name in names} and not again.choices
 
 

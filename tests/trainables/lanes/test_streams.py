@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -9,11 +10,11 @@ import torch
 from tests.trainables.lanes.cases import CPU, in_views, lane_curves, loop_curve, numbers, random_data, stacked
 from trainables.config import MlpConfig
 from trainables.derive import derive
-from trainables.device_data import batch_bounds
-from trainables.lanes import bits as bits_module
-from trainables.lanes.blueprint import blueprint
+from trainables.device_data import DeviceData, batch_bounds
+from trainables.lanes.blueprint import Blueprint, blueprint
 from trainables.lanes.feed import Feed
 from trainables.lanes.grouping import GroupKey
+from trainables.lanes.stack import Stack
 from trainables.lanes.trial import LaneTrial
 from trainables.seeding import BitStream, generator, splitmix
 
@@ -23,15 +24,12 @@ DATA = random_data(N, 3, 2)
 
 @pytest.mark.parametrize("block_bytes", [1, 200, 1 << 19])
 @pytest.mark.parametrize(("width", "batch_size"), [(7, 5), (8, 4), (1, 1), (3, 11), (5, 22), (6, 64)])
-def test_bits_and_orders_are_those_of_the_loop(
-    width: int, batch_size: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bits_and_orders_are_those_of_the_loop(width: int, batch_size: int, block_bytes: int) -> None:
     """H=7, B=5: 35 values do not fill whole words, and the loop throws the rest of each draw away."""
-    monkeypatch.setattr(bits_module, "BLOCK_BYTES", block_bytes)
     hidden = (width, width + 1)
     config = MlpConfig(max_epochs=2, hidden=hidden, batch_size=batch_size, dropout=0.5)
     trial = LaneTrial(0, config, blueprint(GroupKey.of(config), (3,), 2), batches=1, seed=4, device=CPU)
-    feed = Feed(DATA, lanes=3, batch_size=batch_size, units=hidden)
+    feed = Feed(DATA, lanes=3, batch_size=batch_size, units=hidden, block_bytes=block_bytes)
     streams = [BitStream(derive(4, "dropout", i), CPU) for i in range(2)]
     shuffle = generator(4, "shuffle")
     for _ in range(2):
@@ -100,12 +98,20 @@ def test_a_last_batch_of_one_example_is_merged(n: int) -> None:
         assert a.metrics["val_loss"] == pytest.approx(b.metrics["val_loss"], rel=1e-5)
 
 
-def test_blocks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+class SmallBlocks(Stack):
+    """A stack that draws few bits at once."""
+
+    def __init__(self, blueprint: Blueprint, data: DeviceData, *, lanes: int, **rest: Any) -> None:
+        super().__init__(blueprint, data, lanes=lanes, **rest)
+        batch_size = self.key.batch_size
+        self._feed = Feed(data, lanes=lanes, batch_size=batch_size, units=blueprint.units, block_bytes=100)
+
+
+def test_how_many_random_bits_are_drawn_at_once_leaves_no_trace() -> None:
     data = random_data(60, 3, 2)
     trials = [(i, MlpConfig(max_epochs=2, hidden=(5, 4), batch_size=7, dropout=0.4)) for i in range(3)]
     expected = lane_curves(stacked(data, 3), trials)
-    monkeypatch.setattr(bits_module, "BLOCK_BYTES", 100)
-    found = lane_curves(stacked(data, 3), trials)
+    found = lane_curves(stacked(data, 3, make_stack=SmallBlocks), trials)
     assert {t: numbers(r) for t, r in found.items()} == {t: numbers(r) for t, r in expected.items()}
 
 

@@ -10,7 +10,7 @@ import torch
 from tests.trainables.lanes.cases import CPU, digits, lane_curves, numbers, stacked
 from trainables.config import CnnConfig, MlpConfig
 from trainables.device_data import DeviceData
-from trainables.lanes import LaneWorker, can_stack, group_key, measure
+from trainables.lanes import LaneWorker, can_stack, group_key
 from trainables.lanes.blueprint import blueprint
 from trainables.lanes.grouping import (
     CACHE_BYTES,
@@ -21,6 +21,7 @@ from trainables.lanes.grouping import (
     usual_mode,
 )
 from trainables.lanes.measure import ModeChoice
+from trainables.lanes.network import StepVariant
 from trainables.lanes.stack import Stack
 from trainables.loop import TrainingRun
 from trainables.report import EpochReport
@@ -56,27 +57,27 @@ class OddRun:
         self.epoch = state["epoch"]
 
 
-def test_seats_are_counted() -> None:
+def test_a_worker_counts_its_free_lanes_and_seats_no_trial_twice() -> None:
     worker = stacked(digits(), 2)
     assert (worker.lanes, worker.free) == (2, 2)
-    worker.seat(7, CONFIG, seed=0)
+    seat = worker.seat(7, CONFIG, seed=0)
     with pytest.raises(ValueError, match="trial 7 already holds a lane"):
         worker.seat(7, CONFIG, seed=0)
     worker.seat(8, CONFIG, seed=0)
     with pytest.raises(ValueError, match="no lane is free for trial 9: all 2 are taken"):
         worker.seat(9, CONFIG, seed=0)
-    worker.retire(7)
+    seat.retire()
     assert worker.free == 1
-    for call in (worker.retire, worker.state_dict):
+    for call in (seat.retire, seat.state):
         with pytest.raises(KeyError, match="trial 7 holds no lane"):
-            call(7)
+            call()
     with pytest.raises(ValueError, match=r"lanes must be between 1 \(seated\) and 2, got 0"):
         worker.compact(0)
     with pytest.raises(ValueError, match=r"lanes must be between 1 \(seated\) and 2, got 3"):
         worker.compact(3)
 
 
-def test_what_a_worker_refuses() -> None:
+def test_a_worker_refuses_lanes_modes_and_precisions_that_cannot_be() -> None:
     def worker(**changes: Any) -> LaneWorker:
         return LaneWorker(digits(), **{"device": CPU, "lanes": 1} | changes)
 
@@ -110,7 +111,7 @@ def test_what_stacks_and_what_makes_a_group() -> None:
     assert group_key(Odd(1)) == group_key(Odd(2))
 
 
-def test_groups_share_the_capacity() -> None:
+def test_groups_share_the_lanes_of_a_worker() -> None:
     worker = stacked(digits(), 3)
     configs = [MlpConfig(max_epochs=2, hidden=(h,), batch_size=b) for h, b in ((8, 64), (9, 64), (8, 32), (8, 64))]
     curves = lane_curves(worker, list(enumerate(configs)))
@@ -120,65 +121,62 @@ def test_groups_share_the_capacity() -> None:
 
 def test_a_looped_lane_that_raises_is_an_event_of_its_own() -> None:
     worker = LaneWorker(digits(), device=CPU, lanes=3, start=OddRun)
-    for ticket, fails_at in enumerate((9, 2, 9)):
-        worker.seat(ticket, Odd(fails_at), seed=0)
+    seats = [worker.seat(number, Odd(fails_at), seed=0) for number, fails_at in enumerate((9, 2, 9))]
     assert worker.modes == {group_key(Odd(1)): "looped"}
     first = worker.advance()
     assert all(event.error is None for event in first.values())
     second = worker.advance()
     assert str(second[1].error) == "odd at 2" and second[1].report is None
-    worker.retire(1)
+    seats[1].retire()
     third = worker.advance()
     assert {t: e.report.epoch for t, e in third.items() if e.report} == {0: 3, 2: 3}
-    state = worker.state_dict(2)
+    state = seats[2].state()
     worker.seat(3, Odd(9), seed=0, state=state)
     assert worker.advance()[3].report == EpochReport(4, {"val_loss": 1.0}, 0.0)
 
 
-def test_a_stack_that_raises_is_an_event_of_its_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = stacked(digits(), 2)
+def test_a_stack_that_raises_is_an_event_of_its_trials() -> None:
+    class Failing(Stack):
+        def advance(self) -> Any:
+            if self.key.hidden == (9,):
+                raise MemoryError("no room")
+            return super().advance()
+
+    worker = stacked(digits(), 2, make_stack=Failing)
     worker.seat(0, CONFIG, seed=0)
     worker.seat(1, MlpConfig(max_epochs=3, hidden=(9,)), seed=0)
-    advance = Stack.advance
-
-    def failing(stack: Stack) -> Any:
-        if stack.key.hidden == (9,):
-            raise MemoryError("no room")
-        return advance(stack)
-
-    monkeypatch.setattr(Stack, "advance", failing)
     events = worker.advance()
     assert events[0].error is None and events[0].report is not None
     assert isinstance(events[1].error, MemoryError)
     assert not events[1].shared, "it was alone in its stack: the error is its own"
 
 
-def test_a_stack_that_breaks_goes_with_its_trials_and_those_begin_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = stacked(digits(), 4)
-    for ticket in range(3):
-        worker.seat(ticket, CONFIG, seed=ticket)
+def test_a_stack_that_breaks_goes_with_its_trials_and_those_begin_again() -> None:
+    breaks, taken = False, weakref.WeakSet[Any]()
+
+    class Breaking(Stack):
+        def _validate(self, variant: StepVariant) -> Any:
+            if breaks and len(self.seated) > 1:
+                buffer = torch.zeros(1)
+                taken.add(buffer)
+                raise MemoryError("no room")
+            return super()._validate(variant)
+
+    worker = stacked(digits(), 4, make_stack=Breaking)
+    seats = [worker.seat(number, CONFIG, seed=number) for number in range(3)]
     expected = {t: [e.report] for t, e in worker.advance().items()}
     assert expected[0][0] is not None
-    states = {ticket: worker.state_dict(ticket) for ticket in range(3)}
+    states = [seat.state() for seat in seats]
     lanes = worker._stacked
     assert lanes is not None
-    validate, taken = Stack._validate, weakref.WeakSet[Any]()
-
-    def failing(stack: Stack, features: Any) -> Any:
-        if len(stack.seated) > 1:
-            buffer = torch.zeros(1)
-            taken.add(buffer)
-            raise MemoryError("no room")
-        return validate(stack, features)
-
-    monkeypatch.setattr(Stack, "_validate", failing)
+    breaks = True
     broken = [*lanes._busy_stacks()]
     events = worker.advance()
-    assert {ticket: event.shared for ticket, event in events.items()} == dict.fromkeys(range(3), True)
+    assert {number: event.shared for number, event in events.items()} == dict.fromkeys(range(3), True)
     assert len(taken) == 0, "the errors are here, what their frames held is not"
     memory = lanes.memory_bytes
-    for ticket in range(3):
-        worker.retire(ticket)
+    for seat in seats:
+        seat.retire()
     assert memory > 0 and lanes.memory_bytes == 0
     worker.seat(0, CONFIG, seed=0, state=states[0])
     report = worker.advance()[0].report
@@ -189,27 +187,30 @@ def test_a_stack_that_breaks_goes_with_its_trials_and_those_begin_again(monkeypa
     assert report.metrics["val_loss"] == pytest.approx(reference[1].metrics["val_loss"], rel=1e-5)
 
 
-def test_a_trial_for_which_there_is_no_room_disturbs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = stacked(digits(), 3)
+def test_a_trial_for_which_there_is_no_room_disturbs_no_other() -> None:
+    full = False
+
+    def make_stack(*given: Any, **named: Any) -> Stack:
+        if full:
+            raise MemoryError("no room")
+        return Stack(*given, **named)
+
+    worker = stacked(digits(), 3, make_stack=make_stack)
     worker.seat(0, CONFIG, seed=0)
     curve = [worker.advance()[0].report]
-    monkeypatch.setattr("trainables.lanes.stack.build_network", _no_room)
-    worker.seat(1, CONFIG, seed=1)
+    full = True
+    seat = worker.seat(1, CONFIG, seed=1)
     events = worker.advance()
     assert isinstance(events[1].error, MemoryError) and events[1].shared
     worker.compact(2)  # which has no room either, and keeps what there is
     curve.append(events[0].report)
-    worker.retire(1)
+    seat.retire()
     curve.append(worker.advance()[0].report)
     expected = lane_curves(LaneWorker(digits(), device=CPU, lanes=1, mode="looped"), [(0, CONFIG)])[0]
     for a, b in zip(curve, expected, strict=True):
         assert a is not None
         # float32, 15 updates
         assert a.metrics["val_loss"] == pytest.approx(b.metrics["val_loss"], rel=1e-5)
-
-
-def _no_room(*_: object, **__: object) -> None:
-    raise MemoryError("no room")
 
 
 def test_batch_norm_on_a_batch_of_one_raises_for_that_trial_alone() -> None:
@@ -231,29 +232,26 @@ def test_looped_lanes_are_the_loop() -> None:
 
 
 @pytest.mark.parametrize(("stacked_s", "looped_s", "mode"), [(1.0, 2.0, "stacked"), (2.0, 1.0, "looped")])
-def test_auto_takes_what_was_measured_faster(
-    stacked_s: float, looped_s: float, mode: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mode_auto_takes_what_was_measured_faster(stacked_s: float, looped_s: float, mode: str) -> None:
     measured: list[str] = []
 
     def seconds(lanes: object, configs: object) -> float:
         measured.append(type(lanes).__name__)
         return stacked_s if measured[-1] == "StackedLanes" else looped_s
 
-    monkeypatch.setattr(measure, "seconds_per_lane_epoch", seconds)
-    worker = LaneWorker(digits(), device=CPU, lanes=2)
+    worker = LaneWorker(digits(), device=CPU, lanes=2, time_epoch=seconds)
     worker.seat(0, CONFIG, seed=0)
     worker.seat(1, CONFIG, seed=1)
     assert worker.modes == {group_key(CONFIG): mode}
     assert measured == ["StackedLanes", "LoopedLanes"]  # once for the group
     assert worker.choices == {str(group_key(CONFIG)): ModeChoice(mode, stacked_s * 1e3, looped_s * 1e3)}
     assert all(event.error is None for event in worker.advance().values())
-    again = LaneWorker(digits(), device=CPU, lanes=2, measured={str(group_key(CONFIG)): mode})
+    again = LaneWorker(digits(), device=CPU, lanes=2, time_epoch=seconds, measured={str(group_key(CONFIG)): mode})
     again.seat(0, CONFIG, seed=0)
     assert (list(again.modes.values()), again.choices, len(measured)) == ([mode], {}, 2)
 
 
-def test_what_is_usual_is_stacked_but_for_cnns_on_a_cpu() -> None:
+def test_the_usual_mode_is_stacked_but_for_cnns_on_a_cpu() -> None:
     cnn = CnnConfig(max_epochs=1, channels=(4,))
     assert [usual_mode(c, CPU) for c in (CONFIG, cnn, Odd(1))] == ["stacked", "looped", "looped"]
     assert [usual_mode(c, CUDA) for c in (CONFIG, cnn, Odd(1))] == ["stacked", "stacked", "looped"]
@@ -264,7 +262,7 @@ def test_what_is_usual_is_stacked_but_for_cnns_on_a_cpu() -> None:
     assert all(event.error is None for event in worker.advance().values())
 
 
-def test_auto_measures_for_real() -> None:
+def test_mode_auto_measures_for_real() -> None:
     worker = LaneWorker(digits(), device=CPU, lanes=2)
     worker.seat(0, CONFIG, seed=0)
     assert worker.modes[group_key(CONFIG)] in ("stacked", "looped")
@@ -301,21 +299,20 @@ def test_on_a_gpu_a_group_is_one_stack_of_a_power_of_two() -> None:
 
 def test_a_group_gives_lanes_back_when_most_are_empty() -> None:
     worker = stacked(digits(), 12)
-    for ticket in range(12):
-        worker.seat(ticket, CONFIG, seed=ticket)
+    seats = [worker.seat(number, CONFIG, seed=number) for number in range(12)]
     worker.advance()
     lanes = worker._stacked
     assert lanes is not None
     full = lanes.memory_bytes
-    for ticket in range(8):
-        worker.retire(ticket)
+    for seat in seats[:8]:
+        seat.retire()
     worker.advance()
     assert lanes.memory_bytes < full / 2
     worker.compact(4)
     assert worker.advance().keys() == {8, 9, 10, 11}
 
 
-def test_images_are_flattened() -> None:
+def test_stacked_mlps_flatten_images() -> None:
     flat = digits(60, 20)
     images = DeviceData(flat.x_train.view(-1, 8, 8), flat.y_train, flat.x_val.view(-1, 8, 8), flat.y_val, flat.outputs)
     found, expected = (lane_curves(stacked(data, 1), [(0, CONFIG)])[0] for data in (images, flat))

@@ -52,9 +52,7 @@ def test_heads_in_stacked_lanes_have_the_loops_curves(splits, augmentation):
         for i in range(3)
     ]
     looped = [curve(TRANSFER.start(config, data, seed=i, device=CPU)) for i, config in enumerate(configs)]
-    worker = LaneWorker(
-        data, device=CPU, lanes=3, start=TRANSFER.start, stands_in=TRANSFER.stackable_form, mode="stacked"
-    )
+    worker = LaneWorker(data, device=CPU, lanes=3, start=TRANSFER.start, stands_in=TRANSFER, mode="stacked")
     for i, config in enumerate(configs):
         worker.seat(i, config, seed=i)
     stacked = [[] for _ in configs]

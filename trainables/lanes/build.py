@@ -7,9 +7,9 @@ from trainables.lanes.activations import ACTIVATIONS
 from trainables.lanes.bank import Bank
 from trainables.lanes.blueprint import Blueprint
 from trainables.lanes.conv import ConvNetwork
-from trainables.lanes.lane_network import LaneNetwork
 from trainables.lanes.losses import build_stacked_loss
-from trainables.lanes.network import Network
+from trainables.lanes.mlp import MlpNetwork
+from trainables.lanes.network import LaneNetwork
 from trainables.lanes.products import Products
 
 
@@ -19,4 +19,4 @@ def build_network(blueprint: Blueprint, bank: Bank, data: DeviceData, *, product
     if blueprint.key.channels is not None:
         return ConvNetwork(blueprint, bank, data.x_train, rounded=products.rounded, loss=loss)
     activation = ACTIVATIONS[blueprint.key.activation]
-    return Network(blueprint.layout, bank, data.x_train, activation=activation, products=products, loss=loss)
+    return MlpNetwork(blueprint.layout, bank, data.x_train, activation=activation, products=products, loss=loss)

@@ -1,0 +1,169 @@
+"""The Optuna study behind the sampler: what it is told of our trials, and the notes it keeps on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import optuna
+from optuna.trial import TrialState as OptunaState
+
+from search.brain.optuna_samplers import build_optuna_sampler
+from search.declaration.study import Study
+from search.ledger.outcome import OPTUNA_STATE, StopReason, TrialState
+from spaces import Point
+
+Values: TypeAlias = tuple[float, ...]
+"""The value of every objective after one epoch, in the order of the study's objectives."""
+
+
+class OptunaStudy:
+    """An Optuna study in memory, fed with trials whose states and stop reasons are ours.
+
+    With several objectives it has a direction for each. What a trial is told is then the best value of the first
+    one, and what the others were at that epoch. Optuna takes no intermediate values in such a study, so a trial
+    that was pruned at a rung is told as complete with what it had reached: that is what it looks like in the
+    answer too, and the small models, which a rung prunes first, are not forgotten. A diverged one is told as
+    pruned, without values.
+
+    Args:
+        study: the declaration.
+
+    Attributes:
+        study: as Optuna has it.
+    """
+
+    def __init__(self, study: Study) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._declared = study
+        self._several = len(study.objectives) > 1
+        self._renumbered = False
+        directions = {"min": optuna.study.StudyDirection.MINIMIZE, "max": optuna.study.StudyDirection.MAXIMIZE}
+        self.study = optuna.create_study(directions=[directions[o.mode] for o in study.objectives])
+
+    def seed(self, seed: int) -> None:
+        """Let a fresh sampler, seeded with ``seed``, make the next proposals."""
+        self.study.sampler = build_optuna_sampler(self._declared.sampler, seed, study_seed=self._declared.seed)
+
+    def ask(self, given: Point | None = None) -> optuna.Trial:
+        """Return a new trial; the parameters in ``given`` have these values, the others are proposed."""
+        if given is not None:
+            self.study.enqueue_trial(dict(given))
+        return self.study.ask()
+
+    def notes(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Return what Optuna has noted on a trial and on the study, for ``add`` of a later session."""
+        return {
+            "trial": dict(trial.storage.get_trial_system_attrs(trial._trial_id)),
+            "study": dict(trial.storage.get_study_system_attrs(trial.study._study_id)),
+        }
+
+    def tell(
+        self, trial: optuna.Trial, values: Mapping[int, Values], state: TrialState, reason: str | None
+    ) -> list[float] | None:
+        """Tell how a trial ended, with its intermediate values; return the values it counts with, if any.
+
+        Args:
+            trial: that ``ask`` or ``add`` returned.
+            values: the objectives by epoch, where the first of them was finite.
+            state: of the trial.
+            reason: why it ended, as recorded.
+        """
+        if not self._several:
+            for epoch, (value,) in values.items():
+                trial.report(value, epoch)
+        told_as, told = self._told(values, state, reason)
+        self.study.tell(trial, told, state=told_as)
+        return told
+
+    def tell_repeat(self, trial: optuna.Trial, earlier: list[float] | None) -> float | list[float] | None:
+        """Tell a proposal that repeats an earlier trial what that one came to; return it as it is recorded.
+
+        One without a result, or still running, is told as failed. For nsga2 every one: a configuration is one
+        member of its population, not two.
+        """
+        told = earlier if self._declared.sampler != "nsga2" else None
+        self.study.tell(trial, told, state=OptunaState.FAIL if told is None else OptunaState.COMPLETE)
+        return told if told is None or self._several else told[0]
+
+    def add_repeat(self, params: Point, recorded: float | list[float] | None) -> None:
+        """Add a proposal of an earlier session that repeated the trial with ``params``; see ``tell_repeat``."""
+        told = [recorded] if isinstance(recorded, float | int) else recorded
+        self._add(params, OptunaState.FAIL if told is None else OptunaState.COMPLETE, told)
+
+    def add_ended(
+        self,
+        params: Point,
+        values: Mapping[int, Values],
+        state: TrialState,
+        reason: str | None,
+        notes: Mapping[str, Any],
+    ) -> list[float] | None:
+        """Add a trial that ended in an earlier session; arguments and result are as of ``tell``."""
+        told_as, told = self._told(values, state, reason)
+        intermediate = {} if self._several else {epoch: value for epoch, (value,) in values.items()}
+        self._add(params, told_as, told, intermediate=intermediate, notes=notes)
+        return told
+
+    def add_running(self, params: Point, notes: Mapping[str, Any]) -> optuna.Trial:
+        """Add a trial of an earlier session that goes on, and return it."""
+        return self._add(params, OptunaState.RUNNING, None, notes=notes)
+
+    def leave_out(self) -> None:
+        """Take note that a trial of an earlier session is not added: Optuna's own numbers move."""
+        self._renumbered = True
+
+    def _told(
+        self, values: Mapping[int, Values], state: TrialState, reason: str | None
+    ) -> tuple[OptunaState, list[float] | None]:
+        """Return what Optuna is told of a trial that ended; values come with a complete one alone."""
+        pruned_at_rung = state is TrialState.PRUNED and reason != StopReason.DIVERGED
+        if state is TrialState.COMPLETE or (self._several and pruned_at_rung):
+            best = self._best(values)
+            if best is not None and all(map(math.isfinite, best)):
+                return OptunaState.COMPLETE, list(best)
+            # the losses were finite, an objective never was
+            return (OptunaState.FAIL if state is TrialState.COMPLETE else OptunaState.PRUNED), None
+        return OptunaState[OPTUNA_STATE[state]], None
+
+    def _best(self, values: Mapping[int, Values]) -> Values | None:
+        """Return the objectives at the epoch at which the first was best; at the first of several such."""
+        epoch = best_epoch(values, mode=self._declared.objective.mode)
+        return None if epoch is None else values[epoch]
+
+    def _add(
+        self,
+        params: Point,
+        state: OptunaState,
+        values: list[float] | None,
+        *,
+        intermediate: Mapping[int, float] | None = None,
+        notes: Mapping[str, Any] | None = None,
+    ) -> optuna.Trial:
+        """Add a trial of an earlier session and return it; params outside the space become the nearest inside."""
+        space, notes = self._declared.space, notes or {}
+        inside = space.clamp(params)
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=state,
+                values=values,
+                params=dict(inside),
+                distributions={name: space[name].distribution for name in inside},
+                intermediate_values=dict(intermediate or {}),
+                system_attrs=dict(notes.get("trial", {})),
+            )
+        )
+        storage, study_id = self.study._storage, self.study._study_id
+        for name, note in notes.get("study", {}).items():
+            # a generation's parents are noted by numbers of Optuna's own, which a trial left out has moved
+            if not (self._renumbered and ":parent:" in name):
+                storage.set_study_system_attr(study_id, name, note)
+        last = storage.get_n_trials(study_id) - 1
+        return optuna.Trial(self.study, storage.get_trial_id_from_study_id_trial_number(study_id, last))
+
+
+def best_epoch(values: Mapping[int, Values], *, mode: str) -> int | None:
+    """Return the epoch at which the first objective was best, the first of equals; None without values."""
+    pick = min if mode == "min" else max
+    return pick(sorted(values), key=lambda epoch: values[epoch][0], default=None)

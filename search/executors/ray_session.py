@@ -1,0 +1,111 @@
+"""Ray for one search: joined on a cluster, or started here and shut down at the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray._private import ray_constants, services
+from ray.exceptions import AuthenticationError
+
+from search.declaration.study import Resources
+from search.errors import RunError
+from search.executors.timing import Timing
+
+QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files: the ledger has it all
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are ours, see control.py
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # no snapshots of Tune's state: a resume reads the ledger
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a trial may name modules of the folder the search was started in
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # the limiter alone says how many trials there are at once
+    "TUNE_WARN_THRESHOLD_S": "60",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that raised has no metrics to report
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the ledger has the traceback
+}
+
+
+@contextmanager
+def ray_session(resources: Resources, *, connect_s: float = Timing.connect_s) -> Iterator[None]:
+    """Join the cluster at ``resources.address``, or start Ray on loopback and shut it down at the end.
+
+    Args:
+        resources: of the study.
+        connect_s: how long the cluster may take to answer.
+
+    Raises:
+        RunError: no cluster answers at the address, or Ray cannot be started.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if resources.address is not None:
+        options["address"] = resources.address
+    else:
+        # "local": never a cluster that happens to run on this machine. And never one for others to join: where
+        # clusters are enabled, Ray turns 127.0.0.1 into the outer address, and listens on every interface.
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        options |= {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
+    already = ray.is_initialized()
+    if not already:
+        if resources.address is not None:
+            _check_answers(resources.address, timeout_s=connect_s)
+        try:
+            with _own_sigterm():
+                ray.init(**options)
+        except (AuthenticationError, OSError, ValueError, RuntimeError) as error:
+            raise RunError(_why_not(resources.address, error)) from None
+    try:
+        yield
+    finally:
+        if not already:
+            with _own_sigterm():
+                ray.shutdown()
+
+
+def _check_answers(address: str, *, timeout_s: float) -> None:
+    """Knock at a cluster's door: Ray itself would try for minutes.
+
+    Raises:
+        RunError: nobody answers.
+    """
+    try:
+        host, _, port = services.canonicalize_bootstrap_address(address).rpartition(":")
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s):
+            return
+    except (OSError, ValueError) as error:
+        raise RunError(f"no Ray cluster answers at --address {address}: {error}") from None
+
+
+def _why_not(address: str | None, error: Exception) -> str:
+    line = str(error).strip().splitlines()[0]
+    if address is None:
+        return f"Ray cannot be started on this machine: {line}"
+    return (
+        f"Ray cannot join --address {address}: {line}; "
+        "where it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE"
+    )
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Put our handler of SIGTERM back.
+
+    ``ray.init`` sets one that aborts the process after three seconds, whatever is unsaved;
+    ``ray.shutdown`` leaves none.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)

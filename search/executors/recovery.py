@@ -1,0 +1,116 @@
+"""What lanes do about a worker that is lost, or that has no room for all of its trials: these are queued again."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from search.errors import RunError
+from search.executors.pool import WorkerLost
+from search.executors.running import RunningTrial, RunningWorker
+from search.executors.search import LANES_FACT, Search
+from search.executors.timing import Timing
+from search.ledger.outcome import Outcome, StopReason
+
+
+class Recovery:
+    """Queues the trials that lost their lanes through no end of their own.
+
+    Args:
+        search: what is searched, with what.
+        workers: all of them.
+        fail: ends a trial in a lane of a worker.
+        timing: how long to wait before a trial, or a worker, is tried again.
+
+    Attributes:
+        waiting: the queue.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        workers: Sequence[RunningWorker],
+        *,
+        fail: Callable[[RunningWorker, RunningTrial, Outcome], None],
+        timing: Timing,
+    ) -> None:
+        self._search = search
+        self._workers = workers
+        self._fail = fail
+        self._timing = timing
+        self._fewest = min(worker.lanes for worker in workers)
+        self.waiting: deque[RunningTrial] = deque()
+
+    def take_due(self) -> RunningTrial | None:
+        """Return, once, a queued trial whose time has come."""
+        for trial in self.waiting:
+            if self._timing.now() >= trial.not_before:
+                self.waiting.remove(trial)
+                return trial
+        return None
+
+    def lost(self, worker: RunningWorker, lost: WorkerLost) -> None:
+        """Put the trials of a dead worker back, to be continued wherever there is room, and have it replaced.
+
+        Raises:
+            RunError: it was the last, and died again and again before it was up.
+        """
+        worker.lost = True
+        numbers = sorted(worker.seated)
+        if lost.out_of_host_memory and len(numbers) > 1:
+            self.halve(worker, numbers, lost.reason)
+        elif lost.out_of_host_memory and numbers:
+            outcome = Outcome(StopReason.OUT_OF_MEMORY, message=lost.reason)
+            self._fail(worker, worker.seated[numbers[0]], outcome)
+        else:
+            self._died(worker, lost)
+        worker.seated.clear()
+        worker.retire.clear()
+        if all(other.given_up for other in self._workers):
+            raise RunError(f"no worker comes up: {lost.reason}")
+
+    def halve(self, worker: RunningWorker, numbers: Sequence[int], why: str) -> None:
+        """Give a worker whose trials had no room together half as many lanes; queue those that lost theirs.
+
+        No trial is to blame, so none fails. The others stay; a later session begins with as many lanes.
+        """
+        together, worker.lanes = len(worker.seated), max(1, len(worker.seated) // 2)
+        text = (
+            f"worker {worker.index} ran out of memory with {together} trials at once ({why}): "
+            f"from now on it has {worker.lanes} of {together} lanes; trials {list(numbers)} are queued again"
+        )
+        self._search.recorder.event("lanes", text, level="warning")
+        self._fewest = min(self._fewest, worker.lanes)
+        self._search.remember(LANES_FACT, self._fewest)
+        for number in numbers:
+            self._queue(worker.unseat(number))
+
+    def _died(self, worker: RunningWorker, lost: WorkerLost) -> None:
+        """Queue the trials of a dead worker again; count it where it died before it was up."""
+        if not worker.seated:
+            worker.failed_starts += 1
+            worker.not_before = self._timing.now() + self._timing.wait_s(worker.failed_starts)
+        what = [f"worker {worker.index} was lost ({lost.reason})"]
+        what += [self._try_again(worker, worker.seated[number], lost) for number in sorted(worker.seated)]
+        if worker.failed_starts > self._search.study.faults.max_failures:
+            worker.not_before = math.inf
+            what.append(f"it died {worker.failed_starts} times before it was up and is given up")
+        self._search.recorder.event("worker_lost", "; ".join(what), level="warning")
+
+    def _try_again(self, worker: RunningWorker, trial: RunningTrial, lost: WorkerLost) -> str:
+        """Queue a trial of a dead worker again, or end one that hung or took its worker down too often."""
+        outcome = trial.take_blame(lost, self._search.study.faults)
+        if outcome is not None:
+            self._fail(worker, trial, outcome)
+            return f"trial {trial.number} is given up"
+        wait_s = self._timing.wait_s(trial.failures) if trial.may_have_caused(lost) else 0.0
+        trial.not_before = self._timing.now() + wait_s
+        self._queue(trial)
+        return f"trial {trial.number} is tried again in {wait_s:g} s"
+
+    def _queue(self, trial: RunningTrial) -> None:
+        """Put a trial back, to be continued from its last checkpoint, or begun again where it has none."""
+        best = self._search.recorder.retention.best(trial.number)
+        trial.order = trial.order.continued(epochs=trial.reported, best=best)
+        self.waiting.append(trial)
