@@ -10,7 +10,6 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from trainables.registry import Trainable
-from trainables.report import SECONDS
 
 
 @dataclass(frozen=True)
@@ -63,4 +62,4 @@ def refit(
                     break
     finally:
         torch.set_num_threads(threads)
-    return Refit({**report.metrics, SECONDS: report.seconds}, getattr(run, "fit_seconds", seconds))
+    return Refit(report.values, getattr(run, "fit_seconds", seconds))

@@ -8,24 +8,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from search.drive.versions import version_of
-from trainables.registry import MODEL as MODEL_PREFIX
+from trainables.registry import MODEL as USER_MODEL_PREFIX
 from trainables.user_model import ModelTrainable
-
-MODEL = "model"
-"""The fact in the ledger that holds what ``model_of`` returned when the study began."""
 
 
 def model_of(trainable: str) -> dict[str, str]:
-    """Return what tells this model from another, as plain data.
+    """Return what tells this model from another, as plain data: the fact ``model`` of a study.
 
     ``package.module:attribute`` is the sha256 of its module's file; one of ours is the version of Lanewise.
 
     Args:
         trainable: as a study names it; it can be imported.
     """
-    if trainable.startswith(MODEL_PREFIX):
-        ModelTrainable(trainable.removeprefix(MODEL_PREFIX)).function()  # imports it as a trial would
-    module, colon, _ = trainable.removeprefix(MODEL_PREFIX).partition(":")
+    if trainable.startswith(USER_MODEL_PREFIX):
+        ModelTrainable(trainable.removeprefix(USER_MODEL_PREFIX)).function()  # imports it as a trial would
+    module, colon, _ = trainable.removeprefix(USER_MODEL_PREFIX).partition(":")
     file = getattr(importlib.import_module(module), "__file__", None) if colon else None
     if file is None:  # ours, or of a module that has no file
         return {"trainable": trainable, "lanewise": version_of("lanewise") or "unknown"}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.declaration.study import Study
+from search.ledger.events import LaneModeMeasured
 from trainables.best import BestModels, Weights, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
@@ -65,14 +66,14 @@ class Advance:
     Attributes:
         events: what each seated trial reported.
         notes: what the ledger should know besides (a damaged checkpoint, say).
-        choices: how groups train whose mode was measured since the last orders, and the measurement in words.
+        measured: how groups train whose mode was measured since the last orders.
         unsaved: why a checkpoint could not be written, or empty; the search cannot go on safely then.
         saved: whether checkpoints of these epochs were written.
     """
 
     events: dict[int, LaneEvent]
     notes: tuple[str, ...] = ()
-    choices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    measured: tuple[LaneModeMeasured, ...] = ()
     unsaved: str = ""
     saved: bool = False
 
@@ -164,7 +165,7 @@ class LaneHost:
                 notes += self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
             except CheckpointWriteError as error:
                 unsaved = str(error)
-        return Advance(events | failed, tuple(notes), self._take_choices(), unsaved, saved=due)
+        return Advance(events | failed, tuple(notes), self._take_measured(), unsaved, saved=due)
 
     def close(self) -> None:
         """Let go of the lanes and the data; the host is of no use afterwards."""
@@ -214,13 +215,13 @@ class LaneHost:
             self._worker.retire(number)
             self._seated.discard(number)
 
-    def _take_choices(self) -> dict[str, tuple[str, str]]:
+    def _take_measured(self) -> tuple[LaneModeMeasured, ...]:
         taken = dict(self._worker.choices)
         self._worker.choices.clear()
-        return {
-            group: (c.mode, f"{group}: {c.mode} ({c.stacked_ms:.1f} ms stacked, {c.looped_ms:.1f} ms looped)")
+        return tuple(
+            LaneModeMeasured(group=group, mode=c.mode, stacked_ms=c.stacked_ms, looped_ms=c.looped_ms)
             for group, c in taken.items()
-        }
+        )
 
     def _seat(
         self, seat: Seat, notes: list[str], failed: dict[int, LaneEvent], state: dict[str, Any] | None = None

@@ -22,7 +22,8 @@ from search.executors.control import STOP_GRACE_S
 from search.executors.faults import back_off_s
 from search.executors.lane_host import Advance, Orders, Seat
 from search.executors.pool import WorkerLost, WorkerPool, open_pool
-from search.executors.search import LANES_FACT, MODES_FACT, Search
+from search.executors.search import Search
+from search.ledger.events import CheckpointNote, LaneModeMeasured, LanesChosen, LanesHalved, LaneWorkerLost
 from search.ledger.outcome import Outcome, StopReason
 from search.ledger.writer import FLUSH_EVERY_S
 from trainables.errors import CheckpointWriteError, is_out_of_memory
@@ -97,8 +98,8 @@ class LanesExecutor:
         """See ``Executor.run``."""
         with open_pool(search) as pool:
             for line in pool.told:
-                search.recorder.event("lanes", line)
-            search.remember(LANES_FACT, pool.lanes[0])
+                search.recorder.event(LanesChosen(choice=line))
+            search.recorder.lanes_chosen(pool.lanes[0])
             ControlLoop(search, pool, self._say).run()
 
 
@@ -115,7 +116,7 @@ class ControlLoop:
         self._search = search
         self._pool = pool
         self._say = say
-        self._modes: dict[str, str] = dict(search.facts.get(MODES_FACT, {}))
+        self._modes: dict[str, str] = dict(search.lane_modes)
         self._workers = [_Worker(lanes) for lanes in pool.lanes]
         self._fewest = min(pool.lanes)
         self._lanes: dict[int, Lane] = {}
@@ -147,7 +148,7 @@ class ControlLoop:
             return
         worker.failed_starts, worker.not_before = 0, 0.0
         self._note(result.notes)
-        self._keep(result.choices)
+        self._keep_modes(result.measured)
         crowded = [n for n, e in result.events.items() if e.shared and is_out_of_memory(e.error)]
         if crowded:
             self._halve(index, sorted(crowded), failure(result.events[crowded[0]].error).message)
@@ -175,16 +176,16 @@ class ControlLoop:
 
     def _note(self, notes: Sequence[str]) -> None:
         for note in notes:
-            self._search.recorder.event("checkpoint", note, level="warning")
+            self._search.recorder.event(CheckpointNote(note=note))
 
-    def _keep(self, choices: Mapping[str, tuple[str, str]]) -> None:
-        """Record and print which modes were measured, and remember them for a resume."""
-        for group, (mode, line) in choices.items():
-            self._modes.setdefault(group, mode)
-            self._search.recorder.event("lane_mode", line)
-            self._say(line)
-        if choices:
-            self._search.remember(MODES_FACT, self._modes)
+    def _keep_modes(self, measured: Sequence[LaneModeMeasured]) -> None:
+        """Record and print which modes were measured; a resume keeps them."""
+        for event in measured:
+            self._modes.setdefault(event.group, event.mode)
+            self._search.recorder.event(event)
+            self._say(event.sentence)
+        if measured:
+            self._search.recorder.lane_modes_measured(self._modes)
 
     def _launch(self) -> bool:
         """Fill the free lanes and start an epoch on every idle worker; False when nothing is left."""
@@ -311,12 +312,19 @@ class ControlLoop:
         if not worker.seated:
             worker.failed_starts += 1
             worker.not_before = time.monotonic() + back_off_s(worker.failed_starts)
-        what = [f"worker {index} was lost ({lost.reason})"]
-        what += [self._requeue(self._lanes[number], lost) for number in sorted(worker.seated)]
-        if worker.failed_starts > self._search.study.faults.max_failures:
+        waits = {number: self._requeue(self._lanes[number], lost) for number in sorted(worker.seated)}
+        given_up = worker.failed_starts > self._search.study.faults.max_failures
+        if given_up:
             worker.not_before = math.inf
-            what.append(f"it died {worker.failed_starts} times before it was up and is given up")
-        self._search.recorder.event("worker_lost", "; ".join(what), level="warning")
+        self._search.recorder.event(
+            LaneWorkerLost(
+                worker=index,
+                reason=lost.reason,
+                retried={number: wait_s for number, wait_s in waits.items() if wait_s is not None},
+                given_up=tuple(number for number, wait_s in waits.items() if wait_s is None),
+                failed_starts=worker.failed_starts if given_up else None,
+            )
+        )
 
     def _queue(self, lane: Lane) -> None:
         """Put a trial back, to be continued from its last checkpoint, or begun again where it has none."""
@@ -331,20 +339,22 @@ class ControlLoop:
         """
         worker = self._workers[index]
         together, worker.lanes = len(worker.seated), max(1, len(worker.seated) // 2)
-        text = (
-            f"worker {index} ran out of memory with {together} trials at once ({why}): "
-            f"from now on it has {worker.lanes} of {together} lanes; trials {numbers} are queued again"
+        self._search.recorder.event(
+            LanesHalved(worker=index, together=together, lanes=worker.lanes, queued=tuple(numbers), reason=why)
         )
-        self._search.recorder.event("lanes", text, level="warning")
         self._fewest = min(self._fewest, worker.lanes)
-        self._search.remember(LANES_FACT, self._fewest)
+        self._search.recorder.lanes_chosen(self._fewest)
         for number in numbers:
             self._queue(self._lanes[number])
             worker.seated.discard(number)
             worker.retire.append(number)
 
-    def _requeue(self, lane: Lane, lost: WorkerLost) -> str:
-        """Queue a trial of a dead worker again, or end one that hung or took its worker down too often."""
+    def _requeue(self, lane: Lane, lost: WorkerLost) -> float | None:
+        """Queue a trial of a dead worker again, or end one that hung or took its worker down too often.
+
+        Returns:
+            The seconds until it is tried again; None where it has ended.
+        """
         faults, number = self._search.study.faults, lane.number
         blamed = lost.at in (None, number)
         if blamed:
@@ -360,9 +370,9 @@ class ControlLoop:
             wait_s = back_off_s(lane.failures) if blamed else 0.0
             lane.not_before = time.monotonic() + wait_s
             self._queue(lane)
-            return f"trial {number} is tried again in {wait_s:g} s"
+            return wait_s
         self._failed(lane, Outcome(StopReason.ERROR, message=message))
-        return f"trial {number} is given up"
+        return None
 
     def _end_rest(self, reason: StopReason | None) -> None:
         """Keep what the running trials have, and record why they did not go on.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from search.declaration.study import Study
 from search.executors.lane_host import Advance, LaneHost, Orders
-from search.executors.search import LANES_FACT, MODES_FACT, Search
+from search.executors.search import Search
 from search.ledger.paths import CHECKPOINTS
 from trainables.registry import find_trainable
 
@@ -127,8 +127,7 @@ def open_pool(search: Search) -> Iterator[WorkerPool]:
     Trials that can be stacked run our own code and can neither hang nor exit, so they run in this process.
     Others may do what they like: their worker is a process of its own.
     """
-    study, checkpoints = _with_lanes(search), search.folder / CHECKPOINTS
-    modes: Mapping[str, str] = search.facts.get(MODES_FACT, {})
+    study, checkpoints, modes = _with_lanes(search), search.folder / CHECKPOINTS, search.lane_modes
     here = study.resources.address is None and study.resources.workers in (None, 1)
     if here and find_trainable(study.trainable).stacks:
         local = LocalPool(study, search.splits, checkpoints, modes)
@@ -150,7 +149,7 @@ def open_pool(search: Search) -> Iterator[WorkerPool]:
 
 def _with_lanes(search: Search) -> Study:
     """Return the study with the number of lanes that its first session had, where there was one."""
-    if LANES_FACT not in search.facts:
+    if search.lanes is None:
         return search.study
-    lanes = search.study.lanes.model_copy(update={"lanes": search.facts[LANES_FACT]})
+    lanes = search.study.lanes.model_copy(update={"lanes": search.lanes})
     return search.study.model_copy(update={"lanes": lanes})

@@ -32,6 +32,7 @@ from search.executors.control import STOP_GRACE_S
 from search.executors.controller import ActorManager, KilledForMemoryError, PatientController, failed_with
 from search.executors.faults import back_off_s, reason_of
 from search.executors.search import Search
+from search.ledger.events import ActorLost, CheckpointNote
 from search.ledger.outcome import Outcome, StopReason
 from search.ledger.paths import CHECKPOINTS
 from trainables.errors import is_out_of_memory
@@ -160,11 +161,15 @@ class _Bridge(Callback):  # type: ignore[misc]
         number = trial.config["number"]
         failures, limit = trial.run_metadata.num_failures, self._search.study.faults.max_failures
         self._heard.pop(trial.trial_id, None)  # it is not late while it waits
-        text = (
-            f"trial {number}: its actor was lost ({reason_of(failed_with(trial))}); it is started again "
-            f"in {back_off_s(failures):g} s (failure {failures}, --max-failures {limit})"
+        self._search.recorder.event(
+            ActorLost(
+                trial=number,
+                reason=reason_of(failed_with(trial)),
+                wait_s=back_off_s(failures),
+                failures=failures,
+                max_failures=limit,
+            )
         )
-        self._search.recorder.event("actor_lost", text, level="warning")
         # what the next actor starts from is what the ledger has, as after a resume
         trial.config["resumed"] = True
         trial.config["epochs_before"] = self._reported.get(number, trial.config["epochs_before"])
@@ -176,7 +181,7 @@ class _Bridge(Callback):  # type: ignore[misc]
         number = trial.config["number"]
         self._heard[trial.trial_id] = time.monotonic()
         for note in result.get(NOTES, ()):
-            self._search.recorder.event("checkpoint", note, level="warning")
+            self._search.recorder.event(CheckpointNote(trial=number, note=note))
         if EPOCH not in result:
             return  # it raised; ``on_trial_complete`` has the rest
         if self.stopping and result[STOP] is None:  # Tune has already marked it as done: it is being stopped
@@ -233,7 +238,7 @@ class _Bridge(Callback):  # type: ignore[misc]
             self._search.checkpoints.remove_best(number)  # an older one would pass for the best
             notes = [f"trial {number}: its best model was not written: {reason_of(error)}"]
         for note in notes:
-            self._search.recorder.event("checkpoint", note, level="warning")
+            self._search.recorder.event(CheckpointNote(trial=number, note=note))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         number = trial.config["number"]

@@ -112,12 +112,11 @@ def _choice(
     finite = [values[r["number"]] for r in records if r["number"] in values]
     complete = [r for r in records if r["state"] == TrialState.COMPLETE.value]
     whole = [values[r["number"]] for r in complete if r["number"] in values]
-    pick = min if study.objective.mode == "min" else max
     return Choice(
         choice=choice,
         trials=len(records),
         completed=len(complete),
-        best=float(pick(finite)) if finite else None,
+        best=float(study.objective.direction.best(finite)) if finite else None,
         median=float(median(whole or finite)) if finite else None,
         epochs=fmean(trained[r["number"]] for r in records) if records else 0.0,
     )

@@ -23,7 +23,7 @@ FINISH = "finish"
 """The line that tells the tracker that the ledger is complete."""
 
 UID = "lanewise.study_uid"
-"""The tag, and the fact in the ledger, that tells two studies of the same name apart."""
+"""The tag that tells two studies of the same name apart; its value is the fact ``uid``."""
 
 PREFLIGHT_S = 5.0
 
@@ -46,7 +46,7 @@ class TrackerProcess:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "search.tracking.tracker"],
+            [sys.executable, "-m", "search.tracking.follow"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # until it knows its log

@@ -8,8 +8,10 @@ import pytest
 
 from search.errors import RunError
 from search.ledger import Ledger, LedgerWriter, sqlite_url
-from search.ledger.outcome import Outcome, StopReason, TrialState
+from search.ledger.events import TriedAlone
+from search.ledger.outcome import Outcome, SessionEnding, StopReason, TrialState
 from tests.support import postgres
+from tests.support.facts import FACTS
 from tests.support.marks import some_slow
 
 
@@ -32,7 +34,7 @@ def url(request, tmp_path):
 def study(url, request):
     """A ledger, the id of a new study in it, and a writer; studies of other tests lie beside it."""
     with Ledger(url, create=True) as ledger:
-        study_id = ledger.create_study(request.node.name, {"a": [1]}, fingerprint="f" * 64, facts={"u": 1})
+        study_id = ledger.create_study(request.node.name, {"a": [1]}, fingerprint="f" * 64, facts=FACTS)
         yield ledger, study_id, LedgerWriter(ledger, study_id)
 
 
@@ -47,7 +49,7 @@ def test_facts_read_back(study, request):
     start(writer, 0)
     writer.epoch(0, 1, seconds=0.5, metrics={"val_loss": math.nan, "lr": 1e-300})
     writer.decision(0, 1, action="stop", reason="why", value=0.1, cutoff=None)
-    writer.event("kind", "message")
+    writer.event(TriedAlone(trial=0))
     writer.flush()
     with Ledger(ledger.url) as reader:
         (trial,) = reader.trials(study_id)
@@ -57,7 +59,7 @@ def test_facts_read_back(study, request):
         assert trial.state is TrialState.RUNNING
         assert math.isnan(epoch.metrics["val_loss"]) and epoch.metrics["lr"] == 1e-300
         assert reader.decisions_frame(study_id)["cutoff"].isna().all()
-        assert reader.events_frame(study_id)["message"].tolist() == ["message"]
+        assert reader.events(study_id)[0].event == TriedAlone(trial=0)
 
 
 def test_nothing_is_seen_before_it_is_flushed_and_the_order_stays(study):
@@ -99,7 +101,7 @@ def test_an_epoch_is_recorded_once_and_a_failed_batch_is_not_seen_at_all(study):
 def test_a_name_is_taken_once(study, request):
     ledger, _, _ = study
     with pytest.raises(RunError, match=r"exists in ledger .*; choose another --name"):
-        ledger.create_study(request.node.name, {}, fingerprint="", facts={})
+        ledger.create_study(request.node.name, {}, fingerprint="", facts=FACTS)
 
 
 def test_a_lost_session_ends_when_it_was_last_seen(study):
@@ -110,9 +112,9 @@ def test_a_lost_session_ends_when_it_was_last_seen(study):
     writer.flush()
     assert ledger.end_lost_sessions(study_id) == 1
     (row,) = ledger.sessions(study_id)
-    assert row["ending"] == "died"
-    assert row["ended_at"] == row["seen_at"] >= row["started_at"]
-    assert ledger.seconds_used(study_id) == row["ended_at"] - row["started_at"]
+    assert row.ending is SessionEnding.DIED
+    assert row.ended_at == row.seen_at >= row.started_at
+    assert ledger.seconds_used(study_id) == row.ended_at - row.started_at
 
 
 def test_a_session_alive_on_another_host_is_named(study):

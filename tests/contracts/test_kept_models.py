@@ -19,6 +19,7 @@ from search.report.kept import kept_on_disk
 from search.report.leaderboard import leaderboard
 from tests.contracts.test_executors import breaking_study, small_study
 from tests.search.executors.conftest import local_ray
+from tests.support.facts import FACTS
 from tests.support.marks import some_slow
 from trainables import checkpoint
 from trainables.best import load_model
@@ -290,5 +291,5 @@ def test_the_leftovers_of_a_killed_session_are_swept(tmp_path):
         (folder / "best.pt.tmp").write_bytes(b"half")
     resume(paths_of(study, tmp_path), view=Silent(), load=load_data)
     assert files(study, tmp_path) == before
-    found = answer(study, *ledger_of(study, tmp_path)[1:3])
+    found = answer(study, *ledger_of(study, tmp_path)[1:3], FACTS)
     assert kept_on_disk(checkpoints, found.best).checkpoints == 3

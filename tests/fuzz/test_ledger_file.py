@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from search.declaration.studies import find
 from search.declaration.study import Study
 from search.drive.engine import conduct, resume
-from search.drive.history import agreeing
+from search.drive.history import as_ledger_error
+from search.drive.result import read_answer
 from search.errors import RunError
 from search.face.live_view import Silent
 from search.ledger import Ledger
 from search.ledger.paths import Paths
 from search.ledger.stored_study import study_from_row
-from search.report.answer import answer
 from tests.fuzz.damage import damages
 from trainables.data import Splits
 from trainables.data.splits import Arrays
@@ -150,8 +150,8 @@ def look(paths: Paths) -> None:
             ledger.epochs(row.id)
             ledger.decisions_frame(row.id)
             ledger.events_frame(row.id)
-            with agreeing(paths.ledger):
-                answer(study_from_row(row), ledger.trials_frame(row.id), ledger.epochs_frame(row.id))
+            with as_ledger_error(paths.ledger):
+                read_answer(ledger, row, study_from_row(row))
 
 
 def check(paths: Paths) -> None:

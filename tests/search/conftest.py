@@ -6,6 +6,7 @@ from search.declaration.study import Study
 from search.ledger import Ledger, sqlite_url
 from spaces import Space
 from spaces.regularization import SPACE
+from tests.support.facts import FACTS
 
 
 class Handle:
@@ -29,4 +30,4 @@ def ledger(tmp_path):
 
 @pytest.fixture
 def study_id(ledger):
-    return ledger.create_study("here", {"a": 1}, fingerprint="f" * 64, facts={"uid": "u"})
+    return ledger.create_study("here", {"a": 1}, fingerprint="f" * 64, facts=FACTS)

@@ -12,6 +12,7 @@ from search.ledger.outcome import Outcome, StopReason
 from search.report.answer import SHOWN, answer
 from search.report.leaderboard import leaderboard
 from tests.search.conftest import make_study
+from tests.support.facts import FACTS
 from trainables.report import SECONDS
 
 ENDINGS = {
@@ -56,7 +57,7 @@ CURVES = [
 def found(ledger, study_id, curves=CURVES, **values):
     study = make_study(**{"budget": {"max_epochs": 5}, **values})
     frames = record(ledger, study_id, curves, metric=study.objective.metric)
-    return answer(study, *frames)
+    return answer(study, *frames, FACTS)
 
 
 def test_trials_rank_by_their_best_epoch_and_it_is_named(ledger, study_id):
@@ -96,7 +97,7 @@ VALUES = st.lists(st.sampled_from([0.1, 0.2, 0.3, math.nan, math.inf, -math.inf]
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(VALUES, min_size=1, max_size=6), st.sampled_from(["min", "max"]))
 def test_the_leaderboard_is_what_a_plain_loop_finds(ledger, curves, mode):
-    study_id = ledger.create_study(f"s{len(ledger.studies())}", {}, fingerprint="", facts={})
+    study_id = ledger.create_study(f"s{len(ledger.studies())}", {}, fingerprint="", facts=FACTS)
     board = leaderboard(*record(ledger, study_id, [("max", c) for c in curves]), Objective(mode=mode))
     best = max if mode == "max" else min
     expected = []

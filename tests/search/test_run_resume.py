@@ -95,7 +95,7 @@ def test_a_dry_run_says_what_would_be_continued_and_touches_nothing(tmp_path, fi
 
 def test_a_model_of_another_version_is_refused_unless_accepted(finished):
     with sqlite3.connect(finished / "s" / "ledger.db") as connection:
-        connection.execute("update studies set facts = json_set(facts, '$.model.lanewise', '0.0.1')")
+        connection.execute("update studies set model = json_set(model, '$.lanewise', '0.0.1')")
     connection.close()
     for verb, options in (("resume", ()), ("run", ()), ("extend", ("--trials", "1"))):
         process = run_again(finished) if verb == "run" else again(finished, "s", *options, verb=verb)

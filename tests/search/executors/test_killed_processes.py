@@ -90,7 +90,7 @@ def test_every_trial_ends(disturbed):
     _, recorded, killer, _ = disturbed
     assert len(killer.killed) == KILLS
     assert [(t.number, t.state) for t in recorded.trials] == [(n, TrialState.COMPLETE) for n in range(TRIALS)]
-    assert [s["ending"] for s in recorded.sessions] == ["done"]
+    assert [s.ending for s in recorded.sessions] == ["done"]
 
 
 def test_nothing_is_recorded_twice_or_left_out(disturbed, tmp_path):

@@ -10,13 +10,13 @@ from ray._private.utils import get_system_memory, get_used_memory
 
 import search.drive.engine
 from search.brain.scheduler import build_scheduler
-from search.drive.continuation import extended
+from search.drive.continuation import extend_study
 from search.drive.engine import resume
 from search.drive.examples import load_data
 from search.executors.control import Control
 from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
-from search.ledger.events import TRIED_ALONE
+from search.ledger.events import EventKind
 from search.ledger.outcome import TrialState
 from search.ledger.paths import Paths
 from tests.search.executors.conftest import does, local_ray, make_study, record
@@ -60,8 +60,10 @@ def test_every_trial_completes_in_the_end(hungry):
 
 def test_the_ledger_says_who_was_tried_alone(hungry):
     recorded, _, _ = hungry
-    messages = recorded.events[recorded.events["kind"] == TRIED_ALONE]["message"].tolist()
+    alone = recorded.events[recorded.events["kind"] == EventKind.TRIED_ALONE]
+    messages = alone["message"].tolist()
     hungers = [t.number for t in of(recorded, "hungers")]
+    assert alone["trial"].tolist() == hungers
     assert messages == [f"trial {n} ran out of memory; it is tried once more, alone" for n in hungers]
 
 
@@ -103,7 +105,7 @@ def resumed(home, change=None):
         tables = (ledger.epochs_frame(row.id), ledger.decisions_frame(row.id))
         kept = [t[[c for c in t.columns if c not in ("at", "seconds")]].to_json() for t in tables]
         trials = [replace(t, started_at=0, ended_at=0, revision=0, sampler_attrs={}) for t in ledger.trials(row.id)]
-        return trials, kept, ledger.messages(row.id, TRIED_ALONE)
+        return trials, kept, [event.trial for event in ledger.events(row.id, EventKind.TRIED_ALONE)]
 
 
 def test_what_runs_out_again_has_failed_and_is_not_tried_a_third_time(tmp_path):
@@ -116,9 +118,9 @@ def test_what_runs_out_again_has_failed_and_is_not_tried_a_third_time(tmp_path):
         assert recorded.curve(trial.number) == [trial.params["level"]]
     starve = len(of(recorded, "starves"))
     assert recorded.result.answer.failures == {"MemoryError: no room; it was alone on the device": starve}
-    trials, _, messages = resumed(tmp_path / "home")
+    trials, _, alone = resumed(tmp_path / "home")
     assert [t.state for t in trials] == [t.state for t in recorded.trials]
-    assert len(messages) == starve
+    assert len(alone) == starve
 
 
 def test_a_trial_that_fails_alone_is_counted_once(tmp_path):
@@ -126,7 +128,7 @@ def test_a_trial_that_fails_alone_is_counted_once(tmp_path):
         tmp_path, "Hungry", space=does("starves"), budget={"trials": 2, "max_epochs": 3}, faults={"abort_after": 3}
     )
     recorded = record(study.model_copy(update={"executor": "lanes"}), tmp_path / "home")
-    assert [s["ending"] for s in recorded.sessions] == ["done"], "two failed, and each of them twice"
+    assert [s.ending for s in recorded.sessions] == ["done"], "two failed, and each of them twice"
 
 
 class Interrupted(Control):
@@ -162,7 +164,7 @@ def search_and_extend(folder, *, interrupted_at=None, monkeypatch=None):
         monkeypatch.setattr(Interrupted, "epochs", interrupted_at)
         monkeypatch.setattr(search.drive.engine, "Control", Interrupted)
         stopped = record(study, folder / "home")
-        assert TRIED_ALONE in set(stopped.events["kind"]), "it was in the middle of that"
+        assert EventKind.TRIED_ALONE in set(stopped.events["kind"]), "it was in the middle of that"
         cancelled = [t for t in stopped.trials if t.state is TrialState.CANCELLED]
         assert len(cancelled) == 1
         monkeypatch.undo()
@@ -171,14 +173,14 @@ def search_and_extend(folder, *, interrupted_at=None, monkeypatch=None):
         assert {e["held"] for e in epochs_written(folder)[before:]} == {1}, "alone again"
 
     def more(study):
-        return extended(study, trials=5, max_epochs=None, time_budget=None, set_=())
+        return extend_study(study, trials=5, max_epochs=None, time_budget=None, set_=())
 
     return resumed(folder / "home", change=more)
 
 
 def test_a_search_stopped_while_a_trial_runs_alone_resumes_to_the_same(tmp_path, monkeypatch):
-    trials, tables, messages = search_and_extend(tmp_path / "whole")
-    alone = [t for t in trials if t.number in {int(m.split()[1]) for m in messages}]
+    trials, tables, numbers = search_and_extend(tmp_path / "whole")
+    alone = [t for t in trials if t.number in numbers]
     assert {t.state for t in alone} == {TrialState.COMPLETE, TrialState.PRUNED}, "some were pruned in the end"
     assert len(trials) == 17
     written = epochs_written(tmp_path / "whole")
@@ -189,8 +191,8 @@ def test_a_search_stopped_while_a_trial_runs_alone_resumes_to_the_same(tmp_path,
 
 
 def test_the_rungs_are_those_of_a_replay(tmp_path):
-    _, _, messages = search_and_extend(tmp_path / "s")
-    assert messages
+    _, _, alone = search_and_extend(tmp_path / "s")
+    assert alone
     with Ledger(sqlite_url(tmp_path / "s" / "home" / "here" / "ledger.db")) as ledger:
         row = ledger.study("here")
         scheduler = build_scheduler(search.declaration.study.Study.model_validate(row.declaration))
