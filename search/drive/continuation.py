@@ -40,7 +40,7 @@ MAY_CHANGE = (
 on, what is done when something fails, and who is told. What a parameter means (``space.NAME.help``) is another."""
 
 EXTENDABLE = ("budget.trials", "budget.max_epochs", "budget.time_s", "space.")
-"""The beginnings of those that ``extend`` can change."""
+"""The beginnings of the names of the fields that ``extend`` can change."""
 
 
 def is_recorded(paths: Paths) -> bool:
@@ -90,11 +90,11 @@ def extend_study(
     """Return the study with more trials, longer ones, more time or another space.
 
     Args:
-        study: as it is.
+        study: the declaration before.
         trials: how many more.
-        max_epochs: of the trials to come; in all, not more.
+        max_epochs: epochs of each trial to come: the new number, not an addition.
         time_budget: how much more.
-        set_: changes of the space.
+        set_: changes of the space, as the option ``--set`` takes them.
 
     Raises:
         UsageError: everything that is wrong, a line each.
@@ -150,10 +150,10 @@ def check_continuation(paths: Paths, study: Study, splits: Splits, *, accept: bo
     """Return as plain data what a recorded study would be continued from, having refused what a resume would.
 
     Args:
-        paths: of the study.
-        study: as which it would go on.
+        paths: where the study lies.
+        study: the declaration as which it would go on.
         splits: its examples.
-        accept: another model.
+        accept: take a model that is not what it was.
 
     Raises:
         UsageError, RunError: see ``continue_as``, ``refuse_other_data`` and ``refuse_changed_model``.

@@ -94,7 +94,7 @@ def resume(
     """Continue a recorded study where its ledger ends, and return it with the answer.
 
     Args:
-        paths: of the study.
+        paths: where the study lies.
         view: shows the search.
         load: returns the examples of a study.
         change: returns another declaration from the recorded one; what it changed is recorded.

@@ -81,8 +81,8 @@ class _Split:
     """One re-split of the training and validation part.
 
     Attributes:
-        seed: of the split and of every fit on it.
-        data: what the trainable prepared of it.
+        seed: the seed of the split and of every fit on it.
+        data: its examples as the trainable prepared them.
     """
 
     number: int

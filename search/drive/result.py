@@ -23,12 +23,12 @@ class Result:
     """How a search ended.
 
     Attributes:
-        ending: of its last session.
+        ending: how its last session ended.
         untracked: why MLflow does not have everything, or None.
         wall_s: seconds of the search, imports left out.
-        search_s: of these, from the first trial's start until MLflow had the last of it.
-        exit_code: for the process.
-        kept: what of its checkpoints is on disk.
+        search_s: the part of them from the first trial's start until MLflow had the last of it.
+        exit_code: what the process ends with.
+        kept: which of its checkpoints are on disk.
         data: what the ledger holds of the examples (``Splits.facts``); empty in ledgers that hold nothing.
         longest_stall_s: see ``Progress``; None where the search was not run just now.
     """
@@ -48,8 +48,8 @@ def read_answer(ledger: Ledger, row: StudyRow, study: Study) -> Answer:
     """Return what a study found, as its ledger has it now.
 
     Args:
-        ledger: which holds the study.
-        row: of the study.
+        ledger: the one that holds the study.
+        row: the study as the ledger holds it.
         study: its declaration.
     """
     trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)

@@ -30,10 +30,10 @@ class Session:
     """What one session of a study works with.
 
     Attributes:
-        writer: of its facts; it has no session in the ledger before ``begin``.
-        trials, epochs: what the ledger had when it was prepared.
+        writer: records what happens in it; it has no session in the ledger before ``begin``.
+        trials, epochs: what the ledger had when the session was prepared.
         tried_alone: the trials that had been, each because it ran out of memory among others.
-        search: has taken all of that up.
+        search: what the executor runs; it has taken up all that the ledger had.
     """
 
     study: Study

@@ -11,7 +11,7 @@ from search.ledger.events import VersionsChanged
 PACKAGES = ("lanewise", "torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "pandas", "scikit-learn")
 
 IN_RESULTS = ("python", "torch", "ray", "optuna", "numpy", "scikit-learn")
-"""Those whose change may show in the last digits of a curve, in a proposal or in a decision."""
+"""The names whose change may show in the last digits of a curve, in a proposal or in a decision."""
 
 
 def versions() -> dict[str, str]:

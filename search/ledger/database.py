@@ -41,7 +41,7 @@ class Database:
     StorageError where the database cannot be written.
 
     Args:
-        url: of SQLAlchemy; SQLite runs in WAL, so that readers never wait for the writer.
+        url: a database URL of SQLAlchemy; SQLite runs in WAL, so that readers never wait for the writer.
         create: make the tables where they are absent.
 
     Attributes:

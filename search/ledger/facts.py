@@ -17,7 +17,7 @@ class DataFacts(TypedDict):
 
     Attributes:
         train, validation, test: examples in each part.
-        shape: of one example.
+        shape: the axes of one example.
         task: ``classification`` or ``regression``.
         classes: 0 where a number is learned.
         labels: the names of the classes, where they have any.
@@ -49,7 +49,7 @@ class StudyFacts(BaseModel):
     """Tells two studies of one name apart in MLflow. Owner: ``search.tracking``; drawn when the study begins."""
 
     versions: dict[str, str]
-    """Of Python and of the packages that results depend on, by name. Owner: ``search.drive.versions``."""
+    """The versions of Python and of the packages that results depend on, by name. Owner: ``search.drive.versions``."""
 
     model: dict[str, str] | None = None
     """What tells the trained model from another. Owner: ``search.drive.model_identity``; changes where a user

@@ -25,13 +25,13 @@ class FitRow:
 
     Attributes:
         trial: the trial whose configuration it is; None where no trial had it.
-        seed: of the run.
+        seed: the run's seed.
         split: the number of the re-split of training and validation part; all configurations share its examples.
         epochs: after which it was scored, unless it ended itself before.
         state, reason, message: how it ended, as a trial's; the reason is None where it was trained to the end.
-        metrics: of the epoch that was scored; empty where it failed.
-        seconds: of training, without the scoring where the two can be told apart; None where it failed.
-        train_examples, scored_examples: of the split.
+        metrics: those after the epoch that was scored; empty where the fit failed.
+        seconds: training time, without the scoring where the two can be told apart; None where the fit failed.
+        train_examples, scored_examples: how many the split has for each.
         started_at, ended_at: seconds since 1970; None in fits of schema version 1.
     """
 

@@ -101,8 +101,8 @@ class Outcome:
     Attributes:
         reason: why.
         rung: the epoch at which the scheduler pruned it, for ``StopReason.RUNG``.
-        message: of the exception, for failures; one line.
-        traceback: likewise, in full.
+        message: what the exception of a failed trial said, in one line.
+        traceback: that exception in full.
     """
 
     reason: StopReason

@@ -16,7 +16,7 @@ class Paths:
 
     Attributes:
         home: holds all studies and, by default, MLflow's database.
-        name: of the study.
+        name: the study's name.
         database: SQLAlchemy URL of a ledger kept elsewhere (PostgreSQL); None for an SQLite file.
     """
 
@@ -46,7 +46,7 @@ class Paths:
 
     @property
     def ledger(self) -> str:
-        """The same as a person reads it: the file, or the URL without its password."""
+        """Where the ledger is, as a person reads it: the file, or the URL without its password."""
         return str(self.ledger_file) if self.database is None else _without_password(self.database)
 
     @property
@@ -61,7 +61,7 @@ class Paths:
 
     @property
     def tracking_log(self) -> Path:
-        """What the tracker had to say."""
+        """The log of the process that feeds MLflow."""
         return self.folder / "tracking.log"
 
     @property

@@ -23,7 +23,7 @@ class StudyRow:
 
     Attributes:
         declaration: plain data; ``stored_study.study_from_row`` makes the study of it.
-        fingerprint: of its data.
+        fingerprint: sha256 of the study's data.
         ledger: where that is, for messages.
     """
 
@@ -85,7 +85,7 @@ class TrialRow:
             value that Optuna was told again for it.
         reason: why it ended; None while it goes on.
         rung: the epoch at which it was pruned, for ``StopReason.RUNG``.
-        message: of a failure, one line.
+        message: what a failed trial's exception said, in one line.
         revision: counts the ledger's batches; the last one that changed the trial.
     """
 

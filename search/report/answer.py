@@ -28,9 +28,9 @@ class Entry:
 
     Attributes:
         value: the best value of the objective over the trial's epochs.
-        epoch: where that was.
-        metrics: all of that epoch.
-        params: active ones.
+        epoch: the epoch of that value.
+        metrics: all metrics of that epoch.
+        params: the active parameters.
     """
 
     trial: int
@@ -48,8 +48,8 @@ class FrontEntry:
     """One trial of the Pareto front.
 
     Attributes:
-        values: of each objective by name, at ``epoch``, the first one's best.
-        params: active ones.
+        values: each objective by name, at ``epoch``, where the first one was best.
+        params: the active parameters.
     """
 
     trial: int
@@ -67,7 +67,7 @@ class Answer:
     Attributes:
         states: number of trials by state.
         best: None if no trial reported a finite value.
-        baseline: trial 0, likewise.
+        baseline: trial 0; None if it reported no finite value.
         top: the best five, best first.
         epochs_trained: all trials together.
         epochs_saved: those that pruned trials did not train.
@@ -115,9 +115,9 @@ def answer(
 
     Args:
         study: the declaration.
-        trials: of ``Ledger.trials_frame``.
-        epochs: of ``Ledger.epochs_frame``.
-        facts: of the study's row.
+        trials: the frame of ``Ledger.trials_frame``.
+        epochs: the frame of ``Ledger.epochs_frame``.
+        facts: those of the study.
         refits: the fits after the search, where the study compares the choices of a parameter.
     """
     board = leaderboard(trials, epochs, study.objective)

@@ -24,14 +24,14 @@ class Row:
     """One choice.
 
     Attributes:
-        choice: the value.
-        trial: its best, which was trained anew.
+        choice: the value of the parameter.
+        trial: the best trial with it, whose configuration was trained anew.
         searched: the value of the objective that the search found for that trial.
-        values: of the objective, a split each; none where a fit failed.
-        mean, spread: of ``values``; the spread is their standard deviation, None for one split.
-        seconds, seconds_spread: of a fit, likewise.
-        difference: of the mean from the best row's, in the objective's own units; None for the best row.
-        low, high: Student interval of the difference.
+        values: the objective on each split; empty where a fit failed.
+        mean, spread: the mean of ``values`` and their standard deviation, None for one split.
+        seconds, seconds_spread: the same two of the training time of a fit.
+        difference: the mean less the best row's, in the objective's own units; None for the best row.
+        low, high: the Student interval of the difference.
         larger: whether the difference is larger than the splits' spread explains.
         error: why a fit failed, if one did.
     """
@@ -56,8 +56,8 @@ class Comparison:
     """The table, its best row first.
 
     Attributes:
-        parameter: whose choices these are.
-        metric: that is compared.
+        parameter: the one whose choices these are.
+        metric: the one that is compared.
         splits: how many every row was trained on.
         rows: those with a failed fit come last.
         verdict: what may be said of it, in words.
@@ -76,10 +76,10 @@ class Finalist:
 
     Attributes:
         choice: the value of the parameter.
-        trial: its number.
-        epoch: at which it was best, and after which its refits are scored.
-        value: of the objective at that epoch.
-        params: active ones.
+        trial: the number of the trial.
+        epoch: the one at which it was best, and after which its refits are scored.
+        value: the objective at that epoch.
+        params: the active parameters.
     """
 
     choice: Any
@@ -127,7 +127,7 @@ def comparison(study: Study, board: pd.DataFrame, fits: Sequence[FitRow]) -> Com
 
     Args:
         study: says which parameter is compared, and by which objective.
-        board: of ``leaderboard``.
+        board: the frame of ``leaderboard``.
         fits: the refits in the order they were made: of each choice, the trial that was trained last counts.
     """
     if study.balanced is None or not fits:

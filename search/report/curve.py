@@ -33,10 +33,10 @@ to the input first. It is among the facts that ``make_ready`` returns."""
 ACCURACY = "val_accuracy"
 
 MOST_LISTED = 30
-"""Of a range with more values, those without a trial are left out of the table."""
+"""A range with more values has no row for those without a trial."""
 
 MOST_WORDS = 3
-"""Stages that are named one by one; of more, the first and the last are."""
+"""So many stages are named one by one; where there are more, the first and the last are."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class Row:
     """The trials with one value, or the baseline alone.
 
     Attributes:
-        value: of the parameter; None for the baseline, whose parameters may lie outside of the space.
+        value: the parameter's value; None for the baseline, whose parameters may lie outside of the space.
         name: what the value stands for, where that is known.
-        trials: with this value, however they ended.
-        pruned: of these, the ones that the scheduler stopped or that diverged.
+        trials: how many have this value, however they ended.
+        pruned: how many of these were stopped by the scheduler, or diverged.
         values: the metric of each trial at its best epoch, those that are finite, by the trials' numbers.
-        best, median: of ``values``; None where there are none.
-        trial: which reached ``best``.
-        objective: the best value of it that any of the trials reached.
-        epochs: that these trials trained, together.
-        seconds: of an epoch, the median of all epochs of these trials, as they recorded them.
+        best, median: the best and the median of ``values``; None where there are none.
+        trial: the one that reached ``best``.
+        objective: the best objective that any of the trials reached.
+        epochs: how many these trials trained together.
+        seconds: the median time of an epoch of these trials, as they recorded it.
     """
 
     value: int | None
@@ -74,9 +74,9 @@ class Curve:
     """The table, by the values of the parameter.
 
     Attributes:
-        parameter: whose values these are.
-        metric, mode: that is compared, and which way it is better.
-        objective: by which the best epoch of a trial is found.
+        parameter: the one whose values these are.
+        metric, mode: what is compared, and which way it is better.
+        objective: the metric by which the best epoch of a trial is found.
         possible: how many values the space has, and any that were tried outside of it.
         rows: a row a value, also where no trial had it, unless the space has very many.
         baseline: trial 0, which counts for no value; None where there is none.
@@ -105,10 +105,10 @@ def curve(
 
     Args:
         study: its space and its objective count.
-        trials: of ``Ledger.trials_frame``.
-        epochs: of ``Ledger.epochs_frame``.
-        board: of ``leaderboard``.
-        facts: of the ledger.
+        trials: the frame of ``Ledger.trials_frame``.
+        epochs: the frame of ``Ledger.epochs_frame``.
+        board: the frame of ``leaderboard``.
+        facts: those of the study.
     """
     if study.curve is None or board.empty:
         return None
@@ -250,7 +250,7 @@ def _verdict(found: Curve, directions: tuple[Direction, Direction], example: flo
 
     Args:
         found: without a verdict yet.
-        directions: of the metric, and of the objective: lower losses, say, decide between equal accuracies.
+        directions: the metric's, and the objective's: lower losses, say, decide between equal accuracies.
         example: what one example of the validation part is worth in the metric, if that can be said.
     """
     of_metric, of_objective = directions

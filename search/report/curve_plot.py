@@ -22,7 +22,7 @@ DPI = 150
 BESIDE, BETWEEN_EQUALS, MOST_EQUALS = 0.12, 0.04, 6
 """Shares of the distance between two values by which trials are drawn aside; further equal ones cover each other."""
 
-# Of Okabe and Ito's palette, whose colours the colour-blind tell apart; shape and dashes say the same once more.
+# From Okabe and Ito's palette, whose colours the colour-blind tell apart; shape and dashes say the same once more.
 TRIAL, BEST, MEDIAN, BASELINE, TIME = "#9a9a9a", "#0072b2", "#d55e00", "#000000", "#56b4e9"
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TAKEN = ("leaderboard", "pareto", "comparison", "study")

@@ -24,8 +24,8 @@ def leaderboard(trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective
     """Rank the trials that reported a finite value.
 
     Args:
-        trials: of ``Ledger.trials_frame``.
-        epochs: of ``Ledger.epochs_frame``.
+        trials: the frame of ``Ledger.trials_frame``.
+        epochs: the frame of ``Ledger.epochs_frame``.
         objective: the metric and its direction.
 
     Returns:

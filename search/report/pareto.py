@@ -23,8 +23,8 @@ def pareto(board: pd.DataFrame, epochs: pd.DataFrame, objectives: Sequence[Objec
     the same values are all on the front, or none is.
 
     Args:
-        board: of ``leaderboard`` by the first objective.
-        epochs: of ``Ledger.epochs_frame``.
+        board: the frame of ``leaderboard`` by the first objective.
+        epochs: the frame of ``Ledger.epochs_frame``.
         objectives: all of them.
 
     Returns:

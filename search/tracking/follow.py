@@ -27,15 +27,18 @@ from search.tracking.process import FINISH
 from search.tracking.tracker import Tracker
 
 POLL_S = 0.5
+"""How often the tracker looks for what is new in the ledger."""
 RETRY_S = (0.5, 1.0, 2.0, 5.0)
+"""How long the tracker waits after an error, after two in a row, and so on."""
 ORPHAN_GRACE_S = 5.0
 """How long the tracker goes on after the search's process died without a word."""
 ORPHAN_LIMIT_S = 8.0
-"""After that it ends wherever it stands: what a server was sent by then, it is asked for at the next start."""
+"""How long after the search's process died the tracker ends wherever it stands: what a server was sent by then, it is
+asked for at the next start."""
 DRAIN_GRACE_S = 10.0
 """How long, at the end of a search, the tracker tries on without anything getting through."""
 NEVER_CONNECTED_GRACE_S = 2.0
-"""The same where the server never answered during the search."""
+"""How long, at the end of a search, the tracker tries a server that never answered during the search."""
 
 log = logging.getLogger("lanewise.tracking")
 

@@ -27,8 +27,8 @@ def create_parent(client: MlflowClient, experiment_id: str, row: StudyRow, study
     """Create the run of a study, with its declaration and its data, and return its id.
 
     Args:
-        client: of the server.
-        experiment_id: of the experiment that the run belongs to.
+        client: speaks to the server.
+        experiment_id: the experiment that the run belongs to.
         row: the study as the ledger holds it.
         study: its declaration.
     """
@@ -75,10 +75,10 @@ def finish_parent(client: MlflowClient, run_id: str, ledger: Ledger, row: StudyR
     """Log what the study found to its run, and close that as its last session ended; one that goes on stays open.
 
     Args:
-        client: of the server.
-        run_id: of the parent run.
-        ledger: which holds the study.
-        row: of the study.
+        client: speaks to the server.
+        run_id: the parent run.
+        ledger: the one that holds the study.
+        row: the study as the ledger holds it.
         study: its declaration.
     """
     sessions = ledger.sessions(row.id)  # first: what is logged is then never older than the ending

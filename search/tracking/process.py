@@ -58,8 +58,8 @@ class TrackerProcess:
         """Follow a study.
 
         Args:
-            ledger_url: of the ledger.
-            study: its name in there.
+            ledger_url: the database that holds the study.
+            study: the study's name.
             uri: MLflow tracking URI.
             artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
             log: file that takes what the tracker has to say.

@@ -25,6 +25,7 @@ from trainables.report import SECONDS
 METRICS_PER_BATCH = 800
 """MLflow takes 1,000 entities in one ``log_batch``; params and tags go with the metrics."""
 MESSAGE = "lanewise.message"
+"""The tag that holds what the exception of a failed trial said."""
 
 
 _Standing: TypeAlias = tuple[str, int | None]
@@ -36,8 +37,8 @@ class _Child:
     """A trial's MLflow run, as far as the server has it.
 
     Attributes:
-        sent_epoch: the last that arrived; None while the server was not asked.
-        standing: its status and, where it ended, when: a trial that was stopped, went on and was stopped
+        sent_epoch: the last epoch that arrived; None while the server was not asked.
+        standing: its status and, where it ended, when that was: a trial that was stopped, went on and was stopped
             again has the same status and another end.
         has_params: whether the parameters arrived.
         has_message: whether it says what a failure said; a trial that is tried again may yet succeed.

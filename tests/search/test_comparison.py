@@ -105,7 +105,7 @@ def test_where_less_is_better_the_lowest_mean_is_the_best():
     assert found.rows[1].difference > 0
 
 
-def test_equal_on_every_split_is_no_difference():
+def test_choices_that_are_equal_on_every_split_do_not_differ():
     found = compared({"a": [0.9, 0.8, 1.0], "b": [0.9, 0.8, 1.0]})
     assert [row.choice for row in found.rows] == ["a", "b"]
     assert (found.rows[1].low, found.rows[1].high, found.rows[1].larger) == (0.0, 0.0, False)
@@ -167,7 +167,7 @@ def test_the_interval_is_students_with_the_variance_of_nadeau_and_bengio(differe
     assert high - low >= plain[1] - plain[0]
 
 
-def test_of_one_difference_there_is_no_interval():
+def test_a_single_paired_difference_has_no_student_interval():
     assert student_interval([0.5], share=0.3) is None
 
 
@@ -211,7 +211,7 @@ def test_the_best_of_each_choice_is_taken_and_ties_go_to_the_lower_loss():
     assert chosen_of(trials) == {"a": (1, 2, 0.9), "b": (3, 1, 0.5)}
 
 
-def test_equal_trials_go_to_the_first():
+def test_of_trials_with_equal_value_and_loss_the_first_is_the_best_of_its_choice():
     assert chosen_of([("a", "COMPLETE", [(0.9, 0.5)])] * 3) == {"a": (0, 1, 0.9)}
 
 
@@ -220,7 +220,7 @@ def test_a_minimum_is_the_best_where_less_is_better():
     assert chosen_of(trials, objective={"metric": "val_loss", "mode": "min"}) == {"a": (0, 2, 0.2)}
 
 
-def test_the_printed_table_has_every_row():
+def test_the_printed_comparison_has_every_row():
     console = Console(width=110, record=True)
     console.print(comparison_table(compared({**THREE, "d": ["ValueError: [no] room"] * 4})))
     text = console.export_text()
@@ -240,13 +240,13 @@ def test_short_times_are_in_milliseconds(mean, spread, text):
     assert time_text(mean, spread) == text
 
 
-def test_the_csv_has_a_column_for_each_split():
+def test_the_comparison_csv_has_a_column_for_each_split():
     table = pd.read_csv(io.StringIO(comparison_csv(compared(THREE))))
     assert table["choice"].tolist() == ["b", "a", "c"]
     assert table[[f"split_{i}" for i in range(4)]].values.tolist() == [THREE[c] for c in ("b", "a", "c")]
 
 
-def test_the_figure_has_a_point_for_each_split_and_leaves_out_what_failed(tmp_path):
+def test_the_comparison_figure_has_a_point_for_each_split_and_leaves_out_what_failed(tmp_path):
     figure = comparison_figure(compared({**THREE, "d": ["no"] * 4}))
     left, right = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["b", "a", "c"]

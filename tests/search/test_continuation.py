@@ -105,7 +105,7 @@ def test_what_changes_no_result_may_change(values):
     assert continue_as(RECORDED, given) is given
 
 
-def test_every_field_of_a_study_is_one_or_the_other():
+def test_every_field_of_a_study_may_change_on_a_resume_or_is_refused():
     """A new field is refused until somebody has thought about it; here is where."""
     tried = [*(values for values, _ in [*ANOTHER, *EXTENDS]), *FREE]
     both = {"kind", "name", "refits"}  # refits cannot be without a balanced parameter, which is refused
@@ -157,7 +157,7 @@ def test_a_study_that_was_killed_before_it_was_recorded_is_begun_in_its_folder(t
     assert conduct(study, tmp_path / "home", load_data, view=Silent()).ending == "done"
 
 
-def test_one_of_our_models_is_the_version_of_lanewise():
+def test_the_identity_of_a_built_in_model_is_the_version_of_lanewise():
     assert model_of("mlp") == {"trainable": "mlp", "lanewise": versions()["lanewise"]}
     assert model_change(model_of("mlp"), model_of("mlp")) is None
     change = model_change({"trainable": "mlp", "lanewise": "0.0.1"}, model_of("mlp"))
@@ -223,7 +223,7 @@ def test_a_changed_model_that_is_accepted_is_recorded_and_is_the_model_from_then
     assert not any("model" in text for text in again.lines)
 
 
-def test_a_model_that_only_moved_is_the_same(own):
+def test_a_model_whose_file_only_moved_is_the_same(own):
     before = model_of("lanewise_own_model:Mine")
     assert model_change({**before, "file": "/elsewhere/lanewise_own_model.py"}, before) is None
 

@@ -345,7 +345,7 @@ def test_where_less_is_better_it_is_above_the_axis(ledger):
 
 
 @pytest.mark.parametrize("trials", [BASE, BASE + one(3, 0.9), BASE + one(3, 0.8)])
-def test_a_figure_of_little_is_drawn_too(ledger, trials, tmp_path):
+def test_a_curve_with_one_value_or_none_or_without_a_baseline_is_drawn(ledger, trials, tmp_path):
     found = curve_of(ledger, trials)
     for shown in (found, replace(found, baseline=None), replace(found, rows=()), replace(found, rows=found.rows[3:4])):
         curve_figure(shown).savefig(tmp_path / "x.png", dpi=20)
@@ -378,7 +378,7 @@ def test_a_range_and_choices_of_whole_numbers_can_be_compared_and_are_written_to
     assert Study.model_validate(json.loads(json.dumps(study.model_dump(mode="json")))) == study
 
 
-def test_the_schema_says_what_it_is():
+def test_the_json_schema_says_what_the_curve_of_a_study_is():
     field = study_schema()["properties"]["curve"]
     assert field["description"] == "a whole-number parameter whose values the answer compares one by one."
     assert field["anyOf"] == [{"type": "string"}, {"type": "null"}]

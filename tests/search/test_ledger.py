@@ -60,18 +60,18 @@ def test_a_study_reads_back_as_it_was_declared(ledger):
     assert [r.name for r in ledger.studies()] == ["one", "two"]
 
 
-def test_a_name_is_taken_once(ledger):
+def test_a_second_study_of_one_name_is_refused(ledger):
     ledger.create_study("one", {}, fingerprint="", facts=FACTS)
     with pytest.raises(RunError, match=r"study 'one' exists in ledger .*; choose another --name"):
         ledger.create_study("one", {}, fingerprint="", facts=FACTS)
 
 
-def test_an_unknown_name_is_an_error_of_the_user(ledger):
+def test_a_study_that_the_ledger_does_not_hold_is_an_error_of_the_user(ledger):
     with pytest.raises(RunError, match=r"no study 'nowhere' in ledger .*ledger\.db"):
         ledger.study("nowhere")
 
 
-def test_sessions_say_how_they_ended(ledger, study_id):
+def test_a_session_reads_back_with_its_ending(ledger, study_id):
     first = ledger.start_session(study_id)
     second = ledger.start_session(study_id)
     ledger.end_session(first, SessionEnding.INTERRUPTED)
@@ -124,7 +124,7 @@ def test_a_failure_keeps_its_message_and_traceback(ledger, study_id, writer):
 
 
 @pytest.mark.parametrize("reason", StopReason)
-def test_every_ending_can_be_recorded(ledger, study_id, writer, reason):
+def test_every_stop_reason_of_a_trial_reads_back(ledger, study_id, writer, reason):
     start(writer, 0)
     writer.flush()
     outcome = Outcome(reason, rung=3)
@@ -164,7 +164,7 @@ def test_nan_and_infinity_arrive_in_the_frames(ledger, study_id, writer):
     assert pd.isna(ledger.decisions_frame(study_id)["cutoff"]).all()
 
 
-def test_nothing_of_a_batch_is_seen_before_it_is_flushed_and_all_of_it_after(ledger, study_id, writer):
+def test_a_batch_is_seen_as_a_whole_once_it_is_flushed(ledger, study_id, writer):
     start(writer, 0)
     writer.epoch(0, 1, seconds=0.1, metrics=METRICS)
     writer.decision(0, 1, action="stop", reason="r")
@@ -209,7 +209,7 @@ def test_one_batch_is_one_transaction(ledger, study_id, writer):
     assert len(commits) == 1  # an empty batch writes nothing
 
 
-def test_a_batch_waits_until_it_is_due(ledger, study_id, writer, monkeypatch):
+def test_flush_if_due_writes_no_batch_before_its_time(ledger, study_id, writer, monkeypatch):
     monkeypatch.setattr(writer_module, "FLUSH_EVERY_S", math.inf)
     start(writer, 0)
     writer.flush_if_due()
@@ -219,7 +219,7 @@ def test_a_batch_waits_until_it_is_due(ledger, study_id, writer, monkeypatch):
     assert counts(ledger, study_id) == (1, 0, 0, 0)
 
 
-def test_an_epoch_is_recorded_once(ledger, study_id, writer):
+def test_an_epoch_of_a_trial_cannot_be_recorded_twice(ledger, study_id, writer):
     start(writer, 0)
     writer.epoch(0, 1, seconds=0.1, metrics=METRICS)
     writer.flush()
@@ -321,7 +321,7 @@ def test_the_epochs_frame_has_a_column_for_each_metric(ledger, study_id, writer)
     assert {k: v for k, v in row.items() if k != "at"} == {"number": 0, "epoch": 1, "seconds": 0.25, **METRICS}
 
 
-def test_frames_of_a_study_without_facts_are_empty_and_have_their_columns(ledger, study_id):
+def test_frames_of_a_study_without_trials_are_empty_and_have_their_columns(ledger, study_id):
     assert ledger.trials_frame(study_id).empty
     assert {"number", "state", "stop_reason", "message"} <= set(ledger.trials_frame(study_id))
     assert list(ledger.epochs_frame(study_id)) == ["number", "epoch", "seconds", "at"]
@@ -392,7 +392,7 @@ def open_error(path):
     return line
 
 
-def test_an_absent_ledger_is_not_made(tmp_path):
+def test_opening_an_absent_ledger_makes_no_file(tmp_path):
     assert open_error(tmp_path / "ledger.db") == f"no ledger at {tmp_path / 'ledger.db'}"
     assert list(tmp_path.iterdir()) == []
 
@@ -463,7 +463,7 @@ def test_a_whole_ledger_is_found_whole(tmp_path, large):
     ("version", "age"), [(schema.VERSION + 1, "newer"), (min(MIGRATIONS) - 1, "older"), (99, "newer")]
 )
 @pytest.mark.parametrize("create", [False, True])
-def test_another_version_is_refused_and_named(ledger, version, age, create):
+def test_a_ledger_of_an_unknown_schema_version_is_refused_and_the_version_named(ledger, version, age, create):
     with ledger.engine.begin() as connection:
         connection.execute(sa.update(schema.meta).values(value=str(version)))
     with pytest.raises(RunError) as caught:

@@ -94,7 +94,7 @@ def compared(ledger):
     return read_answer(ledger, ledger.study("here"), declared()).comparison
 
 
-def test_the_best_of_each_is_trained_on_each_split(ledger, study_id):
+def test_the_best_trial_of_each_choice_is_refitted_on_each_split(ledger, study_id):
     record(ledger, study_id, TRIALS)
     fits, said = run(ledger, study_id)
     trained = sorted((f.params["model"], f.trial, f.split) for f in fits)
@@ -108,7 +108,7 @@ def test_the_best_of_each_is_trained_on_each_split(ledger, study_id):
     assert compared(ledger).splits == 2
 
 
-def test_the_same_study_gives_the_same_values(ledger, study_id, tmp_path):
+def test_refits_of_the_same_study_give_the_same_values(ledger, study_id, tmp_path):
     from search.ledger import Ledger, sqlite_url
 
     record(ledger, study_id, TRIALS)
@@ -122,7 +122,7 @@ def test_the_same_study_gives_the_same_values(ledger, study_id, tmp_path):
     assert third[:6] == again, "they were not redone"
 
 
-def test_a_second_time_nothing_is_trained(ledger, study_id):
+def test_where_all_refits_are_there_nothing_is_trained(ledger, study_id):
     record(ledger, study_id, TRIALS)
     first, _ = run(ledger, study_id)
     again, said = run(ledger, study_id)
@@ -130,7 +130,7 @@ def test_a_second_time_nothing_is_trained(ledger, study_id):
     assert said == []
 
 
-def test_an_interruption_keeps_whole_splits_and_the_next_time_trains_the_rest(ledger, study_id):
+def test_interrupted_refits_keep_whole_splits_and_the_next_session_trains_the_rest(ledger, study_id):
     record(ledger, study_id, TRIALS)
     first, said = run(ledger, study_id, control=StopsWith(ledger, 3))
     assert {f.split for f in first} == {0}
@@ -159,7 +159,7 @@ def test_once_the_time_budget_is_used_up_nothing_is_trained_and_that_is_said(led
 
 
 @pytest.mark.parametrize("ends", ["the time budget", "a signal"])
-def test_a_fit_that_outlasts_a_stop_is_given_up(ledger, study_id, monkeypatch, ends):
+def test_a_refit_that_outlasts_a_stop_is_given_up(ledger, study_id, monkeypatch, ends):
     monkeypatch.setattr(refits, "STOP_GRACE_S", 0.05)
     monkeypatch.setattr(Waits, "goes_on", threading.Event())
     monkeypatch.setattr(Waits, "began", threading.Event())
@@ -184,7 +184,7 @@ def test_a_fit_that_outlasts_a_stop_is_given_up(ledger, study_id, monkeypatch, e
     assert control.stopping is (StopReason.BUDGET if ends == "the time budget" else StopReason.USER)
 
 
-def test_after_an_extension_only_what_has_a_new_best_is_trained(ledger, study_id):
+def test_after_an_extension_only_choices_with_a_new_best_trial_are_refitted(ledger, study_id):
     record(ledger, study_id, TRIALS)
     first, _ = run(ledger, study_id)
     record(ledger, study_id, [({"model": "linear", "linear_c": 10.0}, [0.99])], first=len(TRIALS))
@@ -194,7 +194,7 @@ def test_after_an_extension_only_what_has_a_new_best_is_trained(ledger, study_id
     assert {(row.choice, row.trial) for row in compared(ledger).rows} == {("linear", 4), ("knn", 1), ("torch_mlp", 2)}
 
 
-def test_a_model_that_fails_is_a_row_and_the_others_are_trained(ledger, study_id):
+def test_a_refit_that_fails_is_a_row_and_the_others_are_trained(ledger, study_id):
     record(ledger, study_id, [*TRIALS[:2], ({"model": "svm", "svm_c": -1.0}, [1.0])])
     fits, _ = run(ledger, study_id)
     failed = [f for f in fits if f.state is TrialState.FAILED]
@@ -207,7 +207,7 @@ def test_a_model_that_fails_is_a_row_and_the_others_are_trained(ledger, study_id
 
 
 @pytest.mark.parametrize("trials", [[], [({"model": "linear", "linear_c": 1.0}, [])]])
-def test_without_a_completed_value_there_is_nothing_to_train(ledger, study_id, trials):
+def test_without_a_completed_trial_there_is_nothing_to_refit(ledger, study_id, trials):
     record(ledger, study_id, trials)
     assert run(ledger, study_id) == ([], [])
     assert compared(ledger) is None

@@ -6,6 +6,8 @@ import sqlite3
 
 import pytest
 
+from search.ledger import Ledger, sqlite_url
+from search.ledger.events import EventKind
 from tests.search.test_resume import LANES, TABLES, TUNE, again, read, reference, start, succeed, wait_for_epochs
 
 SMALL = ("--executor", "lanes", "--lanes", "2", "--trials", "4", "--scheduler", "none")
@@ -30,7 +32,8 @@ def run_again(home, *options):
 
 
 def redeclared(home):
-    return [m for (m,) in read(home, "s", "select message from events where kind = 'redeclared'")]
+    with Ledger(sqlite_url(home / "s" / "ledger.db")) as ledger:
+        return [event.message for event in ledger.events(1, EventKind.REDECLARED)]
 
 
 @pytest.mark.parametrize("options", [LANES, pytest.param(TUNE, marks=pytest.mark.slow)], ids=["lanes", "tune"])

@@ -79,7 +79,7 @@ def points(client, run):
     return {name: [m.step for m in client.get_metric_history(run.info.run_id, name)] for name in METRICS}
 
 
-def test_states_tags_and_points_are_those_of_the_ledger(ledger, tmp_path):
+def test_mlflow_runs_have_the_states_tags_and_metric_points_of_the_ledger(ledger, tmp_path):
     study_id, writer, session = record_study(ledger)
     four_endings(writer)
     ledger.end_session(session, SessionEnding.DONE)
@@ -102,7 +102,7 @@ def test_states_tags_and_points_are_those_of_the_ledger(ledger, tmp_path):
     assert [f.path for f in client.list_artifacts(children[3].info.run_id)] == ["traceback.txt"]
 
 
-def test_the_parent_says_what_was_found(ledger, tmp_path):
+def test_the_parent_run_holds_the_best_value_the_baseline_and_the_leaderboard(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     four_endings(writer)
     ledger.end_session(session, SessionEnding.DONE)
@@ -137,7 +137,7 @@ def test_the_front_of_several_objectives_is_beside_the_leaderboard(ledger, tmp_p
     assert [line.split(",")[0] for line in front[1:]] == ["1"]
 
 
-def test_sending_twice_adds_nothing(ledger, tmp_path):
+def test_a_second_sync_adds_nothing_to_mlflow(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     four_endings(writer)
     ledger.end_session(session, SessionEnding.DONE)
@@ -152,7 +152,7 @@ def test_sending_twice_adds_nothing(ledger, tmp_path):
     assert [m.value for m in client.get_metric_history(parent.info.run_id, "best_val_loss")] == [0.6]
 
 
-def test_a_tracker_that_died_in_the_middle_is_continued(ledger, tmp_path):
+def test_a_tracker_that_died_in_the_middle_is_continued_by_the_next(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     record_trial(writer, 0, [1.0, 0.9], None)
     writer.flush()
@@ -216,7 +216,7 @@ def test_two_studies_of_one_name_on_one_server_stay_apart(tmp_path):
     assert Counter(r.data.tags[UID] for r in runs) == {"a": 2, "b": 2}
 
 
-def test_the_process_beside_the_search_sends_the_rest_on_finish(ledger, tmp_path):
+def test_the_tracking_process_sends_the_rest_when_the_search_ends(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with TrackerProcess() as tracker:
@@ -229,7 +229,7 @@ def test_the_process_beside_the_search_sends_the_rest_on_finish(ledger, tmp_path
     assert parent.info.status == "FINISHED"
 
 
-def test_the_process_says_what_did_not_arrive(ledger, tmp_path):
+def test_the_tracking_process_says_what_did_not_arrive(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     four_endings(writer)
     ledger.end_session(session, SessionEnding.DONE)
@@ -256,7 +256,7 @@ time.sleep(600)
 """
 
 
-def test_the_process_ends_soon_after_a_killed_driver(ledger, tmp_path):
+def test_the_tracking_process_ends_soon_after_a_killed_driver(ledger, tmp_path):
     _, writer, _ = record_study(ledger)
     four_endings(writer)
     command = [sys.executable, "-c", DRIVER, ledger.url, str(tmp_path)]
@@ -270,7 +270,7 @@ def test_the_process_ends_soon_after_a_killed_driver(ledger, tmp_path):
     assert alive == []
 
 
-def test_a_server_that_does_not_answer_is_named(unused_port):
+def test_an_mlflow_server_that_does_not_answer_is_named(unused_port):
     uri = f"http://127.0.0.1:{unused_port}"
     with pytest.raises(RunError, match=r"does not answer.*--tracking offline.*search sync NAME"):
         check_server(uri)
@@ -283,7 +283,7 @@ def unused_port():
         return listener.getsockname()[1]
 
 
-def test_local_stores_need_no_server():
+def test_an_mlflow_store_in_a_file_needs_no_server():
     check_server(f"sqlite:///{os.devnull}")
 
 
@@ -305,7 +305,7 @@ def test_a_comparison_is_logged_to_the_parent_as_a_table_and_a_plot(tmp_path, le
     ledger.add_fits(study_id, fits)
     for _ in range(2):  # sending twice adds nothing
         sync(tracker, grace_s=DRAIN_GRACE_S)
-    (parent,) = client.search_runs([client.get_experiment_by_name("sklearn_comparison").experiment_id])
+    (parent,) = parents(client, "sklearn_comparison")
     folder = tmp_path / "artifacts" / parent.info.run_id / "artifacts"
     assert {f.path for f in client.list_artifacts(parent.info.run_id)} >= {"comparison.csv", "comparison.png"}
     assert (folder / "comparison.png").read_bytes()[1:4] == b"PNG"
@@ -329,7 +329,7 @@ def test_a_curve_is_logged_to_the_parent_as_a_table_and_a_figure_and_again_by_a_
     writer.flush()
     tracker, client = make_tracker(ledger, tmp_path)
     tracker.update()
-    (parent,) = parents(client)
+    (parent,) = parents(client, "schedules")
     assert [f.path for f in client.list_artifacts(parent.info.run_id)] == ["study.json"], "sent once, at the end"
     ledger.end_session(session, SessionEnding.DONE)
     folder = tmp_path / "artifacts" / parent.info.run_id / "artifacts"
@@ -343,13 +343,13 @@ def test_a_curve_is_logged_to_the_parent_as_a_table_and_a_figure_and_again_by_a_
         table = (folder / "patience.csv").read_text().splitlines()
         assert [line.split(",")[0] for line in table] == ["patience", "0", "3", "5", "10", "baseline"]
         assert table[2].startswith(f"3,{named},2,0,0.6,3,")
-    (parent,) = parents(client)
+    (parent,) = parents(client, "schedules")
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["lanewise.curve"].startswith(
         "best at patience 3: val_accuracy 0.6 against 0 of the baseline"
     )
 
 
-def parents(client):
-    runs = client.search_runs([client.get_experiment_by_name("schedules").experiment_id])
+def parents(client, experiment):
+    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
     return [run for run in runs if "lanewise.trial" not in run.data.tags]

@@ -47,7 +47,7 @@ def of(recorded, behaviour):
     return trials
 
 
-def test_every_trial_completes_in_the_end(hungry):
+def test_trials_that_ran_out_of_memory_among_others_complete_in_the_end(hungry):
     recorded, _, _ = hungry
     assert {(t.state, t.stop_reason) for t in recorded.trials} == {(TrialState.COMPLETE, "max_epochs")}
     for trial in recorded.trials:
@@ -67,7 +67,7 @@ def test_the_ledger_says_who_was_tried_alone(hungry):
     assert messages == [f"trial {n} ran out of memory; it is tried once more, alone" for n in hungers]
 
 
-def test_nothing_else_runs_meanwhile(hungry):
+def test_while_a_trial_is_tried_alone_nothing_else_runs(hungry):
     recorded, epochs, _ = hungry
     hungers = {t.params["level"] for t in of(recorded, "hungers")}
     before, again = epochs[: -3 * len(hungers)], epochs[-3 * len(hungers) :]
@@ -78,14 +78,14 @@ def test_nothing_else_runs_meanwhile(hungry):
     assert {e["held"] for e in again} == {1}
 
 
-def test_it_has_the_whole_gpu(hungry):
+def test_a_trial_that_is_tried_alone_has_the_whole_gpu(hungry):
     recorded, epochs, _ = hungry
     last = {e["level"]: e["gpu"] for e in epochs if e["epoch"] == 3}
     shares = {t.params["does"]: last[t.params["level"]] for t in recorded.trials}
     assert shares in ({"trains": 0.5, "hungers": 1.0}, {"trains": 0, "hungers": 0}), "no Ray, no GPU to ask for"
 
 
-def test_its_run_in_mlflow_is_reopened(hungry):
+def test_the_mlflow_run_of_a_trial_that_is_tried_alone_is_reopened(hungry):
     recorded, _, home = hungry
     client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("scripted").experiment_id])
@@ -108,7 +108,7 @@ def resumed(home, change=None):
         return trials, kept, [event.trial for event in ledger.events(row.id, EventKind.TRIED_ALONE)]
 
 
-def test_what_runs_out_again_has_failed_and_is_not_tried_a_third_time(tmp_path):
+def test_a_trial_that_runs_out_of_memory_alone_has_failed_and_is_not_tried_a_third_time(tmp_path):
     study = make_study(tmp_path, "Hungry", space=does("trains", "starves"), **LANES)
     recorded = record(study, tmp_path / "home")
     for trial in of(recorded, "starves"):
@@ -123,7 +123,7 @@ def test_what_runs_out_again_has_failed_and_is_not_tried_a_third_time(tmp_path):
     assert len(alone) == starve
 
 
-def test_a_trial_that_fails_alone_is_counted_once(tmp_path):
+def test_a_trial_that_fails_among_others_and_alone_counts_as_one_failure(tmp_path):
     study = make_study(
         tmp_path, "Hungry", space=does("starves"), budget={"trials": 2, "max_epochs": 3}, faults={"abort_after": 3}
     )
@@ -190,7 +190,7 @@ def test_a_search_stopped_while_a_trial_runs_alone_resumes_to_the_same(tmp_path,
     assert [json.loads(t) for t in same] == [json.loads(t) for t in tables]
 
 
-def test_the_rungs_are_those_of_a_replay(tmp_path):
+def test_the_rungs_after_trials_ran_alone_are_those_of_a_replay(tmp_path):
     _, _, alone = search_and_extend(tmp_path / "s")
     assert alone
     with Ledger(sqlite_url(tmp_path / "s" / "home" / "here" / "ledger.db")) as ledger:
