@@ -27,8 +27,7 @@ from search.executors.lane_host import Advance, Orders
 from search.executors.pool import WorkerLost
 from search.executors.recorder import Recorder
 from search.executors.search import Search
-from search.ledger import Ledger, LedgerWriter, sqlite_url
-from search.tracking.process import UID
+from search.ledger import Ledger, LedgerWriter, StudyFacts, sqlite_url
 from trainables.data import DataSpec, load_splits
 from trainables.lanes import LaneEvent
 from trainables.report import MAX_EPOCHS, EpochReport
@@ -106,7 +105,7 @@ def searched(sampler: str, trials: int, max_epochs: int) -> Iterator[Searched]:
     }
     study = Study.model_validate({**declared, **changes})
     with tempfile.TemporaryDirectory() as folder, Ledger(sqlite_url(Path(folder) / "l.db"), create=True) as ledger:
-        facts = {UID: "bench", "versions": {}}
+        facts = StudyFacts(uid="bench", versions={})
         study_id = ledger.create_study("bench", study.model_dump(mode="json"), fingerprint="", facts=facts)
         recorder = Recorder(study, LedgerWriter(ledger, study_id))
         scheduler = build_scheduler(study)

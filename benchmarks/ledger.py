@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.harness import spread
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
-from search.ledger import Ledger, LedgerWriter, sqlite_url
+from search.ledger import Ledger, LedgerWriter, StudyFacts, sqlite_url
 from search.ledger.outcome import Outcome, StopReason
 
 EPOCHS = 10
@@ -23,7 +23,8 @@ def fill(folder: Path, trials: int) -> float:
     """Write a search of ``trials`` trials and return the epoch rows a second."""
     metrics = {"train_loss": 0.123456789, "val_loss": 0.234567891, "val_accuracy": 0.9123456, "lr": 0.000123456}
     with Ledger(sqlite_url(folder / "ledger.db"), create=True) as ledger:
-        writer = LedgerWriter(ledger, ledger.create_study("bench", {}, fingerprint="", facts={}))
+        facts = StudyFacts(uid="bench", versions={})
+        writer = LedgerWriter(ledger, ledger.create_study("bench", {}, fingerprint="", facts=facts))
         started = time.perf_counter()
         for first in range(0, trials, TRIALS_PER_BATCH):
             batch = range(first, min(first + TRIALS_PER_BATCH, trials))

@@ -17,8 +17,9 @@ from benchmarks.harness import HOME, Contender, Measurement, machine_to_itself, 
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
 from search.declaration.studies import find
 from search.declaration.study import Study
-from search.drive.engine import Result, conduct
+from search.drive.engine import conduct
 from search.drive.examples import load_data
+from search.drive.result import Result
 from search.executors.progress import Progress
 from search.face.live_view import Silent
 

@@ -16,11 +16,12 @@ from pydantic import BaseModel
 from search.declaration import declare_study
 from search.declaration.mistakes import usage_error
 from search.declaration.study import Study, differences
-from search.drive.engine import Result, conduct
+from search.drive.engine import conduct
 from search.drive.engine import resume as go_on
 from search.drive.examples import load_data
-from search.drive.lookup import recorded_result
+from search.drive.lookup import read_result
 from search.drive.preflight import fresh_name, obstacles
+from search.drive.result import Ending, Result
 from search.errors import UsageError
 from search.executors.progress import View
 from search.face.live_view import make_view
@@ -53,7 +54,7 @@ class StudyResult:
 
     study: Study
     answer: Answer
-    ending: str
+    ending: Ending
     untracked: str | None
     paths: Paths
 
@@ -131,7 +132,7 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
     shown = make_view(make_console(), metric=study.objective.metric, silent=not view)
     shown = shown if isinstance(view, bool) else view
     if resume and paths.folder.exists():
-        recorded, _ = recorded_result(paths)
+        recorded, _ = read_result(paths)
         if changed := differences(recorded, study):
             raise UsageError([f"{study.name} was recorded with another declaration: {line}" for line in changed])
         _, result = go_on(paths, view=shown, load=load_data)
@@ -149,7 +150,7 @@ def load(name: str, *, home: str | Path = HOME) -> StudyResult:
         UsageError: no study of that name in the home; the nearest is suggested.
     """
     paths = Paths(Path(home), name)
-    study, result = recorded_result(paths)
+    study, result = read_result(paths)
     return _result(study, result, paths)
 
 

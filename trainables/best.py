@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainables.checkpoint_store import CheckpointStore
+from trainables.direction import Direction
 from trainables.errors import CheckpointError, ConfigError
 from trainables.protocols import CanRebuild
 from trainables.registry import find_trainable
@@ -147,7 +148,7 @@ class BestModels:
         if not math.isfinite(value):
             return False
         assert self._objective is not None
-        return math.isnan(best) or (value < best if self._objective[1] == "min" else value > best)
+        return Direction(self._objective[1]).better(value, best)
 
 
 def trial_facts(

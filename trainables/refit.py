@@ -11,7 +11,6 @@ from threadpoolctl import threadpool_limits
 
 from trainables.cpu_threads import torch_threads
 from trainables.protocols import Trainable
-from trainables.report import SECONDS
 
 
 @dataclass(frozen=True)
@@ -59,4 +58,4 @@ def refit(
             seconds += report.seconds
             if report.stop is not None:
                 break
-    return Refit({**report.metrics, SECONDS: report.seconds}, getattr(run, "fit_seconds", seconds))
+    return Refit(report.values, getattr(run, "fit_seconds", seconds))

@@ -34,6 +34,11 @@ class EpochReport:
     seconds: float
     stop: str | None = None
 
+    @property
+    def values(self) -> dict[str, float]:
+        """Everything that an objective may name: the metrics and the seconds, as ``epoch_seconds``."""
+        return with_seconds(self.metrics, self.seconds)
+
 
 def stop_reason(*, epoch: int, max_epochs: int, finite: bool, out_of_patience: bool) -> str | None:
     """Return why a trial ends itself after ``epoch``, or None; divergence first, then the horizon."""
@@ -47,6 +52,11 @@ def stop_reason(*, epoch: int, max_epochs: int, finite: bool, out_of_patience: b
 def all_finite(*losses: float) -> bool:
     """Say whether no loss is NaN or infinite."""
     return all(math.isfinite(loss) for loss in losses)
+
+
+def with_seconds(metrics: Mapping[str, float], seconds: float) -> dict[str, float]:
+    """Return all that an objective may name: the metrics, and the seconds of the epoch as ``epoch_seconds``."""
+    return {**metrics, SECONDS: seconds}
 
 
 def to_result(report: EpochReport) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from search.commands.parameters import takes_options
 from search.declaration.options import Options
 from search.declaration.study import Study
 from search.drive import engine
-from search.drive.continuation import check_continuation, continued, is_recorded
-from search.drive.engine import Result
+from search.drive.continuation import check_continuation, continue_as, is_recorded
 from search.drive.examples import load_data
 from search.drive.preflight import resolve
+from search.drive.result import Result
 from search.face.live_view import make_view
 from search.face.present import make_console, print_answer, print_plan
 from search.ledger.paths import Paths
@@ -38,7 +38,7 @@ def run(options: Options) -> int:
             paths,
             view=view,
             load=load_data,
-            change=lambda recorded: continued(recorded, study),
+            change=lambda recorded: continue_as(recorded, study),
             extends=False,
             accept_changed_model=options.accept_changed_model,
         )

@@ -17,10 +17,10 @@ from search.commands.run import run, show_result
 from search.declaration import study_schema, study_yaml
 from search.declaration.studies import registered
 from search.declaration.study import Study
-from search.drive.continuation import extended
+from search.drive.continuation import extend_study
 from search.drive.engine import resume
 from search.drive.examples import load_data
-from search.drive.lookup import open_ledger, recorded_names, recorded_result
+from search.drive.lookup import open_ledger, read_result, study_names
 from search.errors import UsageError
 from search.face.live_view import make_view
 from search.face.present import make_console, print_studies, say
@@ -87,7 +87,7 @@ def show(
         study = _declaration(paths)
         print(json.dumps(study.model_dump(mode="json")) if json_ else study_yaml(study), end="\n" if json_ else "")
         return
-    study, result = recorded_result(paths)
+    study, result = read_result(paths)
     show_result(study, result, paths, make_console(), as_json=json_)
 
 
@@ -97,7 +97,7 @@ def _declaration(paths: Paths) -> Study:
     if paths.database is None and not paths.ledger_file.is_file():
         if paths.name in known:
             return known[paths.name]
-        names = (*recorded_names(paths), *known)
+        names = (*study_names(paths), *known)
         raise UsageError(
             f"no study {paths.name!r}, neither recorded in {paths.home.absolute()} nor declared."
             f"{nearest(paths.name, names)} `python -m search list` shows all"
@@ -147,7 +147,7 @@ def extend(
         raise UsageError("nothing to extend by: give --trials, --max-epochs, --time-budget or --set")
 
     def change(study: Study) -> Study:
-        return extended(study, trials=trials, max_epochs=max_epochs, time_budget=time_budget, set_=set_ or ())
+        return extend_study(study, trials=trials, max_epochs=max_epochs, time_budget=time_budget, set_=set_ or ())
 
     return _continue(
         Paths(home, name, ledger),
@@ -192,11 +192,13 @@ def sync(
         from search.tracking.process import check_server
 
         check_server(uri, otherwise="name another with --tracking")
-        from search.tracking import tracker as mlflow_side
+        from search.tracking.follow import DRAIN_GRACE_S
+        from search.tracking.follow import sync as send_missing
+        from search.tracking.tracker import Tracker
 
         artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
-        tracker = mlflow_side.Tracker(facts, row, uri, artifacts=artifacts)
-        mlflow_side.sync(tracker, grace_s=mlflow_side.DRAIN_GRACE_S)
+        tracker = Tracker(facts, row, uri, artifacts=artifacts)
+        send_missing(tracker, grace_s=DRAIN_GRACE_S)
     say(
         make_console(),
         f"{name}: MLflow at {uri} is up to date; {tracker.progress} epochs and endings were sent",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from search.declaration.mistakes import refuse, usage_error
+from trainables.direction import Direction
 from trainables.metrics import METRICS
 from trainables.mistake import Mistake
 
@@ -56,16 +56,14 @@ class Objective(Frozen):
             raise usage_error([Mistake(("objective",), rule, mode)])
         return cls(metric=metric, mode=mode)
 
+    @property
+    def direction(self) -> Direction:
+        """Which way the metric is better, with what follows from it: ``better``, ``best``, a sort order."""
+        return Direction(self.mode)
+
     def better(self, a: float, b: float) -> bool:
         """Say whether ``a`` is strictly better than ``b``; NaN is better than nothing."""
-        if math.isnan(a) or math.isnan(b):
-            return math.isnan(b) and not math.isnan(a)
-        return a < b if self.mode == "min" else a > b
-
-    @property
-    def worst(self) -> float:
-        """The value that everything is better than."""
-        return math.inf if self.mode == "min" else -math.inf
+        return self.direction.better(a, b)
 
 
 class Budget(Frozen):

@@ -192,7 +192,7 @@ class Study(Frozen):
     def _shown_are_categories(cls, shown: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "space" in info.data:
             unknown = [name for name in shown if not _is_category(info.data["space"], name)]
-            refuse(Mistake(("shown",), "{value} is no categorical parameter of the space", name) for name in unknown)
+            refuse(Mistake(("shown",), ": {value} is no categorical parameter of the space", name) for name in unknown)
         return shown
 
     @field_validator("curve")
@@ -201,7 +201,7 @@ class Study(Frozen):
         if name is not None and "space" in info.data:
             space = info.data["space"]
             if name not in space or not space[name].is_whole or space[name].when is not None:
-                refuse([Mistake(("curve",), f"{{value}} is no whole-number parameter {WITHOUT_CONDITION}", name)])
+                refuse([Mistake(("curve",), f": {{value}} is no whole-number parameter {WITHOUT_CONDITION}", name)])
         return name
 
     @field_validator("balanced")
@@ -211,7 +211,7 @@ class Study(Frozen):
             space = info.data["space"]
             known = _is_category(space, name) or (name in space and space[name].is_whole)
             if not known or space[name].when is not None:
-                what = f"{{value}} is no categorical or whole-number parameter {WITHOUT_CONDITION}"
+                what = f": {{value}} is no categorical or whole-number parameter {WITHOUT_CONDITION}"
                 refuse([Mistake(("balanced",), what, name)])
         return name
 

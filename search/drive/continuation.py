@@ -9,10 +9,11 @@ from search.declaration.from_options import in_options
 from search.declaration.options import flags, parse_duration
 from search.declaration.study import Difference, Study, differences
 from search.declaration.validate import valid_study
-from search.drive.model_identity import MODEL, model_change, model_of
+from search.drive.model_identity import model_change, model_of
 from search.drive.versions import version_changes, versions
 from search.errors import LedgerError, RunError, UsageError
 from search.ledger import Ledger, LedgerWriter, StudyRow
+from search.ledger.events import Event, ModelChanged
 from search.ledger.paths import Paths
 from spaces import SpaceError, apply_overrides, parse_assignments
 from trainables.errors import ConfigError
@@ -40,7 +41,7 @@ MAY_CHANGE = (
 on, what is done when something fails, and who is told. What a parameter means (``space.NAME.help``) is another."""
 
 EXTENDABLE = ("budget.trials", "budget.max_epochs", "budget.time_s", "space.")
-"""The beginnings of those that ``extend`` can change."""
+"""The beginnings of the names of the fields that ``extend`` can change."""
 
 
 def is_recorded(paths: Paths) -> bool:
@@ -72,7 +73,7 @@ def _has(ledger: Ledger, name: str) -> bool:
     return any(row.name == name for row in ledger.studies())
 
 
-def continued(recorded: Study, given: Study) -> Study:
+def continue_as(recorded: Study, given: Study) -> Study:
     """Return ``given``, as which a recorded study of the same name goes on.
 
     Raises:
@@ -84,17 +85,17 @@ def continued(recorded: Study, given: Study) -> Study:
     return given
 
 
-def extended(
+def extend_study(
     study: Study, *, trials: int | None, max_epochs: int | None, time_budget: str | None, set_: Sequence[str]
 ) -> Study:
     """Return the study with more trials, longer ones, more time or another space.
 
     Args:
-        study: as it is.
+        study: the declaration before.
         trials: how many more.
-        max_epochs: of the trials to come; in all, not more.
+        max_epochs: epochs of each trial to come: the new number, not an addition.
         time_budget: how much more.
-        set_: changes of the space.
+        set_: changes of the space, as the option ``--set`` takes them.
 
     Raises:
         UsageError: everything that is wrong, a line each.
@@ -149,18 +150,18 @@ def check_continuation(paths: Paths, study: Study, splits: Splits, *, accept: bo
     """Return as plain data what a recorded study would be continued from, having refused what a resume would.
 
     Args:
-        paths: of the study.
-        study: as which it would go on.
+        paths: where the study lies.
+        study: the declaration as which it would go on.
         splits: its examples.
-        accept: another model.
+        accept: take a model that is not what it was.
 
     Raises:
-        UsageError, RunError: see ``continued``, ``refuse_other_data`` and ``refuse_changed_model``.
+        UsageError, RunError: see ``continue_as``, ``refuse_other_data`` and ``refuse_changed_model``.
     """
     with Ledger(paths.ledger_url) as ledger:
         row = ledger.study(paths.name)
         recorded = valid_study(row.declaration)
-        continued(recorded, study)
+        continue_as(recorded, study)
         refuse_other_data(row, splits)
         refuse_changed_model(row, study, accept=accept)
         trials = ledger.trials(row.id)
@@ -203,8 +204,7 @@ def refuse_changed_model(row: StudyRow, study: Study, *, accept: bool) -> None:
     Raises:
         RunError: it is another, and that was not accepted.
     """
-    model = _model(study)
-    change = model_change(row.facts.get(MODEL, model), model)
+    change = _model_change(row, study)
     if change is not None and not accept:
         raise RunError(
             f"the model of {row.name} is not what it was: {change}; a resume would mix two models; "
@@ -212,17 +212,18 @@ def refuse_changed_model(row: StudyRow, study: Study, *, accept: bool) -> None:
         )
 
 
-def refuse_other_facts(row: StudyRow, facts: Mapping[str, Any]) -> None:
-    """Compare what the trainable made ready (its weights, say) with what the study began with.
+def refuse_other_preparation(row: StudyRow, prepared: Mapping[str, Any]) -> None:
+    """Compare what the trainable prepared now (its weights, say) with what the study began with.
 
     Raises:
         RunError: it is something else; a line for each.
     """
+    before = row.facts.prepared
     lines = [
-        f"the {name} of {row.name} are not what they were: {_short(value)} now, {_short(row.facts[name])} when the "
+        f"the {name} of {row.name} are not what they were: {_short(value)} now, {_short(before[name])} when the "
         "study began; a resume would mix the two"
-        for name, value in facts.items()
-        if name in row.facts and row.facts[name] != value
+        for name, value in prepared.items()
+        if name in before and before[name] != value
     ]
     if lines:
         raise RunError(lines)
@@ -232,23 +233,27 @@ def _short(value: Any) -> str:
     return value[:16] if isinstance(value, str) else ", ".join(map(str, value))
 
 
-def changes(row: StudyRow, study: Study) -> dict[str, str | None]:
-    """Return what is not as it was when the study began, where it goes on all the same: by kind of event, in words."""
-    model = _model(study)
-    changed = model_change(row.facts.get(MODEL, model), model)
-    return {
-        "model_changed": None if changed is None else f"the model is not what it was: {changed}, as was accepted",
-        "versions_changed": version_changes(row.facts["versions"], versions()),
-    }
+def changes_since_begin(row: StudyRow, study: Study) -> list[Event]:
+    """Return what is not as it was when the study began, where it goes on all the same."""
+    model, other_versions = _model_change(row, study), version_changes(row.facts.versions, versions())
+    return [
+        *([] if model is None else [ModelChanged(change=model)]),
+        *([] if other_versions is None else [other_versions]),
+    ]
 
 
-def note_changes(ledger: Ledger, row: StudyRow, study: Study, notes: Mapping[str, str | None], view: View) -> None:
-    """Say, there and here, what ``changes`` found."""
+def record_changes(ledger: Ledger, row: StudyRow, study: Study, changes: Sequence[Event], view: View) -> None:
+    """Record and say what ``changes_since_begin`` found; another model is the study's own from then on."""
     writer = LedgerWriter(ledger, row.id)
-    for kind, line in notes.items():
-        if line is not None:
-            writer.event(kind, line, level="warning")
-            view.say(line)
+    for event in changes:
+        writer.event(event)
+        view.say(event.sentence)
     writer.flush()
-    if notes["model_changed"] is not None:
-        ledger.add_fact(row.id, MODEL, _model(study))
+    if any(isinstance(event, ModelChanged) for event in changes):
+        ledger.accept_model(row.id, _model(study))
+
+
+def _model_change(row: StudyRow, study: Study) -> str | None:
+    """Return in words how the model differs from the one that the study began with; None where it does not."""
+    model = _model(study)
+    return model_change(row.facts.model or model, model)

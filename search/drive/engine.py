@@ -5,65 +5,44 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from search.declaration.study import Study, differences, fits
-from search.drive.continuation import changes, note_changes, refuse_changed_model, refuse_other_data, refuse_other_facts
-from search.drive.history import agreeing
+from search.drive.continuation import (
+    changes_since_begin,
+    record_changes,
+    refuse_changed_model,
+    refuse_other_data,
+    refuse_other_preparation,
+)
+from search.drive.history import as_ledger_error
 from search.drive.lock import driver_lock
-from search.drive.model_identity import MODEL, model_of
-from search.drive.preparation import made_ready
+from search.drive.model_identity import model_of
+from search.drive.preparation import prepare_trainable
+from search.drive.result import Result, read_answer
 from search.drive.session import Session, with_scratch
 from search.drive.versions import versions
 from search.errors import RunError, StorageError
 from search.executors.choice import choose_executor
 from search.executors.control import Control, kill_children
 from search.executors.progress import View
-from search.ledger import Ledger, LedgerWriter, StudyRow
+from search.ledger import Ledger, LedgerWriter, StudyFacts, StudyRow
+from search.ledger.events import Event, Extended, Redeclared, TrialsKept
+from search.ledger.outcome import SessionEnding
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import resume_command
 from search.ledger.stored_study import study_from_row
-from search.report.answer import Answer, answer
-from search.report.examples import DATA, data_lines
-from search.report.kept import Kept, kept_on_disk
-from search.tracking.process import UID, TrackerProcess
+from search.report.examples import data_lines
+from search.report.kept import kept_on_disk
+from search.tracking.process import TrackerProcess
 from trainables.disk import space_hint
 
 if TYPE_CHECKING:
     from search.executors.search import Executor
     from trainables.data import Splits
-
-DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a search ended.
-
-    Attributes:
-        ending: ``done`` or ``interrupted``.
-        untracked: why MLflow does not have everything, or None.
-        wall_s: seconds of the search, imports left out.
-        search_s: of these, from the first trial's start until MLflow had the last of it.
-        exit_code: for the process.
-        kept: what of its checkpoints is on disk.
-        data: what the ledger holds of the examples (``Splits.facts``); empty in ledgers that hold nothing.
-        longest_stall_s: see ``Progress``; None where the search was not run just now.
-    """
-
-    answer: Answer
-    ending: str
-    untracked: str | None
-    wall_s: float
-    search_s: float
-    exit_code: int
-    kept: Kept
-    data: Mapping[str, Any] = field(default_factory=dict)
-    longest_stall_s: float | None = None
 
 
 def conduct(
@@ -89,7 +68,7 @@ def conduct(
         RunError: the search could not go on; what was recorded stays.
     """
     paths = Paths(home, study.name, study.ledger)
-    facts = {UID: uuid.uuid4().hex, "versions": versions(), MODEL: model_of(study.trainable)}
+    model = model_of(study.trainable)
     with ExitStack() as stack:
         tracker = _warm_tracker(study, stack)
         choice = choose_executor(study)
@@ -97,14 +76,17 @@ def conduct(
         view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
         for i, line in enumerate(data_lines(splits.facts())):
             view.say(f"{'' if i else 'data':4} {line}")
-        facts |= made_ready(study, splits, view.say)  # before there is a folder: what ends here leaves none
+        prepared = prepare_trainable(study, splits, view.say)  # before there is a folder: what ends here leaves none
+        facts = StudyFacts(
+            uid=uuid.uuid4().hex, versions=versions(), model=model, data=splits.facts(), prepared=prepared
+        )
         _make_folder(paths)
         stack.enter_context(driver_lock(paths.lock, study.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
+        if (migrated := ledger.migrate()) is not None:
+            view.say(migrated.sentence)
         declaration = study.model_dump(mode="json")
-        ledger.create_study(
-            study.name, declaration, fingerprint=splits.fingerprint, facts={**facts, DATA: splits.facts()}
-        )
+        ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
         stack.enter_context(resumable(paths))
         control = control or Control()
         stack.enter_context(control.signals(on_second=kill_children))
@@ -128,7 +110,7 @@ def resume(
     """Continue a recorded study where its ledger ends, and return it with the answer.
 
     Args:
-        paths: of the study.
+        paths: where the study lies.
         view: shows the search.
         load: returns the examples of a study.
         change: returns another declaration from the recorded one; what it changed is recorded.
@@ -150,22 +132,24 @@ def resume(
         row = ledger.study(paths.name)
         study = study_from_row(row)
         before, study = study, study if change is None else change(study)
-        with agreeing(paths.ledger):
+        with as_ledger_error(paths.ledger):
             refuse_changed_model(row, study, accept=accept_changed_model)
-            notes = changes(row, study)
+            changes = changes_since_begin(row, study)
         tracker = _warm_tracker(study, stack)
         splits = load(study)
         refuse_other_data(row, splits)
         choice = choose_executor(study)
         splits = with_scratch(splits, paths, shared=choice.several_processes)
-        refuse_other_facts(row, made_ready(study, splits, view.say))
+        refuse_other_preparation(row, prepare_trainable(study, splits, view.say))
         control = control or Control()
         stack.enter_context(control.signals(on_second=kill_children))
         # Everything that may refuse the ledger comes before anything is written to it.
         session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
+        if (migrated := ledger.migrate()) is not None:
+            changes.insert(0, migrated)
         if change is not None:
             _redeclare(ledger, row, before, study, view, extends=extends)
-        note_changes(ledger, row, study, notes, view)
+        record_changes(ledger, row, study, changes, view)
         if tracker is not None:
             _begin_tracking(tracker, study, paths)
         return study, _drive(session, tracker, view, stack)
@@ -190,17 +174,19 @@ def resumable(paths: Paths) -> Iterator[None]:
 
 def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view: View, *, extends: bool) -> None:
     """Record a changed declaration, and say what changed; where it extends, how many trials still fit."""
-    lines = [str(change) for change in differences(before, after)]
+    kind = Extended if extends else Redeclared
+    events: list[Event] = [kind(change=str(change)) for change in differences(before, after)]
     if extends:
-        fitting = sum(fits(after.space, trial.params, trial.number) for trial in ledger.trials(row.id))
-        lines.append(f"{fitting} of {len(ledger.trials(row.id))} trials fit and are told to the sampler")
-    elif not lines:
+        trials = ledger.trials(row.id)
+        fitting = sum(fits(after.space, trial.params, trial.number) for trial in trials)
+        events.append(TrialsKept(fitting=fitting, trials=len(trials)))
+    elif not events:
         return
     ledger.redeclare(row.id, after.model_dump(mode="json"))
     writer = LedgerWriter(ledger, row.id)
-    for line in lines:
-        writer.event("extended" if extends else "redeclared", line)
-        view.say(line)
+    for event in events:
+        writer.event(event)
+        view.say(event.sentence)
     writer.flush()
 
 
@@ -208,28 +194,27 @@ def _drive(session: Session, tracker: TrackerProcess | None, view: View, stack: 
     """Run one session of a study whose lock is held and whose declaration is in the ledger."""
     started = time.monotonic()
     study, ledger, control = session.study, session.ledger, session.control
-    ending, untracked = FAILED, None
+    ending, untracked = SessionEnding.FAILED, None
     session.begin()
     stack.enter_context(view)
     try:
         session.run()
         if study.refits:
             session.refit()
-        ending = INTERRUPTED if control.exit_code else DONE
-        if ending == DONE:
+        ending = SessionEnding.INTERRUPTED if control.exit_code else SessionEnding.DONE
+        if ending is SessionEnding.DONE:
             _clear(session.paths.scratch, view)
     finally:
         try:
             session.end(ending)
         except StorageError:
-            if ending != FAILED:  # else the reason is on its way, and the session counts as one that died
-                raise
+            if ending is not SessionEnding.FAILED:
+                raise  # else the reason is on its way, and the session counts as one that died
         finally:
             if tracker is not None:
                 view.say("sending the last of the runs to MLflow ...")
                 untracked = tracker.finish()
-    facts, study_id = ledger.study(study.name).facts, session.study_id
-    found = answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id), facts)
+    found = read_answer(ledger, ledger.study(study.name), study)
     progress = session.recorder.progress
     return Result(
         found,

@@ -11,12 +11,13 @@ from search.ledger import EpochRow, TrialRow
 from spaces import hash_params
 from trainables.errors import ConfigError
 from trainables.registry import find_trainable
-from trainables.report import SECONDS
 
 
 @contextmanager
-def replaying(trials: Sequence[TrialRow], epochs: Sequence[EpochRow], *, metric: str, ledger: str) -> Iterator[None]:
-    """Check the history of a study, and say so where what is rebuilt inside does not agree with it.
+def checked_history(
+    trials: Sequence[TrialRow], epochs: Sequence[EpochRow], *, metric: str, ledger: str
+) -> Iterator[None]:
+    """Check the history of a study, and raise LedgerError where what is rebuilt from it inside fails.
 
     A flipped bit inside a number or a text is no damage that a database would notice.
 
@@ -32,16 +33,16 @@ def replaying(trials: Sequence[TrialRow], epochs: Sequence[EpochRow], *, metric:
     found = contradiction({trial.number: trial for trial in trials}, epochs, metric)
     if found is not None:
         raise LedgerError(f"ledger {ledger} contradicts itself: {found}; no trial was started")
-    with agreeing(ledger):
+    with as_ledger_error(ledger):
         yield
 
 
 @contextmanager
-def agreeing(ledger: str) -> Iterator[None]:
-    """Say so where facts that are put together inside do not belong together.
+def as_ledger_error(ledger: str) -> Iterator[None]:
+    """Raise LedgerError for whatever is raised inside, where facts are put together that may contradict each other.
 
     Raises:
-        LedgerError: whatever that led to.
+        LedgerError: with the cause; errors that are already for the user pass.
     """
     try:
         yield
@@ -66,7 +67,7 @@ def contradiction(trials: Mapping[int, TrialRow], epochs: Sequence[EpochRow], me
             return f"an epoch of trial {row.number}, which it does not have"
         if row.epoch <= last.get(row.number, 0):
             return f"epoch {row.epoch} of trial {row.number} after its epoch {last.get(row.number, 0)}"
-        if metric not in row.metrics and metric != SECONDS:
+        if metric not in row.values:
             return f"epoch {row.epoch} of trial {row.number} has no {metric}"
         last[row.number] = row.epoch
     return None

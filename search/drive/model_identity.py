@@ -11,12 +11,9 @@ from search.drive.versions import version_of
 from trainables.registry import USER_MODEL_PREFIX
 from trainables.user_model import ModelTrainable
 
-MODEL = "model"
-"""The fact in the ledger that holds what ``model_of`` returned when the study began."""
-
 
 def model_of(trainable: str) -> dict[str, str]:
-    """Return what tells this model from another, as plain data.
+    """Return what tells this model from another, as plain data: the fact ``model`` of a study.
 
     ``package.module:attribute`` is the sha256 of its module's file; one of ours is the version of Lanewise.
 

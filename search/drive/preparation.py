@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from trainables.data import Splits
 
 
-def made_ready(study: Study, splits: Splits, say: Callable[[str], None]) -> dict[str, Any]:
-    """Have the trainable make or fetch what it needs before any trial starts; return what it says of it.
+def prepare_trainable(study: Study, splits: Splits, say: Callable[[str], None]) -> dict[str, Any]:
+    """Have the trainable make or fetch what it needs before any trial starts; return the fact ``prepared``.
 
     Raises:
         RunError: it cannot be had.

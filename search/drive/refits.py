@@ -1,30 +1,35 @@
 """After a search: the best configuration of each choice of the balanced parameter, on the same fresh splits.
 
-Each fit is a fact of the ledger, written when every choice had its fit on a split. A resume trains what is
-missing, and no more.
+Each fit is a row of the ledger; those of a split are written together, once every choice had its fit on it. A resume
+trains what is missing, and no more.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from search.declaration.study import Study
 from search.executors.control import Control
-from search.ledger import Ledger, LedgerWriter
-from search.ledger.outcome import StopReason
+from search.ledger import FitRole, FitRow, Ledger, LedgerWriter
+from search.ledger.events import RefitsMissing
+from search.ledger.outcome import StopReason, TrialState
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import extend_command, resume_command
-from search.report.comparison import REFITS, best_of_each
+from search.report.comparison import Finalist, best_of_each
 from search.report.leaderboard import leaderboard
+from spaces import hash_params
 from trainables.derive import derive
 from trainables.protocols import Trainable
 from trainables.registry import find_trainable
 
 if TYPE_CHECKING:
     from trainables.data import Splits
+    from trainables.refit import Refit
 
 T = TypeVar("T")
 Say: TypeAlias = "Callable[[str], None]"
@@ -42,79 +47,121 @@ def refit_best(
     which is that of the search, ends it after the epoch in hand, or without that where it takes longer than
     ``Control.grace_s``; what was not trained is said, here and in the ledger.
     """
-    board = leaderboard(ledger.trials_frame(study_id), ledger.epochs_frame(study_id), study.objective)
-    chosen = best_of_each(study, board, ledger.epochs_frame(study_id))
-    facts = ledger.study(study.name).facts.get(REFITS, {})
-    fits = [f for f in facts.get("fits", []) if any(_is_of(f, entry) for entry in chosen)]
-    kept: dict[str, Any] = {"train": len(splits.train), "val": len(splits.val), "chosen": chosen, "fits": fits}
-    missing = [split for split in range(study.refits) if _missing(chosen, fits, split)]
-    if missing and chosen and control.stopping is None:
+    epochs = ledger.epochs_frame(study_id)
+    board = leaderboard(ledger.trials_frame(study_id), epochs, study.objective)
+    finalists = best_of_each(study, board, epochs)
+    done = ledger.fits(study_id, FitRole.REFIT)
+    missing = [split for split in range(study.refits) if _missing(finalists, done, split)]
+    if missing and control.stopping is None:
         say(f"training the best of each {study.balanced} on {study.refits} splits ...")
-    done = 0
-    for split in missing:
-        new = _fits_on(study, splits, split, _missing(chosen, fits, split), control)
-        if new is None:
+    while missing:
+        fits = _fits_on(study, splits, missing[0], _missing(finalists, done, missing[0]), control)
+        if fits is None:
             break
-        fits += new
-        done += 1
-        ledger.add_fact(study_id, REFITS, kept)
-    if not missing:
-        ledger.add_fact(study_id, REFITS, kept)
-    if len(missing) > done:
-        _say_what_is_missing(study, LedgerWriter(ledger, study_id), missing[done:], control, paths, say)
+        ledger.add_fits(study_id, fits)
+        missing.pop(0)
+    if missing:
+        _say_what_is_missing(study, LedgerWriter(ledger, study_id), len(missing), control, paths, say)
 
 
 def _say_what_is_missing(
-    study: Study, writer: LedgerWriter, missing: Sequence[int], control: Control, paths: Paths, say: Say
+    study: Study, writer: LedgerWriter, missing: int, control: Control, paths: Paths, say: Say
 ) -> None:
-    """Say, here and in the ledger, which splits were not trained, why, and what trains them."""
-    over = control.stopping is StopReason.BUDGET
-    why = "the time budget is used up" if over else "the search was stopped"
-    line = f"the best of each {study.balanced} was not trained on {len(missing)} of {study.refits} splits: {why}"
-    writer.event("refits_missing", line, level="warning")
+    """Say, here and in the ledger, how many splits were not trained, why, and what trains them."""
+    assert study.balanced is not None and control.stopping is not None
+    event = RefitsMissing(parameter=study.balanced, missing=missing, refits=study.refits, reason=control.stopping)
+    writer.event(event)
     writer.flush()
+    over = control.stopping is StopReason.BUDGET
     command = f"{extend_command(paths)} --time-budget 10m" if over else resume_command(paths)
-    say(f"{line}; go on with: {command}")
+    say(f"{event.sentence}; go on with: {command}")
+
+
+@dataclass(frozen=True)
+class _Split:
+    """One re-split of the training and validation part.
+
+    Attributes:
+        seed: the seed of the split and of every fit on it.
+        data: its examples as the trainable prepared them.
+    """
+
+    number: int
+    seed: int
+    train_examples: int
+    val_examples: int
+    data: Any
+
+    @classmethod
+    def prepare(cls, study: Study, splits: Splits, trainable: Trainable, number: int) -> _Split:
+        """Return the split of this number."""
+        import torch
+
+        from trainables.data.splits import resplit
+
+        seed = derive(study.seed, "refit", number)
+        parts = resplit(splits, seed=seed % 2**32)
+        return cls(number, seed, len(parts.train), len(parts.val), trainable.prepare(parts, torch.device("cpu")))
 
 
 def _fits_on(
-    study: Study, splits: Splits, split: int, entries: Sequence[Mapping[str, Any]], control: Control
-) -> list[dict[str, Any]] | None:
-    """Return a fit for each entry on one split; None where a stop was asked for before all were done."""
-    import torch
-
-    from trainables.data.splits import resplit
-
+    study: Study, splits: Splits, number: int, finalists: Sequence[Finalist], control: Control
+) -> list[FitRow] | None:
+    """Return a fit of each finalist on one split; None where a stop was asked for before all were done."""
     trainable = find_trainable(study.trainable)
-    seed = derive(study.seed, "refit", split)
-    data = None
+    split: _Split | None = None
     fits = []
-    for entry in entries:
+    for finalist in finalists:
         if control.stopping is not None:
             return None
-        if data is None:
-            data = trainable.prepare(resplit(splits, seed=seed % 2**32), torch.device("cpu"))
-        fit = _within_grace(partial(_fit, study, trainable, data, seed, entry, control), control)
+        if split is None:
+            split = _Split.prepare(study, splits, trainable, number)
+        fit = _within_grace(partial(_fit, study, trainable, split, finalist, control), control)
         if fit is None:
             return None
-        fits.append({"choice": entry["choice"], "trial": entry["trial"], "split": split} | fit)
+        fits.append(fit)
     return fits
 
 
-def _fit(
-    study: Study, trainable: Trainable, data: Any, seed: int, entry: Mapping[str, Any], control: Control
-) -> dict[str, Any] | None:
-    """Return the value and the seconds of one fit, or why it failed; None where it was given up."""
+def _fit(study: Study, trainable: Trainable, split: _Split, finalist: Finalist, control: Control) -> FitRow | None:
+    """Return one fit, done or failed; None where it was given up."""
     from trainables.refit import refit
 
+    started_at = time.time()
+    done: Refit | None = None
+    message: str | None = None
     try:
-        config = trainable.configure(study.params_of(entry["params"]), max_epochs=study.budget.max_epochs)
+        config = trainable.configure(study.params_of(finalist.params), max_epochs=study.budget.max_epochs)
         done = refit(
-            trainable, config, data, seed=seed, epochs=entry["epoch"], stopping=lambda: control.stopping is not None
+            trainable,
+            config,
+            split.data,
+            seed=split.seed,
+            epochs=finalist.epoch,
+            stopping=lambda: control.stopping is not None,
         )
-        return None if done is None else {"value": float(done.metrics[study.objective.metric]), "seconds": done.seconds}
+        if done is None:
+            return None
     except (Exception, SystemExit) as error:  # one model that fails is a row of the table, not the end of it
-        return {"error": f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1]}"}
+        message = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1]}"
+    return FitRow(
+        role=FitRole.REFIT,
+        trial=finalist.trial,
+        config_hash=hash_params(finalist.params),
+        params=finalist.params,
+        seed=split.seed,
+        split=split.number,
+        epochs=finalist.epoch,
+        state=TrialState.COMPLETE if message is None else TrialState.FAILED,
+        reason=None if message is None else StopReason.ERROR,
+        message=message,
+        metrics={} if done is None else done.metrics,
+        seconds=None if done is None else done.seconds,
+        train_examples=split.train_examples,
+        scored_examples=split.val_examples,
+        started_at=started_at,
+        ended_at=time.time(),
+    )
 
 
 def _within_grace(work: Callable[[], T], control: Control) -> T | None:
@@ -132,11 +179,6 @@ def _within_grace(work: Callable[[], T], control: Control) -> T | None:
     return done[0] if done else None
 
 
-def _missing(
-    chosen: Sequence[Mapping[str, Any]], fits: Sequence[Mapping[str, Any]], split: int
-) -> list[Mapping[str, Any]]:
-    return [e for e in chosen if not any(_is_of(f, e) and f["split"] == split for f in fits)]
-
-
-def _is_of(fit: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
-    return bool(fit["choice"] == entry["choice"] and fit["trial"] == entry["trial"])
+def _missing(finalists: Sequence[Finalist], fits: Iterable[FitRow], split: int) -> list[Finalist]:
+    trained = {fit.trial for fit in fits if fit.split == split}
+    return [finalist for finalist in finalists if finalist.trial not in trained]

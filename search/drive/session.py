@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from search.declaration.study import Study
 from search.drive import memory_retry
-from search.drive.history import refuse_untrainable, replaying
+from search.drive.history import checked_history, refuse_untrainable
 from search.errors import RunError, StorageError
 from search.executors.choice import ExecutorChoice
 from search.executors.control import Control
 from search.executors.progress import View
 from search.executors.recorder import Recorder
 from search.ledger import EpochRow, Ledger, LedgerWriter, TrialRow
-from search.ledger.events import TRIED_ALONE
+from search.ledger.events import Aborted, Event, ShareUsedUp, SpaceExhausted
+from search.ledger.outcome import SessionEnding
 from search.ledger.paths import Paths
-from trainables.report import SECONDS
 
 if TYPE_CHECKING:
     from search.executors.search import Executor, Search
@@ -30,10 +30,10 @@ class Session:
     """What one session of a study works with.
 
     Attributes:
-        writer: of its facts; it has no session in the ledger before ``begin``.
-        trials, epochs: what the ledger had when it was prepared.
-        tried: the trials that had been tried alone.
-        search: has taken all of that up.
+        writer: records what happens in it; it has no session in the ledger before ``begin``.
+        trials, epochs: what the ledger had when the session was prepared.
+        tried_alone: the trials that had been, each because it ran out of memory among others.
+        search: what the executor runs; it has taken up all that the ledger had.
         choice: which executor suits the study.
         executor: runs the trials.
     """
@@ -49,7 +49,7 @@ class Session:
     view: View
     trials: Sequence[TrialRow]
     epochs: Sequence[EpochRow]
-    tried: frozenset[int]
+    tried_alone: frozenset[int]
     search: Search
     choice: ExecutorChoice
     executor: Executor
@@ -82,8 +82,7 @@ class Session:
             RunError: a process on another host drives the study.
             LedgerError: what was read is damaged or contradicts itself.
         """
-        row = ledger.study(study.name)
-        study_id = row.id
+        study_id = ledger.study(study.name).id
         ledger.refuse_while_driven_elsewhere(study_id)
         trials, epochs = ledger.trials(study_id), ledger.epochs(study_id)
         if study.budget.time_s is not None:
@@ -91,9 +90,8 @@ class Session:
         writer = LedgerWriter(ledger, study_id)
         recorder = Recorder(study, writer, watch=view.update)
         going_on = {t.number for t in trials if t.state.resumable}
-        with replaying(trials, epochs, metric=study.objective.metric, ledger=paths.ledger):
-            _refuse_misshapen(row.facts)
-            tried = memory_retry.tried(ledger.messages(study_id, TRIED_ALONE))
+        tried = memory_retry.tried_alone(ledger, study_id)
+        with checked_history(trials, epochs, metric=study.objective.metric, ledger=paths.ledger):
             recorder.replay(trials, epochs)
             search = _search(study, splits, trials, epochs, going_on - tried, recorder, control, paths)
             refuse_untrainable(study, trials, paths.ledger)
@@ -120,7 +118,7 @@ class Session:
         self.ledger.end_lost_sessions(self.study_id)
         self.writer.session = self.ledger.start_session(self.study_id)
 
-    def end(self, ending: str) -> None:
+    def end(self, ending: SessionEnding) -> None:
         """Record how the session ended."""
         assert self.writer.session is not None
         self.ledger.end_session(self.writer.session, ending)
@@ -132,22 +130,18 @@ class Session:
             view.say(resumed_text(self.trials, self.epochs))
         search.sweep(self.trials)
         view.say(f"executor {self.choice.executor}: {self.choice.reason}")
-
-        def remember(name: str, value: Any) -> None:
-            self.ledger.add_fact(self.study_id, name, value)
-
         facts = self.ledger.study(self.study.name).facts
-        open_alone = any(t.state.resumable and t.number in self.tried for t in self.trials)
+        open_alone = any(t.state.resumable and t.number in self.tried_alone for t in self.trials)
         try:
-            self.executor.run(replace(search, facts=facts, remember=remember))
+            self.executor.run(replace(search, lanes=facts.lanes, lane_modes=facts.lane_modes))
             self._say_what_is_used_up(search)
             if self.control.stopping is None and (recorder.out_of_memory or open_alone):
                 self._run_alone()
             if self.control.unsaved is not None:
-                recorder.event("aborted", self.control.unsaved, level="error")
+                recorder.event(Aborted(reason=self.control.unsaved))
                 raise StorageError(self.control.unsaved)
             if self.control.aborted is not None:
-                recorder.event("aborted", self.control.aborted, level="error")
+                recorder.event(Aborted(reason=self.control.aborted))
                 raise RunError(f"the search was ended: {self.control.aborted}; what was recorded: {self.paths.ledger}")
             if not recorder.progress.ended and self.control.stopping is None:
                 raise RunError(f"no trial was started; see {self.paths.folder}")
@@ -157,16 +151,15 @@ class Session:
 
     def _say_what_is_used_up(self, search: Search) -> None:
         """Say that the space, or a choice's part of it, has no more points."""
-        lines = []
+        events: list[Event] = []
         if search.sampler.exhausted:
-            ended = self.recorder.progress.ended
-            lines.append(("space_exhausted", f"the space has no more points after {ended} trials"))
-        for choice, count in search.sampler.handed_on.items():
-            message = f"{self.study.balanced}={choice} has no more points after {count} trials"
-            lines.append(("share_used_up", f"{message}; the others had its share"))
-        for kind, line in lines:
-            self.recorder.event(kind, line)
-            self.view.say(line)
+            events.append(SpaceExhausted(trials=self.recorder.progress.ended))
+        if self.study.balanced is not None:
+            for choice, count in search.sampler.handed_on.items():
+                events.append(ShareUsedUp(parameter=self.study.balanced, choice=choice, trials=count))
+        for event in events:
+            self.recorder.event(event)
+            self.view.say(event.sentence)
 
     def _run_alone(self) -> None:
         """Run the trials that ran out of memory among others, one after the other.
@@ -176,11 +169,11 @@ class Session:
         """
         self.recorder.flush()
         trials = self.ledger.trials(self.study_id)
-        tried = memory_retry.tried(self.ledger.messages(self.study_id, TRIED_ALONE))
-        if numbers := memory_retry.due(self.study, trials, tried):
+        tried = memory_retry.tried_alone(self.ledger, self.study_id)
+        if numbers := memory_retry.trials_to_retry(self.study, trials, tried):
             self.view.say(f"{len(numbers)} trials ran out of memory; they are tried once more, one at a time")
-            epochs, study = self.ledger.epochs(self.study_id), memory_retry.for_one(self.study)
-            with replaying(trials, epochs, metric=study.objective.metric, ledger=self.paths.ledger):
+            epochs, study = self.ledger.epochs(self.study_id), memory_retry.with_one_trial(self.study)
+            with checked_history(trials, epochs, metric=study.objective.metric, ledger=self.paths.ledger):
                 search = _search(study, self.splits, trials, epochs, numbers, self.recorder, self.control, self.paths)
             search.sampler.exhausted = True  # it proposes these and no others
             self.recorder.alone = True
@@ -219,17 +212,6 @@ def _search(
     return Search(study, splits, sampler, scheduler, recorder, control, paths.folder)
 
 
-def _refuse_misshapen(facts: Mapping[str, Any]) -> None:
-    """Look at what an executor will take from earlier sessions; raises ValueError where it cannot be that."""
-    from search.executors.search import LANES_FACT, MODES_FACT
-
-    lanes, modes = facts.get(LANES_FACT, 1), facts.get(MODES_FACT, {})
-    if type(lanes) is not int or lanes < 1:
-        raise ValueError(f"{LANES_FACT} {lanes!r:.40}")
-    if not isinstance(modes, dict):
-        raise ValueError(f"{MODES_FACT} {modes!r:.40}")
-
-
 def _build_executor(choice: ExecutorChoice, say: Callable[[str], None]) -> Executor:
     """Return the executor that was chosen."""
     if choice.executor == "lanes":
@@ -251,8 +233,8 @@ def _values(epochs: Sequence[EpochRow], study: Study) -> dict[int, dict[int, tup
     """Return every objective by trial and epoch."""
     values: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
     for row in epochs:
-        metrics = {**row.metrics, SECONDS: row.seconds}
-        values[row.number][row.epoch] = tuple(float(metrics[o.metric]) for o in study.objectives)
+        reported = row.values
+        values[row.number][row.epoch] = tuple(float(reported[o.metric]) for o in study.objectives)
     return values
 
 

@@ -6,10 +6,12 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
+from search.ledger.events import VersionsChanged
+
 PACKAGES = ("lanewise", "torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "pandas", "scikit-learn")
 
 IN_RESULTS = ("python", "torch", "ray", "optuna", "numpy", "scikit-learn")
-"""Those whose change may show in the last digits of a curve, in a proposal or in a decision."""
+"""The names whose change may show in the last digits of a curve, in a proposal or in a decision."""
 
 
 def versions() -> dict[str, str]:
@@ -29,16 +31,8 @@ def version_of(package: str) -> str | None:
         return None
 
 
-def version_changes(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
-    """Return in one line what became of the versions that results depend on, or None where they are the same."""
-    changes = [
-        f"{name} {before.get(name, 'absent')} -> {now.get(name, 'absent')}"
-        for name in IN_RESULTS
-        if before.get(name) != now.get(name)
-    ]
-    if not changes:
-        return None
-    return (
-        f"since the study began: {', '.join(changes)}; it goes on, but equality bit for bit with a search that "
-        "was never interrupted is not promised"
-    )
+def version_changes(before: Mapping[str, str], now: Mapping[str, str]) -> VersionsChanged | None:
+    """Return what became of the versions that results depend on, or None where they are the same."""
+    found = {name: (before.get(name), now.get(name)) for name in IN_RESULTS}
+    changes = {name: (old, new) for name, (old, new) in found.items() if old != new}
+    return VersionsChanged(changes=changes) if changes else None

@@ -7,7 +7,7 @@ a result goes to the scheduler, then to the sampler; an ending to the scheduler,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from search.brain.order import TrialOrder
@@ -16,8 +16,9 @@ from search.executors.lane_host import Advance
 from search.executors.pool import WorkerLost, WorkerPool
 from search.executors.recovery import Recovery
 from search.executors.running import RunningTrial, RunningWorker
-from search.executors.search import MODES_FACT, Search
+from search.executors.search import Search
 from search.executors.timing import USUAL, Timing
+from search.ledger.events import CheckpointNote, LaneModeMeasured
 from search.ledger.outcome import Outcome, StopReason
 from trainables.errors import CheckpointWriteError, is_out_of_memory
 from trainables.report import EpochReport
@@ -48,7 +49,7 @@ class ControlLoop:
         self._pool = pool
         self._say = say
         self._timing = timing
-        self._modes: dict[str, str] = dict(search.facts.get(MODES_FACT, {}))
+        self._modes: dict[str, str] = dict(search.lane_modes)
         self._workers = [RunningWorker(index, lanes) for index, lanes in enumerate(pool.lanes)]
         self._recovery = Recovery(search, self._workers, fail=self._fail, timing=timing)
         self._settled_at = -math.inf
@@ -116,7 +117,7 @@ class ControlLoop:
             return
         worker.failed_starts, worker.not_before = 0, 0.0
         self._note(result.notes)
-        self._remember_modes(result.choices)
+        self._record_modes(result.measured)
         no_room = sorted(n for n, e in result.events.items() if e.shared and is_out_of_memory(e.error))
         if no_room:
             why = outcome_of_error(result.events[no_room[0]].error).message
@@ -178,16 +179,16 @@ class ControlLoop:
 
     def _note(self, notes: Sequence[str]) -> None:
         for note in notes:
-            self._search.recorder.event("checkpoint", note, level="warning")
+            self._search.recorder.event(CheckpointNote(note=note))
 
-    def _remember_modes(self, choices: Mapping[str, tuple[str, str]]) -> None:
-        """Record and print which modes were measured, and remember them for a resume."""
-        for group, (mode, line) in choices.items():
-            self._modes.setdefault(group, mode)
-            self._search.recorder.event("lane_mode", line)
-            self._say(line)
-        if choices:
-            self._search.remember(MODES_FACT, self._modes)
+    def _record_modes(self, measured: Sequence[LaneModeMeasured]) -> None:
+        """Record and print which modes were measured; a resume takes them up."""
+        for event in measured:
+            self._modes.setdefault(event.group, event.mode)
+            self._search.recorder.event(event)
+            self._say(event.sentence)
+        if measured:
+            self._search.recorder.lane_modes_measured(self._modes)
 
     def _end_rest(self, reason: StopReason | None) -> None:
         """Keep what the running trials have, and record why they did not go on.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.brain.order import TrialOrder
 from search.declaration.study import Study
 from search.executors.marker import RunWithMarkerFile
+from search.ledger.events import LaneModeMeasured
 from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
@@ -46,14 +47,14 @@ class Advance:
     Attributes:
         events: what each seated trial reported.
         notes: what the ledger should know besides (a damaged checkpoint, say).
-        choices: how groups train whose mode was measured since the last orders, and the measurement in words.
+        measured: the modes of groups that were measured since the last orders.
         unsaved: why a checkpoint could not be written, or empty; the search cannot go on safely then.
         saved: whether checkpoints of these epochs were written.
     """
 
     events: dict[int, LaneEvent]
     notes: tuple[str, ...] = ()
-    choices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    measured: tuple[LaneModeMeasured, ...] = ()
     unsaved: str = ""
     saved: bool = False
 
@@ -145,7 +146,7 @@ class LaneHost:
                 notes += self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
             except CheckpointWriteError as error:
                 unsaved = str(error)
-        return Advance(events | failed, tuple(notes), self._take_choices(), unsaved, saved=due)
+        return Advance(events | failed, tuple(notes), self._take_measured(), unsaved, saved=due)
 
     def close(self) -> None:
         """Let go of the lanes and the data; the host is of no use afterwards."""
@@ -186,13 +187,13 @@ class LaneHost:
         if number in self._seats:
             self._seats.pop(number).retire()
 
-    def _take_choices(self) -> dict[str, tuple[str, str]]:
+    def _take_measured(self) -> tuple[LaneModeMeasured, ...]:
         taken = dict(self._worker.choices)
         self._worker.choices.clear()
-        return {
-            group: (c.mode, f"{group}: {c.mode} ({c.stacked_ms:.1f} ms stacked, {c.looped_ms:.1f} ms looped)")
+        return tuple(
+            LaneModeMeasured(group=group, mode=c.mode, stacked_ms=c.stacked_ms, looped_ms=c.looped_ms)
             for group, c in taken.items()
-        }
+        )
 
     def _seat(
         self, order: TrialOrder, notes: list[str], failed: dict[int, LaneEvent], state: dict[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,9 @@ from search.declaration.study import Study
 from search.executors.control_loop import ControlLoop
 from search.executors.local_pool import LocalPool
 from search.executors.pool import WorkerPool
-from search.executors.search import LANES_FACT, MODES_FACT, Search
+from search.executors.search import Search
 from search.executors.timing import USUAL, Timing
+from search.ledger.events import LanesChosen
 from search.ledger.paths import CHECKPOINTS
 from trainables.registry import find_trainable
 
@@ -33,8 +34,7 @@ def open_pool(
         timing: how long to wait for what.
         make_worker: makes the lanes in this process; see ``LaneHost``.
     """
-    study, checkpoints = _with_lanes(search), search.folder / CHECKPOINTS
-    modes: Mapping[str, str] = search.facts.get(MODES_FACT, {})
+    study, checkpoints, modes = _with_lanes(search), search.folder / CHECKPOINTS, search.lane_modes
     here = study.resources.address is None and study.resources.workers in (None, 1)
     if here and find_trainable(study.trainable).stacks:
         local = LocalPool(study, search.splits, checkpoints, modes, make_worker=make_worker)
@@ -56,9 +56,9 @@ def open_pool(
 
 def _with_lanes(search: Search) -> Study:
     """Return the study with the number of lanes that its first session had, where there was one."""
-    if LANES_FACT not in search.facts:
+    if search.lanes is None:
         return search.study
-    lanes = search.study.lanes.model_copy(update={"lanes": search.facts[LANES_FACT]})
+    lanes = search.study.lanes.model_copy(update={"lanes": search.lanes})
     return search.study.model_copy(update={"lanes": lanes})
 
 
@@ -86,6 +86,6 @@ class LanesExecutor:
         """Run a search; see ``Executor``."""
         with self._open_pool(search, self._timing) as pool:
             for line in pool.reasons:
-                search.recorder.event("lanes", line)
-            search.remember(LANES_FACT, pool.lanes[0])
+                search.recorder.event(LanesChosen(choice=line))
+            search.recorder.lanes_chosen(pool.lanes[0])
             ControlLoop(search, pool, self._say, timing=self._timing).run()

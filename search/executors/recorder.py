@@ -13,9 +13,9 @@ from search.declaration.study import Study
 from search.executors.progress import Progress
 from search.executors.retention import Retention
 from search.ledger import EpochRow, LedgerWriter, TrialRow
-from search.ledger.events import TRIED_ALONE, tried_text
+from search.ledger.events import Event, TriedAlone
 from search.ledger.outcome import Outcome, StopReason, TrialState
-from trainables.report import SECONDS, EpochReport
+from trainables.report import EpochReport
 
 
 class Recorder:
@@ -52,12 +52,11 @@ class Recorder:
     def replay(self, trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> None:
         """Take up the counts of earlier sessions."""
         self.progress.states.update(row.state for row in trials if not row.state.resumable)
-        ran_out = StopReason.OUT_OF_MEMORY.value
-        self._out_of_memory.update(row.number for row in trials if row.stop_reason == ran_out)
+        self._out_of_memory.update(row.number for row in trials if row.reason is StopReason.OUT_OF_MEMORY)
         for row in epochs:
-            self._count(row.number, row.epoch, {**row.metrics, SECONDS: row.seconds})
+            self._count(row.number, row.epoch, row.values)
         for trial in trials:
-            if trial.stop_reason != ran_out:  # it may go on alone
+            if trial.reason is not StopReason.OUT_OF_MEMORY:  # it may go on alone
                 self.retention.ended(trial.number, trial.state)
 
     def started(self, order: TrialOrder) -> None:
@@ -66,7 +65,7 @@ class Recorder:
             self._out_of_memory.discard(order.number)
             self.progress.states[TrialState.FAILED] -= 1
         if self.alone:
-            self.event(TRIED_ALONE, tried_text(order.number), level="warning")
+            self.event(TriedAlone(trial=order.number))
         if order.resumed:
             self._writer.trial_resumed(order.number)
         else:
@@ -95,7 +94,7 @@ class Recorder:
                 value=decision.value,
                 cutoff=decision.cutoff,
             )
-        self._count(number, report.epoch, {**report.metrics, SECONDS: report.seconds})
+        self._count(number, report.epoch, report.values)
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """Record how a trial ended."""
@@ -110,9 +109,19 @@ class Recorder:
         self.progress.states[TrialState.RUNNING] -= 1
         self.progress.states[outcome.state] += 1
 
-    def event(self, kind: str, message: str, *, level: str = "info") -> None:
+    def event(self, event: Event) -> None:
         """Record something worth knowing later."""
-        self._writer.event(kind, message, level=level)
+        self._writer.event(event)
+
+    def lanes_chosen(self, lanes: int) -> None:
+        """Record how many lanes a worker has, so that a resume has as many; trials that run alone say nothing of it."""
+        if not self.alone:
+            self._writer.lanes_chosen(lanes)
+
+    def lane_modes_measured(self, modes: Mapping[str, str]) -> None:
+        """Record how groups of trials train whose mode was measured, so that a resume does the same."""
+        if not self.alone:
+            self._writer.lane_modes_measured(modes)
 
     def tick(self) -> None:
         """Write the batch if it is due, and show the live counts; called by executors all the time."""

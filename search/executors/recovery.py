@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from search.errors import RunError
 from search.executors.pool import WorkerLost
 from search.executors.running import RunningTrial, RunningWorker
-from search.executors.search import LANES_FACT, Search
+from search.executors.search import Search
 from search.executors.timing import Timing
+from search.ledger.events import LanesHalved, LaneWorkerLost
 from search.ledger.outcome import Outcome, StopReason
 
 
@@ -76,13 +77,11 @@ class Recovery:
         No trial is to blame, so none fails. The others stay; a later session begins with as many lanes.
         """
         together, worker.lanes = len(worker.seated), max(1, len(worker.seated) // 2)
-        text = (
-            f"worker {worker.index} ran out of memory with {together} trials at once ({why}): "
-            f"from now on it has {worker.lanes} of {together} lanes; trials {list(numbers)} are queued again"
+        self._search.recorder.event(
+            LanesHalved(worker=worker.index, together=together, lanes=worker.lanes, queued=tuple(numbers), reason=why)
         )
-        self._search.recorder.event("lanes", text, level="warning")
         self._fewest = min(self._fewest, worker.lanes)
-        self._search.remember(LANES_FACT, self._fewest)
+        self._search.recorder.lanes_chosen(self._fewest)
         for number in numbers:
             self._queue(worker.unseat(number))
 
@@ -91,23 +90,34 @@ class Recovery:
         if not worker.seated:
             worker.failed_starts += 1
             worker.not_before = self._timing.now() + self._timing.wait_s(worker.failed_starts)
-        what = [f"worker {worker.index} was lost ({lost.reason})"]
-        what += [self._try_again(worker, worker.seated[number], lost) for number in sorted(worker.seated)]
-        if worker.failed_starts > self._search.study.faults.max_failures:
+        waits_s = {number: self._try_again(worker, worker.seated[number], lost) for number in sorted(worker.seated)}
+        given_up = worker.failed_starts > self._search.study.faults.max_failures
+        if given_up:
             worker.not_before = math.inf
-            what.append(f"it died {worker.failed_starts} times before it was up and is given up")
-        self._search.recorder.event("worker_lost", "; ".join(what), level="warning")
+        self._search.recorder.event(
+            LaneWorkerLost(
+                worker=worker.index,
+                reason=lost.reason,
+                retried={number: wait_s for number, wait_s in waits_s.items() if wait_s is not None},
+                given_up=tuple(number for number, wait_s in waits_s.items() if wait_s is None),
+                failed_starts=worker.failed_starts if given_up else None,
+            )
+        )
 
-    def _try_again(self, worker: RunningWorker, trial: RunningTrial, lost: WorkerLost) -> str:
-        """Queue a trial of a dead worker again, or end one that hung or took its worker down too often."""
+    def _try_again(self, worker: RunningWorker, trial: RunningTrial, lost: WorkerLost) -> float | None:
+        """Queue a trial of a dead worker again, or end one that hung or took its worker down too often.
+
+        Returns:
+            The seconds until it is tried again; None where it has ended.
+        """
         outcome = trial.take_blame(lost, self._search.study.faults)
         if outcome is not None:
             self._fail(worker, trial, outcome)
-            return f"trial {trial.number} is given up"
+            return None
         wait_s = self._timing.wait_s(trial.failures) if trial.may_have_caused(lost) else 0.0
         trial.not_before = self._timing.now() + wait_s
         self._queue(trial)
-        return f"trial {trial.number} is tried again in {wait_s:g} s"
+        return wait_s
 
     def _queue(self, trial: RunningTrial) -> None:
         """Put a trial back, to be continued from its last checkpoint, or begun again where it has none."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from search.brain.sampler import OptunaSampler
 from search.brain.scheduler import RecordingScheduler
@@ -21,11 +21,6 @@ from trainables.checkpoint_store import CheckpointStore
 if TYPE_CHECKING:
     from trainables.data import Splits
 
-LANES_FACT = "lanes"
-"""The name of the fact that holds the lanes of a worker, so that a resume has as many."""
-MODES_FACT = "lane_modes"
-"""The name of the fact that holds how groups train whose mode was measured, so that a resume does the same."""
-
 
 @dataclass(frozen=True)
 class Search:
@@ -33,8 +28,8 @@ class Search:
 
     Attributes:
         folder: of the study; executors keep their own files below it.
-        facts: what earlier sessions of the study remembered.
-        remember: keeps a fact for later sessions.
+        lanes: of a worker in the study's first session; None where there was none.
+        lane_modes: how groups of trials trained whose mode earlier sessions measured.
         janitor: removes files, which may wait for the disk.
     """
 
@@ -45,8 +40,8 @@ class Search:
     recorder: Recorder
     control: Control
     folder: Path
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    remember: Callable[[str, Any], None] = lambda name, value: None
+    lanes: int | None = None
+    lane_modes: Mapping[str, str] = field(default_factory=dict)
     janitor: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="tidy"))
 
     @property

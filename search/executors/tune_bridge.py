@@ -19,6 +19,7 @@ from search.executors.controller import failed_with, outcome_of_ray_error
 from search.executors.faults import reason_of
 from search.executors.search import Search
 from search.executors.tune_adapters import TuneScheduler, TuneSearcher, report_of, trial_config
+from search.ledger.events import ActorLost, CheckpointNote
 from search.ledger.outcome import Outcome, StopReason
 from trainables.report import EPOCH, STOP
 from trainables.tune import MESSAGE, NOTES, TRACEBACK
@@ -96,11 +97,15 @@ class TuneBridge(Callback):  # type: ignore[misc]
         number = trial.config["number"]
         failures, limit = trial.run_metadata.num_failures, self._search.study.faults.max_failures
         self._reported_at.pop(trial.trial_id, None)  # it is not late while it waits
-        text = (
-            f"trial {number}: its actor was lost ({reason_of(failed_with(trial))}); it is started again "
-            f"in {self._timing.wait_s(failures):g} s (failure {failures}, --max-failures {limit})"
+        self._search.recorder.event(
+            ActorLost(
+                trial=number,
+                reason=reason_of(failed_with(trial)),
+                wait_s=self._timing.wait_s(failures),
+                failures=failures,
+                max_failures=limit,
+            )
         )
-        self._search.recorder.event("actor_lost", text, level="warning")
         # what the next actor starts from is what the ledger has, as after a resume
         order = self._searcher.orders[trial.trial_id]
         epochs = self._reported.get(number, order.epochs)
@@ -114,7 +119,7 @@ class TuneBridge(Callback):  # type: ignore[misc]
         number = trial.config["number"]
         self._reported_at[trial.trial_id] = self._timing.now()
         for note in result.get(NOTES, ()):
-            self._search.recorder.event("checkpoint", note, level="warning")
+            self._search.recorder.event(CheckpointNote(trial=number, note=note))
         if EPOCH not in result:
             return  # it raised; ``on_trial_complete`` has the rest
         if self.stopping and result[STOP] is None:  # Tune has already marked it as done: it is being stopped
@@ -173,7 +178,7 @@ class TuneBridge(Callback):  # type: ignore[misc]
             self._search.checkpoints.remove_best(number)  # an older one would pass for the best
             notes = [f"trial {number}: its best model was not written: {reason_of(error)}"]
         for note in notes:
-            self._search.recorder.event("checkpoint", note, level="warning")
+            self._search.recorder.event(CheckpointNote(trial=number, note=note))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tune's hook: a trial is given up."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from search.declaration.study import Study
-from search.drive.engine import Result
+from search.drive.result import Result
 from search.executors.capacity import Capacity
 from search.executors.retention import FINISHED
 from search.face.tables import (
@@ -27,10 +27,11 @@ from search.face.tables import (
     top_table,
 )
 from search.ledger import StudyRow
+from search.ledger.outcome import SessionEnding
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import mlflow_command, resume_command, sync_command
 from search.report.answer import Answer
-from search.report.examples import DATA, data_lines
+from search.report.examples import data_lines
 from search.report.kept import Kept
 from trainables.data import Splits
 from trainables.machine import THIS_MACHINE
@@ -96,7 +97,7 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
         say(console, f"compared   {found.comparison.verdict}")
     say_data(console, result.data)
     say(console, epochs_text(found, study))
-    if result.ending == "interrupted":
+    if result.ending is SessionEnding.INTERRUPTED:
         say(console, f"interrupted  go on with: {resume_command(paths)}")
     for message, count in found.failures.items():
         say(console, f"failed     {count} x {message}")
@@ -239,7 +240,7 @@ def say(console: Console, text: str) -> None:
 
 def _data_text(row: StudyRow) -> str:
     """Return ``digits (1079 train)``; the name alone where the ledger holds no more."""
-    facts = row.facts.get(DATA)
+    facts = row.facts.data
     return (
         f"{facts['name']} ({facts['train']} train)" if facts else str(row.declaration.get("data", {}).get("name", ""))
     )

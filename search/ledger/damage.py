@@ -1,11 +1,13 @@
-"""Damage of a ledger in SQLite: how it is told, and the copy that is kept before anything else touches it."""
+"""Copies of a ledger in SQLite that are kept before anything else touches it; how damage is told."""
 
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 LOG = "-wal"
@@ -55,6 +57,25 @@ def keep_copy(file: Path) -> str:
     except OSError as error:
         return f"but no copy of it could be made ({error})"
     return f"a copy is in {copy}; sqlite3's .recover may save it"
+
+
+def keep_old_version(file: Path, version: int) -> Path:
+    """Copy a database, with what is in its log, to a file beside it before it is migrated, and return that.
+
+    Raises:
+        OSError: it cannot be written.
+        sqlite3.Error: the database cannot be read.
+    """
+    copy = _fresh(Path(f"{file}.v{version}"))
+    partial = copy.with_name(f"{copy.name}.tmp")
+    try:
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(partial)) as target:
+            source.backup(target)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        return partial.rename(copy)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _fresh(path: Path) -> Path:

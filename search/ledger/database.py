@@ -1,4 +1,4 @@
-"""The database behind a ledger: its tables made, its version checked, and what it raises put in words."""
+"""The database behind a ledger: its tables made or migrated, and what it raises put in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from search.errors import LedgerError, RunError, StorageError
 from search.ledger import schema
-from search.ledger.damage import has_log, is_damage, keep_copy
+from search.ledger.damage import has_log, is_damage, keep_copy, keep_old_version
+from search.ledger.events import LedgerMigrated
+from search.ledger.migrations import MIGRATIONS, migrated_copy, refuse_while_driven
+from search.ledger.migrations import migrate as migrate_tables
 from trainables.disk import space_hint
 
 if TYPE_CHECKING:
@@ -33,66 +36,64 @@ where SQLite's own message quotes damaged bytes."""
 class Database:
     """The tables of ``schema`` behind one URL.
 
+    A database of an older version is left as it is while it is read, and migrated by ``migrate`` or the first write.
     Any read raises LedgerError where the database is damaged; a copy of it is kept first. Any write raises
     StorageError where the database cannot be written.
 
     Args:
-        url: of SQLAlchemy; SQLite runs in WAL, so that readers never wait for the writer.
+        url: a database URL of SQLAlchemy; SQLite runs in WAL, so that readers never wait for the writer.
         create: make the tables where they are absent.
 
     Attributes:
         where: the file, or the URL without its password, as messages name it.
 
     Raises:
-        RunError: no database there, not a database, or one of another schema version.
+        RunError: no database there, not a database, or one of a version that this Lanewise does not know.
     """
 
     def __init__(self, url: str, *, create: bool = False) -> None:
         self.url = url
-        try:
-            shown = sa.make_url(url)
-        except ArgumentError:
-            raise RunError(f"ledger {url!r} is no database URL, such as postgresql+psycopg://USER@HOST/NAME") from None
-        self.where = shown.database or "" if shown.drivername.startswith("sqlite") else shown.render_as_string()
-        if shown.drivername.startswith("sqlite") and not create and not Path(self.where).is_file():
-            raise RunError(f"no ledger at {self.where}")
-        try:
-            # a database of SQL_ASCII, as initdb makes in the locale C, answers in bytes otherwise
-            encoding = {"client_encoding": "utf8"} if shown.drivername.startswith("postgresql") else {}
-            self.engine: Engine = sa.create_engine(url, connect_args=encoding)
-        except ModuleNotFoundError as error:
-            raise RunError(
-                f"ledger {self.where} needs the package {error.name}; pip install 'lanewise[postgresql]'"
-            ) from None
-        self._file = Path(self.where) if shown.drivername.startswith("sqlite") else None
-        if self._file is not None and has_log(self._file) and not (self._file.exists() and self._file.stat().st_size):
-            raise LedgerError(
-                f"ledger {self.where} is damaged (it is empty, but the log beside it is not: SQLite would remove "
-                "that); nothing was started or changed"
-            )
+        self.engine: Engine
+        self.engine, self.where = _engine(url, create=create)
+        self._file = Path(self.where) if self.engine.dialect.name == "sqlite" else None
         if self._file is not None:
+            if has_log(self._file) and not (self._file.exists() and self._file.stat().st_size):
+                raise LedgerError(
+                    f"ledger {self.where} is damaged (it is empty, but the log beside it is not: SQLite would remove "
+                    "that); nothing was started or changed"
+                )
             event.listen(self.engine, "connect", _configure_sqlite)
+        self._migrated: Engine | None = None
+        """What an old database holds, in memory and in tables of the present version."""
+        try:
+            found = self._open(create=create)
+            if found != schema.VERSION:
+                self._migrated = self._migrated_copy(found)
+        except RunError:
+            self.engine.dispose()
+            raise
+
+    def _open(self, *, create: bool) -> int:
+        """Make the tables where that is asked for and there are none; return their version, which is a known one."""
         try:
             if create:
                 with self.engine.connect() as connection:
                     self.switch_to_wal(connection)
                 self._make_tables()
-            found = self._version()
+            with self.engine.connect() as connection:
+                found = _version(connection)
         except FAULTS as error:
             kept = self._kept_if(is_damage(error))
-            self.engine.dispose()
             raise LedgerError(f"ledger {self.where} cannot be opened: {_cause(error)}{self._hint()}{kept}") from None
         if found is None:
-            kept = self._kept_if(True)
-            self.engine.dispose()
-            raise LedgerError(f"{self.where} is a database, but no Lanewise ledger{kept}")
-        if found != schema.VERSION:
-            self.engine.dispose()
+            raise LedgerError(f"{self.where} is a database, but no Lanewise ledger{self._kept_if(True)}")
+        if found not in (*MIGRATIONS, schema.VERSION):
             age = "newer" if found > schema.VERSION else "older"
             raise RunError(
                 f"ledger {self.where} has schema version {found}, {age} than the {schema.VERSION} of this "
                 "Lanewise; open it with the version that wrote it"
             )
+        return found
 
     def _kept_if(self, damaged: bool) -> str:
         """Keep a copy of a file that may be damaged and has a log: SQLite may write that into it when it closes."""
@@ -106,7 +107,7 @@ class Database:
         """
         if self._file is None:
             return
-        with self.reading() as connection:
+        with self._reading(self.engine) as connection:
             found = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
             page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
             if found == "ok" and self._file.stat().st_size % page:
@@ -116,9 +117,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Yield a connection; what the database raises becomes a ``LedgerError``."""
+        """Yield a connection to tables of the present version; what the database raises becomes a ``LedgerError``."""
+        with self._reading(self._migrated or self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self, engine: Engine) -> Iterator[Connection]:
         try:
-            with self.engine.connect() as connection:
+            with engine.connect() as connection:
                 try:
                     yield connection
                 except FAULTS as error:  # while it is open: a last connection that closes tidies the files up
@@ -129,12 +135,44 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Yield a connection in a transaction; what the database raises becomes a ``StorageError``."""
+        self.migrate()
+        with self._writing() as connection:
+            yield connection
+
+    def migrate(self) -> LedgerMigrated | None:
+        """Bring an old database to the present version; a copy of a file is kept beside it first.
+
+        Returns:
+            What was done; None where nothing was to do.
+
+        Raises:
+            RunError: another process drives a study of it.
+        """
+        if self._migrated is None:
+            return None
+        with self._writing() as connection:
+            self._begin_immediately(connection)
+            found = _version(connection, locked=True)
+            copy = None
+            if found is not None and found in MIGRATIONS:  # else another process was faster
+                refuse_while_driven(connection, self.where)
+                copy = None if self._file is None else keep_old_version(self._file, found)
+                migrate_tables(connection, found)
+        self._migrated.dispose()
+        self._migrated = None
+        if found is None or found not in MIGRATIONS:
+            return None
+        kept = None if copy is None else str(copy)
+        return LedgerMigrated(old_version=found, new_version=schema.VERSION, copy_of_old=kept)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
         try:
             with self.engine.begin() as connection:
                 yield connection
         except IntegrityError:
             raise  # not the disk's fault
-        except FAULTS as error:
+        except (*FAULTS, OSError) as error:
             raise StorageError(
                 f"the ledger {self.where} cannot be written: {_cause(error)}; everything recorded before stays"
                 f"{self._hint()}"
@@ -168,6 +206,8 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        if self._migrated is not None:
+            self._migrated.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -176,28 +216,58 @@ class Database:
         self.close()
 
     def _make_tables(self) -> None:
-        """Make the tables that are absent, and write their version, at once: nobody reads tables without it."""
+        """Make the tables where there are none, with their version, at once: nobody reads tables without it."""
         with self.engine.begin() as connection:
-            if self._file is not None:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's sqlite3 would commit each table alone
+            self._begin_immediately(connection)
+            if sa.inspect(connection).has_table(schema.meta.name):
+                return
             schema.metadata.create_all(connection)
-            if connection.execute(sa.select(schema.meta)).first() is None:
-                row = {"key": "schema_version", "value": str(schema.VERSION)}
-                connection.execute(sa.insert(schema.meta).values(row))
+            row = {"key": schema.VERSION_KEY, "value": str(schema.VERSION)}
+            connection.execute(sa.insert(schema.meta).values(row))
+
+    def _migrated_copy(self, version: int) -> Engine:
+        try:
+            with self._reading(self.engine) as connection:
+                return migrated_copy(connection, version)
+        except (ValueError, LookupError, TypeError) as error:
+            raise self._damaged(f"of schema version {version}: {type(error).__name__}: {error}") from None
+
+    def _begin_immediately(self, connection: Connection) -> None:
+        """Have the transaction hold others' writes off from its start, and make tables in it, not beside it."""
+        if self._file is not None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's sqlite3 begins none for a CREATE or ALTER
 
     def switch_to_wal(self, connection: Connection) -> None:
         """Let readers never wait for the writer, where that is SQLite's to say."""
         if self._file is not None:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
-    def _version(self) -> int | None:
-        """Return the version of the schema; None where there is none."""
-        query = sa.select(schema.meta.c.value).where(schema.meta.c.key == "schema_version")
-        with self.engine.connect() as connection:
-            value = connection.execute(query).scalars().first()
-        if not isinstance(value, str) or not value.isdecimal() or len(value) > VERSION_DIGITS:
-            return None
-        return int(value)
+
+def _engine(url: str, *, create: bool) -> tuple[Engine, str]:
+    """Return what connects to the database, and how messages name it."""
+    try:
+        shown = sa.make_url(url)
+    except ArgumentError:
+        raise RunError(f"ledger {url!r} is no database URL, such as postgresql+psycopg://USER@HOST/NAME") from None
+    sqlite = shown.drivername.startswith("sqlite")
+    where = shown.database or "" if sqlite else shown.render_as_string()
+    if sqlite and not create and not Path(where).is_file():
+        raise RunError(f"no ledger at {where}")
+    try:
+        # a database of SQL_ASCII, as initdb makes in the locale C, answers in bytes otherwise
+        encoding = {"client_encoding": "utf8"} if shown.drivername.startswith("postgresql") else {}
+        return sa.create_engine(url, connect_args=encoding), where
+    except ModuleNotFoundError as error:
+        raise RunError(f"ledger {where} needs the package {error.name}; pip install 'lanewise[postgresql]'") from None
+
+
+def _version(connection: Connection, *, locked: bool = False) -> int | None:
+    """Return the version of the schema, None where there is none; ``locked`` keeps others from changing it."""
+    query = sa.select(schema.meta.c.value).where(schema.meta.c.key == schema.VERSION_KEY)
+    value = connection.execute(query.with_for_update() if locked else query).scalars().first()
+    if not isinstance(value, str) or not value.isdecimal() or len(value) > VERSION_DIGITS:
+        return None
+    return int(value)
 
 
 def inserted_id(result: sa.CursorResult[Any]) -> int:

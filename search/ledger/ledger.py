@@ -9,10 +9,10 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -20,13 +20,28 @@ from sqlalchemy.exc import IntegrityError
 from search.errors import RunError
 from search.ledger import schema
 from search.ledger.database import Database, inserted_id
-from search.ledger.rows import EpochRow, StudyRow, TrialRow, epoch_row, session_row, study_row, text, trial_row
+from search.ledger.facts import StudyFacts, to_columns
+from search.ledger.fits import FitRole, FitRow, fit_columns, fit_row
+from search.ledger.outcome import SessionEnding
+from search.ledger.rows import (
+    EpochRow,
+    EventRow,
+    SessionRow,
+    StudyRow,
+    TrialRow,
+    epoch_row,
+    event_row,
+    session_row,
+    study_row,
+    trial_row,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ALIVE_S = 60.0
-"""A session that was seen so recently is taken to be alive, where its process cannot be asked."""
+    from search.ledger.events import EventKind
+
+T = TypeVar("T")
 
 
 def sqlite_url(path: Path) -> str:
@@ -35,21 +50,20 @@ def sqlite_url(path: Path) -> str:
 
 
 class Ledger(Database):
-    """Studies, sessions, trials, epochs, decisions and events; a search writes the last four by ``LedgerWriter``.
+    """Studies, sessions, trials, epochs, decisions, events and fits.
 
-    Args and what is raised are those of ``Database``.
+    A search writes trials, epochs, decisions and events through a ``LedgerWriter``. Args and what is raised are those
+    of ``Database``.
     """
 
-    def create_study(
-        self, name: str, declaration: Mapping[str, Any], *, fingerprint: str, facts: Mapping[str, Any]
-    ) -> int:
+    def create_study(self, name: str, declaration: Mapping[str, Any], *, fingerprint: str, facts: StudyFacts) -> int:
         """Record a new study and return its id."""
         row = {
             "name": name,
             "declaration": json.dumps(declaration),
             "fingerprint": fingerprint,
-            "facts": json.dumps(facts),
             "created_at": time.time(),
+            **to_columns(facts.model_dump()),
         }
         try:
             with self.writing() as connection:
@@ -57,20 +71,17 @@ class Ledger(Database):
         except IntegrityError:
             raise RunError(f"study {name!r} exists in ledger {self.where}; choose another --name") from None
 
-    def add_fact(self, study_id: int, name: str, value: Any) -> None:
-        """Keep a fact about a study for later sessions."""
-        table = schema.studies
-        (row,) = (row for row in self.studies() if row.id == study_id)
-        changed = json.dumps({**row.facts, name: value})
-        with self.writing() as connection:
-            connection.execute(sa.update(table).where(table.c.id == study_id).values(facts=changed))
+    def accept_model(self, study_id: int, model: Mapping[str, str]) -> None:
+        """Record that the study goes on with another model than it began with."""
+        self._update_study(study_id, to_columns({"model": model}))
 
     def redeclare(self, study_id: int, declaration: Mapping[str, Any]) -> None:
         """Replace the declaration of a study that is being extended."""
-        table = schema.studies
-        change = sa.update(table).where(table.c.id == study_id).values(declaration=json.dumps(declaration))
+        self._update_study(study_id, {"declaration": json.dumps(declaration)})
+
+    def _update_study(self, study_id: int, columns: Mapping[str, Any]) -> None:
         with self.writing() as connection:
-            connection.execute(change)
+            connection.execute(sa.update(schema.studies).where(schema.studies.c.id == study_id).values(columns))
 
     def studies(self) -> list[StudyRow]:
         """Return every study, oldest first."""
@@ -98,20 +109,18 @@ class Ledger(Database):
             "started_at": now,
             "seen_at": now,
         }
+        self.migrate()
         with self.reading() as connection:
             self.switch_to_wal(connection)  # a file that was saved by sqlite3's .recover is not
         with self.writing() as connection:
             return inserted_id(connection.execute(sa.insert(schema.sessions).values(row)))
 
-    def end_session(self, session_id: int, ending: str) -> None:
-        """Record how the session ended: ``done``, ``interrupted``, ``failed``."""
-        table = schema.sessions
+    def end_session(self, session_id: int, ending: SessionEnding) -> None:
+        """Record how the session ended."""
+        table, now = schema.sessions, time.time()
+        change = sa.update(table).where(table.c.id == session_id)
         with self.writing() as connection:
-            connection.execute(
-                sa.update(table)
-                .where(table.c.id == session_id)
-                .values(ended_at=time.time(), seen_at=time.time(), ending=ending)
-            )
+            connection.execute(change.values(ended_at=now, seen_at=now, ending=ending.value))
 
     def refuse_while_driven_elsewhere(self, study_id: int) -> None:
         """Refuse a study that a process on another host drives: no file lock tells of that one.
@@ -119,26 +128,25 @@ class Ledger(Database):
         Raises:
             RunError: it was seen alive less than a minute ago.
         """
-        for s in self.sessions(study_id):
-            if s["ended_at"] is None and s["host"] != socket.gethostname() and time.time() - s["seen_at"] < ALIVE_S:
-                since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(s["started_at"]))
-                raise RunError(f"the study is being searched by process {s['pid']} on {s['host']} since {since}")
+        for session in self.sessions(study_id):
+            if session.elsewhere and session.may_be_alive:
+                raise RunError(f"the study is being searched by {session.driver}")
 
     def end_lost_sessions(self, study_id: int) -> int:
         """Record that sessions without an ending died when they were last seen; return how many."""
         table = schema.sessions
         lost = sa.update(table).where(table.c.study_id == study_id, table.c.ended_at.is_(None))
         with self.writing() as connection:
-            return connection.execute(lost.values(ended_at=table.c.seen_at, ending="died")).rowcount
+            died = lost.values(ended_at=table.c.seen_at, ending=SessionEnding.DIED.value)
+            return connection.execute(died).rowcount
 
     def seconds_used(self, study_id: int) -> float:
         """Return the wall seconds of all sessions; one without an ending counts until it was last seen."""
-        return float(sum((s["ended_at"] or s["seen_at"]) - s["started_at"] for s in self.sessions(study_id)))
+        return float(sum((s.ended_at or s.seen_at) - s.started_at for s in self.sessions(study_id)))
 
-    def sessions(self, study_id: int) -> list[dict[str, Any]]:
+    def sessions(self, study_id: int) -> list[SessionRow]:
         """Return the sessions of a study, oldest first."""
-        table = schema.sessions
-        return self.read(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id), session_row)
+        return self._rows(schema.sessions, study_id, session_row)
 
     def trials(self, study_id: int, *, after_revision: int = -1) -> list[TrialRow]:
         """Return the trials by number; with ``after_revision`` only those changed since."""
@@ -151,6 +159,20 @@ class Ledger(Database):
         table = schema.epochs
         query = sa.select(table).where(table.c.study_id == study_id, table.c.id > after_id)
         return self.read(query.order_by(table.c.id), epoch_row)
+
+    def events(self, study_id: int, *kinds: EventKind) -> list[EventRow]:
+        """Return what else happened in the order it did; with ``kinds`` only events of these."""
+        rows = self._rows(schema.events, study_id, event_row)
+        return [row for row in rows if row.kind in kinds] if kinds else rows
+
+    def add_fits(self, study_id: int, fits: Sequence[FitRow]) -> None:
+        """Record fits, all of them or none."""
+        with self.writing() as connection:
+            connection.execute(sa.insert(schema.fits), [{"study_id": study_id, **fit_columns(fit)} for fit in fits])
+
+    def fits(self, study_id: int, role: FitRole) -> list[FitRow]:
+        """Return the fits of one role in the order they were recorded."""
+        return [fit for fit in self._rows(schema.fits, study_id, fit_row) if fit.role is role]
 
     def trials_frame(self, study_id: int) -> pd.DataFrame:
         """Return one row a trial: number, state, reason, seed, hash, times, params.
@@ -188,22 +210,19 @@ class Ledger(Database):
 
     def decisions_frame(self, study_id: int) -> pd.DataFrame:
         """Return one row a decision of the scheduler: number, epoch, action, value, cutoff, reason."""
-        return self._frame(schema.decisions, study_id)
-
-    def events_frame(self, study_id: int) -> pd.DataFrame:
-        """Return one row an event: at, level, kind, message."""
-        return self._frame(schema.events, study_id)
-
-    def messages(self, study_id: int, kind: str) -> list[str]:
-        """Return what the events of one kind say, oldest first."""
-        table = schema.events
-        query = sa.select(table.c.message).where(table.c.study_id == study_id, table.c.kind == kind)
-        return self.read(query.order_by(table.c.id), lambda row: text(row.message))
-
-    def _frame(self, table: sa.Table, study_id: int) -> pd.DataFrame:
         import pandas as pd
 
-        query = sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id)
-        rows = self.read(query, lambda row: row._asdict())
-        columns = [c.name for c in table.columns if c.name not in ("id", "study_id")]
+        columns = [c.name for c in schema.decisions.columns if c.name not in ("id", "study_id")]
+        return pd.DataFrame(self._rows(schema.decisions, study_id, lambda row: row._asdict()), columns=columns)
+
+    def events_frame(self, study_id: int) -> pd.DataFrame:
+        """Return one row an event: at, level, kind, trial (None where it is about several or none), message."""
+        import pandas as pd
+
+        columns = ["at", "level", "kind", "trial", "message"]
+        rows = [(e.at, e.level.value, e.kind.value, e.trial, e.message) for e in self.events(study_id)]
         return pd.DataFrame(rows, columns=columns)
+
+    def _rows(self, table: sa.Table, study_id: int, build: Callable[[Any], T]) -> list[T]:
+        """Return what ``build`` makes of each row of a study, oldest first."""
+        return self.read(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id), build)

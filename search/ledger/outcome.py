@@ -1,4 +1,4 @@
-"""How a trial ended: one enum, and its one mapping to Optuna and MLflow."""
+"""How a trial ended, and how a session did: enums, each with its one mapping to Optuna and MLflow."""
 
 from __future__ import annotations
 
@@ -75,6 +75,25 @@ OPTUNA_STATE: dict[TrialState, str] = {
 """The name of the Optuna ``TrialState``."""
 
 
+class SessionEnding(StrEnum):
+    """How a session of a study ended: a process that drove it."""
+
+    DONE = "done"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    DIED = "died"
+    """Without a word (``kill -9``, say); a later session found it so."""
+
+
+MLFLOW_PARENT_STATUS: dict[SessionEnding, str] = {
+    SessionEnding.DONE: "FINISHED",
+    SessionEnding.INTERRUPTED: "KILLED",
+    SessionEnding.FAILED: "FAILED",
+    SessionEnding.DIED: "KILLED",
+}
+"""The status of a study's parent run in MLflow once its last session ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of a trial.
@@ -82,8 +101,8 @@ class Outcome:
     Attributes:
         reason: why.
         rung: the epoch at which the scheduler pruned it, for ``StopReason.RUNG``.
-        message: of the exception, for failures; one line.
-        traceback: likewise, in full.
+        message: what the exception of a failed trial said, in one line.
+        traceback: that exception in full.
     """
 
     reason: StopReason
@@ -99,4 +118,20 @@ class Outcome:
     @property
     def label(self) -> str:
         """The reason as recorded and shown: ``patience``, ``rung_9``."""
-        return f"rung_{self.rung}" if self.reason is StopReason.RUNG else self.reason.value
+        return reason_label(self.reason, self.rung)
+
+
+def reason_label(reason: StopReason, rung: int | None) -> str:
+    """Return a reason as it is recorded and shown: ``patience``, ``rung_9``."""
+    return f"{StopReason.RUNG}_{rung}" if reason is StopReason.RUNG else reason.value
+
+
+def parse_reason(label: str) -> tuple[StopReason, int | None]:
+    """Return the reason and the rung that ``reason_label`` made a label of; raises ValueError where it did not."""
+    name, _, rung = label.rpartition("_")
+    if name == StopReason.RUNG:
+        return StopReason.RUNG, int(rung)
+    reason = StopReason(label)
+    if reason is StopReason.RUNG:
+        raise ValueError(f"{label!r} names no rung")
+    return reason, None

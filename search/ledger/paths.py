@@ -18,7 +18,7 @@ class Paths:
 
     Attributes:
         home: holds all studies and, by default, MLflow's database.
-        name: of the study.
+        name: the study's name.
         database: SQLAlchemy URL of a ledger kept elsewhere (PostgreSQL); None for an SQLite file.
     """
 
@@ -48,7 +48,7 @@ class Paths:
 
     @property
     def ledger(self) -> str:
-        """The same as a person reads it: the file, or the URL without its password."""
+        """Where the ledger is, as a person reads it: the file, or the URL without its password."""
         return str(self.ledger_file) if self.database is None else masked(self.database)
 
     @property
@@ -63,7 +63,7 @@ class Paths:
 
     @property
     def tracking_log(self) -> Path:
-        """What the tracker had to say."""
+        """The log of the process that feeds MLflow."""
         return self.folder / "tracking.log"
 
     @property

@@ -10,22 +10,22 @@ from search.ledger.paths import Paths
 
 
 def resume_command(paths: Paths) -> str:
-    """Return what continues the study."""
+    """Return the command that continues the study."""
     return _command("resume", paths)
 
 
 def extend_command(paths: Paths) -> str:
-    """Return what continues the study with a larger budget, which follows."""
+    """Return the command that continues the study with a larger budget; its options are to be appended."""
     return _command("extend", paths)
 
 
 def sync_command(paths: Paths) -> str:
-    """Return what sends to MLflow whatever it does not have of the study."""
+    """Return the command that sends to MLflow whatever it does not have of the study."""
     return _command("sync", paths)
 
 
 def mlflow_command(uri: str) -> str:
-    """Return what opens MLflow's pages of the runs at ``uri``: the address of a server, or a command."""
+    """Return what shows MLflow's pages of the runs at ``uri``: the address of a server, or a command."""
     if uri.startswith(("http://", "https://")):
         return uri
     python = Path(sys.executable)

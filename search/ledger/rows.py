@@ -2,11 +2,76 @@
 
 from __future__ import annotations
 
-import json
+import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 
-from search.ledger.outcome import TrialState
+from search.ledger.columns import mapping, model, number, numbers, pairs, text, told_values, whole
+from search.ledger.events import EVENTS, Event, EventKind, Level
+from search.ledger.facts import StudyFacts, from_columns
+from search.ledger.outcome import SessionEnding, StopReason, TrialState, parse_reason, reason_label
+from trainables.report import with_seconds
+
+ALIVE_S = 60.0
+"""A session that was seen so recently is taken to be alive, where its process cannot be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """One study as the ledger holds it.
+
+    Attributes:
+        declaration: plain data; ``stored_study.study_from_row`` makes the study of it.
+        fingerprint: sha256 of the study's data.
+        ledger: where that is, for messages.
+    """
+
+    id: int
+    name: str
+    declaration: dict[str, Any]
+    fingerprint: str
+    facts: StudyFacts
+    created_at: float
+    ledger: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One process that drives or drove a study.
+
+    Attributes:
+        seen_at: when it last wrote to the ledger.
+        ending: None while it drives the study, and where it died without a word.
+    """
+
+    id: int
+    study_id: int
+    host: str
+    pid: int
+    started_at: float
+    seen_at: float
+    ended_at: float | None
+    ending: SessionEnding | None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it ran on another host."""
+        return self.host != socket.gethostname()
+
+    @property
+    def may_be_alive(self) -> bool:
+        """Whether its process may still write: it was seen within ``ALIVE_S``, and is there if it is of this host."""
+        from psutil import pid_exists
+
+        seen_lately = self.ended_at is None and time.time() - self.seen_at < ALIVE_S
+        return seen_lately and (self.elsewhere or pid_exists(self.pid))
+
+    @property
+    def driver(self) -> str:
+        """The process in words: ``process 77 on a-host since 2026-11-24 18:24:49``."""
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started_at))
+        return f"process {self.pid} on {self.host} since {since}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +83,10 @@ class TrialRow:
         sampler_attrs: Optuna's own notes on the trial, which some samplers continue from.
         repeats: earlier trials whose configuration the sampler proposed again just before, each with the
             value that Optuna was told again for it.
+        reason: why it ended; None while it goes on.
+        rung: the epoch at which it was pruned, for ``StopReason.RUNG``.
+        message: what a failed trial's exception said, in one line.
+        revision: counts the ledger's batches; the last one that changed the trial.
     """
 
     number: int
@@ -27,17 +96,29 @@ class TrialRow:
     sampler_attrs: dict[str, Any]
     repeats: list[tuple[int, float | list[float] | None]]
     state: TrialState
-    stop_reason: str | None
+    reason: StopReason | None
+    rung: int | None
     message: str | None
     traceback: str | None
     started_at: float
     ended_at: float | None
     revision: int
 
+    @property
+    def stop_reason(self) -> str | None:
+        """The reason as it is shown: ``patience``, ``rung_9``."""
+        return None if self.reason is None else reason_label(self.reason, self.rung)
+
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
-    """One epoch of one trial as the ledger holds it; ``id`` orders all of a study's epochs."""
+    """One epoch of one trial as the ledger holds it.
+
+    Attributes:
+        id: orders all of a study's epochs.
+        metrics: the trial's own.
+        seconds: wall time of the epoch.
+    """
 
     id: int
     number: int
@@ -46,22 +127,29 @@ class EpochRow:
     at: float
     metrics: dict[str, float]
 
+    @property
+    def values(self) -> dict[str, float]:
+        """Everything that an objective may name: the metrics and the seconds, as ``epoch_seconds``."""
+        return with_seconds(self.metrics, self.seconds)
+
 
 @dataclass(frozen=True, slots=True)
-class StudyRow:
-    """One study as the ledger holds it: its declaration and facts are plain data.
+class EventRow:
+    """Something else that happened.
 
     Attributes:
-        ledger: where that is, for messages.
+        at: seconds since 1970.
+        trial: the number of the trial that it is about, if it is about one.
+        message: the sentence it is shown as.
+        event: the record; None where the ledger was written in schema version 1, which kept the sentence alone.
     """
 
-    id: int
-    name: str
-    declaration: dict[str, Any]
-    fingerprint: str
-    facts: dict[str, Any]
-    created_at: float
-    ledger: str
+    at: float
+    level: Level
+    kind: EventKind
+    trial: int | None
+    message: str
+    event: Event | None
 
 
 def study_row(row: Any, *, ledger: str) -> StudyRow:
@@ -71,37 +159,39 @@ def study_row(row: Any, *, ledger: str) -> StudyRow:
         name=text(row.name),
         declaration=mapping(row.declaration),
         fingerprint=text(row.fingerprint),
-        facts=mapping(row.facts),
+        facts=from_columns(row._mapping),
         created_at=number(row.created_at),
         ledger=ledger,
     )
 
 
-def session_row(row: Any) -> dict[str, Any]:
+def session_row(row: Any) -> SessionRow:
     """Return a row of ``sessions``; raises ValueError where it cannot be one."""
-    return {
-        "id": whole(row.id),
-        "study_id": whole(row.study_id),
-        "host": text(row.host),
-        "pid": whole(row.pid),
-        "started_at": number(row.started_at),
-        "seen_at": number(row.seen_at),
-        "ended_at": None if row.ended_at is None else number(row.ended_at),
-        "ending": None if row.ending is None else text(row.ending),
-    }
+    return SessionRow(
+        id=whole(row.id),
+        study_id=whole(row.study_id),
+        host=text(row.host),
+        pid=whole(row.pid),
+        started_at=number(row.started_at),
+        seen_at=number(row.seen_at),
+        ended_at=None if row.ended_at is None else number(row.ended_at),
+        ending=None if row.ending is None else SessionEnding(row.ending),
+    )
 
 
 def trial_row(row: Any) -> TrialRow:
     """Return a row of ``trials``; raises ValueError where it cannot be one."""
+    reason, rung = (None, None) if row.stop_reason is None else parse_reason(text(row.stop_reason))
     return TrialRow(
         number=whole(row.number),
         params=mapping(row.params),
         config_hash=text(row.config_hash),
         seed=whole(row.seed),
         sampler_attrs=mapping(row.sampler_attrs),
-        repeats=[(whole(earlier), told(value)) for earlier, value in pairs(row.repeats)],
+        repeats=[(whole(earlier), told_values(value)) for earlier, value in pairs(row.repeats)],
         state=TrialState(row.state),
-        stop_reason=None if row.stop_reason is None else text(row.stop_reason),
+        reason=reason,
+        rung=rung,
         message=None if row.message is None else text(row.message),
         traceback=None if row.traceback is None else text(row.traceback),
         started_at=number(row.started_at),
@@ -112,58 +202,15 @@ def trial_row(row: Any) -> TrialRow:
 
 def epoch_row(row: Any) -> EpochRow:
     """Return a row of ``epochs``; raises ValueError where it cannot be one."""
-    metrics = mapping(row.metrics)
-    for value in metrics.values():
-        number(value)
-    return EpochRow(whole(row.id), whole(row.number), whole(row.epoch), number(row.seconds), number(row.at), metrics)
+    seconds, at, metrics = number(row.seconds), number(row.at), numbers(row.metrics)
+    return EpochRow(whole(row.id), whole(row.number), whole(row.epoch), seconds, at, metrics)
 
 
-def whole(value: object) -> int:
-    """Return a whole number as it is."""
-    if type(value) is not int:
-        raise ValueError(f"expected a whole number, found {value!r:.40}")
-    return value
-
-
-def number(value: object) -> float:
-    """Return a number as it is."""
-    if type(value) is not float and type(value) is not int:
-        raise ValueError(f"expected a number, found {value!r:.40}")
-    return value
-
-
-def told(value: object) -> float | list[float] | None:
-    """Return what Optuna was told of a trial as it is: a value, one for each objective, or none."""
-    if value is None:
-        return None
-    return [number(v) for v in value] if isinstance(value, list) else number(value)
-
-
-def text(value: object) -> str:
-    """Return a text as it is."""
-    if type(value) is not str:
-        raise ValueError(f"expected text, found {value!r:.40}")
-    return value
-
-
-def mapping(value: object) -> dict[str, Any]:
-    """Read a JSON object."""
-    found = _json(value)
-    if not isinstance(found, dict):
-        raise ValueError(f"expected a JSON object, found {value!r:.40}")
-    return found
-
-
-def pairs(value: object) -> list[tuple[Any, Any]]:
-    """Read a JSON list of pairs."""
-    found = _json(value)
-    if not isinstance(found, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in found):
-        raise ValueError(f"expected a JSON list of pairs, found {value!r:.40}")
-    return [(first, second) for first, second in found]
-
-
-def _json(value: object) -> Any:
-    try:
-        return json.loads(text(value))
-    except RecursionError:
-        raise ValueError("expected JSON, found brackets without end") from None
+def event_row(row: Any) -> EventRow:
+    """Return a row of ``events``; raises ValueError where it cannot be one."""
+    kind, data = EventKind(row.kind), mapping(row.data)
+    trial = None if row.number is None else whole(row.number)
+    if data.keys() == {"message"}:
+        return EventRow(number(row.at), Level(row.level), kind, trial, text(data["message"]), None)
+    event = model(EVENTS[kind], {**data, "trial": trial})
+    return EventRow(number(row.at), Level(row.level), kind, trial, event.sentence, event)

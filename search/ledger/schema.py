@@ -16,8 +16,11 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 1
-"""Of the schema. A ledger of another version is refused with a message that says which is newer."""
+VERSION = 2
+"""The version of these tables. ``migrations`` brings an older ledger to it; a newer one is refused."""
+
+VERSION_KEY = "schema_version"
+"""The row of ``lanewise_meta`` that holds it."""
 
 metadata = MetaData()
 
@@ -33,8 +36,15 @@ studies = Table(
     Column("name", String(255), nullable=False, unique=True),
     Column("declaration", Text, nullable=False),
     Column("fingerprint", String(64), nullable=False),
-    Column("facts", Text, nullable=False),
     Column("created_at", Float, nullable=False),
+    # the facts, see ``facts.StudyFacts``; NULL where nothing was recorded
+    Column("uid", String(64)),
+    Column("versions", Text),
+    Column("model", Text),
+    Column("data", Text),
+    Column("prepared", Text),
+    Column("lanes", Integer),
+    Column("lane_modes", Text),
 )
 
 sessions = Table(
@@ -105,5 +115,30 @@ events = Table(
     Column("at", Float, nullable=False),
     Column("level", String(8), nullable=False),
     Column("kind", String(32), nullable=False),
-    Column("message", Text, nullable=False),
+    Column("number", Integer),
+    Column("data", Text, nullable=False, server_default="{}"),
+)
+
+fits = Table(
+    "fits",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("number", Integer),
+    Column("config_hash", String(16), nullable=False),
+    Column("params", Text, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("split", Integer, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("stop_reason", String(32)),
+    Column("message", Text),
+    Column("metrics", Text, nullable=False),
+    Column("seconds", Float),
+    Column("train_examples", Integer, nullable=False),
+    Column("scored_examples", Integer, nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    UniqueConstraint("study_id", "role", "config_hash", "split"),
 )

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from search.ledger import schema
+from search.ledger.facts import to_columns
 from search.ledger.outcome import Outcome, TrialState
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+    from search.ledger.events import Event
     from search.ledger.ledger import Ledger
 
 SEEN_EVERY_S = 10.0
@@ -34,9 +36,10 @@ class _Pending:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.new_trials or self.changed or self.epochs or self.decisions or self.events)
+        return any((self.new_trials, self.changed, self.epochs, self.decisions, self.events, self.facts))
 
 
 class LedgerWriter:
@@ -167,18 +170,29 @@ class LedgerWriter:
             "revision": self._revision,
         }
 
-    def event(self, kind: str, message: str, *, level: str = "info") -> None:
+    def event(self, event: Event) -> None:
         """Record something worth knowing later."""
         self._mark()
         self._pending.events.append(
             {
                 "study_id": self.study_id,
                 "at": time.time(),
-                "level": level,
-                "kind": kind,
-                "message": message,
+                "level": event.level.value,
+                "kind": event.kind.value,
+                "number": event.trial,
+                "data": event.model_dump_json(exclude={"trial"}),
             }
         )
+
+    def lanes_chosen(self, lanes: int) -> None:
+        """Record how many lanes a worker has, which a resume keeps."""
+        self._mark()
+        self._pending.facts["lanes"] = lanes
+
+    def lane_modes_measured(self, modes: Mapping[str, str]) -> None:
+        """Record how groups of trials train whose mode was measured, which a resume keeps."""
+        self._mark()
+        self._pending.facts["lane_modes"] = dict(modes)
 
     def flush_if_due(self) -> None:
         """Write the batch when its oldest fact has waited ``flush_every_s``; say now and then that we live."""
@@ -195,7 +209,7 @@ class LedgerWriter:
     def _write_batch(self) -> None:
         batch = self._pending
         with self.ledger.writing() as connection:
-            _write(connection, batch)
+            _write(connection, self.study_id, batch)
             if self.session is not None:
                 sessions = schema.sessions
                 seen = sa.update(sessions).where(sessions.c.id == self.session).values(seen_at=time.time())
@@ -209,7 +223,7 @@ class LedgerWriter:
             self._oldest = time.monotonic()
 
 
-def _write(connection: Connection, batch: _Pending) -> None:
+def _write(connection: Connection, study_id: int, batch: _Pending) -> None:
     table = schema.trials
     if batch.new_trials:
         connection.execute(sa.insert(table), batch.new_trials)
@@ -220,6 +234,9 @@ def _write(connection: Connection, batch: _Pending) -> None:
     ):
         if rows:
             connection.execute(sa.insert(into), rows)
+    if batch.facts:
+        study = sa.update(schema.studies).where(schema.studies.c.id == study_id)
+        connection.execute(study.values(to_columns(batch.facts)))
     if batch.changed:
         update = (
             sa.update(table)

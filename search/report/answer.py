@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from search.ledger.outcome import TrialState
+from search.ledger.outcome import StopReason, TrialState
 from search.report.choices import Choice, by_choice, shown_choices
 from search.report.comparison import Comparison, comparison
 from search.report.curve import Curve, curve
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from search.declaration.study import Study
+    from search.ledger import FitRow, StudyFacts
 
 SHOWN = 5
 
@@ -27,9 +28,9 @@ class Entry:
 
     Attributes:
         value: the best value of the objective over the trial's epochs.
-        epoch: where that was.
-        metrics: all of that epoch.
-        params: active ones.
+        epoch: the epoch of that value.
+        metrics: all metrics of that epoch.
+        params: the active parameters.
     """
 
     trial: int
@@ -47,8 +48,8 @@ class FrontEntry:
     """One trial of the Pareto front.
 
     Attributes:
-        values: of each objective by name, at ``epoch``, the first one's best.
-        params: active ones.
+        values: each objective by name, at ``epoch``, where the first one was best.
+        params: the active parameters.
     """
 
     trial: int
@@ -66,7 +67,7 @@ class Answer:
     Attributes:
         states: number of trials by state.
         best: None if no trial reported a finite value.
-        baseline: trial 0, likewise.
+        baseline: trial 0; None if it reported no finite value.
         top: the best five, best first.
         epochs_trained: all trials together.
         epochs_saved: those that pruned trials did not train.
@@ -103,8 +104,22 @@ class Answer:
         return asdict(self)
 
 
-def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, facts: Mapping[str, Any] | None = None) -> Answer:
-    """Return what the trials and epochs of ``study`` say, and the ``facts`` that were kept of it."""
+def answer(
+    study: Study,
+    trials: pd.DataFrame,
+    epochs: pd.DataFrame,
+    facts: StudyFacts,
+    refits: Sequence[FitRow] = (),
+) -> Answer:
+    """Return what a study found.
+
+    Args:
+        study: the declaration.
+        trials: the frame of ``Ledger.trials_frame``.
+        epochs: the frame of ``Ledger.epochs_frame``.
+        facts: those of the study.
+        refits: the fits after the search, where the study compares the choices of a parameter.
+    """
     board = leaderboard(trials, epochs, study.objective)
     entries = [_entry(row) for row in board.to_dict("records")]
     choices = by_choice(study, trials, epochs, board)
@@ -125,8 +140,8 @@ def answer(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, facts: Mapp
         failures={str(k): int(v) for k, v in failed["message"].value_counts().items()} if len(failed) else {},
         choices=choices,
         shown=shown_choices(study, choices, board),
-        comparison=comparison(study, facts or {}),
-        curve=curve(study, trials, epochs, board, facts or {}),
+        comparison=comparison(study, board, refits),
+        curve=curve(study, trials, epochs, board, facts),
         further={o.metric: o.mode for o in study.further},
         front=tuple(_front_entry(row, study) for row in front),
     )
@@ -136,7 +151,7 @@ def epochs_saved(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> in
     """Return how many epochs the trials that the scheduler stopped did not train."""
     if trials.empty:
         return 0
-    stopped = trials[trials["stop_reason"].fillna("").str.startswith("rung")]["number"]
+    stopped = trials[trials["stop_reason"].fillna("").str.startswith(StopReason.RUNG)]["number"]
     trained = epochs[epochs["number"].isin(stopped)]
     return len(stopped) * study.budget.max_epochs - len(trained)
 

@@ -31,11 +31,11 @@ class Choice:
 
     Attributes:
         choice: the value.
-        trials: that had it.
-        completed: of these, the ones that trained to their own end; no scheduler stopped them.
-        best: value of the objective; None if none was finite.
-        median: of the best values of the completed trials; of all, where none completed.
-        epochs: trained by a trial on average.
+        trials: how many had it.
+        completed: how many of these trained to their own end; no scheduler stopped them.
+        best: the best value of the objective; None if none was finite.
+        median: the median of the best values of the completed trials, or of all where none completed.
+        epochs: how many a trial trained on average.
     """
 
     choice: Any
@@ -53,9 +53,9 @@ def by_choice(
 
     Args:
         study: its space and its objective count.
-        trials: of ``Ledger.trials_frame``.
-        epochs: of ``Ledger.epochs_frame``.
-        board: of ``leaderboard``.
+        trials: the frame of ``Ledger.trials_frame``.
+        epochs: the frame of ``Ledger.epochs_frame``.
+        board: the frame of ``leaderboard``.
 
     Returns:
         By parameter, choices as the space lists them; a value from outside the space comes last.
@@ -112,12 +112,11 @@ def _choice(
     finite = [values[r["number"]] for r in records if r["number"] in values]
     complete = [r for r in records if r["state"] == TrialState.COMPLETE.value]
     whole = [values[r["number"]] for r in complete if r["number"] in values]
-    pick = min if study.objective.mode == "min" else max
     return Choice(
         choice=choice,
         trials=len(records),
         completed=len(complete),
-        best=float(pick(finite)) if finite else None,
+        best=float(study.objective.direction.best(finite)) if finite else None,
         median=float(median(whole or finite)) if finite else None,
         epochs=fmean(trained[r["number"]] for r in records) if records else 0.0,
     )

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from search.declaration.study import Objective, Study
-
-REFITS = "refits"
-"""The name of the fact that holds every fit."""
+    from search.ledger import FitRow
 
 CONFIDENCE = 0.95
 
@@ -26,14 +24,14 @@ class Row:
     """One choice.
 
     Attributes:
-        choice: the value.
-        trial: its best, which was trained anew.
+        choice: the value of the parameter.
+        trial: the best trial with it, whose configuration was trained anew.
         searched: the value of the objective that the search found for that trial.
-        values: of the objective, a split each; none where a fit failed.
-        mean, spread: of ``values``; the spread is their standard deviation, None for one split.
-        seconds, seconds_spread: of a fit, likewise.
-        difference: of the mean from the best row's, in the objective's own units; None for the best row.
-        low, high: Student interval of the difference.
+        values: the objective on each split; empty where a fit failed.
+        mean, spread: the mean of ``values`` and their standard deviation, None for one split.
+        seconds, seconds_spread: the same two of the training time of a fit.
+        difference: the mean less the best row's, in the objective's own units; None for the best row.
+        low, high: the Student interval of the difference.
         larger: whether the difference is larger than the splits' spread explains.
         error: why a fit failed, if one did.
     """
@@ -58,8 +56,8 @@ class Comparison:
     """The table, its best row first.
 
     Attributes:
-        parameter: whose choices these are.
-        metric: that is compared.
+        parameter: the one whose choices these are.
+        metric: the one that is compared.
         splits: how many every row was trained on.
         rows: those with a failed fit come last.
         verdict: what may be said of it, in words.
@@ -72,25 +70,42 @@ class Comparison:
     verdict: str
 
 
-def best_of_each(study: Study, board: pd.DataFrame, epochs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the best completed trial of each choice of the balanced parameter, as plain data.
+@dataclass(frozen=True)
+class Finalist:
+    """The best completed trial of one choice of the balanced parameter.
+
+    Attributes:
+        choice: the value of the parameter.
+        trial: the number of the trial.
+        epoch: the one at which it was best, and after which its refits are scored.
+        value: the objective at that epoch.
+        params: the active parameters.
+    """
+
+    choice: Any
+    trial: int
+    epoch: int
+    value: float
+    params: Mapping[str, Any]
+
+
+def best_of_each(study: Study, board: pd.DataFrame, epochs: pd.DataFrame) -> list[Finalist]:
+    """Return the best completed trial of each choice of the balanced parameter.
 
     Where a value was reached more than once, by trials or by epochs of one, the lower validation loss decides.
     """
     assert study.balanced is not None, "a study checks it"
     lowest = _lowest_losses(epochs, study.objective.metric)
-    sign = 1 if study.objective.mode == "min" else -1
-    best: dict[Any, tuple[tuple[float, float, int], dict[str, Any]]] = {}
+    best: dict[Any, tuple[tuple[float, float, int], Finalist]] = {}
     for row in board.to_dict("records"):
         if row["state"] != TrialState.COMPLETE.value:
             continue
         choice, number, value = row["params"][study.balanced], int(row["number"]), float(row["value"])
         loss, epoch = lowest.get((number, value), (math.inf, int(row["epoch"])))
-        key = (sign * value, loss, number)
+        key = (study.objective.direction.cost(value), loss, number)
         if choice not in best or key < best[choice][0]:
-            named = {"choice": choice, "trial": number, "epoch": epoch, "value": value}
-            best[choice] = key, {**named, "params": dict(row["params"])}
-    return [entry for _, entry in best.values()]
+            best[choice] = key, Finalist(choice, number, epoch, value, dict(row["params"]))
+    return [finalist for _, finalist in best.values()]
 
 
 def _lowest_losses(epochs: pd.DataFrame, metric: str) -> dict[tuple[int, float], tuple[float, int]]:
@@ -105,28 +120,35 @@ def _lowest_losses(epochs: pd.DataFrame, metric: str) -> dict[tuple[int, float],
     return lowest
 
 
-def comparison(study: Study, facts: Mapping[str, Any]) -> Comparison | None:
-    """Return the table of the fits in the ledger's ``facts``; None where there are none.
+def comparison(study: Study, board: pd.DataFrame, fits: Sequence[FitRow]) -> Comparison | None:
+    """Return the table of the refits; None where there are none.
 
     Only splits on which every choice was trained count, so that all rows stand on the same ones.
+
+    Args:
+        study: says which parameter is compared, and by which objective.
+        board: the frame of ``leaderboard``.
+        fits: the refits in the order they were made: of each choice, the trial that was trained last counts.
     """
-    kept = facts.get(REFITS)
-    if study.balanced is None or not kept or not kept["chosen"]:
+    if study.balanced is None or not fits:
         return None
-    fits = {(f["choice"], f["trial"], f["split"]): f for f in kept["fits"]}
-    wanted = [(e["choice"], e["trial"]) for e in kept["chosen"]]
-    splits = sorted({split for _, _, split in fits})
-    whole = [s for s in splits if all((*w, s) in fits for w in wanted)]
+    trial_of = {fit.params[study.balanced]: fit.trial for fit in fits if fit.trial is not None}
+    done = {(fit.trial, fit.split): fit for fit in fits}
+    whole = [s for s in sorted({fit.split for fit in fits}) if all((t, s) in done for t in trial_of.values())]
     if not whole:
         return None
-    rows = [_row(e, [fits[e["choice"], e["trial"], s] for s in whole]) for e in kept["chosen"]]
-    ranked = _ranked(rows, study.objective)
+    searched = dict(zip(board["number"], board["value"], strict=True))
+    metric, objective = study.objective.metric, study.objective
+    rows = [
+        _row(choice, trial, float(searched[trial]), [done[trial, s] for s in whole], metric)
+        for choice, trial in trial_of.items()
+    ]
+    ranked = _ranked(rows, objective)
     best = ranked[0]
     if best.mean is not None:
-        share = kept["val"] / kept["train"]
+        share = fits[-1].scored_examples / fits[-1].train_examples
         ranked = [_beside(row, best, share) for row in ranked]
-    verdict = _verdict(ranked, study, len(whole))
-    return Comparison(study.balanced, study.objective.metric, len(whole), tuple(ranked), verdict)
+    return Comparison(study.balanced, metric, len(whole), tuple(ranked), _verdict(ranked, study, len(whole)))
 
 
 def comparison_csv(found: Comparison) -> str:
@@ -161,16 +183,17 @@ def student_interval(differences: Sequence[float], *, share: float) -> tuple[flo
     return centre - half, centre + half
 
 
-def _row(entry: Mapping[str, Any], fits: Sequence[Mapping[str, Any]]) -> Row:
-    values = tuple(float(f.get("value", math.nan)) for f in fits)
-    named = {"choice": entry["choice"], "trial": entry["trial"], "searched": entry["value"]}
-    errors = [f["error"] for f in fits if "error" in f]
+def _row(choice: Any, trial: int, searched: float, fits: Sequence[FitRow], metric: str) -> Row:
+    values = tuple(float(fit.metrics.get(metric, math.nan)) for fit in fits)
+    errors = [fit.message for fit in fits if fit.message is not None]
     if errors or not all(math.isfinite(v) for v in values):
         error = errors[0] if errors else "a value that is not finite"
-        return Row(**named, values=(), mean=None, spread=None, seconds=None, seconds_spread=None, error=error)
-    seconds = [float(f["seconds"]) for f in fits]
+        return Row(choice, trial, searched, (), None, None, None, None, error=error)
+    seconds = [float(fit.seconds) for fit in fits if fit.seconds is not None]
     return Row(
-        **named,
+        choice,
+        trial,
+        searched,
         values=values,
         mean=fmean(values),
         spread=_spread(values),
@@ -191,8 +214,8 @@ def _beside(row: Row, best: Row, share: float) -> Row:
 
 
 def _ranked(rows: Sequence[Row], objective: Objective) -> list[Row]:
-    sign = 1 if objective.mode == "min" else -1
-    return sorted(rows, key=lambda r: (r.mean is None, 0.0 if r.mean is None else sign * r.mean, r.trial))
+    cost = objective.direction.cost
+    return sorted(rows, key=lambda r: (r.mean is None, 0.0 if r.mean is None else cost(r.mean), r.trial))
 
 
 def _verdict(rows: Sequence[Row], study: Study, splits: int) -> str:

@@ -7,7 +7,7 @@ says what was seen, and the verdict says where that does not tell two values apa
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.distributions import IntDistribution
 
 from search.ledger.outcome import TrialState
-from search.report.examples import DATA
+from trainables.direction import Direction
 from trainables.metrics import METRICS
 from trainables.task import Task
 
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from search.declaration.study import Objective, Study
+    from search.ledger import StudyFacts
     from spaces import Parameter
 
 STAGES = "stages"
-"""The name of the fact that holds what the values stand for, where they count the first of these: a list of words,
-the one next to the input first."""
+"""What a trainable calls what the values stand for, where they count the first of these: a list of words, the one next
+to the input first. It is among the facts that ``make_ready`` returns."""
 
 ACCURACY = "val_accuracy"
 
 MOST_LISTED = 30
-"""Of a range with more values, those without a trial are left out of the table."""
+"""A range with more values has no row for those without a trial."""
 
 MOST_WORDS = 3
-"""Stages that are named one by one; of more, the first and the last are."""
+"""So many stages are named one by one; where there are more, the first and the last are."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,16 @@ class Row:
     """The trials with one value, or the baseline alone.
 
     Attributes:
-        value: of the parameter; None for the baseline, whose parameters may lie outside of the space.
+        value: the parameter's value; None for the baseline, whose parameters may lie outside of the space.
         name: what the value stands for, where that is known.
-        trials: with this value, however they ended.
-        pruned: of these, the ones that the scheduler stopped or that diverged.
+        trials: how many have this value, however they ended.
+        pruned: how many of these were stopped by the scheduler, or diverged.
         values: the metric of each trial at its best epoch, those that are finite, by the trials' numbers.
-        best, median: of ``values``; None where there are none.
-        trial: which reached ``best``.
-        objective: the best value of it that any of the trials reached.
-        epochs: that these trials trained, together.
-        seconds: of an epoch, the median of all epochs of these trials, as they recorded them.
+        best, median: the best and the median of ``values``; None where there are none.
+        trial: the one that reached ``best``.
+        objective: the best objective that any of the trials reached.
+        epochs: how many these trials trained together.
+        seconds: the median time of an epoch of these trials, as they recorded it.
     """
 
     value: int | None
@@ -73,9 +74,9 @@ class Curve:
     """The table, by the values of the parameter.
 
     Attributes:
-        parameter: whose values these are.
-        metric, mode: that is compared, and which way it is better.
-        objective: by which the best epoch of a trial is found.
+        parameter: the one whose values these are.
+        metric, mode: what is compared, and which way it is better.
+        objective: the metric by which the best epoch of a trial is found.
         possible: how many values the space has, and any that were tried outside of it.
         rows: a row a value, also where no trial had it, unless the space has very many.
         baseline: trial 0, which counts for no value; None where there is none.
@@ -95,7 +96,7 @@ class Curve:
 
 
 def curve(
-    study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, board: pd.DataFrame, facts: Mapping[str, Any]
+    study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, board: pd.DataFrame, facts: StudyFacts
 ) -> Curve | None:
     """Return the values of ``study.curve`` side by side; None where it names none or nothing finite came.
 
@@ -104,35 +105,35 @@ def curve(
 
     Args:
         study: its space and its objective count.
-        trials: of ``Ledger.trials_frame``.
-        epochs: of ``Ledger.epochs_frame``.
-        board: of ``leaderboard``.
-        facts: of the ledger.
+        trials: the frame of ``Ledger.trials_frame``.
+        epochs: the frame of ``Ledger.epochs_frame``.
+        board: the frame of ``leaderboard``.
+        facts: those of the study.
     """
     if study.curve is None or board.empty:
         return None
-    name, data, objective = study.curve, facts.get(DATA) or {}, study.objective
-    metric, mode = _compared(objective, epochs, data)
-    modes = mode, objective.mode
+    name, objective = study.curve, study.objective
+    metric, direction = _compared(objective, epochs, facts)
+    directions = direction, objective.direction
     searched = _read(name, metric, trials, epochs, board)
     first = searched.pop(0, None)  # trial 0 may lie outside of the space: it is no trial of its value
     values = [t.value for t in searched.values() if t.value is not None]
-    stages = tuple(str(stage) for stage in facts.get(STAGES) or ())
+    stages = tuple(str(stage) for stage in facts.prepared.get(STAGES) or ())
     possible, listed = _listed(study.space[name], values)
     found = Curve(
         parameter=name,
         metric=metric,
-        mode=mode,
+        mode=direction.value,
         objective=objective.metric,
         possible=possible,
         rows=tuple(
-            _row([t for t in searched.values() if t.value == v], v, stage_name(v, stages), modes) for v in listed
+            _row([t for t in searched.values() if t.value == v], v, stage_name(v, stages), directions) for v in listed
         ),
-        baseline=None if first is None else _row([first], None, None, modes),
+        baseline=None if first is None else _row([first], None, None, directions),
         stages=stages,
         verdict="",
     )
-    return replace(found, verdict=_verdict(found, objective, _example(metric, data)))
+    return replace(found, verdict=_verdict(found, directions, _example(metric, facts)))
 
 
 def curve_csv(found: Curve) -> str:
@@ -205,11 +206,11 @@ def _read(name: str, metric: str, trials: pd.DataFrame, epochs: pd.DataFrame, bo
     return found
 
 
-def _row(having: Sequence[_Trial], value: int | None, name: str | None, modes: tuple[str, str]) -> Row:
-    """Return the row of these trials; ``modes`` are those of the metric and of the objective."""
-    of_metric, of_objective = (min if mode == "min" else max for mode in modes)
+def _row(having: Sequence[_Trial], value: int | None, name: str | None, directions: tuple[Direction, Direction]) -> Row:
+    """Return the row of these trials; ``directions`` are those of the metric and of the objective."""
+    of_metric, of_objective = directions
     reached = {t.number: t.metric for t in having if t.metric is not None}
-    trial = of_metric(reached, key=lambda number: reached[number]) if reached else None
+    trial = of_metric.best(reached, key=lambda number: reached[number]) if reached else None
     objectives = [t.objective for t in having if t.objective is not None]
     seconds = [s for t in having for s in t.seconds]
     return Row(
@@ -221,18 +222,18 @@ def _row(having: Sequence[_Trial], value: int | None, name: str | None, modes: t
         best=None if trial is None else reached[trial],
         trial=trial,
         median=median(reached.values()) if reached else None,
-        objective=of_objective(objectives) if objectives else None,
+        objective=of_objective.best(objectives) if objectives else None,
         epochs=len(seconds),
         seconds=median(seconds) if seconds else None,
     )
 
 
-def _compared(objective: Objective, epochs: pd.DataFrame, data: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the metric that is compared, and its mode."""
-    classes = data.get("task", Task.CLASSIFICATION.value) == Task.CLASSIFICATION.value
+def _compared(objective: Objective, epochs: pd.DataFrame, facts: StudyFacts) -> tuple[str, Direction]:
+    """Return the metric that is compared, and which way it is better."""
+    classes = facts.data is None or facts.data["task"] == Task.CLASSIFICATION.value
     if classes and ACCURACY in epochs:
-        return ACCURACY, METRICS[ACCURACY].mode
-    return objective.metric, objective.mode
+        return ACCURACY, Direction(METRICS[ACCURACY].mode)
+    return objective.metric, objective.direction
 
 
 def _listed(parameter: Parameter, tried: Sequence[int]) -> tuple[int, list[int]]:
@@ -244,18 +245,18 @@ def _listed(parameter: Parameter, tried: Sequence[int]) -> tuple[int, list[int]]
     return possible, sorted({*declared, *outside} if possible <= MOST_LISTED else {*tried})
 
 
-def _verdict(found: Curve, objective: Objective, example: float | None) -> str:
+def _verdict(found: Curve, directions: tuple[Direction, Direction], example: float | None) -> str:
     """Return which value is best, what it gained over the baseline, and whether that is settled.
 
     Args:
         found: without a verdict yet.
-        objective: lower losses, say, decide between equal accuracies.
+        directions: the metric's, and the objective's: lower losses, say, decide between equal accuracies.
         example: what one example of the validation part is worth in the metric, if that can be said.
     """
-    signs = [1 if mode == "min" else -1 for mode in (found.mode, objective.mode)]
+    of_metric, of_objective = directions
 
     def key(row: Row) -> tuple[float, float]:
-        return signs[0] * (row.best or 0.0), signs[1] * (row.objective or 0.0)
+        return of_metric.cost(row.best or 0.0), of_objective.cost(row.objective or 0.0)
 
     reached = [row for row in found.rows if row.best is not None]
     if not reached:
@@ -271,7 +272,7 @@ def _beside_baseline(found: Curve, best: Row, example: float | None) -> str:
         return f"; the baseline (trial 0) reported no finite {found.metric}"
     gain = best.best - base.best
     text = f" against {base.best:.4g} of the baseline (trial 0), {gain:+.3g}"
-    if gain and (gain < 0) != (found.mode == "min"):
+    if gain and Direction(found.mode).better(base.best, best.best):
         text += ": the baseline is better"
     return f"{text} (no more than one validation example)" if _within(gain, example) else text
 
@@ -303,9 +304,9 @@ def _within(gap: float, width: float | None) -> bool:
     return width is not None and abs(gap) <= width * (1 + 1e-9) + 1e-12  # counts of examples, divided
 
 
-def _example(metric: str, data: Mapping[str, Any]) -> float | None:
+def _example(metric: str, facts: StudyFacts) -> float | None:
     """Return what one validation example is worth; None for what is no share of them."""
-    count = data.get("validation")
+    count = None if facts.data is None else facts.data["validation"]
     return 1 / count if metric == ACCURACY and count else None
 
 

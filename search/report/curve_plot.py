@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from search.report.curve import Curve, Row
+from trainables.direction import Direction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ DPI = 150
 BESIDE, BETWEEN_EQUALS, MOST_EQUALS = 0.12, 0.04, 6
 """Shares of the distance between two values by which trials are drawn aside; further equal ones cover each other."""
 
-# Of Okabe and Ito's palette, whose colours the colour-blind tell apart; shape and dashes say the same once more.
+# From Okabe and Ito's palette, whose colours the colour-blind tell apart; shape and dashes say the same once more.
 TRIAL, BEST, MEDIAN, BASELINE, TIME = "#9a9a9a", "#0072b2", "#d55e00", "#000000", "#56b4e9"
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TAKEN = ("leaderboard", "pareto", "comparison", "study")
@@ -69,8 +70,9 @@ def _draw_metric(panel: Axes, found: Curve) -> None:
     beyond = [(x, high if y > high else low) for x, y in points if not low <= y <= high]
     panel.plot(*_columns(inside), "o", color=TRIAL, alpha=0.55, markersize=5, markeredgewidth=0, label="a trial")
     if beyond:
-        marker = "^" if found.mode == "min" else "v"
-        label = f"{'above' if found.mode == 'min' else 'below'} the axis: {len(beyond)}"
+        above = Direction(found.mode).ascending  # only what is far worse is drawn at the edge
+        marker = "^" if above else "v"
+        label = f"{'above' if above else 'below'} the axis: {len(beyond)}"
         panel.plot(*_columns(beyond), marker, color=TRIAL, markersize=7, clip_on=False, label=label, linestyle="none")
     xs = [_at(row) for row in found.rows]
     panel.plot(xs, _line(found.rows, "median"), "s--", color=MEDIAN, markersize=6, linewidth=1.2, label="median")

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-DATA = "data"
-"""Name of the fact that holds what a reader should know of a study's data: ``Splits.facts``."""
-
 SHOWN = 5
 
 

@@ -1,4 +1,4 @@
-"""What of a study's checkpoints is on disk."""
+"""Which of a study's checkpoints are on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Kept:
 
     Attributes:
         checkpoints: how many, best models included.
-        size_mb: of all of them, in millions of bytes.
+        size_mb: the size of all of them together, in millions of bytes.
         best_model: the file of the best trial's best epoch; None where that was not kept.
     """
 

@@ -12,12 +12,20 @@ if TYPE_CHECKING:
     from search.declaration.study import Objective
 
 
+def with_objectives(epochs: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame of ``Ledger.epochs_frame`` with a column for all that an objective may name.
+
+    The seconds of an epoch are one, under the name ``epoch_seconds``.
+    """
+    return epochs.rename(columns={"seconds": SECONDS})
+
+
 def leaderboard(trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
     """Rank the trials that reported a finite value.
 
     Args:
-        trials: of ``Ledger.trials_frame``.
-        epochs: of ``Ledger.epochs_frame``.
+        trials: the frame of ``Ledger.trials_frame``.
+        epochs: the frame of ``Ledger.epochs_frame``.
         objective: the metric and its direction.
 
     Returns:
@@ -32,9 +40,9 @@ def leaderboard(trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective
     columns = ["rank", "number", "value", "epoch", "epochs", "state", "stop_reason", *shown, "params", "metrics"]
     if epochs.empty:
         return pd.DataFrame(columns=columns)
-    epochs = epochs.rename(columns={"seconds": SECONDS})  # an objective like the metrics of the trial's own
+    epochs = with_objectives(epochs)
     finite = epochs[np.isfinite(epochs[objective.metric].astype(float))]
-    ascending = objective.mode == "min"
+    ascending = objective.direction.ascending
     best = finite.sort_values([objective.metric, "epoch"], ascending=[ascending, True], kind="stable").drop_duplicates(
         "number"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trainables.report import SECONDS
+from search.report.leaderboard import with_objectives
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +23,8 @@ def pareto(board: pd.DataFrame, epochs: pd.DataFrame, objectives: Sequence[Objec
     the same values are all on the front, or none is.
 
     Args:
-        board: of ``leaderboard`` by the first objective.
-        epochs: of ``Ledger.epochs_frame``.
+        board: the frame of ``leaderboard`` by the first objective.
+        epochs: the frame of ``Ledger.epochs_frame``.
         objectives: all of them.
 
     Returns:
@@ -33,7 +33,7 @@ def pareto(board: pd.DataFrame, epochs: pd.DataFrame, objectives: Sequence[Objec
     """
     import numpy as np
 
-    metrics = epochs.rename(columns={"seconds": SECONDS})
+    metrics = with_objectives(epochs)
     named = {o.metric: f"value_{o.metric}" for o in objectives}
     if board.empty:
         return board.drop(columns=["rank", "value"]).assign(**dict.fromkeys(named.values(), []))
@@ -42,7 +42,7 @@ def pareto(board: pd.DataFrame, epochs: pd.DataFrame, objectives: Sequence[Objec
     columns = list(named.values())
     finite = np.isfinite(rows[columns].to_numpy(float)).all(axis=1)
     rows = rows[finite]
-    costs = rows[columns].to_numpy(float) * [1 if o.mode == "min" else -1 for o in objectives]
+    costs = np.column_stack([o.direction.cost(rows[named[o.metric]].to_numpy(float)) for o in objectives])
     front: pd.DataFrame = rows[non_dominated(costs)].reset_index(drop=True)
     return front
 

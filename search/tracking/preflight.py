@@ -16,14 +16,14 @@ def check_tracking(
     """Ask the MLflow server, if the study has one, whether it is there before anything starts.
 
     Args:
-        study: says where it is, and whether to search without it.
-        paths: of the study.
-        say: is told where it does not answer and the search runs all the same.
-        otherwise: what the user can do besides starting it.
-        untracked_ok: search without it, whatever the study says.
+        study: says where the server is, and whether to search without it.
+        paths: where the study lies.
+        say: is told where the server does not answer and the search runs all the same.
+        otherwise: what the user can do besides starting the server.
+        untracked_ok: search without the server, whatever the study says.
 
     Raises:
-        RunError: it does not answer.
+        RunError: the server does not answer.
     """
     uri = study.tracking.uri or paths.mlflow_uri
     if not study.tracking.enabled:

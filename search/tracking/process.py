@@ -23,7 +23,7 @@ FINISH = "finish"
 """The line that tells the tracker that the ledger is complete."""
 
 UID = "lanewise.study_uid"
-"""The tag, and the fact in the ledger, that tells two studies of the same name apart."""
+"""The tag that tells two studies of the same name apart; its value is the fact ``uid``."""
 
 PREFLIGHT_S = 5.0
 
@@ -46,7 +46,7 @@ class TrackerProcess:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "search.tracking.tracker"],
+            [sys.executable, "-m", "search.tracking.follow"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # until it knows its log
@@ -58,8 +58,8 @@ class TrackerProcess:
         """Follow a study.
 
         Args:
-            ledger_url: of the ledger.
-            study: its name in there.
+            ledger_url: the database that holds the study.
+            study: the study's name.
             uri: MLflow tracking URI.
             artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
             log: file that takes what the tracker has to say.

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from search.commands.run import to_json
-from search.drive.continuation import extended
+from search.drive.continuation import extend_study
 from search.drive.engine import conduct, resume
 from search.drive.examples import load_data
 from search.face.live_view import Silent
@@ -19,6 +19,7 @@ from search.report.kept import kept_on_disk
 from search.report.leaderboard import leaderboard
 from tests.contracts.test_executors import breaking_study, small_study
 from tests.search.executors.conftest import local_ray
+from tests.support.facts import FACTS
 from tests.support.marks import some_slow
 from trainables import checkpoint
 from trainables.best import load_model
@@ -160,7 +161,7 @@ def test_after_an_extension_the_best_three_of_all_stay(finished):
     before = {number: model_of(study, home, number) for number, *_ in ranked(study, home)[:3]}
 
     def more(old):
-        return extended(old, trials=8, max_epochs=None, time_budget=None, set_=())
+        return extend_study(old, trials=8, max_epochs=None, time_budget=None, set_=())
 
     resume(paths_of(study, home), view=Silent(), load=load_data, change=more)
     found = ranked(study, home)
@@ -290,5 +291,5 @@ def test_the_leftovers_of_a_killed_session_are_swept(tmp_path):
         (folder / "best.pt.tmp").write_bytes(b"half")
     resume(paths_of(study, tmp_path), view=Silent(), load=load_data)
     assert files(study, tmp_path) == before
-    found = answer(study, *ledger_of(study, tmp_path)[1:3])
+    found = answer(study, *ledger_of(study, tmp_path)[1:3], FACTS)
     assert kept_on_disk(checkpoints, found.best).checkpoints == 3

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from search.declaration.studies import find
 from search.declaration.study import Study
 from search.drive.engine import conduct, resume
-from search.drive.history import agreeing
+from search.drive.history import as_ledger_error
+from search.drive.result import read_answer
 from search.errors import RunError
 from search.face.live_view import Silent
 from search.ledger import Ledger
 from search.ledger.paths import Paths
 from search.ledger.stored_study import study_from_row
-from search.report.answer import answer
 from tests.fuzz.damage import damages
+from tests.support.old_ledgers import FOLDER
 from trainables.data import Splits
 from trainables.data.splits import Arrays
 
@@ -150,8 +151,8 @@ def look(paths: Paths) -> None:
             ledger.epochs(row.id)
             ledger.decisions_frame(row.id)
             ledger.events_frame(row.id)
-            with agreeing(paths.ledger):
-                answer(study_from_row(row), ledger.trials_frame(row.id), ledger.epochs_frame(row.id))
+            with as_ledger_error(paths.ledger):
+                read_answer(ledger, row, study_from_row(row))
 
 
 def check(paths: Paths) -> None:
@@ -163,6 +164,12 @@ def go_on(paths: Paths) -> None:
     """Resume; a study that is resumed must end."""
     _, result = resume(paths, view=Silent(), load=load)
     assert result.ending == "done"
+
+
+def migrate(paths: Paths) -> None:
+    """Bring a ledger to the present version, as a resume does before it writes to it."""
+    with Ledger(paths.ledger_url) as ledger:
+        ledger.migrate()
 
 
 def fuzz(files: Files, damage, which: str) -> None:
@@ -184,12 +191,34 @@ def test_a_damaged_ledger_works_or_is_refused_in_a_line_that_names_it(files, dam
 @pytest.mark.slow
 @settings(max_examples=400, derandomize=True, suppress_health_check=SLOW_TO_BUILD)
 @given(damages(), WHICH)
-def test_four_hundred_damages_work_or_are_refused(files, damage, which):
+def test_four_hundred_damages_of_a_ledger_work_or_are_refused(files, damage, which):
     fuzz(files, damage, which)
 
 
+OLD = Files(FOLDER / "home" / "refitted", (FOLDER / "home" / "refitted" / "ledger.db").read_bytes(), (b"", b""))
+
+
+def fuzz_old(damage) -> None:
+    for action in (check, look, migrate):
+        with damaged_study(OLD, damage, "closed") as (paths, damaged), refused_or_not(paths, damaged):
+            action(paths)
+
+
+@settings(max_examples=40, derandomize=True, suppress_health_check=SLOW_TO_BUILD)
+@given(damages())
+def test_a_damaged_ledger_of_an_older_version_works_or_is_refused_in_a_line_that_names_it(damage):
+    fuzz_old(damage)
+
+
+@pytest.mark.slow
+@settings(max_examples=400, derandomize=True, suppress_health_check=SLOW_TO_BUILD)
+@given(damages())
+def test_four_hundred_damages_of_a_ledger_of_an_older_version_work_or_are_refused(damage):
+    fuzz_old(damage)
+
+
 @pytest.mark.parametrize("which", ["closed", "killed"])
-def test_files_that_are_whole_are_resumed(files, which):
+def test_a_study_whose_ledger_is_whole_is_resumed(files, which):
     with damaged_study(files, lambda data: data, which) as (paths, _):
         go_on(paths)
         with Ledger(paths.ledger_url) as ledger:

@@ -3,15 +3,17 @@
 import pytest
 
 from search.declaration.study import Study
+from search.declaration.validate import valid_study
 from search.ledger import Ledger, sqlite_url
 from spaces import Space
 from spaces.regularization import SPACE
+from tests.support.facts import FACTS
 
 
 def make_study(space: Space = SPACE, **values) -> Study:
     """Return a valid study over ``space``, whatever its parameters are called."""
     declared = {"kind": "loose", "name": "here", "trainable": "tests.search.loose:Loose", "space": space}
-    return Study.model_validate({**declared, **values})
+    return valid_study({**declared, **values})
 
 
 @pytest.fixture
@@ -22,4 +24,4 @@ def ledger(tmp_path):
 
 @pytest.fixture
 def study_id(ledger):
-    return ledger.create_study("here", {"a": 1}, fingerprint="f" * 64, facts={"uid": "u"})
+    return ledger.create_study("here", {"a": 1}, fingerprint="f" * 64, facts=FACTS)

@@ -12,6 +12,7 @@ from search.ledger.outcome import Outcome, StopReason
 from search.report.answer import SHOWN, answer
 from search.report.leaderboard import leaderboard
 from tests.search.conftest import make_study
+from tests.support.facts import FACTS
 from trainables.report import SECONDS
 
 ENDINGS = {
@@ -56,7 +57,7 @@ CURVES = [
 def found(ledger, study_id, curves=CURVES, **values):
     study = make_study(**{"budget": {"max_epochs": 5}, **values})
     frames = record(ledger, study_id, curves, metric=study.objective.metric)
-    return answer(study, *frames)
+    return answer(study, *frames, FACTS)
 
 
 def test_trials_rank_by_their_best_epoch_and_it_is_named(ledger, study_id):
@@ -73,7 +74,7 @@ def test_trials_rank_by_their_best_epoch_and_it_is_named(ledger, study_id):
     assert board["stop_reason"].tolist() == ["patience", "error", "max_epochs", "diverged", "rung_3"]
 
 
-def test_max_turns_the_order_round(ledger, study_id):
+def test_an_objective_to_maximise_ranks_the_highest_value_first(ledger, study_id):
     board = leaderboard(*record(ledger, study_id, CURVES, metric="lr"), Objective(metric="lr", mode="max"))
     assert board[["number", "value", "epoch"]].values.tolist() == [
         [0, 0.9, 1],
@@ -96,7 +97,7 @@ VALUES = st.lists(st.sampled_from([0.1, 0.2, 0.3, math.nan, math.inf, -math.inf]
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(VALUES, min_size=1, max_size=6), st.sampled_from(["min", "max"]))
 def test_the_leaderboard_is_what_a_plain_loop_finds(ledger, curves, mode):
-    study_id = ledger.create_study(f"s{len(ledger.studies())}", {}, fingerprint="", facts={})
+    study_id = ledger.create_study(f"s{len(ledger.studies())}", {}, fingerprint="", facts=FACTS)
     board = leaderboard(*record(ledger, study_id, [("max", c) for c in curves]), Objective(mode=mode))
     best = max if mode == "max" else min
     expected = []
@@ -144,7 +145,7 @@ def test_a_baseline_without_a_finite_value_is_none(ledger, study_id):
     [[], [("oom", []), ("error", [])], [("diverged", [math.nan]), ("diverged", [math.inf])]],
     ids=["no trial", "no epoch", "nothing finite"],
 )
-def test_nothing_to_show_is_an_answer_too(ledger, study_id, curves):
+def test_a_study_without_a_finite_value_has_an_answer(ledger, study_id, curves):
     result = found(ledger, study_id, curves)
     assert (result.best, result.baseline, result.top) == (None, None, ())
     assert result.trials == len(curves)
@@ -192,6 +193,6 @@ def test_seconds_can_be_the_objective(ledger, study_id):
     assert [(e.trial, e.value, e.epoch) for e in result.top] == [(1, 1.0, 1), (0, 2.0, 2)]
 
 
-def test_an_empty_board_has_its_columns():
+def test_an_empty_leaderboard_has_its_columns():
     board = leaderboard(pd.DataFrame(columns=["number", "state"]), pd.DataFrame(columns=["number"]), Objective())
     assert list(board) == ["rank", "number", "value", "epoch", "epochs", "state", "stop_reason", "params", "metrics"]

@@ -113,7 +113,7 @@ def test_the_answer_weighs_the_loss_against_the_parameters(searched):
 
 def test_a_measured_mode_is_printed_recorded_and_remembered(searched):
     *_, events, lines, facts = searched("auto")
-    groups = facts["lane_modes"]
+    groups = facts.lane_modes
     said = events[events["kind"] == "lane_mode"]["message"].tolist()
     assert len(said) == len(groups) >= 2
     for group, mode in groups.items():
@@ -134,8 +134,8 @@ def test_a_resume_measures_nothing_again(tmp_path):
         row = ledger.study("again")
         events = ledger.events_frame(row.id)
     said = events[events["kind"] == "lane_mode"]["message"].tolist()
-    assert len(said) == len({line.rpartition(" (")[0] for line in said}) == len(row.facts["lane_modes"])
-    assert facts["lane_modes"].items() <= row.facts["lane_modes"].items()
+    assert len(said) == len({line.rpartition(" (")[0] for line in said}) == len(row.facts.lane_modes)
+    assert facts.lane_modes.items() <= row.facts.lane_modes.items()
 
 
 @pytest.mark.parametrize(("mode", "looped"), [("usual", True), ("looped", True), ("stacked", False)])

@@ -17,6 +17,7 @@ from search.report.answer import answer
 from search.report.choices import MOST_CHOICES, MOST_SHOWN, influence
 from spaces import Space, category, float_, when
 from tests.search.conftest import make_study
+from tests.support.facts import FACTS
 
 SPACE = Space(
     (
@@ -33,7 +34,7 @@ PRUNED = Outcome(StopReason.RUNG, rung=1)
 
 def found(ledger, trials, space=SPACE, **values):
     """Record (params, outcome, values by epoch) as trials and return the answer."""
-    study_id = ledger.create_study(f"s{len(ledger.studies())}", {}, fingerprint="", facts={})
+    study_id = ledger.create_study(f"s{len(ledger.studies())}", {}, fingerprint="", facts=FACTS)
     writer = LedgerWriter(ledger, study_id)
     for number, (params, outcome, curve) in enumerate(trials):
         writer.trial_started(number, params, config_hash=str(number), seed=0, sampler_attrs={}, repeats=[])
@@ -42,7 +43,7 @@ def found(ledger, trials, space=SPACE, **values):
         if outcome is not None:
             writer.trial_ended(number, outcome)
     writer.flush()
-    return answer(make_study(space, **values), ledger.trials_frame(study_id), ledger.epochs_frame(study_id))
+    return answer(make_study(space, **values), ledger.trials_frame(study_id), ledger.epochs_frame(study_id), FACTS)
 
 
 TRIALS = [

@@ -129,7 +129,7 @@ def test_json_is_one_object_that_agrees_with_the_ledger(finished):
     assert found["best"]["value"] == epochs["val_loss"].min()
     assert found["baseline"]["params"]["dropout"] == 0
     assert found["best"]["value"] < found["baseline"]["value"]
-    assert found["ending"] == session["ending"] == "done"
+    assert found["ending"] == session.ending == "done"
     assert found["untracked"] is None
 
 

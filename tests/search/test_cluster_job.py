@@ -63,7 +63,7 @@ def left_of_searches(head):
     deadline = time.monotonic() + 10
     while True:
         lines = [command_line(p) for p in head.processes()]
-        left = [line for line in lines if "search.run" in line or "search.tracking.tracker" in line or "_Inner" in line]
+        left = [line for line in lines if "search.run" in line or "search.tracking.follow" in line or "_Inner" in line]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.2)
@@ -75,7 +75,7 @@ def test_a_job_searches_on_the_cluster(head, tmp_path):
     assert head.job("searches")["status"] == "SUCCEEDED"
     trials, sessions, epochs = ledger_of(tmp_path)
     assert [(t.number, t.state) for t in trials] == [(n, TrialState.COMPLETE) for n in range(4)]
-    assert [s["ending"] for s in sessions] == ["done"]
+    assert [s.ending for s in sessions] == ["done"]
     assert len(epochs) == 12
     assert mlflow_statuses(tmp_path) == ["FINISHED"] * 5
     assert left_of_searches(head) == []
@@ -106,7 +106,7 @@ def test_a_job_that_is_stopped_ends_as_interrupted(head, tmp_path):
     assert "Traceback" not in job["logs"]
     assert "not everything arrived" not in job["logs"]
     trials, sessions, _ = ledger_of(tmp_path)
-    assert [s["ending"] for s in sessions] == ["interrupted"]
+    assert [s.ending for s in sessions] == ["interrupted"]
     cut = [t for t in trials if t.state is not TrialState.COMPLETE]
     assert cut
     assert {(t.state, t.stop_reason) for t in cut} == {(TrialState.CANCELLED, "user")}
@@ -126,7 +126,7 @@ def test_a_search_that_waits_for_a_gpu_says_so_and_can_be_stopped(head, tmp_path
     assert "Traceback" not in job["logs"]
     trials, sessions, _ = ledger_of(tmp_path)
     assert trials == []
-    assert [s["ending"] for s in sessions] == ["interrupted"]
+    assert [s.ending for s in sessions] == ["interrupted"]
     assert left_of_searches(head) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from search.declaration.studies import find
 from search.declaration.study import Difference, Study, differences
-from search.drive.continuation import EXTENDABLE, MAY_CHANGE, continued, is_recorded
+from search.drive.continuation import EXTENDABLE, MAY_CHANGE, continue_as, is_recorded
 from search.drive.engine import conduct, resume
 from search.drive.examples import load_data
 from search.drive.model_identity import model_change, model_of
@@ -15,9 +15,11 @@ from search.drive.versions import versions
 from search.errors import RunError, UsageError
 from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
+from search.ledger.events import EventKind
 from search.ledger.paths import Paths
 from spaces import category
 from tests.search.executors.conftest import make_study
+from tests.support.facts import FACTS
 
 RECORDED = find("regularization").model_copy(update={"name": "s"})
 
@@ -73,7 +75,7 @@ FREE = [
 
 def refused(given):
     with pytest.raises(UsageError) as caught:
-        continued(RECORDED, given)
+        continue_as(RECORDED, given)
     assert caught.value.exit_code == 2
     return caught.value.errors
 
@@ -100,10 +102,10 @@ def test_every_difference_is_shown_at_once():
 def test_what_changes_no_result_may_change(values):
     given = changed(**values)
     assert differences(RECORDED, given)
-    assert continued(RECORDED, given) is given
+    assert continue_as(RECORDED, given) is given
 
 
-def test_every_field_of_a_study_is_one_or_the_other():
+def test_every_field_of_a_study_may_change_on_a_resume_or_is_refused():
     """A new field is refused until somebody has thought about it; here is where."""
     tried = [*(values for values, _ in [*ANOTHER, *EXTENDS]), *FREE]
     both = {"kind", "name", "refits"}  # refits cannot be without a balanced parameter, which is refused
@@ -116,14 +118,14 @@ def test_what_the_answer_compares_may_change():
     recorded = find("schedules").model_copy(update={"name": "s"})
     given = Study.model_validate({**recorded.model_dump(), "curve": "patience"})
     assert differences(recorded, given) == [Difference("curve", None, "patience")]
-    assert continued(recorded, given) is given
+    assert continue_as(recorded, given) is given
 
 
 def test_what_a_parameter_means_may_be_worded_anew():
     data = RECORDED.model_dump(mode="json")
     data["space"]["dropout"]["help"] = "other words"
     given = Study.model_validate(data)
-    assert continued(RECORDED, given) is given
+    assert continue_as(RECORDED, given) is given
 
 
 def test_a_study_is_recorded_once_its_ledger_holds_it(tmp_path):
@@ -135,7 +137,7 @@ def test_a_study_is_recorded_once_its_ledger_holds_it(tmp_path):
     assert not is_recorded(paths), "killed as it was being made"
     with Ledger(paths.ledger_url, create=True) as ledger:
         assert not is_recorded(paths)
-        ledger.create_study("s", {}, fingerprint="", facts={})
+        ledger.create_study("s", {}, fingerprint="", facts=FACTS)
         assert is_recorded(paths)
         assert not is_recorded(Paths(tmp_path, "s", sqlite_url(tmp_path / "elsewhere.db")))
         assert is_recorded(Paths(tmp_path / "moved", "s", paths.ledger_url))
@@ -155,7 +157,7 @@ def test_a_study_that_was_killed_before_it_was_recorded_is_begun_in_its_folder(t
     assert conduct(study, tmp_path / "home", load_data, view=Silent()).ending == "done"
 
 
-def test_one_of_our_models_is_the_version_of_lanewise():
+def test_the_identity_of_a_built_in_model_is_the_version_of_lanewise():
     assert model_of("mlp") == {"trainable": "mlp", "lanewise": versions()["lanewise"]}
     assert model_change(model_of("mlp"), model_of("mlp")) is None
     change = model_change({"trainable": "mlp", "lanewise": "0.0.1"}, model_of("mlp"))
@@ -213,7 +215,7 @@ def test_a_changed_model_that_is_accepted_is_recorded_and_is_the_model_from_then
     heard = Heard()
     resume(paths, view=heard, load=load_data, accept_changed_model=True)
     with Ledger(paths.ledger_url) as ledger:
-        (line,) = ledger.messages(ledger.study("here").id, "model_changed")
+        (line,) = [e.message for e in ledger.events(ledger.study("here").id, EventKind.MODEL_CHANGED)]
     assert line in heard.lines
     assert "the model is not what it was" in line and line.endswith("as was accepted")
     again = Heard()
@@ -221,7 +223,7 @@ def test_a_changed_model_that_is_accepted_is_recorded_and_is_the_model_from_then
     assert not any("model" in text for text in again.lines)
 
 
-def test_a_model_that_only_moved_is_the_same(own):
+def test_a_model_whose_file_only_moved_is_the_same(own):
     before = model_of("lanewise_own_model:Mine")
     assert model_change({**before, "file": "/elsewhere/lanewise_own_model.py"}, before) is None
 
@@ -229,12 +231,12 @@ def test_a_model_that_only_moved_is_the_same(own):
 def test_other_versions_are_said_and_the_search_goes_on(own):
     paths, _ = own
     with sqlite3.connect(paths.ledger_file) as connection:
-        connection.execute('update studies set facts = replace(facts, \'"torch": "\', \'"torch": "0.\')')
+        connection.execute('update studies set versions = replace(versions, \'"torch": "\', \'"torch": "0.\')')
     connection.close()
     heard = Heard()
     resume(paths, view=heard, load=load_data)
     torch = versions()["torch"]
     with Ledger(paths.ledger_url) as ledger:
-        (line,) = ledger.messages(ledger.study("here").id, "versions_changed")
+        (line,) = [e.message for e in ledger.events(ledger.study("here").id, EventKind.VERSIONS_CHANGED)]
     assert line.startswith(f"since the study began: torch 0.{torch} -> {torch}; it goes on, but equality bit for bit")
     assert line in heard.lines

@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 from search import declare, load
 from search.commands.verbs import app
 from search.declaration import declare_study, study_schema, study_yaml
-from search.declaration.mistakes import validated
 from search.declaration.study import Study
 from search.errors import UsageError
 from search.face.tables import curve_table, curve_text
@@ -29,6 +28,7 @@ from search.report.curve_plot import artifact_stem, curve_figure, tick_name
 from spaces import Space, category, float_, int_, when
 from tests.search.conftest import make_study
 from tests.search.test_cli import search_run
+from tests.support.facts import DATA, FACTS
 
 SPACE = Space(
     (
@@ -44,12 +44,11 @@ SPACE = Space(
 DONE, PRUNED = Outcome(StopReason.MAX_EPOCHS), Outcome(StopReason.RUNG, rung=1)
 FAILED = Outcome(StopReason.ERROR, message="ValueError: no")
 STAGES = ["stem", "layer1", "layer2", "layer3"]
-DATA = {"task": "classification", "validation": 100}
 
 
-def curve_of(ledger, trials, space=SPACE, facts=None, **values):
+def curve_of(ledger, trials, space=SPACE, data=None, prepared=None, **values):
     """Record (depth, outcome, [(accuracy, loss) an epoch]) as trials and return the answer's curve."""
-    facts = {"data": DATA, **(facts or {})}
+    facts = FACTS.model_copy(update={"data": {**DATA, **(data or {})}, "prepared": prepared or {}})
     study_id = ledger.create_study(f"s{len(ledger.studies())}", {}, fingerprint="", facts=facts)
     writer = LedgerWriter(ledger, study_id)
     for number, (depth, outcome, epochs) in enumerate(trials):
@@ -152,8 +151,7 @@ def test_of_a_long_range_only_what_was_tried_is_listed(ledger):
 
 
 def test_where_a_number_is_learned_the_objective_is_compared(ledger):
-    data = {"data": {"task": "regression", "validation": 100}}
-    found = curve_of(ledger, TRIALS, facts=data)
+    found = curve_of(ledger, TRIALS, data={"task": "regression"})
     assert (found.metric, found.mode) == ("val_loss", "min")
     assert [row.best for row in found.rows] == [0.6, 0.4, 0.3, 0.2, None]
     assert found.rows[3].values == (0.2,)
@@ -235,7 +233,7 @@ def test_of_equal_accuracies_the_lower_loss_is_the_best(ledger):
 
 
 def test_stages_name_the_values(ledger):
-    found = curve_of(ledger, TRIALS, facts={"stages": STAGES})
+    found = curve_of(ledger, TRIALS, prepared={"stages": STAGES})
     assert [row.name for row in found.rows] == [
         "nothing",
         "stem",
@@ -258,7 +256,7 @@ def printed(found, width=110):
 
 
 def test_the_printed_table_has_every_value_and_the_baseline(ledger):
-    lines = printed(curve_of(ledger, TRIALS, facts={"stages": STAGES}))
+    lines = printed(curve_of(ledger, TRIALS, prepared={"stages": STAGES}))
     assert lines[0] == "best best an depth trials pruned val_accuracy trial median val_loss epoch".split()
     assert "2 stem, layer1 3 1 0.95 2 0.775 0.3 333 ms".split() in lines
     assert "1 stem 1 1 - - - 0.4 750 ms".split() in lines
@@ -267,7 +265,7 @@ def test_the_printed_table_has_every_value_and_the_baseline(ledger):
 
 
 def test_on_a_narrow_terminal_names_and_trials_are_left_out_and_no_number_is_cut(ledger):
-    lines = printed(curve_of(ledger, TRIALS, facts={"stages": STAGES}), width=80)
+    lines = printed(curve_of(ledger, TRIALS, prepared={"stages": STAGES}), width=80)
     assert lines[0] == "best best an depth trials pruned val_accuracy median val_loss epoch".split()
     assert "2 3 1 0.95 0.775 0.3 333 ms".split() in lines
     assert "4 0 no trial".split() in lines
@@ -282,7 +280,7 @@ def test_without_stages_the_numbers_stand_alone_and_one_metric_is_one_column(led
 
 
 def test_the_csv_has_a_row_for_each_value_and_the_baseline_last(ledger):
-    table = pd.read_csv(io.StringIO(curve_csv(curve_of(ledger, TRIALS, facts={"stages": STAGES}))))
+    table = pd.read_csv(io.StringIO(curve_csv(curve_of(ledger, TRIALS, prepared={"stages": STAGES}))))
     assert table["depth"].tolist() == ["0", "1", "2", "3", "4", "baseline"]
     assert table["trials"].tolist() == [1, 1, 3, 2, 0, 1]
     assert table["best_val_accuracy"].dropna().tolist() == [0.85, 0.95, 0.86, 0.8]
@@ -293,7 +291,7 @@ def test_the_csv_has_a_row_for_each_value_and_the_baseline_last(ledger):
 
 
 def test_the_figure_has_every_point_the_baseline_and_the_time(ledger, tmp_path):
-    found = curve_of(ledger, TRIALS, facts={"stages": STAGES})
+    found = curve_of(ledger, TRIALS, prepared={"stages": STAGES})
     figure = curve_figure(found)
     upper, lower = figure.axes
     lines = {line.get_label(): line for line in upper.lines}
@@ -313,7 +311,7 @@ def test_the_figure_has_every_point_the_baseline_and_the_time(ledger, tmp_path):
 
 def test_what_is_written_in_the_figure_does_not_overlap(ledger):
     for stages in (STAGES, [f"features.{i}.of_the_network" for i in range(4)], []):
-        figure = curve_figure(curve_of(ledger, TRIALS, facts={"stages": stages}))
+        figure = curve_figure(curve_of(ledger, TRIALS, prepared={"stages": stages}))
         figure.draw_without_rendering()
         upper, lower = figure.axes
         labels = [label for label in lower.get_xticklabels() if label.get_text()]
@@ -338,14 +336,14 @@ def test_a_trial_that_learned_nothing_does_not_press_the_rest_together(ledger):
 
 def test_where_less_is_better_it_is_above_the_axis(ledger):
     trials = BASE + one(1, 0.9, 0.89, 0.88, -1e6) + one(2, 0.85)
-    upper = curve_figure(curve_of(ledger, trials, facts={"data": {"task": "regression"}})).axes[0]
+    upper = curve_figure(curve_of(ledger, trials, data={"task": "regression"})).axes[0]
     lines = {line.get_label(): line for line in upper.lines}
     assert upper.get_ylim()[1] < 0.4
     assert list(lines["above the axis: 1"].get_ydata()) == [upper.get_ylim()[1]]
 
 
 @pytest.mark.parametrize("trials", [BASE, BASE + one(3, 0.9), BASE + one(3, 0.8)])
-def test_a_figure_of_little_is_drawn_too(ledger, trials, tmp_path):
+def test_a_curve_with_one_value_or_none_or_without_a_baseline_is_drawn(ledger, trials, tmp_path):
     found = curve_of(ledger, trials)
     for shown in (found, replace(found, baseline=None), replace(found, rows=()), replace(found, rows=found.rows[3:4])):
         curve_figure(shown).savefig(tmp_path / "x.png", dpi=20)
@@ -363,7 +361,7 @@ def test_the_files_are_named_by_the_parameter_where_it_can_name_a_file(ledger, p
 @pytest.mark.parametrize("name", ["dpeth", "x", "mode", "size", "mixed", "flag"])
 def test_a_parameter_that_has_no_whole_numbers_or_a_condition_is_refused(name):
     with pytest.raises(UsageError) as caught:
-        validated(lambda: make_study(SPACE, curve=name))
+        make_study(SPACE, curve=name)
     line = f"curve: {name!r} is no whole-number parameter of the space without a condition"
     assert caught.value.errors == (line,)
 
@@ -378,7 +376,7 @@ def test_a_range_and_choices_of_whole_numbers_can_be_compared_and_are_written_to
     assert Study.model_validate(json.loads(json.dumps(study.model_dump(mode="json")))) == study
 
 
-def test_the_schema_says_what_it_is():
+def test_the_json_schema_says_what_the_curve_of_a_study_is():
     field = study_schema()["properties"]["curve"]
     assert field["description"] == "a whole-number parameter whose values the answer compares one by one."
     assert field["anyOf"] == [{"type": "string"}, {"type": "null"}]

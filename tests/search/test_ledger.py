@@ -1,6 +1,7 @@
 import math
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from search.errors import RunError
-from search.ledger import Ledger, LedgerWriter, schema, sqlite_url
-from search.ledger.outcome import Outcome, StopReason, TrialState
+from search.ledger import FitRole, FitRow, Ledger, LedgerWriter, StudyFacts, schema, sqlite_url
+from search.ledger.events import EventKind, SpaceExhausted, TriedAlone
+from search.ledger.migrations import MIGRATIONS
+from search.ledger.outcome import Outcome, SessionEnding, StopReason, TrialState
+from tests.support.facts import DATA, FACTS
 
 METRICS = {"val_loss": 0.5, "val_accuracy": 0.75, "lr": 1e-3}
 
@@ -43,32 +47,36 @@ def counts(ledger, study_id):
 
 def test_a_study_reads_back_as_it_was_declared(ledger):
     declaration = {"kind": "k", "space": {"a": {"low": 0.1}}, "none": None, "flags": [True, 1, 1.5]}
-    study_id = ledger.create_study("one", declaration, fingerprint="a" * 64, facts={"versions": {"torch": "2"}})
-    ledger.create_study("two", {}, fingerprint="b" * 64, facts={})
+    facts = StudyFacts(
+        uid="x", versions={"torch": "2"}, prepared={"stages": ["a"], "own": {"b": [1.5, None]}}, data=DATA
+    )
+    study_id = ledger.create_study("one", declaration, fingerprint="a" * 64, facts=facts)
+    ledger.create_study("two", {}, fingerprint="b" * 64, facts=FACTS)
     row = ledger.study("one")
     assert (row.id, row.name, row.declaration, row.fingerprint) == (study_id, "one", declaration, "a" * 64)
-    assert row.facts == {"versions": {"torch": "2"}}
+    assert row.facts == facts
+    assert (row.facts.lanes, row.facts.lane_modes, row.facts.model) == (None, {}, None)
     assert [r.name for r in ledger.studies()] == ["one", "two"]
 
 
-def test_a_name_is_taken_once(ledger):
-    ledger.create_study("one", {}, fingerprint="", facts={})
+def test_a_second_study_of_one_name_is_refused(ledger):
+    ledger.create_study("one", {}, fingerprint="", facts=FACTS)
     with pytest.raises(RunError, match=r"study 'one' exists in ledger .*; choose another --name"):
-        ledger.create_study("one", {}, fingerprint="", facts={})
+        ledger.create_study("one", {}, fingerprint="", facts=FACTS)
 
 
-def test_an_unknown_name_is_an_error_of_the_user(ledger):
+def test_a_study_that_the_ledger_does_not_hold_is_an_error_of_the_user(ledger):
     with pytest.raises(RunError, match=r"no study 'nowhere' in ledger .*ledger\.db"):
         ledger.study("nowhere")
 
 
-def test_sessions_say_how_they_ended(ledger, study_id):
+def test_a_session_reads_back_with_its_ending(ledger, study_id):
     first = ledger.start_session(study_id)
     second = ledger.start_session(study_id)
-    ledger.end_session(first, "interrupted")
+    ledger.end_session(first, SessionEnding.INTERRUPTED)
     rows = ledger.sessions(study_id)
-    assert [(r["id"], r["ending"], r["ended_at"] is None) for r in rows] == [
-        (first, "interrupted", False),
+    assert [(r.id, r.ending, r.ended_at is None) for r in rows] == [
+        (first, SessionEnding.INTERRUPTED, False),
         (second, None, True),
     ]
 
@@ -87,6 +95,7 @@ def test_everything_of_a_trial_reads_back(ledger, study_id, writer):
     assert (trial.number, trial.params, trial.config_hash, trial.seed) == (0, params, "c" * 16, 2**63 - 1)
     assert (trial.sampler_attrs, trial.repeats) == (attrs, [(0, 0.5), (0, None)])
     assert (trial.state, trial.stop_reason) == (TrialState.PRUNED, "rung_2")
+    assert (trial.reason, trial.rung) == (StopReason.RUNG, 2)
     assert (trial.message, trial.traceback) == (None, None)
     assert trial.started_at <= trial.ended_at
     assert [(e.number, e.epoch, e.seconds, e.metrics) for e in ledger.epochs(study_id)] == [
@@ -114,7 +123,7 @@ def test_a_failure_keeps_its_message_and_traceback(ledger, study_id, writer):
 
 
 @pytest.mark.parametrize("reason", StopReason)
-def test_every_ending_can_be_recorded(ledger, study_id, writer, reason):
+def test_every_stop_reason_of_a_trial_reads_back(ledger, study_id, writer, reason):
     start(writer, 0)
     writer.flush()
     outcome = Outcome(reason, rung=3)
@@ -130,7 +139,7 @@ FLOATS = st.floats() | st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 5e-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(min_size=1, max_size=8), FLOATS, max_size=4), FLOATS)
 def test_any_metrics_read_back_bit_for_bit(ledger, metrics, value):
-    study_id = ledger.create_study(f"s{len(ledger.studies())}", {}, fingerprint="", facts={})
+    study_id = ledger.create_study(f"s{len(ledger.studies())}", {}, fingerprint="", facts=FACTS)
     writer = LedgerWriter(ledger, study_id)
     start(writer, 0, {"x": value if math.isfinite(value) else 0.0})
     writer.epoch(0, 1, seconds=0.0, metrics=metrics)
@@ -154,12 +163,12 @@ def test_nan_and_infinity_arrive_in_the_frames(ledger, study_id, writer):
     assert pd.isna(ledger.decisions_frame(study_id)["cutoff"]).all()
 
 
-def test_nothing_of_a_batch_is_seen_before_it_is_flushed_and_all_of_it_after(ledger, study_id, writer):
+def test_a_batch_is_seen_as_a_whole_once_it_is_flushed(ledger, study_id, writer):
     start(writer, 0)
     writer.epoch(0, 1, seconds=0.1, metrics=METRICS)
     writer.decision(0, 1, action="stop", reason="r")
     writer.trial_ended(0, Outcome(StopReason.RUNG, rung=1))
-    writer.event("note", "text")
+    writer.event(SpaceExhausted(trials=1))
     assert counts(ledger, study_id) == (0, 0, 0, 0)
     writer.flush()
     assert counts(ledger, study_id) == (1, 1, 1, 1)
@@ -200,14 +209,14 @@ def test_one_batch_is_one_transaction(ledger, study_id, writer):
 
 
 @pytest.mark.parametrize(("flush_every_s", "trials"), [(math.inf, 0), (0.0, 1)])
-def test_a_batch_waits_until_it_is_due(ledger, study_id, flush_every_s, trials):
+def test_flush_if_due_writes_no_batch_before_its_time(ledger, study_id, flush_every_s, trials):
     writer = LedgerWriter(ledger, study_id, flush_every_s=flush_every_s)
     start(writer, 0)
     writer.flush_if_due()
     assert counts(ledger, study_id) == (trials, 0, 0, 0)
 
 
-def test_an_epoch_is_recorded_once(ledger, study_id, writer):
+def test_an_epoch_of_a_trial_cannot_be_recorded_twice(ledger, study_id, writer):
     start(writer, 0)
     writer.epoch(0, 1, seconds=0.1, metrics=METRICS)
     writer.flush()
@@ -255,7 +264,7 @@ def test_a_new_writer_goes_on_with_later_revisions(ledger, study_id, writer):
 
 
 def test_studies_of_one_ledger_do_not_see_each_other(ledger, study_id, writer):
-    other_id = ledger.create_study("other", {}, fingerprint="", facts={})
+    other_id = ledger.create_study("other", {}, fingerprint="", facts=FACTS)
     other = LedgerWriter(ledger, other_id)
     for each in (writer, other):
         start(each, 0)
@@ -309,23 +318,68 @@ def test_the_epochs_frame_has_a_column_for_each_metric(ledger, study_id, writer)
     assert {k: v for k, v in row.items() if k != "at"} == {"number": 0, "epoch": 1, "seconds": 0.25, **METRICS}
 
 
-def test_frames_of_a_study_without_facts_are_empty_and_have_their_columns(ledger, study_id):
+def test_frames_of_a_study_without_trials_are_empty_and_have_their_columns(ledger, study_id):
     assert ledger.trials_frame(study_id).empty
     assert {"number", "state", "stop_reason", "message"} <= set(ledger.trials_frame(study_id))
     assert list(ledger.epochs_frame(study_id)) == ["number", "epoch", "seconds", "at"]
     assert list(ledger.decisions_frame(study_id)) == ["number", "epoch", "action", "value", "cutoff", "reason", "at"]
-    assert list(ledger.events_frame(study_id)) == ["at", "level", "kind", "message"]
+    assert list(ledger.events_frame(study_id)) == ["at", "level", "kind", "trial", "message"]
 
 
-def test_events_are_kept(ledger, study_id, writer):
-    writer.event("space_exhausted", "no more points")
-    writer.event("tracking", "gone", level="warning")
+def test_events_read_back_as_records_and_are_shown_as_sentences(ledger, study_id, writer):
+    events = [SpaceExhausted(trials=12), TriedAlone(trial=3)]
+    for each in events:
+        writer.event(each)
     writer.flush()
+    assert [row.event for row in ledger.events(study_id)] == events
+    assert [row.trial for row in ledger.events(study_id, EventKind.TRIED_ALONE)] == [3]
     frame = ledger.events_frame(study_id)
     assert frame[["level", "kind", "message"]].values.tolist() == [
-        ["info", "space_exhausted", "no more points"],
-        ["warning", "tracking", "gone"],
+        ["info", "space_exhausted", "the space has no more points after 12 trials"],
+        ["warning", "tried_alone", "trial 3 ran out of memory; it is tried once more, alone"],
     ]
+    assert frame["trial"].tolist()[1] == 3 and pd.isna(frame["trial"][0])
+
+
+def test_what_a_session_settles_is_written_with_its_batch_and_leaves_the_other_facts(ledger, study_id, writer):
+    before = ledger.study("here").facts
+    writer.lanes_chosen(4)
+    writer.lane_modes_measured({"wide": "looped"})
+    assert ledger.study("here").facts == before
+    writer.flush()
+    ledger.accept_model(study_id, {"trainable": "mlp", "lanewise": "9"})
+    changes = {"lanes": 4, "lane_modes": {"wide": "looped"}, "model": {"trainable": "mlp", "lanewise": "9"}}
+    assert ledger.study("here").facts == before.model_copy(update=changes)
+
+
+FIT = FitRow(
+    role=FitRole.REFIT,
+    trial=None,
+    config_hash="0" * 16,
+    params={"x": 0.5},
+    seed=2**62,
+    split=1,
+    epochs=3,
+    state=TrialState.COMPLETE,
+    reason=None,
+    message=None,
+    metrics={"val_loss": 0.25},
+    seconds=0.5,
+    train_examples=60,
+    scored_examples=20,
+    started_at=1.0,
+    ended_at=2.0,
+)
+
+
+def test_fits_read_back_in_the_order_they_were_recorded_all_of_a_call_or_none(ledger, study_id):
+    failed = {"state": TrialState.FAILED, "reason": StopReason.ERROR, "message": "no", "metrics": {}, "seconds": None}
+    fits = [FIT, replace(FIT, split=0, trial=4, **failed)]
+    ledger.add_fits(study_id, fits)
+    assert ledger.fits(study_id, FitRole.REFIT) == fits
+    with pytest.raises(sa.exc.IntegrityError):
+        ledger.add_fits(study_id, [replace(FIT, split=2), FIT])
+    assert ledger.fits(study_id, FitRole.REFIT) == fits
 
 
 def open_error(path):
@@ -335,7 +389,7 @@ def open_error(path):
     return line
 
 
-def test_an_absent_ledger_is_not_made(tmp_path):
+def test_opening_an_absent_ledger_makes_no_file(tmp_path):
     assert open_error(tmp_path / "ledger.db") == f"no ledger at {tmp_path / 'ledger.db'}"
     assert list(tmp_path.iterdir()) == []
 
@@ -367,7 +421,7 @@ def large(tmp_path_factory):
     """The bytes of a ledger of many pages."""
     path = tmp_path_factory.mktemp("large") / "ledger.db"
     with Ledger(sqlite_url(path), create=True) as ledger:
-        writer = LedgerWriter(ledger, ledger.create_study("s", {}, fingerprint="", facts={}))
+        writer = LedgerWriter(ledger, ledger.create_study("s", {}, fingerprint="", facts=FACTS))
         for number in range(200):
             start(writer, number)
         writer.flush()
@@ -403,10 +457,10 @@ def test_a_whole_ledger_is_found_whole(tmp_path, large):
 
 
 @pytest.mark.parametrize(
-    ("version", "age"), [(schema.VERSION + 1, "newer"), (schema.VERSION - 1, "older"), (99, "newer")]
+    ("version", "age"), [(schema.VERSION + 1, "newer"), (min(MIGRATIONS) - 1, "older"), (99, "newer")]
 )
 @pytest.mark.parametrize("create", [False, True])
-def test_another_version_is_refused_and_named(ledger, version, age, create):
+def test_a_ledger_of_an_unknown_schema_version_is_refused_and_the_version_named(ledger, version, age, create):
     with ledger.engine.begin() as connection:
         connection.execute(sa.update(schema.meta).values(value=str(version)))
     with pytest.raises(RunError) as caught:

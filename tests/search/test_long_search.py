@@ -65,4 +65,4 @@ def test_a_resume_of_the_finished_ledger_tells_the_same_and_trains_nothing(finis
     assert {name: told[name] for name in expected} == expected
     with Ledger(sqlite_url(home / NAME / "ledger.db")) as ledger:
         assert [ledger.trials(1), ledger.epochs(1)] == before
-        assert [s["ending"] for s in ledger.sessions(1)] == ["done", "done"]
+        assert [s.ending for s in ledger.sessions(1)] == ["done", "done"]

@@ -89,7 +89,7 @@ def arrived(uri, home):
     if experiment is None or not (home / "it" / "ledger.db").is_file():
         return 0
     with Ledger(sqlite_url(home / "it" / "ledger.db")) as ledger:
-        uid = ledger.study("it").facts[UID]
+        uid = ledger.study("it").facts.uid
     found = client.search_runs([experiment.experiment_id], f"tags.`{UID}` = '{uid}' and tags.`lanewise.trial` = '0'")
     points = client.get_metric_history(found[0].info.run_id, "val_loss") if found else []
     return max((m.step for m in points), default=0)

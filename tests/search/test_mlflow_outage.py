@@ -86,7 +86,7 @@ def caught_up(uri, home, study, *, after=0.0):
     experiment = MlflowClient(uri).get_experiment_by_name("scripted")
     if experiment is None or len(trials) < 4 or trials[-2].started_at < after:
         return False
-    query = f"tags.`{UID}` = '{row.facts[UID]}' and tags.`lanewise.trial` = '{trials[-2].number}'"
+    query = f"tags.`{UID}` = '{row.facts.uid}' and tags.`lanewise.trial` = '{trials[-2].number}'"
     return len(MlflowClient(uri).search_runs([experiment.experiment_id], query)) == 1
 
 

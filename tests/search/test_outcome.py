@@ -2,7 +2,17 @@ import pytest
 from mlflow.entities import RunStatus
 from optuna.trial import TrialState as OptunaState
 
-from search.ledger.outcome import MLFLOW_STATUS, OPTUNA_STATE, STATES, Outcome, StopReason, TrialState
+from search.ledger.outcome import (
+    MLFLOW_PARENT_STATUS,
+    MLFLOW_STATUS,
+    OPTUNA_STATE,
+    STATES,
+    Outcome,
+    SessionEnding,
+    StopReason,
+    TrialState,
+    parse_reason,
+)
 
 TABLE = [
     # reason, state, Optuna, MLflow
@@ -20,7 +30,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("reason", "state", "optuna", "mlflow"), TABLE, ids=[row[0] for row in TABLE])
-def test_the_table_of_the_design(reason, state, optuna, mlflow):
+def test_each_stop_reason_leads_to_the_states_that_the_design_names(reason, state, optuna, mlflow):
     outcome = Outcome(StopReason(reason), rung=9)
     assert outcome.state is TrialState(state)
     assert OPTUNA_STATE[outcome.state] == optuna
@@ -34,7 +44,7 @@ def test_the_table_has_a_row_for_every_reason_and_the_mappings_for_every_state()
 
 
 @pytest.mark.parametrize("state", TrialState)
-def test_the_other_services_know_the_words(state):
+def test_optuna_and_mlflow_know_the_names_of_their_states(state):
     assert OptunaState[OPTUNA_STATE[state]].is_finished() == (OPTUNA_STATE[state] != "RUNNING")
     assert RunStatus.to_string(RunStatus.from_string(MLFLOW_STATUS[state])) == MLFLOW_STATUS[state]
 
@@ -43,6 +53,20 @@ def test_the_other_services_know_the_words(state):
 def test_the_label_names_the_rung_and_otherwise_the_reason(reason):
     label = Outcome(reason, rung=9).label
     assert label == ("rung_9" if reason is StopReason.RUNG else reason.value)
+    assert parse_reason(label) == (reason, 9 if reason is StopReason.RUNG else None)
+
+
+@pytest.mark.parametrize("label", ["rung", "rung_", "rung_x", "rung_None", "patienze", "patience_9", ""])
+def test_a_label_that_no_ending_has_is_refused(label):
+    with pytest.raises(ValueError):
+        parse_reason(label)
+
+
+@pytest.mark.parametrize("ending", SessionEnding)
+def test_every_ending_of_a_session_closes_the_parent_run_in_mlflow(ending):
+    status = MLFLOW_PARENT_STATUS[ending]
+    assert RunStatus.is_terminated(RunStatus.from_string(status))
+    assert (status == "FINISHED") == (ending is SessionEnding.DONE)
 
 
 def test_only_a_running_trial_has_not_ended():

@@ -18,6 +18,7 @@ from search.report.answer import answer
 from search.report.leaderboard import leaderboard
 from search.report.pareto import non_dominated, pareto
 from tests.search.conftest import make_study
+from tests.support.facts import FACTS
 
 LOSS, SIZE, SECONDS = Objective(), Objective(metric="parameters"), Objective(metric="epoch_seconds")
 STUDY = make_study(further=(SIZE.model_dump(),), budget={"max_epochs": 5})
@@ -83,7 +84,7 @@ def test_where_no_trial_has_all_values_the_front_is_empty(ledger, study_id, tria
     front = pareto(leaderboard(*frames, LOSS), frames[1], [LOSS, SIZE])
     assert len(front) == 0
     assert {"number", "value_val_loss", "value_parameters", "params"} <= set(front.columns)
-    assert answer(STUDY, *frames).front == ()
+    assert answer(STUDY, *frames, FACTS).front == ()
 
 
 POINTS = st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), max_size=12)
@@ -105,7 +106,7 @@ def test_the_order_of_the_points_does_not_matter(order):
 
 
 def test_the_answer_has_the_front_beside_the_ranking(ledger, study_id):
-    found = answer(STUDY, *record(ledger, study_id, TRIALS))
+    found = answer(STUDY, *record(ledger, study_id, TRIALS), FACTS)
     assert [e.trial for e in found.front] == [3, 1, 2, 4]
     assert found.best.trial == 6  # by its loss alone; it has no size
     assert found.further == {"parameters": "min"}
@@ -121,13 +122,13 @@ def test_the_answer_has_the_front_beside_the_ranking(ledger, study_id):
 
 
 def test_one_objective_has_no_front(ledger, study_id):
-    found = answer(make_study(), *record(ledger, study_id, TRIALS))
+    found = answer(make_study(), *record(ledger, study_id, TRIALS), FACTS)
     assert (found.front, found.further) == ((), {})
 
 
 def test_the_front_is_printed_in_full_up_to_a_point(ledger, study_id):
     many = FRONT_SHOWN + 3
-    found = answer(STUDY, *record(ledger, study_id, [(DONE, [(1.5 + n, 123456.0 - n)]) for n in range(many)]))
+    found = answer(STUDY, *record(ledger, study_id, [(DONE, [(1.5 + n, 123456.0 - n)]) for n in range(many)]), FACTS)
     console = Console(width=110, file=io.StringIO())
     console.print(front_table(found))
     text = console.file.getvalue()

@@ -1,6 +1,5 @@
 """What is trained after a search, and that a resume trains no more than what is missing."""
 
-import json
 import signal
 import threading
 from pathlib import Path
@@ -10,13 +9,16 @@ import pytest
 from search.declaration.studies import find
 from search.declaration.study import Study
 from search.drive.refits import refit_best
+from search.drive.result import read_answer
 from search.executors.control import Control
-from search.ledger import LedgerWriter
-from search.ledger.outcome import Outcome, StopReason
+from search.ledger import FitRole, LedgerWriter
+from search.ledger.events import EventKind
+from search.ledger.outcome import Outcome, StopReason, TrialState
 from search.ledger.paths import Paths
-from search.report.comparison import comparison
 from tests.search.test_resume import again, read, start, succeed
+from tests.support.facts import FACTS
 from trainables.data import DataSpec, load_splits
+from trainables.derive import derive
 from trainables.report import EpochReport
 
 SPLITS = load_splits(DataSpec("wine"))
@@ -52,7 +54,7 @@ class StopsWith(Control):
 
     @property
     def stopping(self):
-        if len(self._ledger.study("here").facts.get("refits", {}).get("fits", [])) >= self._fits:
+        if len(self._ledger.fits(1, FitRole.REFIT)) >= self._fits:
             self.request(signal.SIGINT)
         return super().stopping
 
@@ -83,40 +85,43 @@ def run(ledger, study_id, study=None, control=None):
     said = []
     paths = Paths(Path("home"), "here")
     refit_best(study or declared(), ledger, study_id, SPLITS, control or Control(), paths, said.append)
-    return ledger.study("here").facts.get("refits", {}), said
+    return ledger.fits(study_id, FitRole.REFIT), said
 
 
-def keys(kept):
-    return sorted((f["choice"], f["trial"], f["split"]) for f in kept["fits"])
+def compared(ledger):
+    """Return the comparison that the ledger's fits make."""
+    return read_answer(ledger, ledger.study("here"), declared()).comparison
 
 
-def test_the_best_of_each_is_trained_on_each_split(ledger, study_id):
+def test_the_best_trial_of_each_choice_is_refitted_on_each_split(ledger, study_id):
     record(ledger, study_id, TRIALS)
-    kept, said = run(ledger, study_id)
-    assert keys(kept) == [(c, t, s) for c, t in (("knn", 1), ("linear", 0), ("torch_mlp", 2)) for s in (0, 1)]
-    assert all(0 < f["value"] <= 1 and f["seconds"] > 0 for f in kept["fits"])
-    assert {e["choice"]: e["epoch"] for e in kept["chosen"]} == {"linear": 1, "knn": 1, "torch_mlp": 2}
-    assert (kept["train"], kept["val"]) == (len(SPLITS.train), len(SPLITS.val))
+    fits, said = run(ledger, study_id)
+    trained = sorted((f.params["model"], f.trial, f.split) for f in fits)
+    assert trained == [(c, t, s) for c, t in (("knn", 1), ("linear", 0), ("torch_mlp", 2)) for s in (0, 1)]
+    assert all(0 < f.metrics["val_accuracy"] <= 1 and f.seconds > 0 for f in fits)
+    assert {f.params["model"]: f.epochs for f in fits} == {"linear": 1, "knn": 1, "torch_mlp": 2}
+    assert {(f.train_examples, f.scored_examples) for f in fits} == {(len(SPLITS.train), len(SPLITS.val))}
+    assert {f.split: f.seed for f in fits} == {split: derive(0, "refit", split) for split in (0, 1)}
+    assert all(f.started_at <= f.ended_at for f in fits)
     assert said == ["training the best of each model on 2 splits ..."]
-    assert comparison(declared(), ledger.study("here").facts).splits == 2
-    assert ledger.study("here").facts["uid"] == "u", "the other facts stay"
+    assert compared(ledger).splits == 2
 
 
-def test_the_same_study_gives_the_same_values(ledger, study_id, tmp_path):
+def test_refits_of_the_same_study_give_the_same_values(ledger, study_id, tmp_path):
     from search.ledger import Ledger, sqlite_url
 
     record(ledger, study_id, TRIALS)
     first, _ = run(ledger, study_id)
     with Ledger(sqlite_url(tmp_path / "other.db"), create=True) as other:
-        other_id = other.create_study("here", {}, fingerprint="", facts={})
+        other_id = other.create_study("here", {}, fingerprint="", facts=FACTS)
         record(other, other_id, TRIALS)
         again, _ = run(other, other_id)
-        assert [f["value"] for f in again["fits"]] == [f["value"] for f in first["fits"]]
+        assert [f.metrics["val_accuracy"] for f in again] == [f.metrics["val_accuracy"] for f in first]
         third, _ = run(other, other_id, declared(seed=9, refits=3))
-    assert [f["value"] for f in third["fits"][:6]] == [f["value"] for f in first["fits"]], "they were not redone"
+    assert third[:6] == again, "they were not redone"
 
 
-def test_a_second_time_nothing_is_trained(ledger, study_id):
+def test_where_all_refits_are_there_nothing_is_trained(ledger, study_id):
     record(ledger, study_id, TRIALS)
     first, _ = run(ledger, study_id)
     again, said = run(ledger, study_id)
@@ -124,36 +129,36 @@ def test_a_second_time_nothing_is_trained(ledger, study_id):
     assert said == []
 
 
-def test_an_interruption_keeps_whole_splits_and_the_next_time_trains_the_rest(ledger, study_id):
+def test_interrupted_refits_keep_whole_splits_and_the_next_session_trains_the_rest(ledger, study_id):
     record(ledger, study_id, TRIALS)
     first, said = run(ledger, study_id, control=StopsWith(ledger, 3))
-    assert {f["split"] for f in first["fits"]} == {0}
-    assert len(first["fits"]) == 3
+    assert {f.split for f in first} == {0}
+    assert len(first) == 3
     line = "the best of each model was not trained on 1 of 2 splits: the search was stopped"
     assert said[1:] == [f"{line}; go on with: python -m search resume here --home home"]
-    assert ledger.messages(study_id, "refits_missing") == [line]
-    found = comparison(declared(), ledger.study("here").facts)
+    assert [e.message for e in ledger.events(study_id, EventKind.REFITS_MISSING)] == [line]
+    found = compared(ledger)
     assert found.splits == 1
     assert "over 1 of 2 splits" in found.verdict
     whole, _ = run(ledger, study_id)
-    assert whole["fits"][:3] == first["fits"]
-    assert len(whole["fits"]) == 6
-    assert "over 2 splits" in comparison(declared(), ledger.study("here").facts).verdict
+    assert whole[:3] == first
+    assert len(whole) == 6
+    assert "over 2 splits" in compared(ledger).verdict
 
 
 def test_once_the_time_budget_is_used_up_nothing_is_trained_and_that_is_said(ledger, study_id):
     record(ledger, study_id, TRIALS)
-    kept, said = run(ledger, study_id, control=Control(0))
-    assert kept == {}
+    fits, said = run(ledger, study_id, control=Control(0))
+    assert fits == []
     line = "the best of each model was not trained on 2 of 2 splits: the time budget is used up"
     assert said == [f"{line}; go on with: python -m search extend here --home home --time-budget 10m"]
-    assert ledger.messages(study_id, "refits_missing") == [line]
+    assert [e.message for e in ledger.events(study_id, EventKind.REFITS_MISSING)] == [line]
     whole, _ = run(ledger, study_id, control=Control(1000))
-    assert len(whole["fits"]) == 6
+    assert len(whole) == 6
 
 
 @pytest.mark.parametrize("ends", ["the time budget", "a signal"])
-def test_a_fit_that_outlasts_a_stop_is_given_up(ledger, study_id, monkeypatch, ends):
+def test_a_refit_that_outlasts_a_stop_is_given_up(ledger, study_id, monkeypatch, ends):
     monkeypatch.setattr(Waits, "goes_on", threading.Event())
     monkeypatch.setattr(Waits, "began", threading.Event())
     record(ledger, study_id, TRIALS)
@@ -167,46 +172,43 @@ def test_a_fit_that_outlasts_a_stop_is_given_up(ledger, study_id, monkeypatch, e
     stopping.start()
     try:
         study = declared().model_copy(update={"trainable": f"{__name__}:Waits"})
-        kept, said = run(ledger, study_id, study, control)
+        fits, said = run(ledger, study_id, study, control)
         assert not Waits.goes_on.is_set(), "the fit has not ended"
     finally:
         Waits.goes_on.set()
         stopping.join()
-    assert kept == {}
+    assert fits == []
     assert "was not trained on 2 of 2 splits" in said[-1]
     assert control.stopping is (StopReason.BUDGET if ends == "the time budget" else StopReason.USER)
 
 
-def test_after_an_extension_only_what_has_a_new_best_is_trained(ledger, study_id):
+def test_after_an_extension_only_choices_with_a_new_best_trial_are_refitted(ledger, study_id):
     record(ledger, study_id, TRIALS)
     first, _ = run(ledger, study_id)
     record(ledger, study_id, [({"model": "linear", "linear_c": 10.0}, [0.99])], first=len(TRIALS))
     second, _ = run(ledger, study_id)
-    assert {(f["choice"], f["trial"]) for f in second["fits"]} == {("linear", 4), ("knn", 1), ("torch_mlp", 2)}
-    assert [f for f in second["fits"] if f["choice"] != "linear"] == [
-        f for f in first["fits"] if f["choice"] != "linear"
-    ]
+    assert second[: len(first)] == first, "what was trained stays"
+    assert [(f.trial, f.split) for f in second[len(first) :]] == [(4, 0), (4, 1)]
+    assert {(row.choice, row.trial) for row in compared(ledger).rows} == {("linear", 4), ("knn", 1), ("torch_mlp", 2)}
 
 
-def test_a_model_that_fails_is_a_row_and_the_others_are_trained(ledger, study_id):
+def test_a_refit_that_fails_is_a_row_and_the_others_are_trained(ledger, study_id):
     record(ledger, study_id, [*TRIALS[:2], ({"model": "svm", "svm_c": -1.0}, [1.0])])
-    kept, _ = run(ledger, study_id)
-    failed = [f for f in kept["fits"] if "error" in f]
-    assert [(f["choice"], f["error"]) for f in failed] == [
-        ("svm", "ConfigError: svm_c must satisfy 1e-12 <= svm_c, got -1.0")
+    fits, _ = run(ledger, study_id)
+    failed = [f for f in fits if f.state is TrialState.FAILED]
+    assert [(f.params["model"], f.reason, f.message) for f in failed] == [
+        ("svm", StopReason.ERROR, "ConfigError: svm_c must satisfy 1e-12 <= svm_c, got -1.0")
     ] * 2
-    found = comparison(declared(), ledger.study("here").facts)
+    found = compared(ledger)
     assert [row.choice for row in found.rows][-1] == "svm"
     assert found.rows[0].mean is not None
 
 
 @pytest.mark.parametrize("trials", [[], [({"model": "linear", "linear_c": 1.0}, [])]])
-def test_without_a_completed_value_there_is_nothing_to_train(ledger, study_id, trials):
+def test_without_a_completed_trial_there_is_nothing_to_refit(ledger, study_id, trials):
     record(ledger, study_id, trials)
-    kept, said = run(ledger, study_id)
-    assert kept["fits"] == kept["chosen"] == []
-    assert said == []
-    assert comparison(declared(), ledger.study("here").facts) is None
+    assert run(ledger, study_id) == ([], [])
+    assert compared(ledger) is None
 
 
 @pytest.mark.slow
@@ -230,8 +232,7 @@ def test_a_signal_among_the_fits_ends_the_command_and_a_resume_trains_the_rest(t
 
 def fits_in(home):
     """Return the fits of the study called s by split."""
-    ((facts,),) = read(home, "s", "select facts from studies")
     by_split = {}
-    for fit in json.loads(facts).get("refits", {}).get("fits", []):
-        by_split.setdefault(fit["split"], []).append(fit)
+    for split, *fit in read(home, "s", "select split, number, metrics, seconds from fits order by id"):
+        by_split.setdefault(split, []).append(fit)
     return by_split

@@ -18,6 +18,7 @@ from search.declaration.study import Study
 from search.drive.lock import driver_lock
 from search.errors import RunError
 from search.ledger import Ledger, sqlite_url
+from search.ledger.events import EventKind
 from tests.support.marks import some_slow
 from tests.support.mlflow_server import check_same
 from trainables import checkpoint
@@ -259,7 +260,8 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_it_used(tmp_path, damag
         data = data[: int(len(data) * float(damage))]
     files[-1].write_bytes(bytes(data))
     succeed(again(tmp_path, "s"))
-    events = [m for (m,) in read(tmp_path, "s", "select message from events where kind = 'checkpoint'")]
+    with Ledger(sqlite_url(tmp_path / "s" / "ledger.db")) as ledger:
+        events = [event.message for event in ledger.events(1, EventKind.CHECKPOINT)]
     assert any(m.startswith(f"trial {number}: checkpoint ") and "damaged" in m for m in events)
     before = int(files[-2].stem.removeprefix("epoch_")) if len(files) > 1 else 0
     assert f"trial {number} goes on from epoch {before}" in events

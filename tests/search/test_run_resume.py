@@ -6,6 +6,8 @@ import sqlite3
 
 import pytest
 
+from search.ledger import Ledger, sqlite_url
+from search.ledger.events import EventKind
 from tests.search.test_resume import LANES, TABLES, TUNE, again, read, reference, start, succeed, wait_for_epochs
 
 SMALL = ("--executor", "lanes", "--lanes", "2", "--trials", "4", "--scheduler", "none")
@@ -30,7 +32,8 @@ def run_again(home, *options):
 
 
 def redeclared(home):
-    return [m for (m,) in read(home, "s", "select message from events where kind = 'redeclared'")]
+    with Ledger(sqlite_url(home / "s" / "ledger.db")) as ledger:
+        return [event.message for event in ledger.events(1, EventKind.REDECLARED)]
 
 
 @pytest.mark.parametrize("options", [LANES, pytest.param(TUNE, marks=pytest.mark.slow)], ids=["lanes", "tune"])
@@ -95,7 +98,7 @@ def test_a_dry_run_says_what_would_be_continued_and_touches_nothing(tmp_path, fi
 
 def test_a_model_of_another_version_is_refused_unless_accepted(finished):
     with sqlite3.connect(finished / "s" / "ledger.db") as connection:
-        connection.execute("update studies set facts = json_set(facts, '$.model.lanewise', '0.0.1')")
+        connection.execute("update studies set model = json_set(model, '$.lanewise', '0.0.1')")
     connection.close()
     for verb, options in (("resume", ()), ("run", ()), ("extend", ("--trials", "1"))):
         process = run_again(finished) if verb == "run" else again(finished, "s", *options, verb=verb)

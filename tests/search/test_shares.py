@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.brain.shares import Shares
-from search.declaration.mistakes import validated
 from search.declaration.study import SAMPLERS
 from search.errors import UsageError
 from search.ledger import LedgerWriter
@@ -164,5 +163,5 @@ def test_no_choice_is_ever_more_than_what_came_before_ahead(dealt):
 )
 def test_a_declaration_that_cannot_be_is_refused(values, line):
     with pytest.raises(UsageError) as caught:
-        validated(lambda: make_study(SPACE, **values))
+        make_study(SPACE, **values)
     assert caught.value.errors == (line,)

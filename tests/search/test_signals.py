@@ -98,7 +98,7 @@ def start(tmp_path):
 
 
 def names(processes):
-    words = ("raylet", "gcs_server", "search.tracking.tracker")
+    words = ("raylet", "gcs_server", "search.tracking.follow")
     return {word for process in processes for word in words if word in command_line(process)}
 
 
@@ -111,7 +111,7 @@ def ledger_of(home):
 def check_a_clean_stop(home):
     """Everything so far is in the ledger and in MLflow, and nothing claims to be running."""
     trials, sessions, epochs = ledger_of(home)
-    assert [s["ending"] for s in sessions] == ["interrupted"]
+    assert [s.ending for s in sessions] == ["interrupted"]
     stopped = [t for t in trials if t.state is not TrialState.COMPLETE]
     assert stopped, "something was running"
     assert {(t.state, t.stop_reason) for t in stopped} == {(TrialState.CANCELLED, "user")}
@@ -139,7 +139,7 @@ def check_it_listens_on_loopback_alone(running):
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly(start, tmp_path):
     running = start("--executor", "tune")
-    assert names(running.children) == {"raylet", "gcs_server", "search.tracking.tracker"}
+    assert names(running.children) == {"raylet", "gcs_server", "search.tracking.follow"}
     check_it_listens_on_loopback_alone(running)
     os.killpg(running.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
     code, output = running.end()
@@ -174,7 +174,7 @@ def test_ctrl_c_twice_stops_at_once(start, tmp_path, executor):
     assert time.monotonic() - sent < 3, "without waiting for an epoch, Ray or MLflow"
     assert running.left() == []
     trials, sessions, epochs = ledger_of(tmp_path)
-    assert [s["ending"] for s in sessions] in ([None], ["interrupted"]), "either is resumed"
+    assert [s.ending for s in sessions] in ([None], ["interrupted"]), "either is resumed"
     assert trials and len(epochs)
 
 
@@ -224,7 +224,7 @@ def test_no_process_outlives_a_search_whose_mlflow_server_is_silent(
     start, tmp_path, silent_server, executor, signals, expected
 ):
     running = start("--executor", executor, "--tracking", silent_server, "--untracked-ok", tracked=False)
-    assert "search.tracking.tracker" in names(running.children)
+    assert "search.tracking.follow" in names(running.children)
     for number in signals:
         running.process.send_signal(number)
         time.sleep(0.2)  # two at the same instant are one to the kernel
@@ -238,14 +238,14 @@ def test_no_process_outlives_a_search_whose_mlflow_server_is_silent(
     trials, sessions, epochs = ledger_of(tmp_path)
     assert trials and len(epochs), "what was recorded stays"
     if signals in ([signal.SIGTERM], [signal.SIGINT]):
-        assert [s["ending"] for s in sessions] == ["interrupted"]
+        assert [s.ending for s in sessions] == ["interrupted"]
         assert "not everything arrived (MLflow did not take it: " in output
 
 
 @pytest.mark.slow
 def test_ctrl_c_stops_lanes_on_ray_workers_cleanly(start, tmp_path):
     running = start("--executor", "lanes", "--workers", "2")
-    assert names(running.children) == {"raylet", "gcs_server", "search.tracking.tracker"}
+    assert names(running.children) == {"raylet", "gcs_server", "search.tracking.follow"}
     os.killpg(running.process.pid, signal.SIGINT)
     code, output = running.end()
     assert code == 130, output

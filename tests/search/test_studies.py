@@ -9,9 +9,9 @@ from search.declaration.studies import find, registered
 from search.declaration.study import Study
 from search.drive.engine import conduct
 from search.drive.examples import load_data
+from search.drive.result import read_answer
 from search.face.live_view import Silent
-from search.ledger import Ledger, sqlite_url
-from search.report.answer import answer
+from search.ledger import FitRole, Ledger, sqlite_url
 from tests.search.test_cli import lanewise, search_run
 from trainables.data import DATASETS
 from trainables.registry import find_trainable
@@ -58,7 +58,7 @@ def check(study, home):
     with Ledger(sqlite_url(home / "small" / "ledger.db")) as ledger:
         row = ledger.study("small")
         trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)
-        again = answer(Study.model_validate(row.declaration), trials, epochs, row.facts)
+        again = read_answer(ledger, row, Study.model_validate(row.declaration))
     assert trials["number"].tolist() == [0, 1]
     assert set(trials["state"]) <= {"COMPLETE", "PRUNED"}
     assert trials["params"][0] == study.space.baseline
@@ -120,10 +120,10 @@ def test_every_model_had_its_share_and_every_row_the_same_splits(compared):
     with Ledger(sqlite_url(home / "small" / "ledger.db")) as ledger:
         row = ledger.study("small")
         models = [p["model"] for p in ledger.trials_frame(row.id)["params"]]
-        fits = row.facts["refits"]["fits"]
+        fits = ledger.fits(row.id, FitRole.REFIT)
     names = list(find("sklearn_comparison").space["model"].distribution.choices)
     assert models == [*names, names[0]]
-    assert {n: [f["split"] for f in fits if f["choice"] == n] for n in names} == {n: [0, 1, 2, 3, 4] for n in names}
+    assert {n: [f.split for f in fits if f.params["model"] == n] for n in names} == {n: [0, 1, 2, 3, 4] for n in names}
 
 
 def test_show_tells_the_comparison_again(compared):

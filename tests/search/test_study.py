@@ -215,12 +215,6 @@ def test_better_is_a_strict_order_with_nan_last(a, b):
         assert Objective(mode="min").better(a, b) == (a < b) == Objective(mode="max").better(b, a)
 
 
-@pytest.mark.parametrize("mode", ["min", "max"])
-def test_everything_is_better_than_the_worst(mode):
-    objective = Objective(mode=mode)
-    assert all(objective.better(value, objective.worst) for value in (-1e300, 0.0, 1e300))
-
-
 def test_a_trial_gets_the_settings_and_its_own_parameters_over_them():
     study = declare(settings={"batch_size": 32, "dropout": 0.1})
     assert study.params_of({"dropout": 0.5}) == {"batch_size": 32, "dropout": 0.5}

@@ -1,5 +1,6 @@
 """MLflow as its own client sees it, after the tracker fed it from a ledger."""
 
+import json
 import math
 import os
 import signal
@@ -11,15 +12,19 @@ from collections import Counter
 
 import psutil
 import pytest
+import sqlalchemy as sa
 from mlflow.tracking import MlflowClient
 
 from search.declaration.studies import find
 from search.declaration.study import Objective
 from search.errors import RunError
-from search.ledger import Ledger, LedgerWriter, sqlite_url
-from search.ledger.outcome import Outcome, StopReason
+from search.ledger import Ledger, LedgerWriter, StudyFacts, schema, sqlite_url
+from search.ledger.outcome import Outcome, SessionEnding, StopReason
+from search.tracking.follow import DRAIN_GRACE_S, sync
 from search.tracking.process import UID, TrackerProcess, check_server
-from search.tracking.tracker import DRAIN_GRACE_S, Tracker, sync
+from search.tracking.tracker import Tracker
+from tests.search.test_comparison import refit
+from tests.support.facts import FACTS
 
 METRICS = ("train_loss", "val_loss", "val_accuracy", "lr", "epoch_seconds")
 
@@ -32,7 +37,7 @@ def ledger(tmp_path):
 
 def record_study(ledger, name="s"):
     study = find("regularization").model_copy(update={"name": name})
-    facts = {UID: f"uid-{name}", "versions": {"python": "3"}}
+    facts = StudyFacts(uid=f"uid-{name}", versions={"python": "3"})
     study_id = ledger.create_study(name, study.model_dump(mode="json"), fingerprint="f" * 64, facts=facts)
     return study_id, LedgerWriter(ledger, study_id), ledger.start_session(study_id)
 
@@ -74,10 +79,10 @@ def points(client, run):
     return {name: [m.step for m in client.get_metric_history(run.info.run_id, name)] for name in METRICS}
 
 
-def test_states_tags_and_points_are_those_of_the_ledger(ledger, tmp_path):
+def test_mlflow_runs_have_the_states_tags_and_metric_points_of_the_ledger(ledger, tmp_path):
     study_id, writer, session = record_study(ledger)
     four_endings(writer)
-    ledger.end_session(session, "done")
+    ledger.end_session(session, SessionEnding.DONE)
     tracker, client = make_tracker(ledger, tmp_path)
     sync(tracker, grace_s=DRAIN_GRACE_S)
     children, parent = children_and_parent(client)
@@ -97,10 +102,10 @@ def test_states_tags_and_points_are_those_of_the_ledger(ledger, tmp_path):
     assert [f.path for f in client.list_artifacts(children[3].info.run_id)] == ["traceback.txt"]
 
 
-def test_the_parent_says_what_was_found(ledger, tmp_path):
+def test_the_parent_run_holds_the_best_value_the_baseline_and_the_leaderboard(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     four_endings(writer)
-    ledger.end_session(session, "done")
+    ledger.end_session(session, SessionEnding.DONE)
     tracker, client = make_tracker(ledger, tmp_path)
     sync(tracker, grace_s=DRAIN_GRACE_S)
     _, parent = children_and_parent(client)
@@ -117,11 +122,11 @@ def test_the_parent_says_what_was_found(ledger, tmp_path):
 
 def test_the_front_of_several_objectives_is_beside_the_leaderboard(ledger, tmp_path):
     study = find("regularization").model_copy(update={"name": "s", "further": (Objective(metric="lr"),)})
-    facts = {UID: "uid-s", "versions": {"python": "3"}}
+    facts = StudyFacts(uid="uid-s", versions={"python": "3"})
     study_id = ledger.create_study("s", study.model_dump(mode="json"), fingerprint="f" * 64, facts=facts)
     writer, session = LedgerWriter(ledger, study_id), ledger.start_session(study_id)
     four_endings(writer)
-    ledger.end_session(session, "done")
+    ledger.end_session(session, SessionEnding.DONE)
     tracker, client = make_tracker(ledger, tmp_path)
     sync(tracker, grace_s=DRAIN_GRACE_S)
     _, parent = children_and_parent(client)
@@ -132,10 +137,10 @@ def test_the_front_of_several_objectives_is_beside_the_leaderboard(ledger, tmp_p
     assert [line.split(",")[0] for line in front[1:]] == ["1"]
 
 
-def test_sending_twice_adds_nothing(ledger, tmp_path):
+def test_a_second_sync_adds_nothing_to_mlflow(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     four_endings(writer)
-    ledger.end_session(session, "done")
+    ledger.end_session(session, SessionEnding.DONE)
     first, client = make_tracker(ledger, tmp_path)
     sync(first, grace_s=DRAIN_GRACE_S)
     before = {n: points(client, r) for n, r in children_and_parent(client)[0].items()}
@@ -147,7 +152,7 @@ def test_sending_twice_adds_nothing(ledger, tmp_path):
     assert [m.value for m in client.get_metric_history(parent.info.run_id, "best_val_loss")] == [0.6]
 
 
-def test_a_tracker_that_died_in_the_middle_is_continued(ledger, tmp_path):
+def test_a_tracker_that_died_in_the_middle_is_continued_by_the_next(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     record_trial(writer, 0, [1.0, 0.9], None)
     writer.flush()
@@ -158,7 +163,7 @@ def test_a_tracker_that_died_in_the_middle_is_continued(ledger, tmp_path):
     writer.trial_ended(0, Outcome(StopReason.PATIENCE))
     record_trial(writer, 1, [1.0], Outcome(StopReason.USER))
     writer.flush()
-    ledger.end_session(session, "interrupted")
+    ledger.end_session(session, SessionEnding.INTERRUPTED)
     second, _ = make_tracker(ledger, tmp_path)
     sync(second, grace_s=DRAIN_GRACE_S)
     children, parent = children_and_parent(client)
@@ -186,7 +191,7 @@ def test_a_failed_trial_that_is_tried_again_has_its_run_reopened(ledger, tmp_pat
     writer.epoch(0, 2, seconds=0.01, metrics={"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5, "lr": 0.1})
     writer.trial_ended(0, Outcome(StopReason.MAX_EPOCHS))
     writer.flush()
-    ledger.end_session(session, "done")
+    ledger.end_session(session, SessionEnding.DONE)
     sync(tracker, grace_s=DRAIN_GRACE_S)
     (ended,) = children_and_parent(client)[0].values()
     assert (ended.info.run_id, ended.info.status) == (failed.info.run_id, "FINISHED")
@@ -199,7 +204,7 @@ def test_two_studies_of_one_name_on_one_server_stay_apart(tmp_path):
         (tmp_path / home).mkdir()
         with Ledger(sqlite_url(tmp_path / home / "ledger.db"), create=True) as ledger:
             study = find("regularization").model_copy(update={"name": "s"})
-            facts = {UID: home, "versions": {}}
+            facts = StudyFacts(uid=home, versions={})
             study_id = ledger.create_study("s", study.model_dump(mode="json"), fingerprint="f", facts=facts)
             writer = LedgerWriter(ledger, study_id)
             record_trial(writer, 0, [1.0], Outcome(StopReason.MAX_EPOCHS))
@@ -211,23 +216,23 @@ def test_two_studies_of_one_name_on_one_server_stay_apart(tmp_path):
     assert Counter(r.data.tags[UID] for r in runs) == {"a": 2, "b": 2}
 
 
-def test_the_process_beside_the_search_sends_the_rest_on_finish(ledger, tmp_path):
+def test_the_tracking_process_sends_the_rest_when_the_search_ends(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with TrackerProcess() as tracker:
         tracker.begin(ledger.url, "s", uri, artifacts=tmp_path / "artifacts", log=tmp_path / "log")
         four_endings(writer)
-        ledger.end_session(session, "done")
+        ledger.end_session(session, SessionEnding.DONE)
         assert tracker.finish() is None
     children, parent = children_and_parent(MlflowClient(uri))
     assert len(children) == 4
     assert parent.info.status == "FINISHED"
 
 
-def test_the_process_says_what_did_not_arrive(ledger, tmp_path):
+def test_the_tracking_process_says_what_did_not_arrive(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     four_endings(writer)
-    ledger.end_session(session, "done")
+    ledger.end_session(session, SessionEnding.DONE)
     not_a_database = tmp_path / "mlflow.db"
     not_a_database.write_bytes(b"something else" * 500)
     uri = f"sqlite:///{not_a_database}"
@@ -251,7 +256,7 @@ time.sleep(600)
 """
 
 
-def test_the_process_ends_soon_after_a_killed_driver(ledger, tmp_path):
+def test_the_tracking_process_ends_soon_after_a_killed_driver(ledger, tmp_path):
     _, writer, _ = record_study(ledger)
     four_endings(writer)
     command = [sys.executable, "-c", DRIVER, ledger.url, str(tmp_path)]
@@ -265,7 +270,7 @@ def test_the_process_ends_soon_after_a_killed_driver(ledger, tmp_path):
     assert alive == []
 
 
-def test_a_server_that_does_not_answer_is_named(unused_port):
+def test_an_mlflow_server_that_does_not_answer_is_named(unused_port):
     uri = f"http://127.0.0.1:{unused_port}"
     with pytest.raises(RunError, match=r"does not answer.*--tracking offline.*search sync NAME"):
         check_server(uri)
@@ -278,25 +283,29 @@ def unused_port():
         return listener.getsockname()[1]
 
 
-def test_local_stores_need_no_server():
+def test_an_mlflow_store_in_a_file_needs_no_server():
     check_server(f"sqlite:///{os.devnull}")
 
 
 def test_a_comparison_is_logged_to_the_parent_as_a_table_and_a_plot(tmp_path, ledger):
     study = find("sklearn_comparison").model_copy(update={"name": "s"})
-    chosen = [{"choice": c, "trial": i, "epoch": 1, "value": 1.0, "params": {}} for i, c in enumerate(("svm", "knn"))]
-    fits = [
-        {"choice": c, "trial": i, "split": s, "value": 0.9 - i / 10 + s / 100, "seconds": 0.1}
-        for i, c in enumerate(("svm", "knn"))
-        for s in range(3)
-    ]
-    facts = {UID: "u", "versions": {}}
-    study_id = ledger.create_study("s", study.model_dump(mode="json"), fingerprint="f", facts=facts)
+    study_id = ledger.create_study("s", study.model_dump(mode="json"), fingerprint="f", facts=FACTS)
     tracker, client = make_tracker(ledger, tmp_path)  # it read the study before there was anything to compare
-    ledger.add_fact(study_id, "refits", {"train": 107, "val": 36, "chosen": chosen, "fits": fits})
+    writer, models = LedgerWriter(ledger, study_id), ("svm", "knn")
+    for number, model in enumerate(models):
+        params = {"model": model}
+        writer.trial_started(number, params, config_hash=model, seed=0, sampler_attrs={}, repeats=[])
+        writer.epoch(number, 1, seconds=0.1, metrics={"val_accuracy": 1.0})
+    writer.flush()
+    fits = [
+        refit(model, number, split, 0.9 - number / 10 + split / 100)
+        for number, model in enumerate(models)
+        for split in range(3)
+    ]
+    ledger.add_fits(study_id, fits)
     for _ in range(2):  # sending twice adds nothing
         sync(tracker, grace_s=DRAIN_GRACE_S)
-    (parent,) = client.search_runs([client.get_experiment_by_name("sklearn_comparison").experiment_id])
+    (parent,) = parents(client, "sklearn_comparison")
     folder = tmp_path / "artifacts" / parent.info.run_id / "artifacts"
     assert {f.path for f in client.list_artifacts(parent.info.run_id)} >= {"comparison.csv", "comparison.png"}
     assert (folder / "comparison.png").read_bytes()[1:4] == b"PNG"
@@ -309,8 +318,7 @@ def test_a_comparison_is_logged_to_the_parent_as_a_table_and_a_plot(tmp_path, le
 
 def test_a_curve_is_logged_to_the_parent_as_a_table_and_a_figure_and_again_by_a_sync(tmp_path, ledger):
     study = find("schedules").model_copy(update={"name": "s", "curve": "patience"})
-    facts = {UID: "u", "versions": {}}
-    study_id = ledger.create_study("s", study.model_dump(mode="json"), fingerprint="f", facts=facts)
+    study_id = ledger.create_study("s", study.model_dump(mode="json"), fingerprint="f", facts=FACTS)
     writer, session = LedgerWriter(ledger, study_id), ledger.start_session(study_id)
     for number, patience in enumerate((0, 3, 5, 3)):
         params = {"patience": patience}
@@ -321,12 +329,13 @@ def test_a_curve_is_logged_to_the_parent_as_a_table_and_a_figure_and_again_by_a_
     writer.flush()
     tracker, client = make_tracker(ledger, tmp_path)
     tracker.update()
-    (parent,) = parents(client)
+    (parent,) = parents(client, "schedules")
     assert [f.path for f in client.list_artifacts(parent.info.run_id)] == ["study.json"], "sent once, at the end"
-    ledger.end_session(session, "done")
+    ledger.end_session(session, SessionEnding.DONE)
     folder = tmp_path / "artifacts" / parent.info.run_id / "artifacts"
     for stages, named in (([], ""), (["a", "b", "c"], "everything (features only)")):
-        ledger.add_fact(study_id, "stages", stages)
+        with ledger.writing() as connection:
+            connection.execute(sa.update(schema.studies).values(prepared=json.dumps({"stages": stages})))
         sync(make_tracker(ledger, tmp_path)[0], grace_s=DRAIN_GRACE_S)
         files = {f.path for f in client.list_artifacts(parent.info.run_id)}
         assert files == {"leaderboard.csv", "patience.csv", "patience.png", "study.json"}
@@ -334,13 +343,13 @@ def test_a_curve_is_logged_to_the_parent_as_a_table_and_a_figure_and_again_by_a_
         table = (folder / "patience.csv").read_text().splitlines()
         assert [line.split(",")[0] for line in table] == ["patience", "0", "3", "5", "10", "baseline"]
         assert table[2].startswith(f"3,{named},2,0,0.6,3,")
-    (parent,) = parents(client)
+    (parent,) = parents(client, "schedules")
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["lanewise.curve"].startswith(
         "best at patience 3: val_accuracy 0.6 against 0 of the baseline"
     )
 
 
-def parents(client):
-    runs = client.search_runs([client.get_experiment_by_name("schedules").experiment_id])
+def parents(client, experiment):
+    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
     return [run for run in runs if "lanewise.trial" not in run.data.tags]

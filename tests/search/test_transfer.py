@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,8 @@ def test_a_search_says_what_it_transfers_and_compares_depths_with_training_from_
     _, params, facts = curves(home, "lanes")
     assert params[0]["init"] == "scratch" and {p["init"] for n, p in params.items() if n} == {"pretrained"}
     assert {p["freeze_depth"] for p in params.values()} == set(range(6)), "every depth gets its share of trials"
-    assert facts["stages"] == ["stem", "layer1", "layer2", "layer3", "layer4"] and len(facts["weights"]) == 64
+    assert facts.prepared["stages"] == ["stem", "layer1", "layer2", "layer3", "layer4"]
+    assert len(facts.prepared["weights"]) == 64
 
 
 def test_its_best_model_is_the_whole_network(searched):
@@ -82,8 +84,9 @@ def test_a_resume_gives_the_same_trials_and_refuses_other_weights(searched, tmp_
     found, again, _ = curves(tmp_path, "part")
     assert again[0] == params[0] and len(again) == 8 and len(found) == len(whole)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-    with Ledger(sqlite_url(tmp_path / "part" / "ledger.db")) as ledger:
-        ledger.add_fact(ledger.study("part").id, "weights", "0" * 64)
+    with sqlite3.connect(tmp_path / "part" / "ledger.db") as connection:
+        connection.execute("update studies set prepared = json_set(prepared, '$.weights', ?)", ("0" * 64,))
+    connection.close()
     with pytest.raises(RunError, match="the weights of part are not what they were: .* now, 0000000000000000 when the"):
         command("extend", "part", "--trials", 1, "--home", tmp_path)
 

@@ -10,7 +10,8 @@ import urllib.request
 import pytest
 
 from search.ledger import Ledger, sqlite_url
-from search.tracking.tracker import DRAIN_GRACE_S, sync
+from search.ledger.outcome import SessionEnding
+from search.tracking.follow import DRAIN_GRACE_S, sync
 from tests.search.test_tracking import four_endings, make_tracker, record_study
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -28,7 +29,7 @@ def page(tmp_path):
     with Ledger(sqlite_url(tmp_path / "ledger.db"), create=True) as ledger:
         _, writer, session = record_study(ledger, "my-study")
         four_endings(writer)
-        ledger.end_session(session, "done")
+        ledger.end_session(session, SessionEnding.DONE)
         tracker, _ = make_tracker(ledger, tmp_path, "my-study")
         sync(tracker, grace_s=DRAIN_GRACE_S)
     with socket.socket() as listener:

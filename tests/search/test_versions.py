@@ -6,7 +6,7 @@ import pytest
 from search.drive.versions import IN_RESULTS, PACKAGES, version_changes, version_of, versions
 
 
-def test_python_is_named():
+def test_the_version_of_python_is_recorded():
     assert versions()["python"] == platform.python_version()
 
 
@@ -15,7 +15,7 @@ def test_every_package_has_the_version_that_is_installed(package):
     assert versions()[package] == version(package)
 
 
-def test_nothing_else_is_in_it():
+def test_only_python_and_the_listed_packages_are_recorded():
     assert set(versions()) == {"python", *PACKAGES}
 
 

@@ -100,7 +100,7 @@ def check_same(uri: str, ledger_url: str, study: str, kind: str) -> int:
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(kind)
     assert experiment is not None
-    own = f"tags.`{UID}` = '{row.facts[UID]}'"
+    own = f"tags.`{UID}` = '{row.facts.uid}'"
     runs = client.search_runs([experiment.experiment_id], own, max_results=1000)
     children = {int(r.data.tags["lanewise.trial"]): r for r in runs if "lanewise.trial" in r.data.tags}
     assert len(runs) == len(children) + 1, "a parent, and one run for each trial"

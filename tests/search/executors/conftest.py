@@ -14,10 +14,11 @@ import pandas as pd
 import ray
 
 from search.declaration.study import Study
-from search.drive.engine import Result, conduct
+from search.drive.engine import conduct
 from search.drive.examples import load_data
+from search.drive.result import Result
 from search.face.live_view import Silent
-from search.ledger import Ledger, TrialRow, sqlite_url
+from search.ledger import Ledger, SessionRow, TrialRow, sqlite_url
 from spaces import Space, category, float_
 from trainables.data import DataSpec
 
@@ -57,7 +58,7 @@ class Recorded:
     epochs: pd.DataFrame
     decisions: pd.DataFrame
     events: pd.DataFrame
-    sessions: list[dict[str, object]]
+    sessions: list[SessionRow]
 
     def curve(self, number: int) -> list[float]:
         rows = self.epochs[self.epochs["number"] == number].sort_values("epoch")

@@ -90,7 +90,7 @@ def test_every_trial_ends_though_its_processes_are_killed(disturbed):
     _, recorded, killer, _ = disturbed
     assert len(killer.killed) == KILLS
     assert [(t.number, t.state) for t in recorded.trials] == [(n, TrialState.COMPLETE) for n in range(TRIALS)]
-    assert [s["ending"] for s in recorded.sessions] == ["done"]
+    assert [s.ending for s in recorded.sessions] == ["done"]
 
 
 def test_no_epoch_is_recorded_twice_or_left_out_where_processes_are_killed(disturbed, tmp_path):

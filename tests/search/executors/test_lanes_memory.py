@@ -14,6 +14,7 @@ from search.declaration.studies import find
 from search.declaration.study import Study
 from search.executors.lanes import LanesExecutor, open_pool
 from search.ledger import Ledger, sqlite_url
+from search.ledger.events import EventKind
 from tests.search.executors.conftest import DATA, NO_SCHEDULER, make_study, record
 from trainables.lanes import LaneWorker
 from trainables.lanes.stack import Stack
@@ -36,7 +37,7 @@ def stacked_study(**values):
 
 
 def halvings(recorded):
-    return [m for m in recorded.events[recorded.events["kind"] == "lanes"]["message"] if "ran out of memory" in m]
+    return recorded.events[recorded.events["kind"] == EventKind.LANES_HALVED]["message"].tolist()
 
 
 def in_stacks_of(make_stack):
@@ -68,7 +69,7 @@ def test_lanes_are_halved_until_they_fit_and_every_curve_is_as_it_was(tmp_path, 
     for trial in recorded.trials:
         assert recorded.curve(trial.number) == plain.curve(trial.number), "bit for bit, each epoch once"
     with Ledger(sqlite_url(tmp_path / "home" / "here" / "ledger.db")) as ledger:
-        assert ledger.study("here").facts["lanes"] == 1, "a resume begins with as many"
+        assert ledger.study("here").facts.lanes == 1, "a resume begins with as many"
 
 
 def test_a_configuration_that_fits_nowhere_fails_alone(tmp_path):
@@ -144,7 +145,7 @@ def test_where_memory_really_ends_the_lanes_that_fit_go_on(tmp_path):
     assert done.returncode == 0, done.stderr
     with Ledger(sqlite_url(tmp_path / "here" / "ledger.db")) as ledger:
         row = ledger.study("here")
-        messages = [m for m in ledger.messages(row.id, "lanes") if "ran out of memory" in m]
+        messages = [row.message for row in ledger.events(row.id, EventKind.LANES_HALVED)]
         trials = ledger.trials(row.id)
     assert messages and messages[0].startswith("worker 0 ran out of memory with 8 trials at once (RuntimeError: ")
     assert [(t.stop_reason, t.message) for t in trials] == [("max_epochs", None)] * 8

@@ -217,7 +217,7 @@ def test_where_no_worker_comes_up_the_search_ends_with_one_line(run, tmp_path):
         run(after=lambda i: WorkerLost("killed"), comes_up=lambda i: False, max_failures=2, workers=1)
     with Ledger(sqlite_url(tmp_path / "home" / "here" / "ledger.db")) as ledger:
         study_id = ledger.study("here").id
-        assert [s["ending"] for s in ledger.sessions(study_id)] == ["failed"]
+        assert [s.ending for s in ledger.sessions(study_id)] == ["failed"]
         assert [t.state for t in ledger.trials(study_id)] == [TrialState.RUNNING] * 2, "a resume goes on with them"
 
 

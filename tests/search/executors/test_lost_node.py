@@ -74,7 +74,7 @@ def test_the_trials_of_a_lost_node_move_to_the_other(cluster, tmp_path, executor
         thread.join()
     assert second not in cluster.list_all_nodes(), "it was removed"
     assert [(t.number, t.state) for t in recorded.trials] == [(n, TrialState.COMPLETE) for n in range(TRIALS)]
-    assert [s["ending"] for s in recorded.sessions] == ["done"]
+    assert [s.ending for s in recorded.sessions] == ["done"]
     found = trained(tmp_path)
     moved = [
         t for t in recorded.trials if {e.node for e in found[t.seed]} == {second.node_id, cluster.head_node.node_id}

@@ -10,12 +10,12 @@ from ray._private.utils import get_system_memory, get_used_memory
 
 from search.brain.scheduler import build_scheduler
 from search.declaration.study import Study
-from search.drive.continuation import extended
+from search.drive.continuation import extend_study
 from search.drive.engine import resume
 from search.drive.examples import load_data
 from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
-from search.ledger.events import TRIED_ALONE
+from search.ledger.events import EventKind
 from search.ledger.outcome import TrialState
 from search.ledger.paths import Paths
 from tests.search.executors.conftest import does, local_ray, make_study, record
@@ -60,8 +60,10 @@ def test_trials_that_ran_out_of_memory_complete_when_they_are_tried_alone(hungry
 
 def test_the_ledger_says_who_was_tried_alone(hungry):
     recorded, _, _ = hungry
-    messages = recorded.events[recorded.events["kind"] == TRIED_ALONE]["message"].tolist()
+    alone = recorded.events[recorded.events["kind"] == EventKind.TRIED_ALONE]
+    messages = alone["message"].tolist()
     hungers = [t.number for t in of(recorded, "hungers")]
+    assert alone["trial"].tolist() == hungers
     assert messages == [f"trial {n} ran out of memory; it is tried once more, alone" for n in hungers]
 
 
@@ -103,7 +105,7 @@ def resumed(home, change=None):
         tables = (ledger.epochs_frame(row.id), ledger.decisions_frame(row.id))
         kept = [t[[c for c in t.columns if c not in ("at", "seconds")]].to_json() for t in tables]
         trials = [replace(t, started_at=0, ended_at=0, revision=0, sampler_attrs={}) for t in ledger.trials(row.id)]
-        return trials, kept, ledger.messages(row.id, TRIED_ALONE)
+        return trials, kept, [event.trial for event in ledger.events(row.id, EventKind.TRIED_ALONE)]
 
 
 def test_a_trial_that_runs_out_of_memory_alone_too_has_failed_and_is_not_tried_a_third_time(tmp_path):
@@ -116,17 +118,17 @@ def test_a_trial_that_runs_out_of_memory_alone_too_has_failed_and_is_not_tried_a
         assert recorded.curve(trial.number) == [trial.params["level"]]
     starve = len(of(recorded, "starves"))
     assert recorded.result.answer.failures == {"MemoryError: no room; it was alone on the device": starve}
-    trials, _, messages = resumed(tmp_path / "home")
+    trials, _, alone = resumed(tmp_path / "home")
     assert [t.state for t in trials] == [t.state for t in recorded.trials]
-    assert len(messages) == starve
+    assert len(alone) == starve
 
 
-def test_a_trial_that_fails_alone_is_counted_once(tmp_path):
+def test_a_trial_that_fails_among_others_and_alone_counts_as_one_failure(tmp_path):
     study = make_study(
         tmp_path, "Hungry", space=does("starves"), budget={"trials": 2, "max_epochs": 3}, faults={"abort_after": 3}
     )
     recorded = record(study.model_copy(update={"executor": "lanes"}), tmp_path / "home")
-    assert [s["ending"] for s in recorded.sessions] == ["done"], "two failed, and each of them twice"
+    assert [s.ending for s in recorded.sessions] == ["done"], "two failed, and each of them twice"
 
 
 def search_and_extend(folder, *, interrupted_at=None):
@@ -154,7 +156,7 @@ def search_and_extend(folder, *, interrupted_at=None):
         written = folder / "epochs.jsonl"
         spent = SpentOnce(lambda: written.exists() and len(epochs_written(folder)) >= interrupted_at)
         stopped = record(study, folder / "home", control=spent)
-        assert TRIED_ALONE in set(stopped.events["kind"]), "it was in the middle of that"
+        assert EventKind.TRIED_ALONE in set(stopped.events["kind"]), "it was in the middle of that"
         cancelled = [t for t in stopped.trials if t.state is TrialState.CANCELLED]
         assert len(cancelled) == 1
         before = len(epochs_written(folder))
@@ -162,14 +164,14 @@ def search_and_extend(folder, *, interrupted_at=None):
         assert {e["held"] for e in epochs_written(folder)[before:]} == {1}, "alone again"
 
     def more(study):
-        return extended(study, trials=5, max_epochs=None, time_budget=None, set_=())
+        return extend_study(study, trials=5, max_epochs=None, time_budget=None, set_=())
 
     return resumed(folder / "home", change=more)
 
 
 def test_a_search_stopped_while_a_trial_runs_alone_resumes_to_the_same(tmp_path):
-    trials, tables, messages = search_and_extend(tmp_path / "whole")
-    alone = [t for t in trials if t.number in {int(m.split()[1]) for m in messages}]
+    trials, tables, numbers = search_and_extend(tmp_path / "whole")
+    alone = [t for t in trials if t.number in numbers]
     assert {t.state for t in alone} == {TrialState.COMPLETE, TrialState.PRUNED}, "some were pruned in the end"
     assert len(trials) == 17
     written = epochs_written(tmp_path / "whole")
@@ -180,8 +182,8 @@ def test_a_search_stopped_while_a_trial_runs_alone_resumes_to_the_same(tmp_path)
 
 
 def test_the_rungs_after_trials_were_tried_alone_are_those_of_a_replay(tmp_path):
-    _, _, messages = search_and_extend(tmp_path / "s")
-    assert messages
+    _, _, alone = search_and_extend(tmp_path / "s")
+    assert alone
     with Ledger(sqlite_url(tmp_path / "s" / "home" / "here" / "ledger.db")) as ledger:
         row = ledger.study("here")
         scheduler = build_scheduler(Study.model_validate(row.declaration))

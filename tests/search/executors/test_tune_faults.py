@@ -40,7 +40,7 @@ def of(recorded, behaviour):
 def test_a_search_with_faulty_trials_has_exactly_as_many_as_were_asked_for(faulty):
     assert [t.number for t in faulty.trials] == list(range(16))
     assert all(t.state.ended for t in faulty.trials)
-    assert [s["ending"] for s in faulty.sessions] == ["done"]
+    assert [s.ending for s in faulty.sessions] == ["done"]
 
 
 def test_a_trial_that_raises_is_failed_with_its_message_and_traceback(faulty):

@@ -1,0 +1,56 @@
+"""What a search comes to: its answer, how its last session ended, and what is left of it on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from search.ledger import FitRole, Ledger, StudyRow
+from search.ledger.outcome import SessionEnding
+from search.report.answer import Answer, answer
+from search.report.kept import Kept
+
+if TYPE_CHECKING:
+    from search.declaration.study import Study
+
+Ending: TypeAlias = SessionEnding | Literal["running", "not started"]
+"""How the last session of a study ended; or that it has not, or that there was none."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a search ended.
+
+    Attributes:
+        ending: how its last session ended.
+        untracked: why MLflow does not have everything, or None.
+        wall_s: seconds of the search, imports left out.
+        search_s: the part of them from the first trial's start until MLflow had the last of it.
+        exit_code: what the process ends with.
+        kept: which of its checkpoints are on disk.
+        data: what the ledger holds of the examples (``Splits.facts``); empty in ledgers that hold nothing.
+        longest_stall_s: see ``Progress``; None where the search was not run just now.
+    """
+
+    answer: Answer
+    ending: Ending
+    untracked: str | None
+    wall_s: float
+    search_s: float
+    exit_code: int
+    kept: Kept
+    data: Mapping[str, Any] = field(default_factory=dict)
+    longest_stall_s: float | None = None
+
+
+def read_answer(ledger: Ledger, row: StudyRow, study: Study) -> Answer:
+    """Return what a study found, as its ledger has it now.
+
+    Args:
+        ledger: the one that holds the study.
+        row: the study as the ledger holds it.
+        study: its declaration.
+    """
+    trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)
+    return answer(study, trials, epochs, row.facts, ledger.fits(row.id, FitRole.REFIT))

@@ -1,0 +1,104 @@
+"""The records of what happens in a study, and the sentences they are shown as."""
+
+import pytest
+from pydantic import ValidationError
+
+from search.ledger import LedgerWriter
+from search.ledger.events import (
+    EVENTS,
+    Aborted,
+    ActorLost,
+    CheckpointNote,
+    EventKind,
+    Extended,
+    LaneModeMeasured,
+    LanesChosen,
+    LanesHalved,
+    LaneWorkerLost,
+    LedgerMigrated,
+    Level,
+    ModelChanged,
+    Redeclared,
+    RefitsMissing,
+    ShareUsedUp,
+    SpaceExhausted,
+    TrialsKept,
+    TriedAlone,
+    VersionsChanged,
+)
+from search.ledger.outcome import StopReason
+
+EXAMPLES = [
+    (Aborted(reason="3 trials failed"), Level.ERROR, "3 trials failed"),
+    (
+        ActorLost(trial=4, reason="node died", wait_s=0.5, failures=1, max_failures=3),
+        Level.WARNING,
+        "trial 4: its actor was lost (node died); it is started again in 0.5 s (failure 1, --max-failures 3)",
+    ),
+    (CheckpointNote(trial=2, note="trial 2: damaged"), Level.WARNING, "trial 2: damaged"),
+    (Extended(change="budget.trials: 4 -> 7"), Level.INFO, "budget.trials: 4 -> 7"),
+    (
+        LaneModeMeasured(group="cnn 8", mode="looped", stacked_ms=12.34, looped_ms=5.0),
+        Level.INFO,
+        "cnn 8: looped (12.3 ms stacked, 5.0 ms looped)",
+    ),
+    (LanesChosen(choice="3 lanes, as asked for"), Level.INFO, "3 lanes, as asked for"),
+    (
+        LanesHalved(worker=0, together=6, lanes=3, queued=(1, 2), reason="no room"),
+        Level.WARNING,
+        "worker 0 ran out of memory with 6 trials at once (no room): from now on it has 3 of 6 lanes; "
+        "trials [1, 2] are queued again",
+    ),
+    (
+        LaneWorkerLost(worker=1, reason="killed", retried={3: 0.0, 11: 2.5}, given_up=(7,), failed_starts=4),
+        Level.WARNING,
+        "worker 1 was lost (killed); trial 3 is tried again in 0 s; trial 7 is given up; trial 11 is tried again in "
+        "2.5 s; it died 4 times before it was up and is given up",
+    ),
+    (
+        LedgerMigrated(old_version=1, new_version=2, copy_of_old="/x/ledger.db.v1"),
+        Level.INFO,
+        "the ledger was brought from schema version 1 to 2; a copy of it as it was is in /x/ledger.db.v1",
+    ),
+    (ModelChanged(change="a, b now"), Level.WARNING, "the model is not what it was: a, b now, as was accepted"),
+    (Redeclared(change="resources.workers: 1 -> 2"), Level.INFO, "resources.workers: 1 -> 2"),
+    (
+        RefitsMissing(parameter="model", missing=2, refits=5, reason=StopReason.BUDGET),
+        Level.WARNING,
+        "the best of each model was not trained on 2 of 5 splits: the time budget is used up",
+    ),
+    (
+        ShareUsedUp(parameter="norm", choice=True, trials=3),
+        Level.INFO,
+        "norm=True has no more points after 3 trials; the others had its share",
+    ),
+    (SpaceExhausted(trials=12), Level.INFO, "the space has no more points after 12 trials"),
+    (TrialsKept(fitting=3, trials=4), Level.INFO, "3 of 4 trials fit and are told to the sampler"),
+    (TriedAlone(trial=5), Level.WARNING, "trial 5 ran out of memory; it is tried once more, alone"),
+    (
+        VersionsChanged(changes={"torch": ("2.1", "2.2"), "ray": (None, "3")}),
+        Level.WARNING,
+        "since the study began: torch 2.1 -> 2.2, ray absent -> 3; it goes on, but equality bit for bit with a search "
+        "that was never interrupted is not promised",
+    ),
+]
+
+
+def test_every_kind_has_a_record_and_an_example_here():
+    assert set(EVENTS) == set(EventKind) == {event.kind for event, _, _ in EXAMPLES}
+
+
+@pytest.mark.parametrize(("event", "level", "sentence"), EXAMPLES, ids=[e.kind.value for e, _, _ in EXAMPLES])
+def test_an_event_reads_back_from_the_ledger_as_the_record_that_was_written(ledger, study_id, event, level, sentence):
+    writer = LedgerWriter(ledger, study_id)
+    writer.event(event)
+    writer.flush()
+    (row,) = ledger.events(study_id, event.kind)
+    assert (row.event, row.trial, row.level, row.message) == (event, event.trial, level, sentence)
+
+
+def test_an_event_that_is_no_record_of_its_kind_is_refused_as_it_is_made():
+    with pytest.raises(ValidationError, match="trial"):
+        TriedAlone()
+    with pytest.raises(ValidationError, match="trails"):
+        SpaceExhausted(trials=1, trails=1)
