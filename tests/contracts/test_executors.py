@@ -156,7 +156,7 @@ def test_a_trial_that_raises_fails_alone(unbroken, tmp_path, trainable, reason):
 def test_a_trial_that_diverges_leaves_its_neighbours_bit_for_bit(tmp_path):
     plain = {"sampler": "random", "scheduler": {"name": "none", "grace": 1, "reduction_factor": 2}}
     lanes = {"executor": "lanes", "lanes": {"lanes": 5, "mode": "stacked"}}
-    wild = small_study("s", **plain).space.replaced(
+    wild = small_study("s", **plain).space.with_parameters(
         {"learning_rate": float_("learning_rate", 1e-4, 1e12, log=True, baseline=1e-3)}
     )
     recorded = search(small_study("wild", space=wild, **plain, **lanes), tmp_path)
