@@ -28,6 +28,7 @@ from search.executors.pool import WorkerLost
 from search.executors.recorder import Recorder
 from search.executors.search import Search
 from search.ledger import Ledger, LedgerWriter, StudyFacts, sqlite_url
+from search.ledger.events import CheckpointNote
 from trainables.data import DataSpec, load_splits
 from trainables.lanes import LaneEvent
 from trainables.report import MAX_EPOCHS, EpochReport
@@ -74,11 +75,11 @@ class FreePool:
     def take_best(self, index: int, numbers: Sequence[int]) -> None:
         """Nothing to keep."""
 
-    def write_best(self, keeps: Callable[[int], bool]) -> list[str]:
+    def write_best(self, keeps: Callable[[int], bool]) -> list[CheckpointNote]:
         """Nothing was taken."""
         return []
 
-    def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
+    def save(self, numbers: Mapping[int, list[int]]) -> list[CheckpointNote]:
         """Nothing to keep."""
         return []
 

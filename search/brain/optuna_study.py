@@ -13,6 +13,7 @@ from search.brain.optuna_samplers import build_optuna_sampler
 from search.declaration.study import Study
 from search.ledger.outcome import OPTUNA_STATE, StopReason, TrialState
 from spaces import Point
+from trainables.direction import Direction
 
 Values: TypeAlias = tuple[float, ...]
 """The value of every objective after one epoch, in the order of the study's objectives."""
@@ -60,7 +61,7 @@ class OptunaStudy:
         }
 
     def tell(
-        self, trial: optuna.Trial, values: Mapping[int, Values], state: TrialState, reason: str | None
+        self, trial: optuna.Trial, values: Mapping[int, Values], state: TrialState, reason: StopReason | None
     ) -> list[float] | None:
         """Tell how a trial ended, with its intermediate values; return the values it counts with, if any.
 
@@ -68,7 +69,7 @@ class OptunaStudy:
             trial: that ``ask`` or ``add`` returned.
             values: the objectives by epoch, where the first of them was finite.
             state: of the trial.
-            reason: why it ended, as recorded.
+            reason: why it ended.
         """
         if not self._several:
             for epoch, (value,) in values.items():
@@ -97,7 +98,7 @@ class OptunaStudy:
         params: Point,
         values: Mapping[int, Values],
         state: TrialState,
-        reason: str | None,
+        reason: StopReason | None,
         notes: Mapping[str, Any],
     ) -> list[float] | None:
         """Add a trial that ended in an earlier session; arguments and result are as of ``tell``."""
@@ -115,10 +116,10 @@ class OptunaStudy:
         self._renumbered = True
 
     def _told(
-        self, values: Mapping[int, Values], state: TrialState, reason: str | None
+        self, values: Mapping[int, Values], state: TrialState, reason: StopReason | None
     ) -> tuple[OptunaState, list[float] | None]:
         """Return what Optuna is told of a trial that ended; values come with a complete one alone."""
-        pruned_at_rung = state is TrialState.PRUNED and reason != StopReason.DIVERGED
+        pruned_at_rung = state is TrialState.PRUNED and reason is not StopReason.DIVERGED
         if state is TrialState.COMPLETE or (self._several and pruned_at_rung):
             best = self._best(values)
             if best is not None and all(map(math.isfinite, best)):
@@ -129,7 +130,7 @@ class OptunaStudy:
 
     def _best(self, values: Mapping[int, Values]) -> Values | None:
         """Return the objectives at the epoch at which the first was best; at the first of several such."""
-        epoch = best_epoch(values, mode=self._declared.objective.mode)
+        epoch = best_epoch(values, self._declared.objective.direction)
         return None if epoch is None else values[epoch]
 
     def _add(
@@ -163,7 +164,6 @@ class OptunaStudy:
         return optuna.Trial(self.study, storage.get_trial_id_from_study_id_trial_number(study_id, last))
 
 
-def best_epoch(values: Mapping[int, Values], *, mode: str) -> int | None:
+def best_epoch(values: Mapping[int, Values], direction: Direction) -> int | None:
     """Return the epoch at which the first objective was best, the first of equals; None without values."""
-    pick = min if mode == "min" else max
-    return pick(sorted(values), key=lambda epoch: values[epoch][0], default=None)
+    return direction.best(sorted(values), key=lambda epoch: values[epoch][0]) if values else None

@@ -94,7 +94,7 @@ class OptunaSampler:
     def tell(self, number: int, outcome: Outcome) -> None:
         """Tell Optuna how trial ``number`` ended, with its intermediate values."""
         trial = self._open.pop(number)
-        self._results[number] = self._optuna.tell(trial.optuna_trial, trial.values, outcome.state, outcome.label)
+        self._results[number] = self._optuna.tell(trial.optuna_trial, trial.values, outcome.state, outcome.reason)
 
     def replay(
         self,
@@ -130,12 +130,12 @@ class OptunaSampler:
         finite = {epoch: v for epoch, v in recorded.items() if math.isfinite(v[0])}
         if not goes_on:
             state = TrialState.FAILED if row.state.resumable else row.state
-            told = self._optuna.add_ended(row.params, finite, state, row.stop_reason, row.sampler_attrs)
+            told = self._optuna.add_ended(row.params, finite, state, row.reason, row.sampler_attrs)
             self._results[row.number] = told
             return
         self._results[row.number] = None
         self._open[row.number] = _Open(self._optuna.add_running(row.params, row.sampler_attrs), finite)
-        best = best_epoch(finite, mode=self._study.objective.mode)
+        best = best_epoch(finite, self._study.objective.direction)
         order = TrialOrder(row.number, row.params, row.seed, row.config_hash, tuple(row.repeats), row.sampler_attrs)
         self._unfinished.append(
             order.continued(

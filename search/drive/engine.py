@@ -175,7 +175,9 @@ def resumable(paths: Paths) -> Iterator[None]:
 def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view: View, *, extends: bool) -> None:
     """Record a changed declaration, and say what changed; where it extends, how many trials still fit."""
     kind = Extended if extends else Redeclared
-    events: list[Event] = [kind(change=str(change)) for change in differences(before, after)]
+    events: list[Event] = [
+        kind(field=change.field, before=change.before, after=change.after) for change in differences(before, after)
+    ]
     if extends:
         trials = ledger.trials(row.id)
         fitting = sum(fits(after.space, trial.params, trial.number) for trial in trials)

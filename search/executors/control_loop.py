@@ -177,9 +177,9 @@ class ControlLoop:
         self._search.recorder.flush()
         self._search.tidy()
 
-    def _note(self, notes: Sequence[str]) -> None:
+    def _note(self, notes: Sequence[CheckpointNote]) -> None:
         for note in notes:
-            self._search.recorder.event(CheckpointNote(note=note))
+            self._search.recorder.event(note)
 
     def _record_modes(self, measured: Sequence[LaneModeMeasured]) -> None:
         """Record and print which modes were measured; a resume takes them up."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.brain.order import TrialOrder
 from search.declaration.study import Study
 from search.executors.marker import RunWithMarkerFile
-from search.ledger.events import LaneModeMeasured
+from search.ledger.events import CheckpointNote, LaneModeMeasured
 from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
@@ -46,14 +47,14 @@ class Advance:
 
     Attributes:
         events: what each seated trial reported.
-        notes: what the ledger should know besides (a damaged checkpoint, say).
-        measured: the modes of groups that were measured since the last orders.
+        notes: what the ledger should know of checkpoints (that one was damaged, say).
+        measured: how groups train whose mode was measured since the last orders.
         unsaved: why a checkpoint could not be written, or empty; the search cannot go on safely then.
         saved: whether checkpoints of these epochs were written.
     """
 
     events: dict[int, LaneEvent]
-    notes: tuple[str, ...] = ()
+    notes: tuple[CheckpointNote, ...] = ()
     measured: tuple[LaneModeMeasured, ...] = ()
     unsaved: str = ""
     saved: bool = False
@@ -126,7 +127,7 @@ class LaneHost:
 
         A trial that cannot be seated, or that raises on its way to where it was, is in no lane afterwards.
         """
-        notes: list[str] = []
+        notes: list[CheckpointNote] = []
         for number in orders.retire:
             self._retire(number)
             self._best.forget(number)
@@ -154,22 +155,22 @@ class LaneHost:
         self._seats.clear()
         del self._worker
 
-    def save(self, numbers: Iterable[int]) -> list[str]:
+    def save(self, numbers: Iterable[int]) -> list[CheckpointNote]:
         """Write a checkpoint of each of the seated trials ``numbers``; return what the ledger should know."""
-        notes: list[str] = []
+        notes: list[CheckpointNote] = []
         for number in numbers:
-            notes += self._best.write(number)
+            notes += _checkpoint_notes(number, self._best.write(number))
             self._store.save(number, self._seats[number].state())
         self._saved_at = time.monotonic()
         return notes
 
-    def write_best(self, numbers: Sequence[int]) -> list[str]:
+    def write_best(self, numbers: Sequence[int]) -> list[CheckpointNote]:
         """Write the best models of trials that ended and were not retired yet; return as ``save``."""
         return [note for write in self.best_model_writers(numbers).values() for note in write()]
 
-    def best_model_writers(self, numbers: Sequence[int]) -> dict[int, Callable[[], list[str]]]:
+    def best_model_writers(self, numbers: Sequence[int]) -> dict[int, Callable[[], list[CheckpointNote]]]:
         """Return, by trial, what writes its best model; it may be called after the trial is retired."""
-        return {number: self._best.keep(number) for number in numbers}
+        return {number: partial(_write_best, number, self._best.keep(number)) for number in numbers}
 
     def _train(self) -> dict[int, LaneEvent]:
         """Train an epoch, and remember the models of those for which it was the best."""
@@ -196,7 +197,11 @@ class LaneHost:
         )
 
     def _seat(
-        self, order: TrialOrder, notes: list[str], failed: dict[int, LaneEvent], state: dict[str, Any] | None = None
+        self,
+        order: TrialOrder,
+        notes: list[CheckpointNote],
+        failed: dict[int, LaneEvent],
+        state: dict[str, Any] | None = None,
     ) -> int:
         """Seat a trial and return the epochs it has; what keeps it from its lane goes to ``failed``."""
         from trainables.lanes import raised
@@ -214,11 +219,11 @@ class LaneHost:
 
             if state is None:
                 known = order.best if order.resumed else None
-                notes += self._best.begin(number, self._facts(order, params), known=known)
+                notes += _checkpoint_notes(number, self._best.begin(number, self._facts(order, params), known=known))
             if state is None and order.resumed:
                 # none that the ledger has not got to: a search that dies between a checkpoint and its transaction
                 # leaves such a one, and to go on from there would leave an epoch out
-                notes += self._store.restore(number, use, at_most=order.epochs)
+                notes += _checkpoint_notes(number, self._store.restore(number, use, at_most=order.epochs))
             else:
                 use(state)
         except Exception as error:
@@ -243,7 +248,9 @@ class LaneHost:
         run = self._trainable.start(config, data, seed=seed, device=device)
         return run if self._marker is None else RunWithMarkerFile(run, self._marker, self._seating)
 
-    def _catch_up(self, orders: Sequence[TrialOrder], notes: list[str], failed: dict[int, LaneEvent]) -> None:
+    def _catch_up(
+        self, orders: Sequence[TrialOrder], notes: list[CheckpointNote], failed: dict[int, LaneEvent]
+    ) -> None:
         """Bring trials of an earlier session to the epoch that the ledger has of each.
 
         A trial that is there leaves its lane until all are, so that none runs ahead of the others.
@@ -268,3 +275,12 @@ def _assigned_device() -> torch.device:
     from trainables.tune import assigned_device
 
     return assigned_device()
+
+
+def _write_best(number: int, write: Callable[[], list[str]]) -> list[CheckpointNote]:
+    return _checkpoint_notes(number, write())
+
+
+def _checkpoint_notes(number: int, lines: Iterable[str]) -> list[CheckpointNote]:
+    """Return what was said of the checkpoints of a trial as events."""
+    return [CheckpointNote(trial=number, note=line) for line in lines]

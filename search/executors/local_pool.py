@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from search.declaration.study import Study
 from search.executors.lane_host import Advance, LaneHost, Orders
 from search.executors.pool import WorkerLost
+from search.ledger.events import CheckpointNote
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -45,7 +46,7 @@ class LocalPool:
         lanes, reason = self._host.describe()
         self.lanes, self.reasons = [lanes], [reason]
         self._orders: Orders | None = None
-        self._taken: dict[int, Callable[[], list[str]]] = {}
+        self._taken: dict[int, Callable[[], list[CheckpointNote]]] = {}
 
     def launch(self, index: int, orders: Orders) -> None:
         """Keep the orders for ``wait``, which carries them out."""
@@ -65,12 +66,12 @@ class LocalPool:
         """Take the best models of trials that have just ended; they wait in memory."""
         self._taken |= self._host.best_model_writers(numbers)
 
-    def write_best(self, keeps: Callable[[int], bool]) -> list[str]:
+    def write_best(self, keeps: Callable[[int], bool]) -> list[CheckpointNote]:
         """Write the best models that were taken and that no other trial has displaced meanwhile."""
         taken, self._taken = self._taken, {}
         return [note for number, write in taken.items() if keeps(number) for note in write()]
 
-    def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
+    def save(self, numbers: Mapping[int, list[int]]) -> list[CheckpointNote]:
         """Write checkpoints of the seated trials."""
         return self._host.save(numbers.get(0, []))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from search.executors.lane_host import Advance, Orders
+from search.ledger.events import CheckpointNote
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,14 @@ class WorkerPool(Protocol):
     def take_best(self, index: int, numbers: Sequence[int]) -> None:
         """Take the best models of trials that have just ended on a worker, which must be idle."""
 
-    def write_best(self, keeps: Callable[[int], bool]) -> list[str]:
+    def write_best(self, keeps: Callable[[int], bool]) -> list[CheckpointNote]:
         """Write the best models that were taken, and return what the ledger should know of it.
 
         Args:
             keeps: says whether a trial's is still to be kept.
         """
 
-    def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
+    def save(self, numbers: Mapping[int, list[int]]) -> list[CheckpointNote]:
         """Write checkpoints of the seated trials of each worker, which must be idle; return as ``write_best``.
 
         A worker that is lost or late meanwhile leaves its trials with the checkpoints they have.

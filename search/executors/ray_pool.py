@@ -17,6 +17,7 @@ from search.executors.lane_host import Advance, LaneHost, Orders
 from search.executors.marker import marked_trial
 from search.executors.pool import WorkerLost
 from search.executors.timing import Timing
+from search.ledger.events import CheckpointNote
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
 
@@ -94,24 +95,25 @@ class RayPool:
         """Have the actor write the best models of trials that have just ended, before its next orders."""
         self._writing.append((list(numbers), self._actors[index].write_best.remote(list(numbers))))
 
-    def write_best(self, keeps: Callable[[int], bool]) -> list[str]:
+    def write_best(self, keeps: Callable[[int], bool]) -> list[CheckpointNote]:
         """Wait until the best models that were asked for are written, displaced or not."""
         writing, self._writing = self._writing, []
-        notes: list[str] = []
+        notes: list[CheckpointNote] = []
         for numbers, reference in writing:
             try:
                 notes += ray.get(reference)
             except RayError:  # its orders find that out too
                 for number in numbers:
                     CheckpointStore(self._checkpoints).remove_best(number)  # an older one would pass for the best
-                    notes.append(f"trial {number}: its worker died before its best model was written")
+                    line = f"trial {number}: its worker died before its best model was written"
+                    notes.append(CheckpointNote(trial=number, note=line))
         return notes
 
-    def save(self, numbers: Mapping[int, list[int]]) -> list[str]:
+    def save(self, numbers: Mapping[int, list[int]]) -> list[CheckpointNote]:
         """Write checkpoints of the seated trials of each worker."""
         saving = [self._actors[index].save.remote(list(n)) for index, n in numbers.items()]
         done, _ = ray.wait(saving, num_returns=len(saving), timeout=self._timing.save_s)
-        notes: list[str] = []
+        notes: list[CheckpointNote] = []
         for future in done:
             try:
                 notes += ray.get(future)

@@ -63,8 +63,8 @@ class Database:
                     "that); nothing was started or changed"
                 )
             event.listen(self.engine, "connect", _configure_sqlite)
+        # what an old database holds, in memory and in tables of the present version
         self._migrated: Engine | None = None
-        """What an old database holds, in memory and in tables of the present version."""
         try:
             found = self._open(create=create)
             if found != schema.VERSION:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -119,14 +119,17 @@ class Redeclared(Event):
     """One field of the declaration changed where a study went on, and no result depends on it.
 
     Attributes:
-        change: the field, its value before and after, as ``differences`` says it.
+        field: its dotted name.
+        before, after: its values as plain data; ``absent`` where a declaration has no such field.
     """
 
     kind = EventKind.REDECLARED
-    change: str
+    field: str
+    before: Any
+    after: Any
 
     def _text(self) -> str:
-        return self.change
+        return f"{self.field}: {self.before} -> {self.after}"
 
 
 class Extended(Redeclared):

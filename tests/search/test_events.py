@@ -36,7 +36,7 @@ EXAMPLES = [
         "trial 4: its actor was lost (node died); it is started again in 0.5 s (failure 1, --max-failures 3)",
     ),
     (CheckpointNote(trial=2, note="trial 2: damaged"), Level.WARNING, "trial 2: damaged"),
-    (Extended(change="budget.trials: 4 -> 7"), Level.INFO, "budget.trials: 4 -> 7"),
+    (Extended(field="budget.trials", before=4, after=7), Level.INFO, "budget.trials: 4 -> 7"),
     (
         LaneModeMeasured(group="cnn 8", mode="looped", stacked_ms=12.34, looped_ms=5.0),
         Level.INFO,
@@ -61,7 +61,7 @@ EXAMPLES = [
         "the ledger was brought from schema version 1 to 2; a copy of it as it was is in /x/ledger.db.v1",
     ),
     (ModelChanged(change="a, b now"), Level.WARNING, "the model is not what it was: a, b now, as was accepted"),
-    (Redeclared(change="resources.workers: 1 -> 2"), Level.INFO, "resources.workers: 1 -> 2"),
+    (Redeclared(field="resources.workers", before=None, after=2), Level.INFO, "resources.workers: None -> 2"),
     (
         RefitsMissing(parameter="model", missing=2, refits=5, reason=StopReason.BUDGET),
         Level.WARNING,

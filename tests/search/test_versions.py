@@ -29,7 +29,7 @@ def test_the_same_versions_are_no_change():
 
 @pytest.mark.parametrize("name", IN_RESULTS)
 def test_a_version_that_results_depend_on_is_named_in_one_line(name):
-    line = version_changes({**versions(), name: "0.1"}, versions())
+    line = version_changes({**versions(), name: "0.1"}, versions()).sentence
     assert f"{name} 0.1 -> {versions()[name]}" in line
     assert "bit for bit" in line and "not promised" in line
     assert "\n" not in line
