@@ -372,7 +372,7 @@ def test_a_range_and_choices_of_whole_numbers_can_be_compared_and_are_written_to
     text = study_yaml(study)
     assert yaml.safe_load(text)["curve"] == name
     again = declare_study(yaml.safe_load(text))
-    assert (again.errors, again.study) == ((), study.model_copy(update={"name": ""}))
+    assert (again.mistakes, again.study) == ((), study.model_copy(update={"name": ""}))
     assert Study.model_validate(json.loads(json.dumps(study.model_dump(mode="json")))) == study
 
 

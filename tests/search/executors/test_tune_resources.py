@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from search.declaration.from_options import in_options
 from search.declaration.study import Resources
 from search.drive.preflight import preflight
 from search.executors.capacity import Capacity, at_once, waiting_line
@@ -106,7 +107,7 @@ def test_a_gpu_of_a_cluster_is_not_looked_for_here(tmp_path):
 
 def test_ray_client_is_refused_with_what_to_do_instead(tmp_path):
     study = make_study(tmp_path, resources={"address": "ray://head:10001"})
-    (line,) = preflight(study, tmp_path)
+    (line,) = in_options(preflight(study, tmp_path))
     assert line.startswith("--address ray://head:10001: a search cannot drive a cluster through Ray Client")
     assert "ray job submit" in line
 
