@@ -96,7 +96,7 @@ def _seconds(arguments: argparse.Namespace, splits: Any, depth: int, *, cache: s
     params = {"backbone": arguments.backbone, "weights": "none", "freeze_depth": depth, "feature_cache": cache}
     config = trainable.configure({**params, "cache_mb": 4096}, max_epochs=arguments.epochs)
     data = trainable.prepare(splits, device)
-    data.material(config)
+    data.shared(config)
     started = time.perf_counter()
     run = trainable.start(config, data, seed=0, device=device)
     ready = time.perf_counter()

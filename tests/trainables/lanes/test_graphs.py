@@ -12,6 +12,7 @@ import torch
 
 from tests.trainables.lanes.cases import digits, lane_curves, stacked
 from trainables.config import MlpConfig
+from trainables.device_data import DeviceData
 from trainables.lanes import graphs
 from trainables.lanes.blueprint import Blueprint
 from trainables.lanes.feed import Batch
@@ -19,7 +20,6 @@ from trainables.lanes.graphs import Step, StepGraphs
 from trainables.lanes.network import StepVariant
 from trainables.lanes.stack import Stack
 from trainables.lanes.updates import stacked_update
-from trainables.loop import DeviceData
 
 
 class PlayedGraph:

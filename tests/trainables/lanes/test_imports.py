@@ -8,7 +8,7 @@ import sys
 import torch
 from trainables.config import SCHEDULES, MlpConfig
 from trainables.lanes import LaneWorker
-from trainables.loop import DeviceData
+from trainables.device_data import DeviceData
 
 data = DeviceData(torch.randn(20, 3), torch.arange(20) % 2, torch.randn(8, 3), torch.arange(8) % 2, 2)
 worker = LaneWorker(data, device=torch.device("cpu"), lanes=len(SCHEDULES), mode="stacked")
