@@ -3,12 +3,13 @@
 import os
 from contextlib import contextmanager
 
-for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-    os.environ.pop(name, None)  # somebody's terminal is not the one that the texts here are compared for
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors here are small: a second thread only costs a hand-over
 
 import pytest
 from hypothesis import settings
+
+for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(name, None)  # somebody's terminal is not the one that the texts here are compared for
 
 # No deadline: no test asserts a time. Derandomised: a red run can be repeated.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
