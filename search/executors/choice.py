@@ -88,13 +88,13 @@ def choose_number(study: Study, trainable: Trainable, data: Any, device: torch.d
     limit = max(1, math.ceil(study.budget.trials / SHARE_AT_ONCE / workers))
     usual = min(limit, MOST_LANES)
     if study.lanes.lanes is None or limit == 1 or not trainable.stacks:
-        return usual, (f"{usual} lanes: a quarter of {study.budget.trials} trials, at most {MOST_LANES}")
+        return usual, f"{usual} lanes: a quarter of {study.budget.trials} trials, at most {MOST_LANES}"
     from trainables.lanes import choose_lanes, usual_mode
 
     config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)
     mode = usual_mode(config, device) if study.lanes.mode == "usual" else study.lanes.mode
     if mode == "looped":
-        return usual, (f"{usual} lanes: looped trials cost the same however many there are")
+        return usual, f"{usual} lanes: looped trials cost the same however many there are"
     measured = choose_lanes(data, config, device=device, limit=limit)
     figures = ", ".join(f"{m.lanes}: {m.ms_per_lane_epoch:.2f}" for m in measured.measurements)
     return (
