@@ -151,6 +151,16 @@ def test_a_whole_search_is_kept_shown_and_extended_from_the_command_line(url, tm
     assert not (tmp_path / "shared" / "ledger.db").exists()
 
 
+def test_a_database_of_the_encoding_sql_ascii_holds_a_ledger_too(postgres_url):
+    """As ``initdb`` makes one in the locale C; what the server says of itself comes in bytes then."""
+    server = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE plain ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    server.dispose()
+    with Ledger(server.url.set(database="plain").render_as_string(hide_password=False), create=True) as ledger:
+        assert ledger.studies() == []
+
+
 @pytest.fixture
 def old_url(postgres_url):
     """A database of its own on the server, with what an older Lanewise recorded in tables of schema version 1."""

@@ -27,7 +27,8 @@ def server():
         os.chown(folder, account.pw_uid, account.pw_gid)
     who = {} if account is None else {"user": account.pw_uid, "group": account.pw_gid}
     data = os.path.join(folder, "data")
-    initdb = [os.path.join(binaries(), "initdb"), "-D", data, "-A", "trust", "-U", "lanewise", "--no-sync"]
+    settings = ["-A", "trust", "-U", "lanewise", "--no-sync", "--encoding=UTF8", "--locale=C"]
+    initdb = [os.path.join(binaries(), "initdb"), "-D", data, *settings]
     subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=folder, **who)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
