@@ -18,6 +18,7 @@ from spaces.located_yaml import load_yaml
 from tests.support.command import invoke
 from tests.support.pages import ROOT, SHOWN, prose, sample, samples
 from trainables.data import load_splits
+from trainables.notice import TryOut
 from trainables.registry import find_trainable
 
 RUN = (
@@ -143,7 +144,7 @@ def test_the_users_model_is_declared_and_fits(own):
     trainable = find_trainable(study.trainable)
     points = (study.space.baseline, *study.space.corners())
     configs = [trainable.configure(study.params_of(point), max_epochs=2) for point in points]
-    assert trainable.try_out(configs, load_splits(study.data)) == []
+    assert trainable.try_out(configs, load_splits(study.data)) == TryOut()
 
 
 def test_the_users_model_takes_the_place_of_a_studys(own):

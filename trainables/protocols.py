@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trainables.config import MlpConfig
     from trainables.data import Splits
     from trainables.device_data import DeviceData
+    from trainables.notice import TryOut
     from trainables.report import EpochReport
 
 
@@ -79,8 +80,8 @@ class ChecksFit(Protocol):
 class CanTryOut(Protocol):
     """A trainable that can be tried out on the data before any trial starts."""
 
-    def try_out(self, configs: Sequence[Any], splits: Splits) -> list[str]:
-        """Run the first of ``configs`` a little, look at the others, and return what is wrong, a line each."""
+    def try_out(self, configs: Sequence[Any], splits: Splits) -> TryOut:
+        """Run the first of ``configs`` a little, look at the others, and return what is wrong and what is to know."""
 
 
 @runtime_checkable

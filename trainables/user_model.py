@@ -24,6 +24,7 @@ from trainables.errors import ConfigError
 from trainables.metrics import METRICS
 from trainables.mistake import nearest
 from trainables.network_trainables import MlpTrainable
+from trainables.notice import TryOut
 from trainables.protocols import Run
 from trainables.torch_stream import StreamedRun, TorchStream
 from trainables.user_code import error_line, import_user_module, place_in_user_code
@@ -89,7 +90,7 @@ class ModelTrainable:
         """Return why a trial of ``config`` cannot train on ``splits``, the model itself left aside."""
         return MlpTrainable().misfits(config.training, splits)
 
-    def try_out(self, configs: Sequence[ModelConfig], splits: Splits) -> list[str]:
+    def try_out(self, configs: Sequence[ModelConfig], splits: Splits) -> TryOut:
         """Build the model of the first of ``configs``, run two examples through it, and return what is wrong."""
         import torch
 
@@ -102,14 +103,14 @@ class ModelTrainable:
                 model, again = (self._built(configs[0], shape, splits.outputs) for _ in range(2))
                 found = self._outputs(model, examples)
         except ConfigError as error:
-            return list(error.errors)
+            return TryOut(tuple(error.errors))
         errors = self._shape_errors(found, examples, splits.outputs)
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             errors.append(f"{self._who} returned a module without trainable parameters: there is nothing to train")
         elif {id(p) for p in parameters} & {id(p) for p in again.parameters()}:
             errors.append(f"{self._who} returned the same parameters twice; each call must build a new module")
-        return errors + self._penalty_errors(model, configs)
+        return TryOut((*errors, *self._penalty_errors(model, configs)))
 
     def prepare(self, splits: Splits, device: torch.device) -> Any:
         """Return the examples as tensors on ``device``."""

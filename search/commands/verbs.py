@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from search.commands.check import check
 from search.commands.entry import guarded
 from search.commands.parameters import GroupedCommand
 from search.commands.run import run, show_result
@@ -53,6 +54,7 @@ app = typer.Typer(
     help="Hyperparameter search for PyTorch.",
 )
 app.command(name="run", cls=GroupedCommand)(run)
+app.command(name="check", cls=GroupedCommand)(check)
 
 
 @app.command(name="list")

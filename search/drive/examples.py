@@ -7,9 +7,10 @@ import dataclasses
 from search.declaration.study import Study
 from search.errors import UsageError
 from trainables.data import Splits, load_splits
-from trainables.data.splits import TASK_NOTE
+from trainables.data.target import TASK_NOTICE
 from trainables.errors import ConfigError, DataError
 from trainables.metrics import METRICS
+from trainables.notice import Notice, TryOut
 from trainables.protocols import CanTryOut, ChecksFit
 from trainables.registry import find_trainable
 
@@ -24,22 +25,16 @@ def load_data(study: Study) -> Splits:
         splits = load_splits(study.data)
     except DataError as error:
         raise UsageError(error.errors) from None
-    errors = misfits(study, splits)
-    if errors:
-        raise UsageError(errors)
-    return dataclasses.replace(splits, extra_metrics=study.extra_metrics)
+    found = try_study(study, splits)
+    if found.errors:
+        raise UsageError(found.errors)
+    notices = (*splits.notices, *found.notices)
+    return dataclasses.replace(splits, extra_metrics=study.extra_metrics, notices=notices)
 
 
-def misfits(study: Study, splits: Splits) -> list[str]:
-    """Return why the study cannot run on its data, a line each: what is known only once they are read."""
-    errors = []
-    for name in dict.fromkeys((*(o.metric for o in study.objectives), *study.metrics)):
-        task = METRICS[name].task if name in METRICS else None
-        if task not in (None, splits.task):
-            known = ", ".join(n for n, metric in METRICS.items() if metric.task in (None, splits.task))
-            errors.append(f"{name} is no metric of a {splits.task.value} ({splits.name}); its metrics: {known}")
-    if errors:
-        errors += [f"{splits.name}: {note}" for note in splits.notes if note.startswith(TASK_NOTE)]
+def try_study(study: Study, splits: Splits) -> TryOut:
+    """Return why the study cannot run on its data, which is known only once they are read, and what else to know."""
+    errors, notices = _metric_errors(study, splits), list[Notice]()
     trainable = find_trainable(study.trainable)
     if isinstance(trainable, ChecksFit | CanTryOut):
         configs = []
@@ -51,5 +46,20 @@ def misfits(study: Study, splits: Splits) -> list[str]:
         if isinstance(trainable, ChecksFit):
             errors += [line for config in configs for line in trainable.misfits(config, splits)]
         if isinstance(trainable, CanTryOut):
-            errors += trainable.try_out(configs, splits)
-    return list(dict.fromkeys(errors))
+            tried = trainable.try_out(configs, splits)
+            errors += tried.errors
+            notices += tried.notices
+    return TryOut(tuple(dict.fromkeys(errors)), tuple(notices))
+
+
+def _metric_errors(study: Study, splits: Splits) -> list[str]:
+    """Return which metrics that are asked for the task does not have, and how the task was told."""
+    errors = []
+    for name in dict.fromkeys((*(o.metric for o in study.objectives), *study.metrics)):
+        task = METRICS[name].task if name in METRICS else None
+        if task not in (None, splits.task):
+            known = ", ".join(n for n, metric in METRICS.items() if metric.task in (None, splits.task))
+            errors.append(f"{name} is no metric of a {splits.task.value} ({splits.name}); its metrics: {known}")
+    if errors:
+        errors += [f"{splits.name}: {notice.text}" for notice in splits.notices if notice.kind == TASK_NOTICE]
+    return errors

@@ -66,6 +66,16 @@ def print_plan(
     console.print(space_table(study.space, width=console.width))
 
 
+def print_check(console: Console, study: Study, splits: Splits) -> None:
+    """Print what is understood of a study's data and of what is to learn from them."""
+    facts = splits.facts()
+    say_data(console, facts)
+    say(console, f"           fingerprint {splits.fingerprint}")
+    say(console, f"trainable  {study.trainable}: {len(study.space)} parameters ({', '.join(study.space.names)})")
+    warnings = sum(notice["warning"] for notice in facts["notices"])
+    say(console, f"checked    {warnings or 'no'} warning{'' if warnings == 1 else 's'}; nothing was trained")
+
+
 def say_data(console: Console, facts: Mapping[str, Any]) -> None:
     """Print what the examples are, and what a user should know of how they were read."""
     for i, line in enumerate(data_lines(facts) if facts else []):

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from search.ledger.columns import from_json, model
+
+
+class NoticeFacts(TypedDict):
+    """What a user should know of how the examples were read; ``trainables.notice.Notice.to_dict`` makes it."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    kind: str
+    text: str
+    count: int | None
+    names: list[str]
+    warning: bool
 
 
 class DataFacts(TypedDict):
@@ -22,7 +34,7 @@ class DataFacts(TypedDict):
         classes: 0 where a number is learned.
         labels: the names of the classes, where they have any.
         target_mean, target_deviation: over the training part, where a number is learned.
-        notes: how the examples were read, a line each.
+        notices: how the examples were read, and what is to learn from them.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
@@ -37,7 +49,15 @@ class DataFacts(TypedDict):
     labels: list[str]
     target_mean: float | None
     target_deviation: float | None
-    notes: list[str]
+    notices: list[NoticeFacts]
+
+
+def with_notices(data: Any) -> Any:
+    """Return the facts of the data with notices, where an older ledger has their sentences alone, as ``notes``."""
+    if not isinstance(data, dict) or not isinstance(data.get("notes"), list) or "notices" in data:
+        return data
+    notices = [{"kind": "note", "text": text, "count": None, "names": [], "warning": False} for text in data["notes"]]
+    return {**{name: value for name, value in data.items() if name != "notes"}, "notices": notices}
 
 
 class StudyFacts(BaseModel):
@@ -55,7 +75,7 @@ class StudyFacts(BaseModel):
     """What tells the trained model from another. Owner: ``search.drive.model_identity``; changes where a user
     accepts another model. None in studies that began before it was recorded."""
 
-    data: DataFacts | None = None
+    data: Annotated[DataFacts, BeforeValidator(with_notices)] | None = None
     """The examples. Owner: ``trainables.data``. None in studies that began before they were recorded."""
 
     prepared: dict[str, Any] = {}

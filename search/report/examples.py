@@ -9,9 +9,15 @@ SHOWN = 5
 
 
 def data_lines(facts: Mapping[str, Any]) -> list[str]:
-    """Return what ``Splits.facts`` holds in words: a line with the parts, and one for each note."""
+    """Return what ``Splits.facts`` holds in words: a line with the parts, and one for each notice."""
     counts = f"{facts['train']} train, {facts['validation']} validation, {facts['test']} test (held out)"
-    return [f"{facts['name']}: {counts}, {target_text(facts)}", *facts["notes"]]
+    notices = map(notice_text, facts["notices"])
+    return [f"{facts['name']}: {counts}, {target_text(facts)}", *notices]
+
+
+def notice_text(notice: Mapping[str, Any]) -> str:
+    """Return a notice's sentence; what a person may have expected otherwise begins with ``warning:``."""
+    return f"warning: {notice['text']}" if notice["warning"] else str(notice["text"])
 
 
 def target_text(facts: Mapping[str, Any]) -> str:

@@ -10,17 +10,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from search.commands.check import check
 from search.commands.run import run
 from search.commands.verbs import extend, list_, show
 from search.declaration.options import Options
 from search.declaration.study import Study
-from search.drive.examples import load_data, misfits
+from search.drive.examples import load_data, try_study
 from search.drive.preflight import resolve
 from search.errors import RunError, UsageError
 from search.ledger import Ledger, sqlite_url
 from tests.trainables.data.test_table import customers, written
 from trainables.data import DataSpec, load_splits
 from trainables.data.splits import Arrays
+from trainables.notice import TryOut
 
 QUICK = {"trials": 4, "max_epochs": 4, "grace": 2, "tracking": "offline", "executor": "lanes"}
 
@@ -109,8 +111,8 @@ def test_the_plan_the_start_and_the_answer_say_what_was_read(table, tmp_path, pr
         "customers: 120 train, 40 validation, 40 test (held out), 3 classes (basic, gold, silver)",
         "task: classification, the target is text",
         "columns: 6 (numbers 3, true/false 1, dates 1, text 1), as 9 inputs",
-        "dropped, constant in the training part: 'site'",
-        "dropped, no value in the training part: 'remark'",
+        "warning: dropped, constant in the training part: 'site'",
+        "warning: dropped, no value in the training part: 'remark'",
         "missing values: 'length' 12, 'city' 11",
     ]
     plan = printed(run, "tabular", **own, **QUICK, dry_run=True)
@@ -121,7 +123,30 @@ def test_the_plan_the_start_and_the_answer_say_what_was_read(table, tmp_path, pr
         assert [line for line in lines if line in said] == said
     assert "customers (120 train)" in printed(list_, home=tmp_path)
     plan = json.loads(printed(run, "tabular", **{**own, "name": "other"}, dry_run=True, json_=True))
-    assert plan["data"]["notes"] == said[1:]
+    notices = plan["data"]["notices"]
+    assert ["warning: " * n["warning"] + n["text"] for n in notices] == said[1:]
+    assert [(n["kind"], n["count"], n["names"]) for n in notices[2:4]] == [
+        ("dropped_columns", 1, ["site"]),
+        ("dropped_columns", 1, ["remark"]),
+    ]
+
+
+def test_check_says_what_is_understood_and_leaves_nothing_behind(table, tmp_path, printed):
+    own = {"data": f"table:{table}", "target": "plan", "home": tmp_path / "home"}
+    text = printed(check, **own)
+    assert "customers: 120 train, 40 validation, 40 test (held out)" in text
+    assert "\n           warning: dropped, constant in the training part: 'site'\n" in text
+    assert text.endswith("checked    2 warnings; nothing was trained\n")
+    found = json.loads(printed(check, **own, json_=True))
+    splits = load_splits(DataSpec("customers", source="table", path=str(table), target="plan"))
+    assert found["fingerprint"] == splits.fingerprint
+    assert found["data"] == splits.facts()
+    assert not (tmp_path / "home").exists()
+
+
+def test_check_refuses_what_run_would_refuse(table, tmp_path):
+    with pytest.raises(UsageError, match="--target 'plam' is no column of the table. Did you mean 'plan'"):
+        check(data=f"table:{table}", target="plam", home=tmp_path)
 
 
 def test_a_resume_refuses_a_table_that_changed(tmp_path, printed):
@@ -213,10 +238,13 @@ def test_a_batch_of_one_example_for_batch_norm_is_refused_before_any_trial(tmp_p
     study = resolve(Options("regularization", home=tmp_path, set_=changes))
     splits = load_splits(study.data)
     fewer = dataclasses.replace(splits, train=Arrays(splits.train.x[:examples], splits.train.y[:examples]))
-    (line,) = misfits(study, fewer)
+    (line,) = try_study(study, fewer).errors
     batch_size = 64 if not changes else 1
     assert line == (
         f"batch_norm=true needs two examples a batch: batch_size is {batch_size}, and there are {examples} training "
         "examples; use --set batch_norm=false, or a larger batch_size"
     )
-    assert misfits(resolve(Options("regularization", home=tmp_path, set_=[*changes, "batch_norm=false"])), fewer) == []
+    assert (
+        try_study(resolve(Options("regularization", home=tmp_path, set_=[*changes, "batch_norm=false"])), fewer)
+        == TryOut()
+    )

@@ -14,6 +14,6 @@ DATA = {
     "labels": [],
     "target_mean": None,
     "target_deviation": None,
-    "notes": [],
+    "notices": [],
 }
 """What ``Splits.facts`` says of a data set."""

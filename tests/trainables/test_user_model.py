@@ -13,6 +13,7 @@ from trainables.data import DataSpec, load_splits
 from trainables.errors import ConfigError
 from trainables.lanes import LaneWorker
 from trainables.models import Mlp
+from trainables.notice import TryOut
 from trainables.protocols import CanTryOut, ChecksFit
 from trainables.registry import find_trainable
 from trainables.user_model import TRAINING_PARAMETERS, ModelTrainable
@@ -48,7 +49,7 @@ def written(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
         trainable = ModelTrainable(path)
         points = [params or {}, *([corner] if corner else [])]
-        return trainable.try_out([trainable.configure(p, max_epochs=2) for p in points], splits)
+        return list(trainable.try_out([trainable.configure(p, max_epochs=2) for p in points], splits).errors)
 
     yield write
     for module in set(sys.modules) - before:
@@ -75,7 +76,7 @@ def test_a_users_model_is_a_trainable_that_loops_and_is_tried_out():
 )
 def test_a_users_model_trains_and_ends_itself(function, params, splits):
     trainable = model(function)
-    assert trainable.try_out([trainable.configure(params, max_epochs=4)], splits) == []
+    assert trainable.try_out([trainable.configure(params, max_epochs=4)], splits) == TryOut()
     run = start(function, params, splits=splits)
     reports = [run.step() for _ in range(4)]
     assert [r.stop for r in reports] == [None, None, None, "max_epochs"]

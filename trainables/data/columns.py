@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.parts import SHOWN, list_first, quote_first
+from trainables.notice import Notice, notice_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,11 +45,11 @@ class EncodedColumns:
 
     Attributes:
         x: [N, D] float32.
-        notes: what a user should know of how they were made, a line each.
+        notices: what a user should know of how they were made.
     """
 
     x: NDArray[np.float32]
-    notes: tuple[str, ...]
+    notices: tuple[Notice, ...]
 
 
 def kind_of(column: pd.Series[Any]) -> ColumnKind:
@@ -131,7 +132,7 @@ def encode_columns(columns: pd.DataFrame, train: NDArray[np.int64]) -> EncodedCo
         transformer.fit(frame.iloc[train])
         blocks = (frame.iloc[start : start + ROWS] for start in range(0, len(frame), ROWS))
         x = np.concatenate([transformer.transform(block).astype(np.float32) for block in blocks])
-    return EncodedColumns(x, _notes(columns[kept], kinds, dropped, inputs=x.shape[1]))
+    return EncodedColumns(x, _notices(columns[kept], kinds, dropped, inputs=x.shape[1]))
 
 
 def column_numbers(column: pd.Series[Any], kind: ColumnKind) -> NDArray[Any]:
@@ -160,17 +161,21 @@ def _useless(values: NDArray[Any], kind: ColumnKind) -> str:
     return "" if distinct > 1 else "constant in the training part"
 
 
-def _notes(
+def _notices(
     kept: pd.DataFrame, kinds: dict[Any, ColumnKind], dropped: dict[Any, str], *, inputs: int
-) -> tuple[str, ...]:
+) -> tuple[Notice, ...]:
     counts = [f"{kind.value} {n}" for kind in ColumnKind if (n := sum(kinds[name] is kind for name in kept))]
-    notes = [f"columns: {len(kept.columns)} ({', '.join(counts)}), as {inputs} inputs"]
+    text = f"columns: {len(kept.columns)} ({', '.join(counts)}), as {inputs} inputs"
+    notices = [notice_of("columns", text, kept.columns)]
     for why in dict.fromkeys(dropped.values()):
-        notes.append(f"dropped, {why}: {quote_first([name for name in dropped if dropped[name] == why])}")
+        names = [name for name in dropped if dropped[name] == why]
+        notices.append(notice_of("dropped_columns", f"dropped, {why}: {quote_first(names)}", names, warning=True))
     gaps = kept.isna().sum()
     if gaps.any():
-        notes.append(f"missing values: {list_first([f'{name!r} {n}' for name, n in gaps[gaps > 0].items()])}")
-    return tuple(notes)
+        gaps = gaps[gaps > 0]
+        text = f"missing values: {list_first([f'{name!r} {n}' for name, n in gaps.items()])}"
+        notices.append(notice_of("missing_values", text, gaps.index))
+    return tuple(notices)
 
 
 def _all_dates(texts: pd.Series[Any]) -> bool:

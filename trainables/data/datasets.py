@@ -48,7 +48,7 @@ def load_splits(spec: DataSpec) -> Splits:
         fingerprint=fingerprint(parts.train, parts.val, parts.test),
         scale=parts.scale,
         labels=parts.labels,
-        notes=parts.notes,
+        notices=parts.notices,
         spec=spec,
     )
 

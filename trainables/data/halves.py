@@ -13,6 +13,7 @@ from trainables.data.parts import Parts
 from trainables.data.spec import Half
 from trainables.data.splits import Arrays
 from trainables.errors import DataError
+from trainables.notice import notice_of
 
 FEWEST_CLASSES = 4
 """Classes that a data set needs: two for each half."""
@@ -39,9 +40,10 @@ def half_of(parts: Parts, half: Half, *, name: str, classes: int) -> Parts:
     low, high = (0, middle) if half == "first" else (middle, classes)
     labels = parts.labels[low:high]
     named = [str(label) for label in labels] or [str(number) for number in range(low, high)]
-    note = f"classes: {', '.join(named)}, the {half} half of {classes}"
+    text = f"classes: {', '.join(named)}, the {half} half of {classes}"
+    notice = notice_of("half_of_classes", text, named)
     train, val, test = (_between(part, low, high) for part in (parts.train, parts.val, parts.test))
-    return replace(parts, train=train, val=val, test=test, labels=labels, notes=(*parts.notes, note))
+    return replace(parts, train=train, val=val, test=test, labels=labels, notices=(*parts.notices, notice))
 
 
 def _between(part: Arrays, low: int, high: int) -> Arrays:

@@ -26,6 +26,7 @@ from trainables.data.parts import (
 from trainables.data.pixels import decode_images
 from trainables.data.splits import Arrays, stratified_split
 from trainables.errors import DataError
+from trainables.notice import Notice, notice_of
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Endings of the files that are read: those of torchvision's ``ImageFolder``."""
@@ -46,13 +47,13 @@ class ImageListing:
         files: the images, sorted within each class of each part.
         part: for each file ``train``, ``val`` or ``test``; all are ``train`` where the folder has no parts.
         class_name: for each file its class.
-        notes: what was found and not read, a line each.
+        notices: what was found and not read.
     """
 
     files: tuple[Path, ...]
     part: tuple[str, ...]
     class_name: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def load(root: Path, *, size: int, seed: int, pixels: bool = False) -> Parts:
@@ -84,26 +85,25 @@ def load(root: Path, *, size: int, seed: int, pixels: bool = False) -> Parts:
     kept = np.where(decoded.whole, part, "")
     _refuse_small_classes(root, kept, y, labels)
     channels = decoded.pixels.shape[1]
-    notes = (
-        f"images: {len(y):,}, {'grey' if channels == 1 else 'RGB'}, as {channels} x {size} x {size}",
-        *skipped,
-        *listing.notes,
-    )
+    text = f"images: {len(y):,}, {'grey' if channels == 1 else 'RGB'}, as {channels} x {size} x {size}"
+    notices = (Notice("images", text, len(y)), *skipped, *listing.notices)
     indices = _part_indices(kept, y, seed=seed)
     if pixels:
         train, val, test = (Arrays(decoded.pixels[part], y[part]) for part in indices)
     else:
         train, val, test = _standardised(decoded.pixels, y, indices)
-    return Parts(train, val, test, labels=tuple(labels), notes=notes)
+    return Parts(train, val, test, labels=tuple(labels), notices=notices)
 
 
 def list_images(root: Path) -> ImageListing:
     """Return the image files below ``root``; names that begin with a dot are left out."""
-    notes: list[str] = []
+    notices: list[Notice] = []
     folders = _folders(root)
     if (root / TRAIN).is_dir() and _folders(root / TRAIN):
         others = [name for name in folders if name not in (TRAIN, VAL, TEST)]
-        notes += [f"not read, beside train/: {quote_first(others)}"] if others else []
+        if others:
+            text = f"not read, beside train/: {quote_first(others)}"
+            notices.append(notice_of("folders_not_read", text, others, warning=True))
         parts = {part: root / part for part in (TRAIN, VAL, TEST) if part in folders}
     else:
         parts = {TRAIN: root}
@@ -114,7 +114,7 @@ def list_images(root: Path) -> ImageListing:
         for file in _files(folder / class_name)
     ]
     files, part_names, class_names = zip(*found, strict=True) if found else ((), (), ())
-    return ImageListing(files, part_names, class_names, tuple(notes))
+    return ImageListing(files, part_names, class_names, tuple(notices))
 
 
 def _layout_errors(root: Path, listing: ImageListing) -> list[str]:
@@ -144,8 +144,8 @@ def _refuse_small_classes(root: Path, part: NDArray[np.str_], y: NDArray[np.int6
         raise DataError(errors)
 
 
-def _skipped(root: Path, listing: ImageListing, whole: NDArray[np.bool_]) -> list[str]:
-    """Return a note on the images that could not be decoded, if any.
+def _skipped(root: Path, listing: ImageListing, whole: NDArray[np.bool_]) -> list[Notice]:
+    """Return a notice on the images that could not be decoded, if any.
 
     Raises:
         DataError: there are too many of them.
@@ -156,7 +156,7 @@ def _skipped(root: Path, listing: ImageListing, whole: NDArray[np.bool_]) -> lis
     found = f"{len(damaged):,} of {len(whole):,} images cannot be decoded: {list_first(damaged)}"
     if len(damaged) > SKIPPED_SHARE * len(whole):
         raise DataError(f"--data images:{root}: {found}; up to {SKIPPED_SHARE:.0%} would be skipped")
-    return [f"skipped, {found}"]
+    return [notice_of("skipped_images", f"skipped, {found}", damaged, warning=True)]
 
 
 def _part_indices(part: NDArray[np.str_], y: NDArray[np.int64], *, seed: int) -> list[NDArray[np.int64]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.splits import Arrays, TargetScale, random_split, stratified_split
+from trainables.notice import Notice
 
 VALIDATION_SHARE = 0.2
 TEST_SHARE = 0.2
@@ -29,7 +30,7 @@ class Parts:
     Attributes:
         scale: how a numeric target was standardised; None for classes.
         labels: what the classes are called, in the order of their numbers; empty where they are numbers only.
-        notes: what a user should know of how the data were read, a line each.
+        notices: what a user should know of how the data were read.
     """
 
     train: Arrays
@@ -37,7 +38,7 @@ class Parts:
     test: Arrays
     scale: TargetScale | None = None
     labels: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def cut_into_parts(x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, seed: int) -> Parts:

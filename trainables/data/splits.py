@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from trainables.data.spec import DataSpec
 from trainables.errors import DataError
+from trainables.notice import Notice
 from trainables.task import Task
-
-TASK_NOTE = "task: "
-"""Begins the note that says how the task was told from the target."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Splits:
         fingerprint: sha256 over the arrays of all three parts, 64 hexadecimal digits.
         scale: how a numeric target was standardised; None for classes.
         labels: what the classes are called, in the order of their numbers; empty where they are numbers only.
-        notes: what a user should know of how the data were read, a line each.
+        notices: what a user should know of how the data were read, and of what is to learn from them.
         extra_metrics: metrics that every report is to hold besides the usual ones.
         scratch: a folder for what a trainable computes from the data and several processes may share; None
             where there is none.
@@ -68,7 +66,7 @@ class Splits:
     fingerprint: str
     scale: TargetScale | None = None
     labels: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     extra_metrics: tuple[str, ...] = ()
     scratch: str | None = None
     shared: bool = False
@@ -102,7 +100,7 @@ class Splits:
             "labels": list(self.labels),
             "target_mean": None if self.scale is None else self.scale.mean,
             "target_deviation": None if self.scale is None else self.scale.deviation,
-            "notes": list(self.notes),
+            "notices": [notice.to_dict() for notice in self.notices],
         }
 
 

@@ -17,6 +17,7 @@ from trainables.data.table_file import read_table
 from trainables.data.target import Target, read_target
 from trainables.errors import DataError
 from trainables.mistake import nearest
+from trainables.notice import Notice, texts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ def load(path: Path, *, target: str, task: str, drop: Sequence[str], seed: int) 
     Raises:
         DataError: everything that is wrong with the file, a line each.
     """
-    table, notes = read_table(path)
+    table, notices = read_table(path)
     errors = _unknown(table, "--target", [target]) + _unknown(table, "--drop", drop)
     if target in drop:
         errors.append(f"--drop {target!r}: it is the target")
@@ -51,13 +52,15 @@ def load(path: Path, *, target: str, task: str, drop: Sequence[str], seed: int) 
     if found is None or errors:
         raise DataError(errors)
     if len(rows) < len(table):
-        notes = (*notes, f"dropped, no value for the target: {len(table) - len(rows):,} rows")
+        missing = len(table) - len(rows)
+        text = f"dropped, no value for the target: {missing:,} rows"
+        notices = (*notices, Notice("dropped_rows", text, missing, warning=True))
     parts = _parts(columns, found, seed=seed)
     if not parts.train.x.shape[1]:
         raise DataError(
-            f"--data table:{path}: no column is left to learn from ({'; '.join(parts.notes[1:]) or 'none'})"
+            f"--data table:{path}: no column is left to learn from ({'; '.join(texts_of(parts.notices[1:])) or 'none'})"
         )
-    return dataclasses.replace(parts, notes=(found.note, *notes, *parts.notes))
+    return dataclasses.replace(parts, notices=(found.notice, *notices, *parts.notices))
 
 
 def _parts(columns: pd.DataFrame, target: Target, *, seed: int) -> Parts:
@@ -67,7 +70,7 @@ def _parts(columns: pd.DataFrame, target: Target, *, seed: int) -> Parts:
     def part(indices: NDArray[np.int64]) -> Arrays:
         return Arrays(inputs.x[indices], target.y[indices])
 
-    parts = Parts(part(train), part(val), part(test), labels=target.labels, notes=inputs.notes)
+    parts = Parts(part(train), part(val), part(test), labels=target.labels, notices=inputs.notices)
     return standardise_target(parts) if target.numeric else parts
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainables.errors import DataError
+from trainables.notice import Notice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ PARQUET = (".parquet", ".pq")
 ROW_NUMBERS = re.compile(r"Unnamed: \d+")
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def read_table(path: Path) -> tuple[pd.DataFrame, tuple[Notice, ...]]:
     """Return the table in ``path``, and what a user should know of how it was read.
 
     A first column without a name that counts the rows, as pandas writes its index, is left out.
@@ -68,9 +69,10 @@ def _expected(ending: str) -> str:
     return f"expected at least two, separated by {words}, with their names in the first line"
 
 
-def _without_row_numbers(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _without_row_numbers(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Notice, ...]]:
     first = frame.columns[0]
     column = frame[first]
     if ROW_NUMBERS.fullmatch(first) and frame.shape[1] > 2 and column.is_unique and column.dtype.kind == "i":
-        return frame.iloc[:, 1:], ("dropped, row numbers: the first column, which has no name",)
+        text = "dropped, row numbers: the first column, which has no name"
+        return frame.iloc[:, 1:], (Notice("dropped_row_numbers", text),)
     return frame, ()

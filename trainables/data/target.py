@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from trainables.data.columns import LARGEST, ColumnKind, column_numbers, kind_of
 from trainables.data.parts import class_errors
-from trainables.data.splits import TASK_NOTE
 from trainables.errors import DataError
+from trainables.notice import Notice
 from trainables.task import AUTO, Task
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MOST_WHOLE = 20
 """Distinct whole numbers up to which a target is taken for classes, unless the user says otherwise."""
+
+TASK_NOTICE = "task"
+"""Kind of the notice that says how the task was told from the target."""
 
 FEWEST_NUMBERS = 10
 """Rows that a numeric target needs: two for validation, two for test."""
@@ -31,12 +34,12 @@ class Target:
     Attributes:
         y: [N] int64 class numbers, or the target in its own units, float64.
         labels: what the classes are called; empty for a number.
-        note: how it was read, and how to have it read otherwise.
+        notice: how the task was told, and how to have it read otherwise.
     """
 
     y: NDArray[Any]
     labels: tuple[str, ...]
-    note: str
+    notice: Notice
 
     @property
     def numeric(self) -> bool:
@@ -77,7 +80,7 @@ def read_target(column: pd.Series[Any], name: str, task: str) -> Target:
         raise DataError(f"{what} is {values[0]:g} in every row; there is nothing to learn")
     if len(values) < FEWEST_NUMBERS:
         raise DataError(f"{what}: {len(values)} rows are too few; at least {FEWEST_NUMBERS} are needed")
-    return Target(values, (), f"{TASK_NOTE}regression, {_why(task, f'a number with {distinct:,} distinct values')}")
+    return Target(values, (), _task_notice(Task.REGRESSION, _why(task, f"a number with {distinct:,} distinct values")))
 
 
 def _classes(values: NDArray[Any], what: str, why: str, *, advice: str = "") -> Target:
@@ -86,7 +89,11 @@ def _classes(values: NDArray[Any], what: str, why: str, *, advice: str = "") -> 
     errors = class_errors(y, labels, what=what, advice=advice)
     if errors:
         raise DataError(errors)
-    return Target(y.astype(np.int64), labels, f"{TASK_NOTE}classification, {why}")
+    return Target(y.astype(np.int64), labels, _task_notice(Task.CLASSIFICATION, why))
+
+
+def _task_notice(task: Task, why: str) -> Notice:
+    return Notice(TASK_NOTICE, f"task: {task}, {why}")
 
 
 def _label(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.errors import ConfigError, DataError
 from trainables.metrics import METRICS
+from trainables.notice import TryOut
 from trainables.task import Task
 from trainables.transfer.config import SOURCE, TransferConfig
 
@@ -60,8 +61,8 @@ class TransferTrainable:
             errors.append(f"{needed}, got {size}; use --image-size {fewest} or more")
         return errors
 
-    def try_out(self, configs: Sequence[TransferConfig], splits: Splits) -> list[str]:
-        """Look for the weights, and return what is wrong with them, a line each; nothing is learned yet."""
+    def try_out(self, configs: Sequence[TransferConfig], splits: Splits) -> TryOut:
+        """Look for the weights, and return what is wrong with them; nothing is learned yet."""
         from trainables.transfer.initial_weights import load_weights
         from trainables.transfer.source import source_spec
 
@@ -74,10 +75,10 @@ class TransferTrainable:
 
                 assert splits.spec is not None, "load_splits says what it loaded"
                 source = load_splits(source_spec(config, splits.spec))
-                return [f"weights source: {line}" for line in self.misfits(config, source)]
+                return TryOut(tuple(f"weights source: {line}" for line in self.misfits(config, source)))
         except (ConfigError, DataError) as error:
-            return list(error.errors)
-        return []
+            return TryOut(tuple(error.errors))
+        return TryOut()
 
     def prepare_once(self, config: TransferConfig, splits: Splits, say: Callable[[str], None]) -> dict[str, Any]:
         """Learn weights where that is asked for, say what is used, and return facts for the ledger."""

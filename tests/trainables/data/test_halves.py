@@ -3,6 +3,7 @@ import pytest
 
 from trainables.data import DataSpec, load_splits
 from trainables.errors import DataError
+from trainables.notice import texts_of
 
 
 def test_the_halves_of_the_classes_share_none_and_together_are_all():
@@ -11,7 +12,7 @@ def test_the_halves_of_the_classes_share_none_and_together_are_all():
     )
     assert (first.classes, second.classes, whole.classes) == (5, 5, 10)
     assert len(first.train) + len(second.train) == len(whole.train)
-    assert second.notes == ("classes: 5, 6, 7, 8, 9, the second half of 10",)
+    assert tuple(texts_of(second.notices)) == ("classes: 5, 6, 7, 8, 9, the second half of 10",)
     kept = whole.train.y >= 5
     assert np.array_equal(second.train.x, whole.train.x[kept]) and np.array_equal(
         second.train.y, whole.train.y[kept] - 5

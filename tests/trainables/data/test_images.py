@@ -11,6 +11,7 @@ from trainables.data.memory import allocate, is_mapped
 from trainables.data.pixels import decode_images
 from trainables.device_data import DeviceData
 from trainables.errors import DataError
+from trainables.notice import texts_of
 
 CLASSES = ("blue", "green", "red")
 
@@ -56,7 +57,7 @@ def test_images_in_folders_of_classes_alone_are_split_into_parts(tmp_path):
     assert (splits.name, splits.labels, splits.classes) == ("pets", CLASSES, 3)
     assert splits.shape == (3, 8, 8)
     assert (splits.train.x.dtype, splits.train.y.dtype) == (np.float32, np.int64)
-    assert splits.notes == ("images: 60, RGB, as 3 x 8 x 8",)
+    assert tuple(texts_of(splits.notices)) == ("images: 60, RGB, as 3 x 8 x 8",)
     rows = {row.tobytes() for part in (splits.train, splits.val, test) for row in part.x}
     assert len(rows) == 60  # no image is in two parts
 
@@ -113,7 +114,7 @@ def test_a_pixel_and_a_channel_that_never_change_in_train_are_zero(tmp_path):
 def test_grey_images_keep_one_channel_unless_one_is_coloured(tmp_path):
     grey = load_splits(spec_of(fill(tmp_path / "grey", mode="L")))
     assert grey.shape == (1, 8, 8)
-    assert grey.notes == ("images: 60, grey, as 1 x 8 x 8",)
+    assert tuple(texts_of(grey.notices)) == ("images: 60, grey, as 1 x 8 x 8",)
     drawn(np.random.default_rng(1)).save(tmp_path / "grey" / "red" / "coloured.png")
     mixed = decode_images(images.list_images(tmp_path / "grey").files, 8).pixels
     assert mixed.shape == (61, 3, 8, 8)
@@ -236,7 +237,9 @@ def test_a_few_damaged_images_are_skipped_and_named(tmp_path):
     (bad,) = damage(tmp_path / "pets", 1)  # 0.5%
     splits = load_splits(spec_of(tmp_path / "pets"))
     assert len(splits.train) + len(splits.val) + splits.test_examples == 199
-    assert splits.notes[1] == (f"skipped, 1 of 200 images cannot be decoded: {bad.relative_to(tmp_path / 'pets')}")
+    assert splits.notices[1].text == (
+        f"skipped, 1 of 200 images cannot be decoded: {bad.relative_to(tmp_path / 'pets')}"
+    )
 
 
 def test_many_damaged_images_are_refused(tmp_path):
@@ -288,7 +291,7 @@ def test_what_lies_beside_train_is_said_and_hidden_folders_are_not_read(tmp_path
     folder = build(tmp_path, {"train/a": 9, "train/b": 9, "extra/c": 2, ".hidden": 2, "train/.cache": 1})
     splits = load_splits(spec_of(folder))
     assert splits.labels == ("a", "b")
-    assert splits.notes[1:] == ("not read, beside train/: 'extra'",)
+    assert tuple(texts_of(splits.notices[1:])) == ("not read, beside train/: 'extra'",)
 
 
 def test_an_image_class_may_be_called_train(tmp_path):

@@ -13,6 +13,7 @@ from trainables.data import DataSpec, load_splits, load_test
 from trainables.data.columns import ColumnKind, kind_of
 from trainables.data.parts import part_indices
 from trainables.errors import DataError
+from trainables.notice import texts_of
 from trainables.task import Task
 
 N = 200
@@ -90,7 +91,7 @@ def test_every_kind_of_column_becomes_inputs(tmp_path):
     for city in CITIES:
         assert np.array_equal(inputs[city] == 1, rows["city"] == city)
     assert np.array_equal(inputs["no city"] == 1, rows["city"].isna())
-    assert splits.notes == (
+    assert tuple(texts_of(splits.notices)) == (
         "task: classification, the target is text",
         "columns: 5 (numbers 2, true/false 1, dates 1, text 1), as 8 inputs",
         "dropped, constant in the training part: 'site'",
@@ -133,7 +134,7 @@ def test_a_numeric_target_is_standardised_by_train_and_keeps_its_units(tmp_path)
     )
     back = splits.val.y * splits.scale.deviation + splits.scale.mean
     assert np.allclose(back, own.iloc[val], rtol=0, atol=1e-4)  # float32 of hundreds
-    assert splits.notes[0] == f"task: regression, the target is a number with {own.nunique()} distinct values"
+    assert splits.notices[0].text == f"task: regression, the target is a number with {own.nunique()} distinct values"
 
 
 def test_a_large_target_keeps_its_small_differences(tmp_path):
@@ -181,7 +182,7 @@ def test_row_numbers_that_pandas_wrote_are_left_out(tmp_path):
     frame.to_csv(tmp_path / "indexed.csv")
     splits = load_splits(spec_of(tmp_path / "indexed.csv"))
     assert splits.fingerprint == splits_of(frame, tmp_path).fingerprint
-    assert "dropped, row numbers: the first column, which has no name" in splits.notes
+    assert "dropped, row numbers: the first column, which has no name" in texts_of(splits.notices)
 
 
 def test_rows_without_a_target_are_left_out_and_said(tmp_path):
@@ -189,7 +190,7 @@ def test_rows_without_a_target_are_left_out_and_said(tmp_path):
     frame.loc[[1, 7, 9], "plan"] = None
     splits = splits_of(frame, tmp_path)
     assert splits.fingerprint == splits_of(frame.drop(index=[1, 7, 9]), tmp_path, name="without.csv").fingerprint
-    assert "dropped, no value for the target: 3 rows" in splits.notes
+    assert "dropped, no value for the target: 3 rows" in texts_of(splits.notices)
 
 
 KINDS = [
@@ -235,7 +236,7 @@ def test_the_task_is_told_from_the_target_or_forced(tmp_path, values, task, labe
     splits = splits_of(frame, tmp_path, "y", task=task)
     assert splits.labels == labels
     assert splits.task is (Task.CLASSIFICATION if labels else Task.REGRESSION)
-    assert splits.notes[0].startswith(f"task: {splits.task.value}, {why}")
+    assert splits.notices[0].text.startswith(f"task: {splits.task.value}, {why}")
 
 
 SMALL = {"a": np.arange(20.0), "b": np.arange(20.0) ** 2}

@@ -6,6 +6,7 @@ from torchvision import models
 from tests.trainables.transfer.conftest import TRANSFER, configured, started
 from trainables import checkpoint
 from trainables.data import DataSpec, load_splits
+from trainables.notice import TryOut
 from trainables.transfer.initial_weights import load_weights
 
 FILE = "resnet18-f37072fd.pth"
@@ -24,7 +25,7 @@ def silent(line):
 
 
 def wrong(splits, **params):
-    (line,) = TRANSFER.try_out([configured(backbone="resnet18", **params)], splits)
+    (line,) = TRANSFER.try_out([configured(backbone="resnet18", **params)], splits).errors
     return line
 
 
@@ -45,7 +46,7 @@ def test_absent_imagenet_weights_get_one_line_with_the_file_its_folder_and_the_o
 def test_imagenet_weights_in_place_are_used_with_their_own_preprocessing(splits, hub):
     torch.save(state(), hub / FILE)
     config = configured(backbone="resnet18", weights="imagenet", freeze_depth=5)
-    assert TRANSFER.try_out([config], splits) == []
+    assert TRANSFER.try_out([config], splits) == TryOut()
     found = load_weights(config, splits, silent)
     assert torch.equal(found.state["conv1.weight"], state()["conv1.weight"]) and "fc.weight" not in found.state
     assert (found.preprocessing.resize, found.preprocessing.crop) == (256, 224)
@@ -71,7 +72,7 @@ def test_a_download_that_fails_says_where_the_file_could_be_put(splits, hub, mon
 
 
 def test_the_narrow_resnet_has_no_imagenet_weights(splits):
-    (line,) = TRANSFER.try_out([configured(weights="imagenet")], splits)
+    (line,) = TRANSFER.try_out([configured(weights="imagenet")], splits).errors
     assert line.startswith("--weights imagenet: torchvision has none for narrow_resnet; choose a --backbone such as")
 
 
@@ -106,7 +107,7 @@ def test_the_head_in_a_weights_file_is_left_out_whatever_its_size(splits, tmp_pa
     file = tmp_path / "mine.pt"
     others = {**state(), "fc.weight": torch.zeros(7, 512), "fc.bias": torch.zeros(7)}
     torch.save(others, file)
-    assert TRANSFER.try_out([configured(backbone="resnet18", weights=str(file), input_size=32)], splits) == []
+    assert TRANSFER.try_out([configured(backbone="resnet18", weights=str(file), input_size=32)], splits) == TryOut()
 
 
 @pytest.mark.parametrize("ending", ["pt", "safetensors"])
@@ -184,11 +185,11 @@ def test_weights_none_is_one_set_of_random_weights_for_all_trials(splits):
 
 def test_a_data_set_with_all_its_classes_needs_other_data_to_learn_from():
     whole = load_splits(DataSpec("digits", pixels=True, train_examples=50))
-    (line,) = TRANSFER.try_out([configured()], whole)
+    (line,) = TRANSFER.try_out([configured()], whole).errors
     assert line.startswith(
         "weights source: the data are not one half of the classes (data.half), and source_data names"
     )
-    assert TRANSFER.try_out([configured(source_data="digits")], whole) == []
+    assert TRANSFER.try_out([configured(source_data="digits")], whole) == TryOut()
 
 
 @pytest.mark.parametrize(

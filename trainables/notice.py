@@ -1,0 +1,63 @@
+"""What a user should know of how a file, a folder, a model or a function was read or used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MOST_NAMES = 100
+"""Names that a notice keeps: it is stored with the study and sent to MLflow."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing to know, which is no error.
+
+    Attributes:
+        kind: a stable word for programs, such as ``dropped_rows`` or ``task``.
+        text: a sentence of one line, which says the count and the first names itself.
+        count: of how many rows, files, columns ... it speaks; None where nothing is counted.
+        names: what they are called, at most ``MOST_NAMES`` of them.
+        warning: whether a person may have expected something else.
+    """
+
+    kind: str
+    text: str
+    count: int | None = None
+    names: tuple[str, ...] = ()
+    warning: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "kind": self.kind,
+            "text": self.text,
+            "count": self.count,
+            "names": list(self.names),
+            "warning": self.warning,
+        }
+
+
+@dataclass(frozen=True)
+class TryOut:
+    """What came of trying something out before a search.
+
+    Attributes:
+        errors: why no trial could train, a line each; empty if one can.
+        notices: what else to know.
+    """
+
+    errors: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+def notice_of(kind: str, text: str, names: Iterable[object], *, warning: bool = False) -> Notice:
+    """Return a notice that speaks of ``names``, which are counted."""
+    named = [str(name) for name in names]
+    return Notice(kind, text, len(named), tuple(named[:MOST_NAMES]), warning)
+
+
+def texts_of(notices: Sequence[Notice]) -> list[str]:
+    """Return the sentences, in order."""
+    return [notice.text for notice in notices]
