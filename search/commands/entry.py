@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from search.commands.streams import OUTPUT_LOST, forgiving_output
 from search.errors import UserError
 
 
@@ -22,10 +23,18 @@ def guarded(app: typer.Typer, *, prog: str) -> int:
     """Run ``app`` and return the process's exit code.
 
     Errors that a user can mend print a line each on standard error, without a traceback; anything else
-    is a defect of ours and keeps its traceback.
+    is a defect of ours and keeps its traceback. What cannot be printed, where the reader of a pipe is gone say, stops
+    nothing; the exit code is then ``OUTPUT_LOST``.
     """
     try:
-        return _guarded(app, prog)
+        with forgiving_output() as output:
+            code = _guarded(app, prog)
+            sys.stdout.flush()
+            if output.lost is None:
+                return code
+            hint = "what was recorded stays, see: python -m search list"
+            print(f"error: standard output could not be written ({output.lost}); {hint}", file=sys.stderr)
+            return OUTPUT_LOST if code == 0 else code
     finally:
         about_to_exit()
 
