@@ -27,6 +27,7 @@ SMALL = {
     "memory": ("--dataset digits --lanes 2 --runs 1",),
     "precision": (f"{FEW} --seeds 2",),
     "quality": (f"--against optuna {FEW} --seeds 2",),
+    "soak": ("--lanes-trials 40 --tune-trials 40",),
     "startup": ("--pairs 1",),
     "steady_state": (f"--against optuna {PAIR}",),
     "ten_thousand_trials": ("--trials 500 --tpe-trials 0",),
