@@ -141,8 +141,11 @@ class Ledger(Database):
             return connection.execute(died).rowcount
 
     def seconds_used(self, study_id: int) -> float:
-        """Return the wall seconds of all sessions; one without an ending counts until it was last seen."""
-        return float(sum((s.ended_at or s.seen_at) - s.started_at for s in self.sessions(study_id)))
+        """Return the wall seconds of all sessions; one without an ending counts until it was last seen.
+
+        One during which the clock was set back to before its start counts for none.
+        """
+        return float(sum(max(0.0, (s.ended_at or s.seen_at) - s.started_at) for s in self.sessions(study_id)))
 
     def sessions(self, study_id: int) -> list[SessionRow]:
         """Return the sessions of a study, oldest first."""

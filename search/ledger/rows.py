@@ -64,7 +64,7 @@ class SessionRow:
         """Whether its process may still write: it was seen within ``ALIVE_S``, and is there if it is of this host."""
         from psutil import pid_exists
 
-        seen_lately = self.ended_at is None and time.time() - self.seen_at < ALIVE_S
+        seen_lately = self.ended_at is None and abs(time.time() - self.seen_at) < ALIVE_S  # clocks are set back, too
         return seen_lately and (self.elsewhere or pid_exists(self.pid))
 
     @property

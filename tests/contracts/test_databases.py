@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -128,6 +129,19 @@ def test_a_session_alive_on_another_host_is_named(study):
         connection.execute(sa.update(table).where(table.c.id == session).values(host="elsewhere", pid=77))
     with pytest.raises(RunError, match=r"by process 77 on elsewhere since \d"):
         ledger.refuse_while_driven_elsewhere(study_id)
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_out_and_gives_no_time_away(study):
+    ledger, study_id, _ = study
+    session = ledger.start_session(study_id)
+    with ledger.engine.begin() as connection:
+        table, now = schema.sessions, time.time()
+        values = {"host": "elsewhere", "pid": 77, "started_at": now + 7200, "seen_at": now + 3600}
+        connection.execute(sa.update(table).where(table.c.id == session).values(**values))
+    ledger.refuse_while_driven_elsewhere(study_id)
+    (row,) = ledger.sessions(study_id)
+    assert not row.may_be_alive
+    assert ledger.seconds_used(study_id) == 0.0
 
 
 @pytest.mark.parametrize("url", some_slow(["sqlite", "postgresql"], "sqlite"), indirect=True)
