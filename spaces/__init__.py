@@ -3,10 +3,11 @@
 from spaces.errors import SpaceError
 from spaces.overrides import apply_overrides, merge_changes, parse_assignments, read_overrides
 from spaces.parameter import Condition, Parameter, Point, Value, category, float_, int_, when
-from spaces.space import Space, hash_params
+from spaces.space import BASELINE_TRIAL, Space, hash_params
 from trainables.mistake import nearest
 
 __all__ = [
+    "BASELINE_TRIAL",
     "Condition",
     "Parameter",
     "Point",

@@ -17,6 +17,9 @@ from spaces.errors import SpaceError
 from spaces.parameter import Parameter, Point, Value, equal, format_value
 from trainables.mistake import Mistake, about, nearest, show_value
 
+BASELINE_TRIAL = 0
+"""The number of the trial that has the baseline point."""
+
 
 @dataclass(frozen=True)
 class Space:

@@ -17,7 +17,7 @@ from search.brain.shares import Share, Shares
 from search.declaration.study import Study, fits
 from search.ledger import TrialRow
 from search.ledger.outcome import Outcome, TrialState
-from spaces import Point, Space, Value, hash_params
+from spaces import BASELINE_TRIAL, Point, Space, Value, hash_params
 from trainables.derive import derive
 from trainables.report import EpochReport, to_result
 
@@ -174,9 +174,9 @@ class OptunaSampler:
         ``share`` its choice is given, and only the other parameters are Optuna's to propose.
         """
         given = None if share is None else {share.name: share.choice}
-        trial = self._optuna.ask(self._space.clamp(self._space.baseline) if number == 0 else given)
+        trial = self._optuna.ask(self._space.clamp(self._space.baseline) if number == BASELINE_TRIAL else given)
         params = suggest_params(self._space, trial)
-        return trial, (self._space.baseline if number == 0 else params)
+        return trial, (self._space.baseline if number == BASELINE_TRIAL else params)
 
     def _accept(
         self,

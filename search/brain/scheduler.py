@@ -14,6 +14,7 @@ from search.brain.rungs import Rung, RunningMeans
 from search.declaration.study import Objective, Study
 from search.ledger import EpochRow, TrialRow
 from search.ledger.outcome import Outcome, StopReason
+from spaces import BASELINE_TRIAL
 from trainables.report import DIVERGED, EPOCH, MAX_EPOCHS, PATIENCE, EpochReport, to_result
 
 ENDS_BY_ITSELF = (MAX_EPOCHS, PATIENCE, DIVERGED)
@@ -38,8 +39,9 @@ class TrialKey:
 class RecordingScheduler:
     """A Ray Tune scheduler, unchanged in what it decides, whose decisions have reasons.
 
-    Trials go by their numbers. One that ended by NaN or infinity is removed from Ray's scheduler, so that no rung
-    holds it.
+    Trials go by their numbers. The baseline is compared as any other, so that its values count for the others, and goes
+    on whatever comes of it: what tuning was worth is told by a baseline that trained to its own end. One that ended by NaN or infinity
+    is removed from Ray's scheduler, so that no rung holds it.
 
     Args:
         inner: Ray's scheduler.
@@ -105,17 +107,19 @@ class RecordingScheduler:
         result = to_result(report)
         epoch, value = report.epoch, float(result[self._metric])
         rung, cutoff = self._rung(TrialKey.of(number).trial_id, epoch)
-        stops = self._inner.on_trial_result(None, TrialKey.of(number), result) == TrialScheduler.STOP
+        behind = self._inner.on_trial_result(None, TrialKey.of(number), result) == TrialScheduler.STOP
+        stops = behind and number != BASELINE_TRIAL
         if stops:
             self._pruned[number] = rung or epoch
-        if rung is None and not stops:
+        if rung is None and not behind:
             return None
+        reason = self._reason(rung, value, cutoff, behind=behind)
         return Decision(
             epoch=rung or epoch,
             action="stop" if stops else "continue",
             value=value,
             cutoff=cutoff,
-            reason=self._reason(rung, value, cutoff, stops=stops),
+            reason=reason if stops or not behind else f"{reason}; the baseline goes on all the same",
         )
 
     def complete(self, number: int, report: EpochReport) -> None:
@@ -152,12 +156,12 @@ class RecordingScheduler:
                 return int(milestone), None if cutoff is None else float(self._inner._metric_op * cutoff)
         return None, None
 
-    def _reason(self, rung: int | None, value: float, cutoff: float | None, *, stops: bool) -> str:
+    def _reason(self, rung: int | None, value: float, cutoff: float | None, *, behind: bool) -> str:
         if rung is None:
             return f"{self._metric} {value:.6g} is behind the median of the others' running averages"
         if cutoff is None:
             return f"first at rung {rung}"
-        relation = "misses" if stops else "meets"
+        relation = "misses" if behind else "meets"
         return f"{self._metric} {value:.6g} {relation} the cutoff {cutoff:.6g} of rung {rung}"
 
 

@@ -24,7 +24,7 @@ from search.declaration.parts import Budget as Budget
 from search.declaration.parts import Faults, Frozen, LanesSpec, SchedulerSpec, Tracking
 from search.declaration.parts import Objective as Objective
 from search.declaration.parts import Resources as Resources
-from spaces import Space, SpaceError, Value
+from spaces import BASELINE_TRIAL, Space, SpaceError, Value
 from spaces.json_schema import space_schema
 from trainables.data.spec import DataSpec
 from trainables.errors import ConfigError
@@ -289,9 +289,9 @@ def differences(before: Study, after: Study) -> list[Difference]:
 def fits(space: Space, params: Mapping[str, Value], number: int) -> bool:
     """Say whether a trained point belongs to ``space``; the baseline (number 0) always does."""
     try:
-        return space.validate(params) == params or number == 0
+        return space.validate(params) == params or number == BASELINE_TRIAL
     except SpaceError:
-        return number == 0 and all(name in space for name in params)
+        return number == BASELINE_TRIAL and all(name in space for name in params)
 
 
 def _is_category(space: Space, name: str) -> bool:

@@ -15,6 +15,7 @@ from search.executors.retention import Retention
 from search.ledger import EpochRow, LedgerWriter, TrialRow
 from search.ledger.events import Event, TriedAlone
 from search.ledger.outcome import Outcome, StopReason, TrialState
+from spaces import BASELINE_TRIAL
 from trainables.report import EpochReport
 
 
@@ -148,5 +149,5 @@ class Recorder:
             return
         if self._objective.better(value, progress.best_value):
             progress.best_value, progress.best_trial = value, number
-        if number == 0 and self._objective.better(value, progress.baseline_value):
+        if number == BASELINE_TRIAL and self._objective.better(value, progress.baseline_value):
             progress.baseline_value = value

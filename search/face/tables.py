@@ -12,7 +12,7 @@ from search.report.answer import Answer, Entry
 from search.report.comparison import CONFIDENCE, Comparison
 from search.report.curve import Curve
 from search.report.curve import Row as CurveRow
-from spaces import Space
+from spaces import BASELINE_TRIAL, Space
 
 WIDE = 110
 """Columns of a terminal from which on tables are shown in full, and of output that is no terminal."""
@@ -41,7 +41,7 @@ def top_table(found: Answer) -> Table:
     table.add_column("ended", no_wrap=True)
     table.add_column("parameters")
     for rank, entry in enumerate(found.top, 1):
-        table.add_row("base" if entry.trial == 0 else str(rank), *_cells(entry))
+        table.add_row("base" if entry.trial == BASELINE_TRIAL else str(rank), *_cells(entry))
     if found.baseline is not None and found.baseline not in found.top:
         table.add_row("base", *_cells(found.baseline))
     return table

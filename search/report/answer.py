@@ -12,6 +12,7 @@ from search.report.comparison import Comparison, comparison
 from search.report.curve import Curve, curve
 from search.report.leaderboard import leaderboard
 from search.report.pareto import pareto
+from spaces import BASELINE_TRIAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +134,7 @@ def answer(
         trials=len(trials),
         states={str(k): int(v) for k, v in trials["state"].value_counts().items()} if len(trials) else {},
         best=entries[0] if entries else None,
-        baseline=next((e for e in entries if e.trial == 0), None),
+        baseline=next((e for e in entries if e.trial == BASELINE_TRIAL), None),
         top=tuple(entries[:SHOWN]),
         epochs_trained=len(epochs),
         epochs_saved=epochs_saved(study, trials, epochs),

@@ -18,6 +18,7 @@ from search.brain.scheduler import build_scheduler
 from search.executors.tune_adapters import TuneScheduler
 from search.ledger import LedgerWriter
 from search.ledger.outcome import Outcome, StopReason
+from spaces import BASELINE_TRIAL
 from tests.search.conftest import make_study
 from trainables.report import EpochReport, to_result
 
@@ -90,13 +91,19 @@ class Pair:
         rung, cutoff = self._expected(handle.trial_id, epoch)
         bare = self.bare.on_trial_result(Waiting(), handle, to_result(report))
         decision = self.ours.decide(number, report)
-        assert (decision is not None and decision.stops) == (bare == STOP)
+        spared = bare == STOP and number == BASELINE_TRIAL
+        assert (decision is not None and decision.stops) == (bare == STOP and not spared)
         if isinstance(self.bare, AsyncHyperBandScheduler):
             assert (decision is None) == (rung is None)
         if decision is not None:
             self.decisions.append((number, decision))
-            assert (decision.action, decision.value) == ("stop" if bare == STOP else "continue", value)
+            assert (decision.action, decision.value) == ("stop" if bare == STOP and not spared else "continue", value)
             assert (decision.epoch, decision.cutoff) == ((rung, cutoff) if rung is not None else (epoch, None))
+        if spared:
+            if isinstance(self.bare, MedianStoppingRule):
+                self.bare._stopped_trials.discard(handle)  # else Ray asserts that it hears no more of it
+            assert decision.reason.endswith("; the baseline goes on all the same")
+            return CONTINUE
         if bare == STOP:
             assert self.ours.outcome(number, None) == Outcome(StopReason.RUNG, rung=rung or epoch)
             self.ours.complete(number, report)
@@ -203,6 +210,7 @@ def test_asha_decides_as_rays_own_on_drawn_curves(drawn):
     study, curves, slots, seed = drawn
     pair, ended = play(study, curves, slots=slots, seed=seed)
     assert len(ended) == len(curves)
+    assert ended[BASELINE_TRIAL][0] != "stopped"
     assert_no_rung_holds_what_diverged(pair, curves, ended)
 
 
@@ -211,7 +219,8 @@ def test_the_median_rule_decides_as_rays_own_on_drawn_curves(drawn):
     study, curves, slots, seed = drawn
     pair, ended = play(study, curves, slots=slots, seed=seed)
     assert len(ended) == len(curves)
-    assert all(d.cutoff is None and d.action == "stop" for _, d in pair.decisions)
+    assert all(d.cutoff is None and (d.action == "stop") == (n != BASELINE_TRIAL) for n, d in pair.decisions)
+    assert ended[BASELINE_TRIAL][0] != "stopped"
 
 
 def recorded(metric):
