@@ -40,8 +40,8 @@ class RecordingScheduler:
     """A Ray Tune scheduler, unchanged in what it decides, whose decisions have reasons.
 
     Trials go by their numbers. The baseline is compared as any other, so that its values count for the others, and goes
-    on whatever comes of it: what tuning was worth is told by a baseline that trained to its own end. One that ended by NaN or infinity
-    is removed from Ray's scheduler, so that no rung holds it.
+    on whatever comes of it: what tuning was worth is told by a baseline that trained to its own end. A trial that
+    ended by NaN or infinity is removed from Ray's scheduler, so that no rung holds it.
 
     Args:
         inner: Ray's scheduler.

@@ -27,10 +27,10 @@ from search.face.tables import (
     top_table,
 )
 from search.ledger import StudyRow
-from search.ledger.outcome import SessionEnding
+from search.ledger.outcome import SessionEnding, TrialState
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import mlflow_command, resume_command, sync_command
-from search.report.answer import Answer
+from search.report.answer import Answer, Entry
 from search.report.examples import data_lines
 from search.report.kept import Kept
 from trainables.data import Splits
@@ -144,9 +144,19 @@ def verdict(found: Answer) -> str:
         return f"{best}; the baseline reported no finite value"
     if found.best.trial == found.baseline.trial:
         return f"{best}: the untuned baseline; no trial beat it"
+    if found.baseline.state != TrialState.COMPLETE.value:
+        return f"{best}; {early_end_text(found.baseline)}, so that nothing is compared with it"
     change = found.best.value - found.baseline.value
     relative = f" ({change / abs(found.baseline.value):+.1%})" if found.baseline.value else ""
     return f"{best}, baseline {found.baseline.value:.5g}: {change:+.5g}{relative}; one seed each, not yet confirmed"
+
+
+def early_end_text(baseline: Entry) -> str:
+    """Return why the baseline did not train to its own end."""
+    after = f"after {baseline.epochs} epoch{'' if baseline.epochs == 1 else 's'}"
+    if baseline.state in (TrialState.RUNNING.value, TrialState.INTERRUPTED.value):
+        return f"the baseline has not ended ({after})"
+    return f"the baseline ended early ({baseline.stop_reason} {after})"
 
 
 def metrics_text(metrics: dict[str, float]) -> str:

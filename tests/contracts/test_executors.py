@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from search.declaration.studies import find
-from search.declaration.study import Study
+from search.declaration.study import SAMPLERS, Study
 from search.drive.engine import conduct
 from search.drive.examples import load_data
 from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
 from spaces import Space, category, float_, int_
+from tests.support.marks import some_slow
 from trainables.data import DataSpec
 
 DATA = DataSpec("digits", train_examples=300)
@@ -99,6 +100,31 @@ def test_one_trial_at_a_time_the_executors_take_the_same_decisions(tmp_path):
     assert {"stop", "continue"} == set(lanes.decisions["action"])
     values = lanes.decisions["value"].tolist()
     assert values == pytest.approx(tune.decisions["value"].tolist(), rel=RELATIVE)
+
+
+BASELINES_LAST = {"space": Space((float_("learning_rate", 0.01, 0.1, baseline=1e-6, log=True),)).to_dict()}
+"""A space whose baseline hardly learns: every scheduler would stop it."""
+
+
+@pytest.mark.parametrize("sampler", some_slow(SAMPLERS, *SAMPLERS[1:]))
+@pytest.mark.parametrize("scheduler", ["asha", "median", "none"])
+@pytest.mark.parametrize("executor", some_slow(["lanes", "tune"], "tune"))
+def test_the_baseline_trains_to_its_own_end(tmp_path, executor, scheduler, sampler):
+    found = search(
+        small_study(
+            "here",
+            **BASELINES_LAST,
+            executor=executor,
+            sampler=sampler,
+            scheduler={"name": scheduler, "grace": 1, "reduction_factor": 2},
+            budget={"trials": 8, "max_epochs": 4, "time_s": None},
+            lanes={"lanes": 4},
+        ),
+        tmp_path,
+    )
+    assert found.reasons()[0] == "max_epochs"
+    assert len(found.curve(0)) == 4
+    assert found.curve(0)[-1] > max(found.curve(number)[-1] for number in range(1, 8)), "else nobody would stop it"
 
 
 def test_the_number_of_lanes_is_no_part_of_a_curve(fixed, tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from search.declaration.study import Objective
+from search.face.present import verdict
 from search.ledger import LedgerWriter
 from search.ledger.outcome import Outcome, StopReason
 from search.report.answer import SHOWN, answer
@@ -132,6 +133,23 @@ def test_the_top_is_the_best_five(ledger, study_id):
     assert SHOWN == 5
     assert [e.trial for e in result.top] == [7, 6, 5, 4, 3]
     assert result.top[0] == result.best
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        ("max", "best val_loss 0.2 (trial 1), baseline 0.5: -0.3 (-60.0%); one seed each, not yet confirmed"),
+        ("patience", "best val_loss 0.2 (trial 1), baseline 0.5: -0.3 (-60.0%); one seed each, not yet confirmed"),
+        ("rung", "the baseline ended early (rung_3 after 3 epochs), so that nothing is compared with it"),
+        ("diverged", "the baseline ended early (diverged after 3 epochs), so that nothing is compared with it"),
+        ("error", "the baseline ended early (error after 3 epochs), so that nothing is compared with it"),
+        ("running", "the baseline has not ended (after 3 epochs), so that nothing is compared with it"),
+    ],
+)
+def test_only_a_baseline_that_trained_to_its_own_end_is_compared(ledger, study_id, ending, said):
+    text = verdict(found(ledger, study_id, [(ending, [0.9, 0.5, 0.6]), ("max", [0.4, 0.2])]))
+    assert text.endswith(said)
+    assert text.startswith("best val_loss 0.2 (trial 1)")
 
 
 def test_a_baseline_without_a_finite_value_is_none(ledger, study_id):
