@@ -28,6 +28,7 @@ SMALL = {
     "precision": (f"{FEW} --seeds 2",),
     "quality": (f"--against optuna {FEW} --seeds 2",),
     "soak": ("--lanes-trials 40 --tune-trials 40",),
+    "reading": ("--what table --rows 200 --columns 12 --pairs 1", "--what images --images 60 --pairs 1"),
     "startup": ("--pairs 1",),
     "steady_state": (f"--against optuna {PAIR}",),
     "ten_thousand_trials": ("--trials 500 --tpe-trials 0",),
