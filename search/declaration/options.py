@@ -134,6 +134,31 @@ class Options:
     drop: Sequence[str] = option(
         "Leave out this column of a table; may be repeated.", Group.DATA, default=(), about=("data.drop",)
     )
+    missing: Sequence[str] = option(
+        "This word in a table is a missing value; may be repeated.",
+        Group.DATA,
+        default=(),
+        about=("data.missing",),
+        metavar="WORD",
+    )
+    as_: Sequence[str] = option(
+        "Read a column so: COLUMN=number, text or date; may be repeated.",
+        Group.DATA,
+        default=(),
+        about=("data.read_as",),
+        metavar="COLUMN=KIND",
+    )
+    separator: str | None = option(
+        "Between a text file's columns: a character, or tab. [default: by looking]",
+        Group.DATA,
+        about=("data.separator",),
+    )
+    decimal: str | None = option(
+        "A text file's decimal mark, . or , [default: by looking]", Group.DATA, about=("data.decimal",)
+    )
+    encoding: str | None = option(
+        "A text file's encoding, such as cp1252. [default: by looking]", Group.DATA, about=("data.encoding",)
+    )
     image_size: int | None = option(
         "Width and height of your images. [default: 32]", Group.DATA, about=("data.image_size",)
     )

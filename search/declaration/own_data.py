@@ -11,7 +11,7 @@ from search.declaration.mistakes import usage_error
 from search.declaration.options import Options
 from spaces import nearest
 from trainables.data.datasets import DATASETS
-from trainables.data.spec import LARGEST_IMAGE, DataSpec
+from trainables.data.spec import LARGEST_IMAGE, READ_AS, SEPARATOR_WORDS, DataSpec
 from trainables.mistake import Mistake
 from trainables.task import AUTO, Task
 
@@ -42,6 +42,11 @@ def declared_data(declared: DataSpec, options: Options, *, any_size: bool = Fals
         "target": options.target,
         "task": options.task,
         "drop": tuple(options.drop) or None,
+        "missing": tuple(options.missing) or None,
+        "read_as": tuple(options.as_) or None,
+        "separator": options.separator,
+        "decimal": options.decimal,
+        "encoding": options.encoding,
         "image_size": options.image_size,
     }
     data = dataclasses.replace(declared, **chosen, **{k: v for k, v in given.items() if v is not None})
@@ -59,11 +64,12 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
         return [Mistake(("data", "name"), "{value} is unknown", data.name, allowed=tuple(DATASETS))]
     mistakes = []
     if data.source != "table":
-        of_tables = {"target": data.target, "drop": ", ".join(data.drop), "task": data.task}
+        lists = {name: ", ".join(getattr(data, name)) for name in ("drop", "missing", "read_as")}
+        words = {name: getattr(data, name) for name in ("target", "task", "separator", "decimal", "encoding")}
         rule = f"{{value}} is for {{0}} table:FILE; the data are {data.name}"
         mistakes += [
             Mistake(("data", field), rule, value, others=(SOURCE,))
-            for field, value in of_tables.items()
+            for field, value in {**words, **lists}.items()
             if value and value != AUTO
         ]
     elif data.target is None:
@@ -71,11 +77,35 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
         mistakes.append(Mistake(SOURCE, rule, others=(("data", "target"),)))
     if data.task not in TASKS:
         mistakes.append(Mistake(("data", "task"), f"must be {', '.join(TASKS[:-1])} or {TASKS[-1]}", data.task))
+    mistakes += _text_mistakes(data)
     if data.source != "named" and data.path is None:
         mistakes.append(_names_nothing(data.source))
     if not 1 <= data.image_size <= LARGEST_IMAGE:
         size = data.image_size
         mistakes.append(Mistake(("data", "image_size"), f"must be between 1 and {LARGEST_IMAGE} pixels", size))
+    return mistakes
+
+
+def _text_mistakes(data: DataSpec) -> list[Mistake]:
+    """Return what is wrong with what is said of a table's text."""
+    mistakes = []
+    rule = f"must be COLUMN={', COLUMN='.join(READ_AS[:-1])} or COLUMN={READ_AS[-1]}"
+    for entry in data.read_as:
+        column, _, kind = entry.rpartition("=")
+        if not column or kind not in READ_AS:
+            mistakes.append(Mistake(("data", "read_as"), rule, entry))
+    mark = data.separator
+    if mark is not None and mark not in SEPARATOR_WORDS and (len(mark) != 1 or mark.isalnum() or mark in '"\r\n.'):
+        rule = f"must be one character that is no letter, figure, quote or point, or {', '.join(SEPARATOR_WORDS)}"
+        mistakes.append(Mistake(("data", "separator"), rule, mark))
+    if data.decimal not in (None, ".", ","):
+        mistakes.append(Mistake(("data", "decimal"), "must be a point or a comma", data.decimal))
+    if data.encoding is not None:
+        try:
+            "a".encode(data.encoding)
+        except (LookupError, ValueError):  # of text alone: Python's others, such as hex, are refused here too
+            rule = "must be an encoding that Python knows, such as utf-8, cp1252 or utf-16"
+            mistakes.append(Mistake(("data", "encoding"), rule, data.encoding))
     return mistakes
 
 

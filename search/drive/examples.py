@@ -57,9 +57,12 @@ def _metric_errors(study: Study, splits: Splits) -> list[str]:
     errors = []
     for name in dict.fromkeys((*(o.metric for o in study.objectives), *study.metrics)):
         task = METRICS[name].task if name in METRICS else None
-        if task not in (None, splits.task):
+        if task is not None and task is not splits.task:
             known = ", ".join(n for n, metric in METRICS.items() if metric.task in (None, splits.task))
-            errors.append(f"{name} is no metric of a {splits.task.value} ({splits.name}); its metrics: {known}")
+            line = f"{name} is no metric of a {splits.task.value} ({splits.name}); its metrics: {known}"
+            own = splits.spec is not None and splits.spec.source == "table"
+            hint = f"; --task {task.value} takes the target as that, where it can be" if own else ""
+            errors.append(line + hint)
     if errors:
         errors += [f"{splits.name}: {notice.text}" for notice in splits.notices if notice.kind == TASK_NOTICE]
     return errors

@@ -32,6 +32,8 @@ def errors_of(home, **options):
     return caught.value.errors
 
 
+TABLE = {"data": f"table:{__file__}", "target": "y"}
+
 BAD = [
     ({"kind": "regularisation"}, "unknown study 'regularisation'. Did you mean 'regularization'?"),
     ({"set_": ["dropuot=0.1"]}, "unknown parameter 'dropuot'. Did you mean 'dropout'?"),
@@ -85,6 +87,14 @@ BAD = [
         {"data": f"table:{__file__}", "target": "y", "task": "clustering"},
         "--task must be auto, classification or regression, got 'clustering'",
     ),
+    ({"missing": ["NA", "?"]}, "--missing 'NA, ?' is for --data table:FILE; the data are digits"),
+    ({"as_": ["a=text"]}, "--as 'a=text' is for --data table:FILE; the data are digits"),
+    ({**TABLE, "as_": ["a=word"]}, "--as must be COLUMN=number, COLUMN=text or COLUMN=date, got 'a=word'"),
+    ({**TABLE, "as_": ["=text"]}, "--as must be COLUMN=number, COLUMN=text or COLUMN=date, got '=text'"),
+    ({**TABLE, "separator": "ab"}, "--separator must be one character that is no letter, figure, quote or point, or "),
+    ({**TABLE, "decimal": ";"}, "--decimal must be a point or a comma, got ';'"),
+    ({**TABLE, "encoding": "klingon"}, "--encoding must be an encoding that Python knows, such as utf-8, cp1252 or "),
+    ({**TABLE, "encoding": "hex"}, "--encoding must be an encoding that Python knows, such as utf-8, cp1252 or "),
     ({"image_size": 16}, "--image-size 16 is for --data images:FOLDER; the data are digits"),
     ({"data": "images:/tmp", "image_size": 0}, "--image-size must be between 1 and 1024 pixels, got 0"),
     ({"data": "images:/tmp", "image_size": 2000}, "--image-size must be between 1 and 1024 pixels, got 2000"),

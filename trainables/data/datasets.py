@@ -135,8 +135,7 @@ def _named(spec: DataSpec) -> Parts:
 def _table(spec: DataSpec) -> Parts:
     from trainables.data import table
 
-    assert spec.path is not None and spec.target is not None, "the study's declaration is checked for both"
-    return table.load(Path(spec.path), target=spec.target, task=spec.task, drop=spec.drop, seed=spec.seed)
+    return table.load(spec)
 
 
 def _images(spec: DataSpec) -> Parts:

@@ -11,6 +11,12 @@ from trainables.task import AUTO
 Source: TypeAlias = Literal["named", "table", "images"]
 Half: TypeAlias = Literal["first", "second"]
 
+READ_AS = ("number", "text", "date")
+"""What a column of a table can be asked to be read as."""
+
+SEPARATOR_WORDS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "pipe": "|", "space": " "}
+"""What may be written for a separator that is hard to type."""
+
 LARGEST_IMAGE = 1024
 """Pixels that an image may be wide and high."""
 
@@ -30,6 +36,12 @@ class DataSpec:
         target: the column of a table that is predicted.
         task: what is learned from a table: ``classification``, ``regression``, or ``auto`` to tell by the target.
         drop: columns of a table that are left out.
+        missing: words in a table that are missing values, besides the empty field.
+        read_as: columns of a table and what they are read as: ``COLUMN=number``, ``=text`` or ``=date``.
+        separator: what is between the columns of a text file: one character, or a word such as ``tab``; None to tell by
+            looking.
+        decimal: the decimal mark of a text file, a point or a comma; None to tell by looking.
+        encoding: of a text file; None to tell by looking.
         image_size: width and height, in pixels, of a user's images.
         pixels: images as bytes, not standardised: for models that bring their own preprocessing.
         half: ``first`` or ``second`` half of the classes alone; None for all of them.
@@ -45,6 +57,11 @@ class DataSpec:
     target: str | None = None
     task: str = AUTO
     drop: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    read_as: tuple[str, ...] = ()
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
     image_size: int = 32
     pixels: bool = False
     half: Half | None = None
@@ -59,6 +76,8 @@ def path_errors(spec: DataSpec) -> list[str]:
         return [f"{what}: there is no such {'file' if spec.source == 'table' else 'folder'}"]
     if spec.source == "table" and os.path.isdir(spec.path):
         return [f"{what} is a folder; expected a file: .csv, .tsv or .parquet (--data images:FOLDER takes images)"]
+    if spec.source == "table" and not os.path.isfile(spec.path):
+        return [f"{what} is no regular file (a pipe, a socket or a device)"]
     if spec.source == "images" and not os.path.isdir(spec.path):
         return [f"{what} is a file; expected a folder (--data table:FILE takes a table)"]
     return []

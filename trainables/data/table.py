@@ -10,57 +10,67 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.column_remarks import Remarks
 from trainables.data.columns import column_errors, encode_columns
 from trainables.data.parts import Parts, part_indices, quote_first, standardise_target
+from trainables.data.spec import DataSpec
 from trainables.data.splits import Arrays
+from trainables.data.table_columns import drop_identifiers, read_columns
 from trainables.data.table_file import read_table
 from trainables.data.target import Target, read_target
 from trainables.errors import DataError
 from trainables.mistake import nearest
-from trainables.notice import Notice, texts_of
+from trainables.notice import Notice
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def load(path: Path, *, target: str, task: str, drop: Sequence[str], seed: int) -> Parts:
-    """Return a CSV, TSV or Parquet file as examples.
+def load(spec: DataSpec) -> Parts:
+    """Return a CSV, TSV, Parquet or Excel file as examples.
 
     Args:
-        path: the file's path.
-        target: the column to predict; rows without it are left out.
-        task: ``classification``, ``regression``, or ``auto`` (see ``read_target``).
-        drop: columns to leave out.
-        seed: seeds the split.
+        spec: names the file, the target, and how the file is to be read as far as the user says so.
 
     Raises:
         DataError: everything that is wrong with the file, a line each.
     """
-    table, notices = read_table(path)
-    errors = _unknown(table, "--target", [target]) + _unknown(table, "--drop", drop)
-    if target in drop:
-        errors.append(f"--drop {target!r}: it is the target")
+    assert spec.path is not None and spec.target is not None, "the study's declaration is checked for both"
+    read_as = {name: kind for name, _, kind in (entry.rpartition("=") for entry in spec.read_as)}
+    as_text = tuple(name for name, kind in read_as.items() if kind == "text")
+    file = read_table(Path(spec.path), spec, as_text=as_text)
+    errors = [
+        line
+        for option, names in (("--target", [spec.target]), ("--drop", spec.drop), ("--as", tuple(read_as)))
+        for line in _unknown(file.frame, option, names)
+    ]
+    if spec.target in spec.drop:
+        errors.append(f"--drop {spec.target!r}: it is the target")
     if errors:
         raise DataError(errors)
-    labelled = table[target].notna().to_numpy()
-    rows = table[labelled]
+    remarks = Remarks()
+    table = read_columns(file, spec, read_as, remarks, errors)
+    if errors:
+        raise DataError(errors)
+    rows = table[table[spec.target].notna().to_numpy()]
     if not len(rows):
-        raise DataError(f"--target {target!r} has no value in any of {len(table):,} rows")
-    columns = rows.drop(columns=[target, *drop])
-    found = _target(rows[target], target, task, errors)
+        raise DataError(f"--target {spec.target!r} has no value in any of {len(table):,} rows")
+    columns = drop_identifiers(rows.drop(columns=spec.target), as_text, remarks)
+    found = _target(rows[spec.target], spec.target, spec.task, errors)
     errors += column_errors(columns)
     if found is None or errors:
         raise DataError(errors)
+    notices = [found.notice, *file.notices, *remarks.notices()]
     if len(rows) < len(table):
         missing = len(table) - len(rows)
         text = f"dropped, no value for the target: {missing:,} rows"
-        notices = (*notices, Notice("dropped_rows", text, missing, warning=True))
-    parts = _parts(columns, found, seed=seed)
+        notices.append(Notice("dropped_rows", text, missing, warning=True))
+    parts = _parts(columns, found, seed=spec.seed)
+    notices += parts.notices
     if not parts.train.x.shape[1]:
-        raise DataError(
-            f"--data table:{path}: no column is left to learn from ({'; '.join(texts_of(parts.notices[1:])) or 'none'})"
-        )
-    return dataclasses.replace(parts, notices=(found.notice, *notices, *parts.notices))
+        why = [notice.text for notice in notices if notice.kind.startswith("dropped")]
+        raise DataError(f"--data table:{spec.path}: no column is left to learn from ({'; '.join(why) or 'none'})")
+    return dataclasses.replace(parts, notices=tuple(notices))
 
 
 def _parts(columns: pd.DataFrame, target: Target, *, seed: int) -> Parts:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.columns import LARGEST, ColumnKind, column_numbers, kind_of
-from trainables.data.parts import class_errors
+from trainables.data.parts import FEWEST_OF_A_CLASS, class_errors
 from trainables.errors import DataError
 from trainables.notice import Notice
 from trainables.task import AUTO, Task
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MOST_WHOLE = 20
 """Distinct whole numbers up to which a target is taken for classes, unless the user says otherwise."""
+
+MOST_CLASSES = 100
+"""Distinct whole numbers up to which a target that is taken for a number could well be classes."""
 
 TASK_NOTICE = "task"
 """Kind of the notice that says how the task was told from the target."""
@@ -80,7 +83,7 @@ def read_target(column: pd.Series[Any], name: str, task: str) -> Target:
         raise DataError(f"{what} is {values[0]:g} in every row; there is nothing to learn")
     if len(values) < FEWEST_NUMBERS:
         raise DataError(f"{what}: {len(values)} rows are too few; at least {FEWEST_NUMBERS} are needed")
-    return Target(values, (), _task_notice(Task.REGRESSION, _why(task, f"a number with {distinct:,} distinct values")))
+    return Target(values, (), _number_notice(task, distinct=distinct, whole=whole, rows=len(values)))
 
 
 def _classes(values: NDArray[Any], what: str, why: str, *, advice: str = "") -> Target:
@@ -90,6 +93,17 @@ def _classes(values: NDArray[Any], what: str, why: str, *, advice: str = "") -> 
     if errors:
         raise DataError(errors)
     return Target(y.astype(np.int64), labels, _task_notice(Task.CLASSIFICATION, why))
+
+
+def _number_notice(task: str, *, distinct: int, whole: bool, rows: int) -> Notice:
+    """Return how the task was told where the target is a number, a warning where it could be classes."""
+    text = f"a number with {distinct:,} distinct values"
+    few = distinct <= MOST_WHOLE or (whole and distinct <= MOST_CLASSES and distinct * FEWEST_OF_A_CLASS <= rows)
+    if task != AUTO or not few:
+        return _task_notice(Task.REGRESSION, _why(task, text))
+    why = f"whole, more than {MOST_WHOLE}" if whole else "not all of them whole"
+    text += f" ({why}; --task classification takes them as classes)"
+    return Notice(TASK_NOTICE, f"task: {Task.REGRESSION}, {_why(task, text)}", warning=True)
 
 
 def _task_notice(task: Task, why: str) -> Notice:
