@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from search.declaration.study import Study
 from search.errors import UsageError
 from trainables.data import Splits, load_splits
@@ -63,6 +65,9 @@ def _metric_errors(study: Study, splits: Splits) -> list[str]:
             own = splits.spec is not None and splits.spec.source == "table"
             hint = f"; --task {task.value} takes the target as that, where it can be" if own else ""
             errors.append(line + hint)
+        elif name == "val_roc_auc" and len(found := np.unique(splits.val.y)) < 2:
+            only = splits.labels[int(found[0])] if splits.labels else found[0]
+            errors.append(f"val_roc_auc needs two classes in the validation part, and {splits.name} has {only!r} alone")
     if errors:
         errors += [f"{splits.name}: {notice.text}" for notice in splits.notices if notice.kind == TASK_NOTICE]
     return errors

@@ -114,6 +114,8 @@ def test_the_plan_the_start_and_the_answer_say_what_was_read(table, tmp_path, pr
         "warning: dropped, constant in the training part: 'site'",
         "warning: dropped, no value in the training part: 'remark'",
         "missing values: 'length' 12, 'city' 11",
+        "warning: predicts the target by itself: 'spend' (score 1.000); if it is not known before the outcome, --drop "
+        "leaves it out",
     ]
     plan = printed(run, "tabular", **own, **QUICK, dry_run=True)
     start, _, answer = printed(run, "tabular", **own, **QUICK).partition("here: 4 trials: ")
@@ -136,7 +138,7 @@ def test_check_says_what_is_understood_and_leaves_nothing_behind(table, tmp_path
     text = printed(check, **own)
     assert "customers: 120 train, 40 validation, 40 test (held out)" in text
     assert "\n           warning: dropped, constant in the training part: 'site'\n" in text
-    assert text.endswith("checked    2 warnings; nothing was trained\n")
+    assert text.endswith("checked    3 warnings; nothing was trained\n")
     found = json.loads(printed(check, **own, json_=True))
     splits = load_splits(DataSpec("customers", source="table", path=str(table), target="plan"))
     assert found["fingerprint"] == splits.fingerprint

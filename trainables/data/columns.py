@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.parts import SHOWN, list_first, quote_first
+from trainables.data.date_text import is_iso
+from trainables.data.parts import list_first, quote_first
 from trainables.notice import Notice, notice_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ LARGEST = 1e30
 ROWS = 10_000
 """Rows that are encoded at once: the steps in between are in float64."""
 
-ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 DAY_US = 86_400_000_000
 
 
@@ -45,10 +44,13 @@ class EncodedColumns:
 
     Attributes:
         x: [N, D] float32.
+        trained: of the columns that are used, by name, the values in the training part: float64, NaN where one is
+            missing, or text.
         notices: what a user should know of how they were made.
     """
 
     x: NDArray[np.float32]
+    trained: dict[str, NDArray[Any]]
     notices: tuple[Notice, ...]
 
 
@@ -60,7 +62,7 @@ def kind_of(column: pd.Series[Any]) -> ColumnKind:
         return ColumnKind.TEXT
     inferred = pd.api.types.infer_dtype(column, skipna=True)
     if inferred == "string":
-        return ColumnKind.DATE if _all_dates(column.dropna()) else ColumnKind.TEXT
+        return ColumnKind.DATE if is_iso(column.dropna()) else ColumnKind.TEXT
     return _KINDS.get(inferred, ColumnKind.OTHER)
 
 
@@ -76,10 +78,10 @@ def column_errors(columns: pd.DataFrame) -> list[str]:
                 f"leave it out: --drop {name!r}"
             )
         elif kind is ColumnKind.TEXT and column.nunique() > MOST_TEXTS:
+            first = column.dropna().iloc[0]
             errors.append(
-                f"column {name!r} is text with {column.nunique():,} distinct values (such as {_odd_one(column)!r}), "
-                f"and at most {MOST_TEXTS:,} can be told apart; leave it out: --drop {name!r}, or write numbers as "
-                "1234.5 and dates as 2024-03-01"
+                f"column {name!r} is text with {column.nunique():,} distinct values (such as {first!r}), and at most "
+                f"{MOST_TEXTS:,} can be told apart; leave it out: --drop {name!r}"
             )
         elif kind is ColumnKind.NUMBER:
             count = int((np.abs(column_numbers(column, kind)) > LARGEST).sum())
@@ -132,7 +134,8 @@ def encode_columns(columns: pd.DataFrame, train: NDArray[np.int64]) -> EncodedCo
         transformer.fit(frame.iloc[train])
         blocks = (frame.iloc[start : start + ROWS] for start in range(0, len(frame), ROWS))
         x = np.concatenate([transformer.transform(block).astype(np.float32) for block in blocks])
-    return EncodedColumns(x, _notices(columns[kept], kinds, dropped, inputs=x.shape[1]))
+    trained = {str(name): values[name][train] for name in kept}
+    return EncodedColumns(x, trained, _notices(columns[kept], kinds, dropped, inputs=x.shape[1]))
 
 
 def column_numbers(column: pd.Series[Any], kind: ColumnKind) -> NDArray[Any]:
@@ -178,31 +181,12 @@ def _notices(
     return tuple(notices)
 
 
-def _all_dates(texts: pd.Series[Any]) -> bool:
-    import pandas as pd
-
-    if not all(ISO_DATE.match(text) for text in texts.iloc[:SHOWN]):
-        return False
-    if not texts.str.match(ISO_DATE).all():
-        return False
-    return bool(pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce").notna().all())
-
-
 def _to_dates(column: pd.Series[Any]) -> pd.Series[Any]:
     import pandas as pd
 
     text = pd.api.types.infer_dtype(column, skipna=True) == "string"
     dates = pd.to_datetime(column, utc=True, format="ISO8601" if text else None)
     return dates.dt.tz_localize(None)
-
-
-def _odd_one(column: pd.Series[Any]) -> str:
-    """Return a value to show: where most are numbers, one that is none, which made the column text."""
-    import pandas as pd
-
-    values = column.dropna().astype(str)
-    numeric = pd.to_numeric(values, errors="coerce").notna()
-    return str(values[~numeric].iloc[0] if 0.5 < numeric.mean() < 1 else values.iloc[0])
 
 
 _KINDS: dict[str, ColumnKind] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import re
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 SAMPLE = 50
 """Values by which the forms are told that could be those of a column."""
+
+TRIED = 5
+"""Values of these with which each form is tried first."""
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _LIKE_A_DATE = re.compile(r"(?=.*\d)[\w ]{1,9}[-/. ][\w]{1,9},?[-/. ]\d{2,4}\b.*")
@@ -30,7 +34,7 @@ class AmbiguousDatesError(ValueError):
 
 
 def parse_dates(texts: pd.Series[Any], *, asked: bool = False, day_first: bool | None = None) -> pd.Series[Any] | None:
-    """Return ``texts`` as dates, missing where one is none; None where not even half of them are.
+    """Return ``texts`` as dates, missing where one is none; None where not more than half are.
 
     Args:
         texts: distinct values, none of them missing.
@@ -48,11 +52,12 @@ def parse_dates(texts: pd.Series[Any], *, asked: bool = False, day_first: bool |
     if not asked and sample.str.fullmatch(_LIKE_A_DATE).mean() <= 0.5:
         return None
     forms = [date + time for date, time in itertools.product(_DATES, _TIMES)] + list(_COMPACT if asked else ())
-    likely = [form for form in forms if _parsed(sample, form).notna().mean() > 0.5]
-    found = {form: _parsed(texts, form) for form in likely}
-    if not found:
+    first = [str(text) for text in sample.iloc[:TRIED]]
+    likely = [form for form in forms if any(_has_form(text, form) for text in first)]
+    found = {form: pd.to_datetime(texts, format=form, errors="coerce") for form in likely}
+    most = max((int(dates.notna().sum()) for dates in found.values()), default=0)
+    if most * 2 <= len(texts):
         return None
-    most = max(int(dates.notna().sum()) for dates in found.values())
     best = {form: dates for form, dates in found.items() if int(dates.notna().sum()) == most}
     form = next(iter(best))
     if any(not dates.equals(best[form]) for dates in best.values()):
@@ -71,10 +76,12 @@ def is_iso(texts: pd.Series[Any]) -> bool:
     return bool(pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce").notna().all())
 
 
-def _parsed(texts: pd.Series[Any], form: str) -> pd.Series[Any]:
-    import pandas as pd
-
-    return pd.to_datetime(texts, format=form, errors="coerce")
+def _has_form(text: str, form: str) -> bool:
+    try:
+        datetime.datetime.strptime(text, form)
+    except ValueError:
+        return False
+    return True
 
 
 def _to_days(dates: pd.Series[Any]) -> pd.Series[Any]:

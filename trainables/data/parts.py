@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.splits import Arrays, TargetScale, random_split, stratified_split
-from trainables.notice import Notice
+from trainables.notice import Notice, notice_of
 
 VALIDATION_SHARE = 0.2
 TEST_SHARE = 0.2
@@ -91,6 +91,19 @@ def class_errors(
             f"need one each; at least {fewest} are needed"
         ]
     return []
+
+
+def absent_classes(parts: Parts) -> list[Notice]:
+    """Return of which classes a part has no example, as happens to the rarest."""
+    notices = []
+    for name, part in (("train", parts.train), ("validation", parts.val), ("test", parts.test)):
+        absent = np.setdiff1d(np.arange(len(parts.labels)), part.y).tolist()
+        if absent:
+            labels = [parts.labels[c] for c in absent]
+            notices.append(
+                notice_of("absent_classes", f"no example in {name}: {quote_first(labels)}", labels, warning=True)
+            )
+    return notices
 
 
 def quote_first(names: Sequence[str]) -> str:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from trainables.data.column_remarks import Remarks
 from trainables.data.columns import column_errors, encode_columns
-from trainables.data.parts import Parts, part_indices, quote_first, standardise_target
+from trainables.data.parts import Parts, absent_classes, part_indices, quote_first, standardise_target
 from trainables.data.spec import DataSpec
 from trainables.data.splits import Arrays
+from trainables.data.suspects import copied_rows, suspicious_columns
 from trainables.data.table_columns import drop_identifiers, read_columns
 from trainables.data.table_file import read_table
 from trainables.data.target import Target, read_target
@@ -80,7 +81,10 @@ def _parts(columns: pd.DataFrame, target: Target, *, seed: int) -> Parts:
     def part(indices: NDArray[np.int64]) -> Arrays:
         return Arrays(inputs.x[indices], target.y[indices])
 
-    parts = Parts(part(train), part(val), part(test), labels=target.labels, notices=inputs.notices)
+    parts = Parts(part(train), part(val), part(test), labels=target.labels)
+    known = suspicious_columns(inputs.trained, target.y[train], numeric=target.numeric, seed=seed)
+    copied = copied_rows(parts, inputs.trained)
+    parts = dataclasses.replace(parts, notices=(*inputs.notices, *absent_classes(parts), *known, *copied))
     return standardise_target(parts) if target.numeric else parts
 
 

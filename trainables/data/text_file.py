@@ -29,7 +29,7 @@ BINARY = {b"PK\x03\x04": "a ZIP archive or .xlsx", b"\x1f\x8b": "compressed by g
 WESTERN = ("cp1252", "latin-1")
 """Tried, in this order, where text is no UTF-8 and the user does not say what it is."""
 
-LOOKED_AT = 4096
+LOOKED_AT = 1 << 20
 
 
 def read_text_file(path: Path, encoding: str | None, *, what: str) -> tuple[bytes, tuple[Notice, ...]]:
@@ -47,7 +47,10 @@ def read_text_file(path: Path, encoding: str | None, *, what: str) -> tuple[byte
     limit = free_memory() // MEMORY_OF_TEXT
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
         size = path.stat().st_size
-        data = b"" if size > limit else file.read(limit + 1)
+        data = b"" if size > limit else file.read(LOOKED_AT)
+        if encoding is None and _without_mark(data) is None and not data.startswith(tuple(MARKS)):
+            _refuse_binary(data, what)  # before a sparse file's gigabytes of zeros are read
+        data += b"" if size > limit else file.read(limit + 1)
     if max(size, len(data)) > limit:
         text = gib(size) if size > limit else f"more than {gib(limit)}"
         raise DataError(
