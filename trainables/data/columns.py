@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from trainables.data.date_text import is_iso
 from trainables.data.parts import list_first, quote_first
+from trainables.data.room import free_memory, gib
+from trainables.errors import DataError
 from trainables.notice import Notice, notice_of
 
 if TYPE_CHECKING:
@@ -132,10 +134,25 @@ def encode_columns(columns: pd.DataFrame, train: NDArray[np.int64]) -> EncodedCo
     x = np.zeros((len(columns), 0), np.float32)
     if kept:
         transformer.fit(frame.iloc[train])
+        _check_room(len(columns), transformer, of)
         blocks = (frame.iloc[start : start + ROWS] for start in range(0, len(frame), ROWS))
         x = np.concatenate([transformer.transform(block).astype(np.float32) for block in blocks])
     trained = {str(name): values[name][train] for name in kept}
     return EncodedColumns(x, trained, _notices(columns[kept], kinds, dropped, inputs=x.shape[1]))
+
+
+def _check_room(rows: int, transformer: Any, of: dict[ColumnKind, list[Any]]) -> None:
+    """Refuse a table whose inputs, and their copy in three parts, are larger than the memory."""
+    texts = of[ColumnKind.TEXT]
+    categories = [len(found) for found in transformer.named_transformers_["text"].categories_] if texts else []
+    inputs = sum(len(names) for kind, names in of.items() if kind is not ColumnKind.TEXT) + sum(categories)
+    needed, free = 2 * rows * inputs * np.dtype(np.float32).itemsize, free_memory()
+    if needed > free:
+        most = [str(texts[i]) for i in np.argsort(categories)[::-1]]
+        raise DataError(
+            f"{rows:,} rows as {inputs:,} inputs take {gib(needed)} of memory, and {gib(free)} are free; use fewer "
+            f"rows, or --drop columns of text with many values ({quote_first(most) or 'none'})"
+        )
 
 
 def column_numbers(column: pd.Series[Any], kind: ColumnKind) -> NDArray[Any]:

@@ -34,7 +34,7 @@ class AmbiguousDatesError(ValueError):
 
 
 def parse_dates(texts: pd.Series[Any], *, asked: bool = False, day_first: bool | None = None) -> pd.Series[Any] | None:
-    """Return ``texts`` as dates, missing where one is none; None where not more than half are.
+    """Return ``texts`` as dates, missing where one is none; None where too few are.
 
     Args:
         texts: distinct values, none of them missing.
@@ -56,7 +56,7 @@ def parse_dates(texts: pd.Series[Any], *, asked: bool = False, day_first: bool |
     likely = [form for form in forms if any(_has_form(text, form) for text in first)]
     found = {form: pd.to_datetime(texts, format=form, errors="coerce") for form in likely}
     most = max((int(dates.notna().sum()) for dates in found.values()), default=0)
-    if most * 2 <= len(texts):
+    if most == 0 or (most * 2 <= len(texts) and not asked):
         return None
     best = {form: dates for form, dates in found.items() if int(dates.notna().sum()) == most}
     form = next(iter(best))

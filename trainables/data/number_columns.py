@@ -38,7 +38,9 @@ class Reading:
     spelled: str = ""
 
 
-def read_numbers(texts: pd.Series[Any], counts: pd.Series[Any], decimal: str | None) -> Reading | None:
+def read_numbers(
+    texts: pd.Series[Any], counts: pd.Series[Any], decimal: str | None, *, asked: bool = False
+) -> Reading | None:
     """Return distinct texts as numbers; None where they are clearly not.
 
     Args:
@@ -46,6 +48,7 @@ def read_numbers(texts: pd.Series[Any], counts: pd.Series[Any], decimal: str | N
         counts: in how many rows each is, with the same index.
         decimal: the decimal mark where the values do not tell it; None for unknown. Then it is a point, and ``1,234``
             is 1234 if there are smaller numbers without a mark beside it.
+        asked: whether a user says that they are numbers, however few look so.
 
     Raises:
         AmbiguousNumbersError: there are none, so that it could be 1.234 as well.
@@ -58,7 +61,7 @@ def read_numbers(texts: pd.Series[Any], counts: pd.Series[Any], decimal: str | N
         return Reading("number", plain)
     others = texts[plain.isna()]
     sample = others.iloc[:SAMPLE]
-    if len(others) * 2 > len(texts) and len(_parsed(sample)) * 4 < len(sample):
+    if not asked and len(others) * 2 > len(texts) and len(_parsed(sample)) * 4 < len(sample):
         return None
     parsed = _parsed(others)
     told = decimal_mark([*parsed.values(), *_parsed(texts[pointed].iloc[:SAMPLE]).values()])

@@ -128,7 +128,7 @@ class TextReader:
         """Return distinct texts as what most rows hold; None where that is text."""
         day_first = True if self.decimal == "," else None
         parsers: dict[str, Callable[[], Reading | None]] = {
-            "number": lambda: read_numbers(texts, counts, self.decimal),
+            "number": lambda: read_numbers(texts, counts, self.decimal, asked=asked is not None),
             "date": lambda: _read_dates(texts, asked=asked == "date", day_first=day_first),
             "flag": lambda: Reading("flag", texts.str.lower().map({"true": True, "false": False})),
         }

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trainables.data.number_text import decimal_mark, parse_number
@@ -20,6 +20,7 @@ CANDIDATES = (",", ";", "\t", "|")
 WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 SAMPLE_BYTES = 256 * 1024
 SAMPLE_LINES = 200
+CODE = re.compile(r"0\d+")
 DIRECTIVE = re.compile(r"sep=(.)\r?\n")
 """How a spreadsheet program is told the separator, in a line before the header."""
 
@@ -33,12 +34,14 @@ class Dialect:
         decimal: what stands before decimals; None where the file does not tell.
         names: the columns' names, as they stand in the header.
         skipped: lines before the header.
+        zeros: a value with zeros in front, as a code has, by the name of its column.
         fits_too: another separator by which all lines have as many fields; empty if there is none.
     """
 
     separator: str
     decimal: str | None
     names: tuple[str, ...]
+    zeros: Mapping[str, str]
     skipped: int = 0
     fits_too: str = ""
 
@@ -78,8 +81,16 @@ def find_dialect(data: bytes, *, ending: str, separator: str | None, what: str) 
     fields = [field for line in lines[1:] for field in line]
     numbers = [number for field in fields if (number := parse_number(field)) is not None]
     decimal = decimal_mark(numbers)
+    zeros = {
+        name: field
+        for line in reversed(lines[1:])
+        for name, field in zip(lines[0], line, strict=False)
+        if CODE.fullmatch(field)
+    }
     wider = [m for m in CANDIDATES if m in even and chosen in even and len(rows[m][0]) > len(lines[0])]
-    return Dialect(chosen, decimal, tuple(lines[0]), 1 if directive else 0, "" if separator else "".join(wider[:1]))
+    return Dialect(
+        chosen, decimal, tuple(lines[0]), zeros, 1 if directive else 0, "" if separator else "".join(wider[:1])
+    )
 
 
 def check_header(names: Sequence[str], what: str) -> None:

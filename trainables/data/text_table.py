@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainables.data.parts import list_first
 from trainables.data.spec import SEPARATOR_WORDS, DataSpec
 from trainables.data.text_dialect import WORDS, Dialect, check_header, find_dialect
 from trainables.data.text_file import read_text_file
 from trainables.errors import DataError
-from trainables.notice import Notice
+from trainables.notice import Notice, notice_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,7 @@ def read_text_table(
             na_values=["", *spec.missing],
         )
     _check_short_rows(frame, data, dialect, what)
-    return frame, decimal, (*notices, *_said(dialect, ending, spec, decimal))
+    return frame, decimal, (*notices, *_said(dialect, ending, spec, decimal), *_zeros(dialect, frame))
 
 
 def _said(dialect: Dialect, ending: str, spec: DataSpec, decimal: str | None) -> tuple[Notice, ...]:
@@ -79,6 +80,15 @@ def _said(dialect: Dialect, ending: str, spec: DataSpec, decimal: str | None) ->
     if spec.decimal is None and decimal == ",":
         notices.append(Notice("decimal", "decimal mark: a comma, found by looking at the first lines"))
     return tuple(notices)
+
+
+def _zeros(dialect: Dialect, frame: pd.DataFrame) -> list[Notice]:
+    codes = {name: text for name, text in dialect.zeros.items() if name in frame and frame[name].dtype.kind in "iuf"}
+    if not codes:
+        return []
+    listed = list_first([f"{name!r} ({text!r})" for name, text in codes.items()])
+    text = f"read as numbers, without the zeros in front: {listed}; --as COLUMN=text keeps codes as they are"
+    return [notice_of("leading_zeros", text, codes, warning=True)]
 
 
 def _check_short_rows(frame: pd.DataFrame, data: bytes, dialect: Dialect, what: str) -> None:
