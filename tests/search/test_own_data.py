@@ -228,6 +228,26 @@ def test_a_study_of_numbers_says_why_classes_do_not_fit(tmp_path):
     assert load_data(resolve(Options("regression", home=tmp_path, task="regression", **options))).scale is not None
 
 
+def test_a_validation_part_of_one_class_has_no_roc_auc(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(400) * 7919 % 1009, "y": ["rare"] * 3 + ["common"] * 397})
+    options = {"data": f"table:{written(frame, tmp_path)}", "target": "y", "metric": ["val_roc_auc"]}
+    with pytest.raises(UsageError) as caught:
+        load_data(resolve(Options("tabular", home=tmp_path, **options)))
+    assert caught.value.errors[0] == (
+        "val_roc_auc needs two classes in the validation part, and customers has 'common' alone"
+    )
+
+
+def test_the_refusal_of_a_metric_names_the_task(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(600.0), "letter": np.arange(600) % 26 + 1})
+    options = {"data": f"table:{written(frame, tmp_path)}", "target": "letter", "metric": ["val_macro_f1"]}
+    with pytest.raises(UsageError) as caught:
+        load_data(resolve(Options("regression", home=tmp_path, **options)))
+    metric, note = caught.value.errors
+    assert metric.endswith("; --task classification takes the target as that, where it can be")
+    assert note.endswith("(whole, more than 20; --task classification takes them as classes)")
+
+
 BATCH_NORM = [
     (["batch_size=1"], 1079),
     (["batch_size.choices=1,64"], 1079),  # neither is wrong alone
