@@ -102,6 +102,6 @@ def _check_short_rows(frame: pd.DataFrame, data: bytes, dialect: Dialect, what: 
     if short:
         line, fields_there = short[0]
         raise DataError(
-            f"{what} is no table: the first line has {names} names, and {len(short):,} rows have fewer fields (line "
+            f"{what} is no table: the first line has {names} names, and {len(short):,} row(s) have fewer fields (line "
             f"{line} has {fields_there})"
         )

@@ -348,7 +348,7 @@ FILES = [
     (
         "a.csv",
         b"a,b,y\n1,2,3\n1,2\n1,2,3\n",
-        "is no table: the first line has 3 names, and 1 rows have fewer fields (line 3",
+        "is no table: the first line has 3 names, and 1 row(s) have fewer fields (line 3",
     ),
     ("a.csv", b"a,b,y,b\n1,2,3,4\n", "several columns have one name ('b' 2); rename or remove all but one"),
     ("a.csv", b"a,b,y\n1,2,3\n" + bytes(99), "is no table: it is not text, byte 12 is zero"),
