@@ -80,10 +80,11 @@ def _data_stamp(spec: DataSpec) -> Hashable:
         return None
     if spec.source == "table":
         return _file_stamp(spec.path)
-    from trainables.data.images import list_images
+    from trainables.data.image_listing import list_images
 
     try:
-        return tuple(_file_stamp(file) for file in list_images(Path(spec.path)).files)
+        listing = list_images(Path(spec.path))
+        return tuple(map(_file_stamp, listing.files)), listing.notices
     except OSError as error:
         raise DataError(f"--data images:{spec.path} cannot be read: {error.strerror} ({error.filename})") from None
 
@@ -142,7 +143,9 @@ def _images(spec: DataSpec) -> Parts:
     from trainables.data import images
 
     assert spec.path is not None, "the study's declaration is checked for it"
-    return images.load(Path(spec.path), size=spec.image_size, seed=spec.seed, pixels=spec.pixels)
+    return images.load(
+        Path(spec.path), size=spec.image_size, seed=spec.seed, pixels=spec.pixels, background=spec.background
+    )
 
 
 _LOADERS: dict[Source, Callable[[DataSpec], Parts]] = {"named": _named, "table": _table, "images": _images}

@@ -111,6 +111,17 @@ def quote_first(names: Sequence[str]) -> str:
     return list_first([repr(name) for name in names])
 
 
+def printable(name: str) -> str:
+    """Return a file's name as it can be shown in one line: what cannot be printed, escaped."""
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 file``, ``1,200 files``, ``2 copies``."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
 def list_first(texts: Sequence[str]) -> str:
     """Return the first few texts as a list in words, and how many more there are."""
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""

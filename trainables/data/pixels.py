@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.image_formats import endings, open_image
+from trainables.data.image_modes import Depth, Range, plain_image
 from trainables.data.memory import allocate
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 FILES_AT_ONCE = 64
 """Files that a thread takes at a time: handing over each alone would cost as much as decoding a small one."""
 
-GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L")
-"""PIL's modes without colour."""
+WHITE = (255, 255, 255)
+
+
+class Unread(Enum):
+    """Why a file has no image."""
+
+    FOREIGN = "no image"
+    DAMAGED = "damaged"
+    CLOSED = "no permission"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is to know of one image that was decoded.
+
+    Attributes:
+        width, height: as it is stored, in pixels.
+        grey: whether it has no colour.
+        transparent: whether it was laid on the background.
+        animated: whether the file has more images; the first is read.
+        constant: whether all its pixels are one colour, at the size to which it was brought.
+        digest: equal for equal pixels at that size, within this process.
+        depth: which values it had where these were no bytes.
+        values: the least and the greatest of these.
+        missing: how many of these were no number.
+    """
+
+    width: int
+    height: int
+    grey: bool
+    transparent: bool
+    animated: bool
+    constant: bool
+    digest: int
+    depth: Depth | None
+    values: Range
+    missing: int
 
 
 @dataclass(frozen=True)
@@ -31,55 +67,95 @@ class DecodedImages:
 
     Attributes:
         pixels: [N, channels, size, size] uint8, three channels (RGB), or one where every image is grey.
-        whole: [N] bool; False for a file that cannot be decoded, whose pixels mean nothing.
+        found: [N] for each file the facts of its image, or why it has none; the pixels of those mean nothing.
     """
 
     pixels: NDArray[np.uint8]
-    whole: NDArray[np.bool_]
+    found: tuple[ImageFacts | Unread, ...]
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Which files have an image  # [N] bool."""
+        return np.array([isinstance(facts, ImageFacts) for facts in self.found], bool)
 
 
-def decode_images(files: Sequence[Path], size: int) -> DecodedImages:
+def decode_images(
+    files: Sequence[Path],
+    size: int,
+    *,
+    background: tuple[int, int, int] = WHITE,
+    ranges: Mapping[Depth, Range] | None = None,
+) -> DecodedImages:
     """Decode ``files`` on all cores.
 
-    An image is turned as its camera noted, cut in its centre to a square, and resized to ``size`` pixels
-    (bilinear, averaging where it shrinks). Transparency is left out.
+    An image is turned as its camera noted, laid on ``background`` where it is transparent, cut in its centre to a
+    square, and resized to ``size`` pixels (bilinear, averaging where it shrinks).
+
+    Args:
+        files: regular files; of those with several images the first is taken.
+        size: width and height, in pixels.
+        background: a colour, red, green and blue.
+        ranges: see ``plain_image``.
     """
     pixels = allocate((len(files), 3, size, size), np.uint8)
-    whole, coloured = np.zeros((2, len(files)), bool)
+    found: list[ImageFacts | Unread] = [Unread.DAMAGED] * len(files)
 
     def decode_from(start: int) -> None:
         for i in range(start, min(start + FILES_AT_ONCE, len(files))):
-            image = _image(files[i], size)
-            if image is not None:
-                whole[i], coloured[i] = True, image.ndim == 3
-                pixels[i] = image.transpose(2, 0, 1) if image.ndim == 3 else image
+            found[i] = _decode(files[i], pixels[i], background, ranges or {})
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PIL's, of damaged metadata: a line for each file
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             list(pool.map(decode_from, range(0, len(files), FILES_AT_ONCE)))
-    return DecodedImages(pixels if coloured.any() else pixels[:, :1], whole)
+    coloured = any(isinstance(facts, ImageFacts) and not facts.grey for facts in found)
+    return DecodedImages(pixels if coloured else pixels[:, :1], tuple(found))
 
 
-def _image(file: Path, size: int) -> NDArray[np.uint8] | None:
-    """Return an image  # [size, size, 3], or [size, size] if it is grey; None if it cannot be decoded."""
-    from PIL import Image, ImageOps
+def picture_digest(file: Path, background: tuple[int, int, int]) -> tuple[object, ...]:
+    """Return what is equal for two files whose images, at their own sizes, are equal in every pixel."""
+    from PIL import ImageOps
 
+    with open_image(str(file)) as opened:
+        ImageOps.exif_transpose(opened, in_place=True)
+        plain = plain_image(opened, background, {})
+    colours = plain.image.convert("RGB")
+    return colours.size, plain.depth, plain.values, hashlib.sha256(colours.tobytes()).digest()
+
+
+def _decode(
+    file: Path, pixels: NDArray[np.uint8], background: tuple[int, int, int], ranges: Mapping[Depth, Range]
+) -> ImageFacts | Unread:
+    """Fill ``pixels``  # [3, size, size], with the image in ``file``, if it has one."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    size = pixels.shape[1]
     try:
-        with Image.open(file) as opened:
+        with open_image(str(file)) as opened:
+            (width, height), animated = opened.size, getattr(opened, "is_animated", False)
             opened.draft(None, (2 * size, 2 * size))  # JPEG: decode no more pixels than needed
             ImageOps.exif_transpose(opened, in_place=True)
-            return np.asarray(ImageOps.fit(_plain(opened), (size, size), Image.Resampling.BILINEAR))
+            plain = plain_image(opened, background, ranges)
+        fitted = ImageOps.fit(plain.image, (size, size), Image.Resampling.BILINEAR)
+    except UnidentifiedImageError:
+        return Unread.DAMAGED if file.suffix.lower() in endings() else Unread.FOREIGN
+    except PermissionError:
+        return Unread.CLOSED
     except Exception:  # PIL's readers raise whatever damaged bytes lead them to
-        return None
-
-
-def _plain(image: Image) -> Image:
-    """Return the image as grey bytes (L) or RGB."""
-    from PIL import Image
-
-    if image.mode.startswith("I"):  # 16 bits: convert would clip them
-        return Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("L" if image.mode in GREY else "RGB")
+        return Unread.DAMAGED
+    grey = fitted.mode == "L"
+    array = np.asarray(fitted)
+    pixels[:] = array if grey else array.transpose(2, 0, 1)
+    extrema: Any = [fitted.getextrema()] if grey else fitted.getextrema()
+    return ImageFacts(
+        width,
+        height,
+        grey=grey,
+        transparent=plain.transparent,
+        animated=animated,
+        constant=all(low == high for low, high in extrema),
+        digest=hash(pixels.tobytes()),
+        depth=plain.depth,
+        values=plain.values,
+        missing=plain.missing,
+    )

@@ -17,6 +17,8 @@ READ_AS = ("number", "text", "date")
 SEPARATOR_WORDS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "pipe": "|", "space": " "}
 """What may be written for a separator that is hard to type."""
 
+WHITE = "white"
+
 LARGEST_IMAGE = 1024
 """Pixels that an image may be wide and high."""
 
@@ -43,6 +45,7 @@ class DataSpec:
         decimal: the decimal mark of a text file, a point or a comma; None to tell by looking.
         encoding: of a text file; None to tell by looking.
         image_size: width and height, in pixels, of a user's images.
+        background: the colour under a user's images where these are transparent, as Pillow's ``ImageColor`` takes it.
         pixels: images as bytes, not standardised: for models that bring their own preprocessing.
         half: ``first`` or ``second`` half of the classes alone; None for all of them.
     """
@@ -63,6 +66,7 @@ class DataSpec:
     decimal: str | None = None
     encoding: str | None = None
     image_size: int = 32
+    background: str = WHITE
     pixels: bool = False
     half: Half | None = None
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.duplicates import equal_rows, with_copies
 from trainables.data.spec import DataSpec
 from trainables.errors import DataError
 from trainables.notice import Notice
@@ -151,15 +152,27 @@ def resplit(splits: Splits, *, seed: int) -> Splits:
     """Return train and validation parts of the same sizes, cut anew from the two together.
 
     The test part stays closed. Columns and target stay standardised as they are, by the training part that
-    was.
+    was. Copies of a user's image stay together, so that the sizes may differ by as many.
     """
     x, y = (np.concatenate([getattr(part, name) for part in (splits.train, splits.val)]) for name in ("x", "y"))
-    sizes = (len(splits.val), len(splits.train))
-    if splits.task is Task.CLASSIFICATION:
-        val, train = stratified_split(y, sizes, seed=seed)
+    if splits.spec is not None and splits.spec.source == "images":
+        val, train = _cut_with_copies(x, y, share=len(splits.val) / len(y), seed=seed)
+    elif splits.task is Task.CLASSIFICATION:
+        val, train = stratified_split(y, (len(splits.val), len(splits.train)), seed=seed)
     else:
-        val, train = random_split(len(y), sizes, seed=seed)
+        val, train = random_split(len(y), (len(splits.val), len(splits.train)), seed=seed)
     return replace(splits, train=Arrays(x[train], y[train]), val=Arrays(x[val], y[val]))
+
+
+def _cut_with_copies(
+    x: NDArray[Any], y: NDArray[np.int64], *, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which examples are taken, and the rest: a stratified cut of the distinct ones, which copies follow."""
+    first = equal_rows(x)
+    leads = np.flatnonzero(first == np.arange(len(first)))
+    size = round(share * len(leads))
+    taken, rest = (leads[chosen] for chosen in stratified_split(y[leads], (size, len(leads) - size), seed=seed))
+    return with_copies(first, taken), with_copies(first, rest)
 
 
 def random_split(n: int, sizes: tuple[int, ...], *, seed: int) -> list[NDArray[np.int64]]:
