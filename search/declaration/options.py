@@ -162,6 +162,11 @@ class Options:
     image_size: int | None = option(
         "Width and height of your images. [default: 32]", Group.DATA, about=("data.image_size",)
     )
+    background: str | None = option(
+        "Colour under your images where these are transparent: white, black, #ff8800. [default: white]",
+        Group.DATA,
+        about=("data.background",),
+    )
     data_dir: Path | None = option("Where torchvision's data sets lie.", Group.DATA, about=("data.data_dir",))
     download: bool = option(
         "Let torchvision download data and weights.", Group.DATA, default=False, about=("data.download",)

@@ -11,7 +11,8 @@ from search.declaration.mistakes import usage_error
 from search.declaration.options import Options
 from spaces import nearest
 from trainables.data.datasets import DATASETS
-from trainables.data.spec import LARGEST_IMAGE, READ_AS, SEPARATOR_WORDS, DataSpec
+from trainables.data.image_modes import background_colour
+from trainables.data.spec import LARGEST_IMAGE, READ_AS, SEPARATOR_WORDS, WHITE, DataSpec
 from trainables.mistake import Mistake
 from trainables.task import AUTO, Task
 
@@ -48,6 +49,7 @@ def declared_data(declared: DataSpec, options: Options, *, any_size: bool = Fals
         "decimal": options.decimal,
         "encoding": options.encoding,
         "image_size": options.image_size,
+        "background": options.background,
     }
     data = dataclasses.replace(declared, **chosen, **{k: v for k, v in given.items() if v is not None})
     if options.image_size is not None and data.source != "images" and not mistakes and not any_size:
@@ -83,7 +85,21 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
     if not 1 <= data.image_size <= LARGEST_IMAGE:
         size = data.image_size
         mistakes.append(Mistake(("data", "image_size"), f"must be between 1 and {LARGEST_IMAGE} pixels", size))
-    return mistakes
+    return mistakes + _background_mistakes(data)
+
+
+def _background_mistakes(data: DataSpec) -> list[Mistake]:
+    at = ("data", "background")
+    if data.background == WHITE:
+        return []
+    if data.source != "images":
+        rule = f"{{value}} is for {{0}} images:FOLDER; the data are {data.name}"
+        return [Mistake(at, rule, data.background, others=(SOURCE,))]
+    try:
+        background_colour(data.background)
+    except ValueError:
+        return [Mistake(at, "{value} is no opaque colour such as white, #ff8800 or rgb(255, 136, 0)", data.background)]
+    return []
 
 
 def _text_mistakes(data: DataSpec) -> list[Mistake]:

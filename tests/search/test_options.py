@@ -98,6 +98,12 @@ BAD = [
     ({"image_size": 16}, "--image-size 16 is for --data images:FOLDER; the data are digits"),
     ({"data": "images:/tmp", "image_size": 0}, "--image-size must be between 1 and 1024 pixels, got 0"),
     ({"data": "images:/tmp", "image_size": 2000}, "--image-size must be between 1 and 1024 pixels, got 2000"),
+    ({"background": "black"}, "--background 'black' is for --data images:FOLDER; the data are digits"),
+    (
+        {"data": "images:/tmp", "background": "blakc"},
+        "--background 'blakc' is no opaque colour such as white, #ff8800 or rgb(255, 136, 0)",
+    ),
+    ({"data": "images:/tmp", "background": "#ff000080"}, "--background '#ff000080' is no opaque colour such as white"),
     ({"scheduler": "hyperband"}, "--scheduler must be 'asha', 'median' or 'none', got 'hyperband'"),
     ({"executor": "slurm"}, "--executor must be 'auto', 'tune' or 'lanes', got 'slurm'"),
     ({"time_budget": "soon"}, "--time-budget 'soon': expected a duration such as 90s, 10m or 1h30m"),

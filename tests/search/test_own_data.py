@@ -194,6 +194,7 @@ def test_paths_are_kept_absolute_and_the_home_folder_is_known(table, tmp_path, m
     monkeypatch.setenv("HOME", str(table.parent))
     assert declared(tmp_path, data="table:~/customers.csv", target="plan").path == str(table)
     assert declared(tmp_path, data="images:.", image_size=7).name == table.parent.name
+    assert declared(tmp_path, data="images:.", background="#102030").background == "#102030"
 
 
 def test_a_named_set_may_be_given_either_way(tmp_path):
