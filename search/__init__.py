@@ -1,6 +1,7 @@
 """Lanewise: distributed hyperparameter search for PyTorch. Declares, asks, decides, records, explains.
 
-From Python: ``from search import declare, load, run``; see ``search.api``. What is not asked for is not imported.
+From Python: ``from search import declare, load, load_model, run``; see ``search.api``. What is not asked for is
+not imported.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search.api import StudyResult, declare, load, run
+    from search.api import StudyResult, declare, load, load_model, run
     from search.declaration.study import Budget, Objective, Study
     from search.errors import RunError, UsageError
 
@@ -22,11 +23,23 @@ _HOMES = {
     "UsageError": "search.errors",
     "declare": "search.api",
     "load": "search.api",
+    "load_model": "search.api",
     "run": "search.api",
 }
 """Where each name is defined."""
 
-__all__ = ["Budget", "Objective", "RunError", "Study", "StudyResult", "UsageError", "declare", "load", "run"]
+__all__ = [
+    "Budget",
+    "Objective",
+    "RunError",
+    "Study",
+    "StudyResult",
+    "UsageError",
+    "declare",
+    "load",
+    "load_model",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

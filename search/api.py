@@ -1,6 +1,7 @@
 """Lanewise from Python: declare a study, run it, look at what it found.
 
-``from search import declare, load, run`` (and ``Study``, ``UsageError`` ...); a space is built with ``spaces``.
+``from search import declare, load, load_model, run`` (and ``Study``, ``UsageError`` ...); a space is built with
+``spaces``.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ from search.report.leaderboard import leaderboard
 from search.tracking.preflight import check_tracking
 from search.tracking.process import OTHERWISE
 from spaces import Space
+from trainables.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from trainables.kept_model import KeptModel
 
 HOME = "lanewise-home"
 
@@ -152,6 +156,42 @@ def load(name: str, *, home: str | Path = HOME) -> StudyResult:
     paths = Paths(Path(home), name)
     study, result = read_result(paths)
     return _result(study, result, paths)
+
+
+def load_model(of: str | Path, *, home: str | Path = HOME) -> KeptModel:
+    """Return a model that a search kept, with its preprocessing, on CPU and in evaluation mode.
+
+    ``predict`` and ``predict_proba`` take raw examples, as the search's data had them: rows of the table, image files.
+
+    Args:
+        of: a ``best.pt``, whose path the search prints (the rest of the study may be gone); or a study's name, for the
+            model of its best trial.
+        home: folder of all studies, where a name is given.
+
+    Raises:
+        UsageError: no such file or study, none kept of the best trial, or the file cannot be used; a line says why.
+    """
+    from trainables import best
+
+    try:
+        return best.load_model(_kept_file(of, Path(home)))
+    except (CheckpointError, ConfigError) as error:
+        raise UsageError(getattr(error, "errors", [str(error)])) from None
+
+
+def _kept_file(of: str | Path, home: Path) -> Path:
+    """Return the file that is meant by its path or by a study's name."""
+    if isinstance(of, Path) or Path(of).is_file() or Path(of).suffix == ".pt":
+        return Path(of)
+    paths = Paths(home, of)
+    study, result = read_result(paths)
+    found = result.answer.best
+    if found is None:
+        raise UsageError(f"{study.name}: no trial reported a finite {study.objective.metric} yet")
+    if result.kept.best_model is None:
+        why = result.kept.why_not or f"--keep-checkpoints was {study.keep_checkpoints}"
+        raise UsageError(f"{study.name}: the model of its best trial ({found.trial}, {found.state}) is not kept; {why}")
+    return result.kept.best_model
 
 
 def _result(study: Study, result: Result, paths: Paths) -> StudyResult:

@@ -18,7 +18,7 @@ from trainables.report import EpochReport, to_result
 from trainables.weights_snapshot import WeightsSnapshot
 
 if TYPE_CHECKING:
-    from torch import nn
+    from trainables.kept_model import KeptModel
 
 
 @dataclass
@@ -137,6 +137,11 @@ class BestModels:
             "metrics": {name: float(value) for name, value in best.metrics.items()},
             "model": best.weights(),
         }
+        if not has_weights(state["model"]):
+            return [
+                f"trial {number}: its best model, of epoch {best.epoch}, is not kept: its state_dict is empty, so that "
+                "nothing could be loaded from it"
+            ]
         try:
             self._store.save_best(number, state)
         except Exception as error:  # the disk, or a state of a trainable's own that cannot be pickled
@@ -160,6 +165,7 @@ def trial_facts(
     seed: int,
     shape: Sequence[int],
     outputs: int,
+    data: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what the file of a best model says of its trial, so that it can be used alone.
 
@@ -171,6 +177,7 @@ def trial_facts(
         seed: the trial's seed.
         shape: the shape of one example.
         outputs: how many numbers the model returns for one example.
+        data: what is kept of the data, as ``KeptData.to_dict`` returns it.
     """
     return {
         "trial": number,
@@ -180,30 +187,49 @@ def trial_facts(
         "seed": seed,
         "shape": list(shape),
         "outputs": outputs,
+        "data": data,
     }
 
 
-def load_model(path: str | Path) -> nn.Module:
+def has_weights(state: Any) -> bool:
+    """Say whether a kept state holds anything from which a model could be loaded."""
+    return bool(state) if isinstance(state, Mapping | Sequence) else state is not None
+
+
+def load_model(path: str | Path) -> KeptModel:
     """Return the model in a search's ``best.pt``, on CPU and in evaluation mode.
 
-    Its inputs are the examples as ``trainables.data.load_splits`` returns them.
+    ``predict`` takes raw examples and applies the preprocessing that is kept with the model. Called as a module it
+    takes inputs as ``trainables.data.load_splits`` returns them.
 
     Args:
         path: the file's path, which the search prints; the rest of the study may be gone.
 
     Raises:
-        CheckpointError: absent, damaged, or no best model.
+        CheckpointError: absent, damaged, no best model, or of a version that is not known here.
         ConfigError: its trainable cannot be found, or does not say how to rebuild a model; the weights
             are then in ``trainables.checkpoint.load(path)["model"]``.
     """
     from trainables import checkpoint
+    from trainables.kept_data import KeptData
+    from trainables.kept_model import KeptModel
 
-    state = checkpoint.load(Path(path))
+    state = checkpoint.load(path)
     missing = {"trainable", "params", "max_epochs", "shape", "outputs", "model"} - state.keys()
     if missing:
         raise CheckpointError(f"checkpoint {path} holds no best model: {', '.join(sorted(missing))} is missing")
     trainable = find_trainable(state["trainable"])
     if not isinstance(trainable, CanRebuild):
-        raise ConfigError(f"trainable {state['trainable']} has no rebuild(config, state)")
+        raise ConfigError(
+            f"trainable {state['trainable']} has no rebuild(config, state), which returns a model; the weights are in "
+            f"trainables.checkpoint.load({str(path)!r})['model']"
+        )
     config = trainable.configure(state["params"], max_epochs=state["max_epochs"])
-    return trainable.rebuild(config, state["model"], shape=tuple(state["shape"]), outputs=state["outputs"]).eval()
+    shape, saved = tuple(state["shape"]), state.get("data")
+    try:
+        data = None if saved is None else KeptData.from_dict(saved)
+        network = trainable.rebuild(config, state["model"], shape=shape, outputs=state["outputs"])
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint {path}: {error}") from None
+    facts = {name: value for name, value in state.items() if name not in ("model", "data")}
+    return KeptModel(network, facts, shape=shape, data=data).eval()

@@ -54,15 +54,16 @@ def save(state: dict[str, Any], path: Path) -> str:
     return digest
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: str | Path) -> dict[str, Any]:
     """Read and verify a checkpoint; tensors land on CPU.
 
     Raises:
         CheckpointError: absent, no hash beside it, a hash that differs, or another format.
     """
+    path = Path(path)
     try:
-        expected = hash_path(path).read_text().strip()
         data = path.read_bytes()
+        expected = hash_path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from None
     if hashlib.sha256(data).hexdigest() != expected:

@@ -98,8 +98,12 @@ class DeviceData:
 
     def validation_batches(self) -> tuple[torch.Tensor, ...]:
         """Return ``x_val`` in parts that a model takes at once without exhausting the memory."""
-        size = max(FEWEST_VALIDATED, min(VALIDATION_BATCH, VALIDATION_NUMBERS // self.features))
-        return torch.split(self.x_val, size)
+        return torch.split(self.x_val, validation_batch_size(self.features))
+
+
+def validation_batch_size(features: int) -> int:
+    """Return how many examples of ``features`` numbers each a model takes at once."""
+    return max(FEWEST_VALIDATED, min(VALIDATION_BATCH, VALIDATION_NUMBERS // features))
 
 
 def as_tensor(array: NDArray[Any], device: torch.device) -> torch.Tensor:

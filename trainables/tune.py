@@ -18,6 +18,7 @@ from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.disk import space_hint
 from trainables.errors import CheckpointWriteError, is_out_of_memory
+from trainables.kept_data import KeptData
 from trainables.protocols import Run
 from trainables.registry import find_trainable
 from trainables.report import STOP, to_result
@@ -66,6 +67,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         self._device = assigned_device()
         self._data_by_trainable: dict[str, Any] = {}
         self._splits = splits
+        self._kept_data = KeptData.of(splits).to_dict()
         self._store = CheckpointStore(Path(checkpoints))
         self._best = BestModels(self._store, objective)
         self._begin(config)
@@ -158,6 +160,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             seed=config["seed"],
             shape=self._splits.shape,
             outputs=self._splits.outputs,
+            data=self._kept_data,
         )
         if config["resumed"]:
             self._notes += self._best.begin(self._number, facts, known=config["best"])

@@ -22,7 +22,7 @@ from search.drive.history import as_ledger_error
 from search.drive.lock import driver_lock
 from search.drive.model_identity import model_of
 from search.drive.preparation import prepare_trainable
-from search.drive.result import Result, read_answer
+from search.drive.result import Result, checkpoint_notes, read_answer
 from search.drive.session import Session, with_scratch
 from search.drive.versions import versions
 from search.errors import RunError, StorageError
@@ -225,7 +225,7 @@ def _drive(session: Session, tracker: TrackerProcess | None, view: View, stack: 
         time.monotonic() - started,
         progress.training_s,
         control.exit_code,
-        kept_on_disk(session.paths.checkpoints, found.best),
+        kept_on_disk(session.paths.checkpoints, found.best, checkpoint_notes(ledger, session.study_id)),
         session.splits.facts(),
         longest_stall_s=progress.longest_stall_s,
     )

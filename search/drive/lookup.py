@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search.declaration.study import Study
 from search.drive.history import as_ledger_error
-from search.drive.result import Ending, Result, read_answer
+from search.drive.result import Ending, Result, checkpoint_notes, read_answer
 from search.errors import UsageError
 from search.ledger import Ledger, StudyRow
 from search.ledger.paths import LEDGER_FILE, Paths
@@ -45,7 +45,8 @@ def read_result(paths: Paths) -> tuple[Study, Result]:
         study = study_from_row(row)
         with as_ledger_error(paths.ledger):
             found = read_answer(ledger, row, study)
-        seconds, kept = ledger.seconds_used(row.id), kept_on_disk(paths.checkpoints, found.best)
+        kept = kept_on_disk(paths.checkpoints, found.best, checkpoint_notes(ledger, row.id))
+        seconds = ledger.seconds_used(row.id)
         return study, Result(found, _ending(ledger, row), None, seconds, seconds, 0, kept, row.facts.data or {})
 
 

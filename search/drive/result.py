@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from search.ledger import FitRole, Ledger, StudyRow
+from search.ledger.events import EventKind
 from search.ledger.outcome import SessionEnding
 from search.report.answer import Answer, answer
 from search.report.kept import Kept
@@ -54,3 +55,9 @@ def read_answer(ledger: Ledger, row: StudyRow, study: Study) -> Answer:
     """
     trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)
     return answer(study, trials, epochs, row.facts, ledger.fits(row.id, FitRole.REFIT))
+
+
+def checkpoint_notes(ledger: Ledger, study_id: int) -> dict[int, str]:
+    """Return, by trial, what was recorded last of its checkpoints: damaged, lost, or not written."""
+    events = ledger.events(study_id, EventKind.CHECKPOINT)
+    return {event.trial: event.message for event in events if event.trial is not None}

@@ -16,6 +16,7 @@ from search.ledger.events import CheckpointNote, LaneModeMeasured
 from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
+from trainables.kept_data import KeptData
 from trainables.protocols import HasStackableForm, Run, ThreadSafe, Trainable
 from trainables.registry import find_trainable
 
@@ -93,6 +94,7 @@ class LaneHost:
         where = _assigned_device() if device is None else torch.device(device)
         self._study = study
         self._shape, self._outputs = splits.shape, splits.outputs
+        self._kept_data = KeptData.of(splits).to_dict()
         self._trainable: Trainable = find_trainable(study.trainable)
         self._store = CheckpointStore(checkpoints)
         self._best = BestModels(self._store, study.remembered_by)
@@ -241,6 +243,7 @@ class LaneHost:
             seed=order.seed,
             shape=self._shape,
             outputs=self._outputs,
+            data=self._kept_data,
         )
 
     def _start(self, config: Any, data: Any, *, seed: int, device: torch.device) -> Run:

@@ -176,12 +176,14 @@ def epochs_text(found: Answer, study: Study) -> str:
 
 def kept_lines(found: Answer, kept: Kept) -> list[str]:
     """Return what of the checkpoints is on disk, and where the best model is."""
+    why = [] if kept.why_not is None else [f"           {kept.why_not}"]
     if not kept.checkpoints:
-        return ["models     none kept"]
+        return ["models     none kept", *why]
     what = "checkpoint" if kept.checkpoints == 1 else "checkpoints"
     lines = [f"models     {kept.checkpoints} {what} kept, {kept.size_mb:.2f} MB"]
     if found.best is not None and kept.best_model is None:
         lines.append(f"           the best model is not among them (trial {found.best.trial}, {found.best.state})")
+        lines += why
     elif found.best is not None:
         so_far = "" if found.best.state in FINISHED else "; as of the trial's last checkpoint"
         lines.append(f"best model {kept.best_model}{so_far}")

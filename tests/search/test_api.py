@@ -1,19 +1,26 @@
 """Lanewise from Python, as the README shows it."""
 
+import io
 import subprocess
 import sys
 import threading
 
 import pytest
+from rich.console import Console
+from sklearn.datasets import load_digits
 
 import search
-from search import Budget, RunError, Study, StudyResult, UsageError, declare, load, run
+from search import Budget, RunError, Study, StudyResult, UsageError, declare, load, load_model, run
 from search.declaration.studies import find
+from search.drive.lookup import read_result
 from search.face.live_view import Silent
+from search.face.present import print_answer
 from search.ledger import Ledger, sqlite_url
+from search.ledger.paths import Paths
 from spaces import Space, category, float_, int_, when
 from tests.trainables import user_models
 from trainables.data import DataSpec
+from trainables.data.parts import part_indices
 
 QUIET = {"tracking": {"enabled": False}}
 SMALL = {"budget": {"trials": 3, "max_epochs": 3}, "data": DataSpec("digits", train_examples=100), **QUIET}
@@ -219,3 +226,38 @@ def test_run_is_the_function_whatever_was_imported_before(first):
         [sys.executable, "-c", SCRIPT.format(first=first)], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.stdout.strip(), done.returncode) == ("UsageError 1", 0), done.stderr
+
+
+def test_the_best_model_of_a_study_takes_raw_examples(tmp_path):
+    images = load_digits().images
+    study = declare("regularization", name="kept", objective={"metric": "val_accuracy", "mode": "max"}, **SMALL)
+    result = run(study, home=tmp_path)
+    model = load_model("kept", home=tmp_path)
+    _, val, _ = part_indices(load_digits().target, numeric=False, seed=0)
+    right = (model.predict(images[val]) == load_digits().target[val]).mean()
+    assert right == pytest.approx(result.answer.best.value, abs=1e-12)
+    assert (model.facts["trial"], model.facts["value"]) == (result.answer.best.trial, result.answer.best.value)
+    (file,) = (tmp_path / "kept" / "checkpoints").glob(f"trial_{result.answer.best.trial:05d}/best.pt")
+    assert (load_model(str(file)).predict(images) == model.predict(images)).all()
+    lines = errors_of(load_model, "kepd", home=tmp_path)
+    assert lines[0].startswith("no study 'kepd' in ") and "Did you mean 'kept'?" in lines[0]
+    assert errors_of(load_model, "a.pt")[0].startswith("checkpoint a.pt cannot be read: ")
+    file.write_bytes(b"damaged")
+    assert "is damaged: its sha256 is not the one beside it" in errors_of(load_model, file)[0]
+
+
+def test_a_model_that_was_not_kept_is_not_loaded_and_the_reason_is_said(tmp_path):
+    run(declare("regularization", name="none", keep_checkpoints=0, **SMALL), home=tmp_path)
+    (line,) = errors_of(load_model, "none", home=tmp_path)
+    assert line.startswith("none: the model of its best trial (") and line.endswith("--keep-checkpoints was 0")
+    space = {"learning_rate": {"type": "float", "low": 0.01, "high": 0.1, "log": True, "baseline": 0.05}}
+    result = run(declare("empty", name="empty", model=user_models.forgetful, space=space, **SMALL), home=tmp_path)
+    (line,) = errors_of(load_model, "empty", home=tmp_path)
+    why = (
+        f"trial {result.answer.best.trial}: its best model, of epoch {result.answer.best.epoch}, is not kept: its state"
+    )
+    assert why in line and not [*(tmp_path / "empty" / "checkpoints").glob("*/best.pt")]
+    console = Console(file=io.StringIO(), width=200)
+    paths = Paths(tmp_path, "empty")
+    print_answer(console, *read_result(paths), paths)
+    assert f"none kept\n           {why}" in console.file.getvalue()

@@ -58,6 +58,6 @@ def test_the_disk_is_what_counts(tmp_path):
     size = sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file())
     kept = kept_on_disk(tmp_path, best)
     assert kept == Kept(2, size / 1e6, tmp_path / "trial_00007" / "best.pt")
-    assert kept.to_dict() == {"kept": 2, "size_mb": size / 1e6, "best_model": str(kept.best_model)}
+    assert kept.to_dict() == {"kept": 2, "size_mb": size / 1e6, "best_model": str(kept.best_model), "why_not": None}
     assert kept_on_disk(tmp_path, None).best_model is None
     assert Kept(0, 0.0, None).to_dict()["best_model"] is None

@@ -110,7 +110,7 @@ def test_a_best_model_of_any_number_of_layers_is_rebuilt(few_digits, store, hidd
     train(models, run, 1)
     models.keep(NUMBER)()
     rebuilt = load_model(store.best_path(NUMBER))
-    assert str(rebuilt) == str(run.model)
+    assert str(rebuilt.network) == str(run.model)
     assert_same(rebuilt.state_dict(), run.model.state_dict())
 
 
@@ -148,7 +148,7 @@ def test_the_best_model_may_be_the_one_of_the_fastest_epoch(store):
     models = BestModels(store, ("epoch_seconds", "min"))
     models.begin(NUMBER, FACTS)
     for epoch, seconds in enumerate([0.3, 0.1, 0.2], 1):
-        models.observe(NUMBER, EpochReport(epoch, {"val_loss": 1.0}, seconds), lambda: dict)
+        models.observe(NUMBER, EpochReport(epoch, {"val_loss": 1.0}, seconds), lambda: lambda: {"w": 1})
     models.keep(NUMBER)()
     assert store.best(NUMBER)["epoch"] == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ from threadpoolctl import threadpool_limits
 
 from trainables.baselines.config import EstimatorConfig
 from trainables.baselines.estimators import build_estimator, probabilities
+from trainables.baselines.kept import pack_estimator
 from trainables.data import Splits
 from trainables.device_data import DeviceData
 from trainables.loop import TrainingRun
 from trainables.metrics import classification_metrics, regression_metrics
 from trainables.report import EpochReport, all_finite, stop_reason
 from trainables.task import Task
+from trainables.weights_snapshot import WeightsSnapshot
 
 SMALLEST_PROBABILITY = 1e-7
 """What a probability of 0 counts as: one mistake made with certainty costs 16, and not infinity."""
@@ -63,6 +66,7 @@ class FitRun:
         self.epoch = 0
         self.fit_seconds = 0.0
         self._seed = seed % 2**32
+        self._estimator: Any = None
 
     def step(self) -> EpochReport:
         """Fit, and score the training and the validation examples."""
@@ -77,6 +81,7 @@ class FitRun:
             fit_started = time.perf_counter()
             estimator.fit(self.data.x_train, splits.train.y)
             self.fit_seconds = time.perf_counter() - fit_started
+            self._estimator = estimator
             train_loss, metrics = self._scores(estimator)
         self.epoch += 1
         finite = all_finite(train_loss, metrics["val_loss"])
@@ -94,6 +99,10 @@ class FitRun:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the state."""
         self.epoch = state["epoch"]
+
+    def full_weights(self) -> WeightsSnapshot:
+        """Return what makes the estimator a state that can be kept."""
+        return partial(pack_estimator, self._estimator)
 
     def _scores(self, estimator: Any) -> tuple[float, dict[str, float]]:
         """Return the training loss, and the metrics of the validation examples."""

@@ -11,6 +11,7 @@ from trainables.task import Task
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from trainables.data import Splits
     from trainables.protocols import Run
@@ -55,3 +56,20 @@ class EstimatorTrainable:
         if config.model == "torch_mlp":
             return NetworkRun(config, data, seed=seed, device=device)
         return FitRun(config, data, seed=seed)
+
+    def rebuild(
+        self, config: EstimatorConfig, state: Mapping[str, Any], *, shape: tuple[int, ...], outputs: int
+    ) -> nn.Module:
+        """Return torch's MLP with the weights ``state``, or the estimator that it holds as a module.
+
+        Raises:
+            CheckpointError: there is no estimator in ``state``, or it is not one of ours.
+        """
+        if config.model == "torch_mlp":
+            from trainables.models import rebuild_model
+
+            return rebuild_model(config.network, state, shape)
+        from trainables.baselines.kept import EstimatorModule, unpack_estimator
+
+        estimator = unpack_estimator(state)
+        return EstimatorModule(estimator, classes=outputs if hasattr(estimator, "classes_") else 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from trainables.data.date_text import is_iso
 from trainables.data.parts import list_first, quote_first
-from trainables.data.room import free_memory, gib
-from trainables.errors import DataError
 from trainables.notice import Notice, notice_of
 
 if TYPE_CHECKING:
@@ -38,22 +36,6 @@ class ColumnKind(StrEnum):
     DATE = "dates"
     TEXT = "text"
     OTHER = "other"
-
-
-@dataclass(frozen=True)
-class EncodedColumns:
-    """The columns of a table as inputs.
-
-    Attributes:
-        x: [N, D] float32.
-        trained: of the columns that are used, by name, the values in the training part: float64, NaN where one is
-            missing, or text.
-        notices: what a user should know of how they were made.
-    """
-
-    x: NDArray[np.float32]
-    trained: dict[str, NDArray[Any]]
-    notices: tuple[Notice, ...]
 
 
 def kind_of(column: pd.Series[Any]) -> ColumnKind:
@@ -92,69 +74,6 @@ def column_errors(columns: pd.DataFrame) -> list[str]:
     return errors
 
 
-def encode_columns(columns: pd.DataFrame, train: NDArray[np.int64]) -> EncodedColumns:
-    """Return the columns as inputs, everything that is learned for it from the ``train`` rows alone.
-
-    Numbers and dates (days since 1970) are imputed with the median and standardised, true/false becomes 1/0
-    and is imputed with the more frequent one, text becomes one input a value, missing being a value of its
-    own. A value that the training part does not have becomes zeros.
-
-    Args:
-        columns: N rows, without errors (``column_errors``).
-        train: the numbers of the rows in the training part.
-    """
-    import pandas as pd
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    kinds = {name: kind_of(columns[name]) for name in columns}
-    values = {name: column_numbers(columns[name], kind) for name, kind in kinds.items()}
-    dropped = {name: why for name in kinds if (why := _useless(values[name][train], kinds[name]))}
-    of = {kind: [name for name in kinds if kinds[name] is kind and name not in dropped] for kind in ColumnKind}
-    kept = [name for name in kinds if name not in dropped]
-    transformer = ColumnTransformer(
-        [
-            (
-                "scaled",
-                make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
-                of[ColumnKind.NUMBER] + of[ColumnKind.DATE],
-            ),
-            ("flags", SimpleImputer(strategy="most_frequent"), of[ColumnKind.FLAG]),
-            (
-                "text",
-                OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32),
-                of[ColumnKind.TEXT],
-            ),
-        ],
-        sparse_threshold=0,
-    )
-    frame = pd.DataFrame({name: values[name] for name in kept}, index=range(len(columns)))
-    x = np.zeros((len(columns), 0), np.float32)
-    if kept:
-        transformer.fit(frame.iloc[train])
-        _check_room(len(columns), transformer, of)
-        blocks = (frame.iloc[start : start + ROWS] for start in range(0, len(frame), ROWS))
-        x = np.concatenate([transformer.transform(block).astype(np.float32) for block in blocks])
-    trained = {str(name): values[name][train] for name in kept}
-    return EncodedColumns(x, trained, _notices(columns[kept], kinds, dropped, inputs=x.shape[1]))
-
-
-def _check_room(rows: int, transformer: Any, of: dict[ColumnKind, list[Any]]) -> None:
-    """Refuse a table whose inputs, and their copy in three parts, are larger than the memory."""
-    texts = of[ColumnKind.TEXT]
-    categories = [len(found) for found in transformer.named_transformers_["text"].categories_] if texts else []
-    inputs = sum(len(names) for kind, names in of.items() if kind is not ColumnKind.TEXT) + sum(categories)
-    needed, free = 2 * rows * inputs * np.dtype(np.float32).itemsize, free_memory()
-    if needed > free:
-        most = [str(texts[i]) for i in np.argsort(categories)[::-1]]
-        raise DataError(
-            f"{rows:,} rows as {inputs:,} inputs take {gib(needed)} of memory, and {gib(free)} are free; use fewer "
-            f"rows, or --drop columns of text with many values ({quote_first(most) or 'none'})"
-        )
-
-
 def column_numbers(column: pd.Series[Any], kind: ColumnKind) -> NDArray[Any]:
     """Return the values as float64 with NaN where one is missing; text as objects, likewise."""
     import pandas as pd
@@ -171,7 +90,7 @@ def column_numbers(column: pd.Series[Any], kind: ColumnKind) -> NDArray[Any]:
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _useless(values: NDArray[Any], kind: ColumnKind) -> str:
+def why_useless(values: NDArray[Any], kind: ColumnKind) -> str:
     """Return why a column's training part has nothing to tell, or an empty string."""
     import pandas as pd
 
@@ -181,10 +100,11 @@ def _useless(values: NDArray[Any], kind: ColumnKind) -> str:
     return "" if distinct > 1 else "constant in the training part"
 
 
-def _notices(
-    kept: pd.DataFrame, kinds: dict[Any, ColumnKind], dropped: dict[Any, str], *, inputs: int
+def column_notices(
+    kept: pd.DataFrame, kinds: Mapping[str, ColumnKind], dropped: Mapping[str, str], *, inputs: int
 ) -> tuple[Notice, ...]:
-    counts = [f"{kind.value} {n}" for kind in ColumnKind if (n := sum(kinds[name] is kind for name in kept))]
+    """Return what a user should know of columns that became ``inputs`` inputs, those that were dropped included."""
+    counts = [f"{kind.value} {n}" for kind in ColumnKind if (n := sum(kinds[str(name)] is kind for name in kept))]
     text = f"columns: {len(kept.columns)} ({', '.join(counts)}), as {inputs} inputs"
     notices = [notice_of("columns", text, kept.columns)]
     for why in dict.fromkeys(dropped.values()):

@@ -50,6 +50,8 @@ def load_splits(spec: DataSpec) -> Splits:
         labels=parts.labels,
         notices=parts.notices,
         spec=spec,
+        preprocessing=parts.preprocessing,
+        class_values=parts.class_values,
     )
 
 

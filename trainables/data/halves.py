@@ -42,8 +42,10 @@ def half_of(parts: Parts, half: Half, *, name: str, classes: int) -> Parts:
     named = [str(label) for label in labels] or [str(number) for number in range(low, high)]
     text = f"classes: {', '.join(named)}, the {half} half of {classes}"
     notice = notice_of("half_of_classes", text, named)
+    values = (parts.class_values or parts.labels or tuple(range(classes)))[low:high]
     train, val, test = (_between(part, low, high) for part in (parts.train, parts.val, parts.test))
-    return replace(parts, train=train, val=val, test=test, labels=labels, notices=(*parts.notices, notice))
+    notices = (*parts.notices, notice)
+    return replace(parts, train=train, val=val, test=test, labels=labels, notices=notices, class_values=values)
 
 
 def _between(part: Arrays, low: int, high: int) -> Arrays:

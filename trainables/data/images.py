@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,15 @@ from trainables.data.image_errors import refuse_same, refuse_unfit, refuse_unrea
 from trainables.data.image_listing import ImageListing, list_images
 from trainables.data.image_modes import Depth, Range, background_colour
 from trainables.data.image_notices import describe
+from trainables.data.image_preprocessing import ImagePreprocessing
 from trainables.data.parts import TEST_SHARE, VALIDATION_SHARE, Parts, part_indices
-from trainables.data.pixel_scaling import standardised
+from trainables.data.pixel_scaling import encode_part, standardisation_of
 from trainables.data.pixels import DecodedImages, ImageFacts, Unread, decode_images, picture_digest
 from trainables.data.splits import Arrays, stratified_split
 
 
 def load(root: Path, *, size: int, seed: int, pixels: bool = False, background: str = "white") -> Parts:
-    """Return the images below ``root``, standardised by the training part (see ``standardised``).
+    """Return the images below ``root``, standardised by the training part (see ``standardisation_of``).
 
     Copies of a picture stay together in one part; those that have a folder in another are left out.
 
@@ -48,11 +50,14 @@ def load(root: Path, *, size: int, seed: int, pixels: bool = False, background: 
     indices = _part_indices(part, copies.first, y, seed=seed)
     ranges = _scale_depths(listing, decoded, indices[0], colour)
     notices = describe(listing, decoded, copies, part, ranges=ranges, background=background)
+    shape = (decoded.pixels.shape[1], size, size)
+    made = ImagePreprocessing(shape, fit=True, background=colour, ranges=ranges)
     if pixels:
         train, val, test = (Arrays(decoded.pixels[chosen], y[chosen]) for chosen in indices)
     else:
-        train, val, test = standardised(decoded.pixels, y, indices)
-    return Parts(train, val, test, labels=listing.labels, notices=notices)
+        made = replace(made, standardisation=standardisation_of(decoded.pixels, indices[0]))
+        train, val, test = (Arrays(encode_part(decoded.pixels, chosen, made), y[chosen]) for chosen in indices)
+    return Parts(train, val, test, labels=listing.labels, notices=notices, preprocessing=made)
 
 
 def _copies(

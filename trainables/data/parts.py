@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.preprocessing import Preprocessing, Standardisation
 from trainables.data.splits import Arrays, TargetScale, random_split, stratified_split
 from trainables.notice import Notice, notice_of
 
@@ -31,6 +32,8 @@ class Parts:
         scale: how a numeric target was standardised; None for classes.
         labels: what the classes are called, in the order of their numbers; empty where they are numbers only.
         notices: what a user should know of how the data were read.
+        preprocessing: makes such examples of raw ones; None where there are no raw ones.
+        class_values: the classes as the source has them, in the order of their numbers; empty where these are the same.
     """
 
     train: Arrays
@@ -39,6 +42,8 @@ class Parts:
     scale: TargetScale | None = None
     labels: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
+    preprocessing: Preprocessing | None = None
+    class_values: tuple[Any, ...] = ()
 
 
 def cut_into_parts(x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, seed: int) -> Parts:
@@ -128,21 +133,28 @@ def list_first(texts: Sequence[str]) -> str:
     return ", ".join(texts[:SHOWN]) + more
 
 
-def centre_pixels(parts: Parts) -> Parts:
+def centre_pixels(parts: Parts) -> Standardisation:
     """Shift each pixel, in place, by its mean over the training part; scale all by that part's deviation over all.
 
     A pixel that never changes becomes exactly 0. Left at another value it would act as a second bias,
     whose gradient under batch norm is rounding noise, which AdamW scales up to whole steps.
+
+    Returns:
+        What was done.
     """
     x = parts.train.x
-    return _shifted(parts, x.mean(axis=0, dtype=np.float64), x.std(dtype=np.float64))
+    return _standardise(parts, x.mean(axis=0, dtype=np.float64), x.std(dtype=np.float64))
 
 
-def standardise_columns(parts: Parts) -> Parts:
-    """Give every column, in place, mean 0 and deviation 1 over the training part; a constant one becomes 0."""
+def standardise_columns(parts: Parts) -> Standardisation:
+    """Give every column, in place, mean 0 and deviation 1 over the training part; a constant one becomes 0.
+
+    Returns:
+        What was done.
+    """
     x = parts.train.x
     deviation = x.std(axis=0, dtype=np.float64)
-    return _shifted(parts, x.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
+    return _standardise(parts, x.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
 
 
 def standardise_target(parts: Parts) -> Parts:
@@ -157,9 +169,11 @@ def standardise_target(parts: Parts) -> Parts:
     return replace(parts, train=train, val=val, test=test, scale=scale)
 
 
-def _shifted(parts: Parts, mean: NDArray[np.float64], deviation: NDArray[np.float64] | np.float64) -> Parts:
-    """Standardise the parts where they lie: a copy of a large set would double the memory of a search."""
-    for x in (parts.train.x, parts.val.x, parts.test.x):
-        x -= mean.astype(np.float32)
-        x /= np.float32(deviation)
-    return parts
+def _standardise(
+    parts: Parts, mean: NDArray[np.float64], deviation: NDArray[np.float64] | np.float64
+) -> Standardisation:
+    """Standardise the parts where they lie, and return how."""
+    done = Standardisation(mean.astype(np.float32), np.asarray(deviation, np.float32))
+    for part in (parts.train, parts.val, parts.test):
+        done.apply_in_place(part.x)
+    return done

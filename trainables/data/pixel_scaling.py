@@ -8,43 +8,42 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.image_preprocessing import ImagePreprocessing
 from trainables.data.memory import allocate
-from trainables.data.splits import Arrays
+from trainables.data.preprocessing import Standardisation
 
 BLOCK_PIXELS = 1 << 22
 """Numbers that are standardised at once."""
 
 
-def standardised(
-    pixels: NDArray[np.uint8], y: NDArray[np.int64], indices: list[NDArray[np.int64]]
-) -> tuple[Arrays, ...]:
-    """Return the parts as float32.
-
-    Each pixel of each channel is shifted by its mean over the training part, so that one that never changes is exactly
-    0 (see ``centre_pixels``); each channel is scaled by its own deviation over that part, because channels differ in
-    contrast, while pixels of a channel keep theirs among each other.
+def encode_part(pixels: NDArray[np.uint8], part: NDArray[np.int64], made: ImagePreprocessing) -> NDArray[np.float32]:
+    """Return the images of a part as float32.
 
     Args:
         pixels: [N, channels, height, width].
-        y: [N] class numbers.
-        indices: which images are in each part; the training part's come first.
+        part: the numbers of its images.
+        made: how they become inputs.
     """
-    mean, scale = _statistics(pixels, indices[0])
-    arrays = []
-    for part in indices:
-        x = allocate((len(part), *pixels.shape[1:]), np.float32)
-        start = 0
-        for block in _blocks(pixels, part):
-            x[start : start + len(block)] = (pixels[block] - mean) / scale
-            start += len(block)
-        arrays.append(Arrays(x, y[part]))
-    return tuple(arrays)
+    x = allocate((len(part), *pixels.shape[1:]), np.float32)
+    start = 0
+    for block in _blocks(pixels, part):
+        x[start : start + len(block)] = made.encode(pixels[block])
+        start += len(block)
+    return x
 
 
-def _statistics(pixels: NDArray[np.uint8], train: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the mean of each pixel and the deviation of each channel (1 for a constant one).
+def standardisation_of(pixels: NDArray[np.uint8], train: NDArray[np.int64]) -> Standardisation:
+    """Return the mean of each pixel and the deviation of each channel (1 for a constant one) over the training part.
+
+    Each pixel of each channel is shifted by its mean, so that one that never changes is exactly 0 (see
+    ``centre_pixels``); each channel is scaled by its own deviation, because channels differ in contrast, while pixels
+    of a channel keep theirs among each other.
 
     They come from sums of whole numbers: the same, bit for bit, however the images are cut into blocks.
+
+    Args:
+        pixels: [N, channels, height, width].
+        train: the numbers of the images in the training part.
     """
     sums = np.zeros(pixels.shape[1:], np.int64)
     squares = np.zeros(pixels.shape[1], np.int64)
@@ -56,7 +55,7 @@ def _statistics(pixels: NDArray[np.uint8], train: NDArray[np.int64]) -> tuple[ND
     totals = sums.sum(axis=(1, 2)).tolist()
     deviation = [math.sqrt(n * square - total**2) / n for square, total in zip(squares.tolist(), totals, strict=True)]
     scale = np.array([d or 1.0 for d in deviation], np.float32)[:, None, None]
-    return (sums / len(train)).astype(np.float32), scale
+    return Standardisation((sums / len(train)).astype(np.float32), scale)
 
 
 def _blocks(pixels: NDArray[np.uint8], indices: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

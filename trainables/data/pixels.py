@@ -10,14 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.image_formats import endings, open_image
-from trainables.data.image_modes import Depth, Range, plain_image
+from trainables.data.image_modes import Depth, PlainImage, Range, plain_image
 from trainables.data.memory import allocate
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 FILES_AT_ONCE = 64
 """Files that a thread takes at a time: handing over each alone would cost as much as decoding a small one."""
@@ -112,6 +115,25 @@ def decode_images(
     return DecodedImages(pixels if coloured else pixels[:, :1], tuple(found))
 
 
+def fit_image(
+    image: Image, size: int, background: tuple[int, int, int], ranges: Mapping[Depth, Range]
+) -> tuple[Image, PlainImage]:
+    """Return an opened image, grey or RGB, at ``size`` x ``size`` pixels, and as it was before; it is changed itself.
+
+    Args:
+        image: turned as its camera noted, cut in its centre to a square, and resized.
+        size: width and height, in pixels.
+        background: see ``plain_image``.
+        ranges: see ``plain_image``.
+    """
+    from PIL import Image, ImageOps
+
+    image.draft(None, (2 * size, 2 * size))  # JPEG that is not decoded yet: decode no more pixels than needed
+    ImageOps.exif_transpose(image, in_place=True)
+    plain = plain_image(image, background, ranges)
+    return ImageOps.fit(plain.image, (size, size), Image.Resampling.BILINEAR), plain
+
+
 def picture_digest(file: Path, background: tuple[int, int, int]) -> tuple[object, ...]:
     """Return what is equal for two files whose images, at their own sizes, are equal in every pixel."""
     from PIL import ImageOps
@@ -127,16 +149,13 @@ def _decode(
     file: Path, pixels: NDArray[np.uint8], background: tuple[int, int, int], ranges: Mapping[Depth, Range]
 ) -> ImageFacts | Unread:
     """Fill ``pixels``  # [3, size, size], with the image in ``file``, if it has one."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     size = pixels.shape[1]
     try:
         with open_image(str(file)) as opened:
             (width, height), animated = opened.size, getattr(opened, "is_animated", False)
-            opened.draft(None, (2 * size, 2 * size))  # JPEG: decode no more pixels than needed
-            ImageOps.exif_transpose(opened, in_place=True)
-            plain = plain_image(opened, background, ranges)
-        fitted = ImageOps.fit(plain.image, (size, size), Image.Resampling.BILINEAR)
+            fitted, plain = fit_image(opened, size, background, ranges)
     except UnidentifiedImageError:
         return Unread.DAMAGED if file.suffix.lower() in endings() else Unread.FOREIGN
     except PermissionError:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from trainables.data.image_preprocessing import ImagePreprocessing
+from trainables.data.number_preprocessing import NumberPreprocessing
 from trainables.data.parts import Parts, centre_pixels, cut_into_parts, standardise_columns, standardise_target
+
+DIGITS_LARGEST = 16
+"""The largest value of a pixel of the digits."""
 
 
 def digits(seed: int, *, pixels: bool = False) -> Parts:
@@ -19,10 +25,12 @@ def digits(seed: int, *, pixels: bool = False) -> Parts:
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    images = x.reshape(-1, 1, 8, 8)
+    raw = ImagePreprocessing((1, 8, 8), largest=DIGITS_LARGEST, unit=DIGITS_LARGEST)
+    images = x.reshape(-1, *raw.shape)
     if pixels:
-        return cut_into_parts(np.rint(images * (255 / 16)).astype(np.uint8), y, numeric=False, seed=seed)
-    return centre_pixels(cut_into_parts((images / 16.0).astype(np.float32), y, numeric=False, seed=seed))
+        return replace(cut_into_parts(raw.encode(images), y, numeric=False, seed=seed), preprocessing=raw)
+    parts = cut_into_parts((images / DIGITS_LARGEST).astype(np.float32), y, numeric=False, seed=seed)
+    return replace(parts, preprocessing=replace(raw, standardisation=centre_pixels(parts)))
 
 
 def table(loader: str) -> Callable[[int], Parts]:
@@ -31,8 +39,10 @@ def table(loader: str) -> Callable[[int], Parts]:
     def load(seed: int) -> Parts:
         from sklearn import datasets
 
-        x, y = getattr(datasets, loader)(return_X_y=True)
-        return standardise_columns(cut_into_parts(x.astype(np.float32), y, numeric=False, seed=seed))
+        found = getattr(datasets, loader)()
+        parts = cut_into_parts(found.data.astype(np.float32), found.target, numeric=False, seed=seed)
+        names = tuple(map(str, found.feature_names))
+        return replace(parts, preprocessing=NumberPreprocessing(names, standardise_columns(parts)))
 
     return load
 
@@ -41,5 +51,7 @@ def diabetes(seed: int) -> Parts:
     """Return 442 patients, ten measurements each, and how far the disease went a year on (Efron et al. 2004)."""
     from sklearn.datasets import load_diabetes
 
-    x, y = load_diabetes(return_X_y=True, scaled=False)
-    return standardise_target(standardise_columns(cut_into_parts(x.astype(np.float32), y, numeric=True, seed=seed)))
+    found = load_diabetes(scaled=False)
+    parts = cut_into_parts(found.data.astype(np.float32), found.target, numeric=True, seed=seed)
+    made = NumberPreprocessing(tuple(found.feature_names), standardise_columns(parts))
+    return replace(standardise_target(parts), preprocessing=made)

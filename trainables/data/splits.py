@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.duplicates import equal_rows, with_copies
+from trainables.data.preprocessing import Preprocessing
 from trainables.data.spec import DataSpec
 from trainables.errors import DataError
 from trainables.notice import Notice
@@ -57,6 +58,8 @@ class Splits:
             where there is none.
         shared: whether several processes train on these.
         spec: what they were loaded from; None where they were made otherwise.
+        preprocessing: makes such examples of raw ones; None where there are no raw ones.
+        class_values: the classes as the source has them, in the order of their numbers; empty where these are the same.
     """
 
     name: str
@@ -72,6 +75,8 @@ class Splits:
     scratch: str | None = None
     shared: bool = False
     spec: DataSpec | None = None
+    preprocessing: Preprocessing | None = None
+    class_values: tuple[Any, ...] = ()
 
     @property
     def task(self) -> Task:

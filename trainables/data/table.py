@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.column_remarks import Remarks
-from trainables.data.columns import column_errors, encode_columns
+from trainables.data.columns import ColumnKind, column_errors, column_notices, column_numbers, kind_of, why_useless
 from trainables.data.parts import Parts, absent_classes, part_indices, quote_first, standardise_target
+from trainables.data.room import free_memory, gib
 from trainables.data.spec import DataSpec
 from trainables.data.splits import Arrays
 from trainables.data.suspects import copied_rows, suspicious_columns
 from trainables.data.table_columns import drop_identifiers, read_columns
-from trainables.data.table_file import read_table
+from trainables.data.table_file import TableFile, read_table
+from trainables.data.table_preprocessing import TablePreprocessing, fit_table
 from trainables.data.target import Target, read_target
 from trainables.errors import DataError
 from trainables.mistake import nearest
@@ -71,21 +73,63 @@ def load(spec: DataSpec) -> Parts:
     if not parts.train.x.shape[1]:
         why = [notice.text for notice in notices if notice.kind.startswith("dropped")]
         raise DataError(f"--data table:{spec.path}: no column is left to learn from ({'; '.join(why) or 'none'})")
-    return dataclasses.replace(parts, notices=tuple(notices))
+    assert isinstance(parts.preprocessing, TablePreprocessing)
+    return dataclasses.replace(parts, notices=tuple(notices), preprocessing=_as_read(parts.preprocessing, file, spec))
 
 
 def _parts(columns: pd.DataFrame, target: Target, *, seed: int) -> Parts:
+    """Return the examples, everything that is learned for them from the training part alone."""
+    import pandas as pd
+
     test, val, train = part_indices(target.y, numeric=target.numeric, seed=seed)
-    inputs = encode_columns(columns, train)
+    kinds = {str(name): kind_of(columns[name]) for name in columns}
+    values = {name: column_numbers(columns[name], kind) for name, kind in kinds.items()}
+    dropped = {name: why for name in kinds if (why := why_useless(values[name][train], kinds[name]))}
+    kept = [name for name in kinds if name not in dropped]
+    frame = pd.DataFrame({name: values[name] for name in kept}, index=range(len(columns)))
+    fitted = fit_table(frame.iloc[train], kinds)
+    _check_room(len(columns), fitted)
+    x = fitted.encode(values, rows=len(columns))
 
     def part(indices: NDArray[np.int64]) -> Arrays:
-        return Arrays(inputs.x[indices], target.y[indices])
+        return Arrays(x[indices], target.y[indices])
 
     parts = Parts(part(train), part(val), part(test), labels=target.labels)
-    known = suspicious_columns(inputs.trained, target.y[train], numeric=target.numeric, seed=seed)
-    copied = copied_rows(parts, inputs.trained)
-    parts = dataclasses.replace(parts, notices=(*inputs.notices, *absent_classes(parts), *known, *copied))
+    trained = {name: values[name][train] for name in kept}
+    notices = (
+        *column_notices(columns[kept], kinds, dropped, inputs=x.shape[1]),
+        *absent_classes(parts),
+        *suspicious_columns(trained, target.y[train], numeric=target.numeric, seed=seed),
+        *copied_rows(parts, trained),
+    )
+    parts = dataclasses.replace(parts, notices=notices, preprocessing=fitted, class_values=target.values)
     return standardise_target(parts) if target.numeric else parts
+
+
+def _check_room(rows: int, fitted: TablePreprocessing) -> None:
+    """Refuse a table whose inputs, and their copy in three parts, are larger than the memory."""
+    inputs = sum(column.width for column in fitted.columns)
+    needed, free = 2 * rows * inputs * np.dtype(np.float32).itemsize, free_memory()
+    if needed > free:
+        texts = [column for column in fitted.columns if column.kind is ColumnKind.TEXT]
+        most = [column.name for column in sorted(texts, key=lambda column: column.width, reverse=True)]
+        raise DataError(
+            f"{rows:,} rows as {inputs:,} inputs take {gib(needed)} of memory, and {gib(free)} are free; use fewer "
+            f"rows, or --drop columns of text with many values ({quote_first(most) or 'none'})"
+        )
+
+
+def _as_read(fitted: TablePreprocessing, file: TableFile, spec: DataSpec) -> TablePreprocessing:
+    """Return what was fitted, with how the file was read."""
+    used = {column.name for column in fitted.columns}
+    return dataclasses.replace(
+        fitted,
+        unused=tuple(str(name) for name in file.frame if name not in used),
+        missing=spec.missing,
+        separator=spec.separator,
+        decimal=spec.decimal or file.decimal,
+        encoding=spec.encoding,
+    )
 
 
 def _target(column: pd.Series[Any], name: str, task: str, errors: list[str]) -> Target | None:

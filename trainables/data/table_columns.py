@@ -32,9 +32,9 @@ def read_columns(
     import pandas as pd
 
     columns = {
-        str(name): _with_gaps(column, spec.missing) for name, column in file.frame.items() if name not in spec.drop
+        str(name): with_gaps(column, spec.missing) for name, column in file.frame.items() if name not in spec.drop
     }
-    texts = {name: column for name, column in columns.items() if _is_text(column)}
+    texts = {name: column for name, column in columns.items() if is_text(column)}
     decimal = spec.decimal or file.decimal or _told(texts.values())
     assert spec.target is not None, "the study's declaration is checked for it"
     reader = TextReader(decimal, file.typed, spec.target, remarks, errors)
@@ -57,7 +57,7 @@ def drop_identifiers(columns: pd.DataFrame, kept: Sequence[str], remarks: Remark
     """
     dropped = []
     for name, column in columns.items():
-        if name in kept or not _is_text(column):
+        if name in kept or not is_text(column):
             continue
         values, different = int(column.notna().sum()), int(column.nunique())
         if different > FEW and different * 2 > values:
@@ -66,7 +66,8 @@ def drop_identifiers(columns: pd.DataFrame, kept: Sequence[str], remarks: Remark
     return columns.drop(columns=dropped)
 
 
-def _is_text(column: pd.Series[Any]) -> bool:
+def is_text(column: pd.Series[Any]) -> bool:
+    """Say whether a column's values are texts, missing ones aside."""
     import pandas as pd
 
     if isinstance(column.dtype, pd.StringDtype):
@@ -80,11 +81,11 @@ def _told(texts: Any) -> str | None:
     return max(marks, key=marks.count) if marks else None
 
 
-def _with_gaps(column: pd.Series[Any], missing: Sequence[str]) -> pd.Series[Any]:
+def with_gaps(column: pd.Series[Any], missing: Sequence[str]) -> pd.Series[Any]:
     """Return a column without the words that the user says are missing values, numbers among them."""
     if not missing:
         return column
-    if _is_text(column):
+    if is_text(column):
         return column.mask(column.str.strip().isin(missing))
     if column.dtype.kind in "iuf":
         numbers = [float(word) for word in missing if _is_number(word)]

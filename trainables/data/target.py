@@ -38,11 +38,13 @@ class Target:
         y: [N] int64 class numbers, or the target in its own units, float64.
         labels: what the classes are called; empty for a number.
         notice: how the task was told, and how to have it read otherwise.
+        values: the classes as the table has them: text, true and false, or numbers.
     """
 
     y: NDArray[Any]
     labels: tuple[str, ...]
     notice: Notice
+    values: tuple[Any, ...] = ()
 
     @property
     def numeric(self) -> bool:
@@ -88,11 +90,12 @@ def read_target(column: pd.Series[Any], name: str, task: str) -> Target:
 
 def _classes(values: NDArray[Any], what: str, why: str, *, advice: str = "") -> Target:
     found, y = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
-    labels = tuple(_label(value) for value in found.tolist())
+    classes = tuple(_whole(value) for value in found.tolist())
+    labels = tuple(map(str, classes))
     errors = class_errors(y, labels, what=what, advice=advice)
     if errors:
         raise DataError(errors)
-    return Target(y.astype(np.int64), labels, _task_notice(Task.CLASSIFICATION, why))
+    return Target(y.astype(np.int64), labels, _task_notice(Task.CLASSIFICATION, why), classes)
 
 
 def _number_notice(task: str, *, distinct: int, whole: bool, rows: int) -> Notice:
@@ -110,8 +113,8 @@ def _task_notice(task: Task, why: str) -> Notice:
     return Notice(TASK_NOTICE, f"task: {task}, {why}")
 
 
-def _label(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _why(task: str, found: str) -> str:

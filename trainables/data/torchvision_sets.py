@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.image_preprocessing import ImagePreprocessing
 from trainables.data.parts import Parts, centre_pixels
 from trainables.data.splits import Arrays, stratified_split
 from trainables.errors import DataError
@@ -36,11 +38,13 @@ def load(name: str, class_name: str, data_dir: str | None, *, download: bool, se
     (images, labels), (test_images, test_labels) = ((s.data.numpy(), s.targets.numpy()) for s in sets)
     sizes = (VALIDATION_EXAMPLES, len(labels) - VALIDATION_EXAMPLES)
     indices = stratified_split(labels, sizes, seed=seed)
+    raw = ImagePreprocessing((1, *images.shape[1:]), unit=255)
     if pixels:
         val, train = (Arrays(images[i][:, None], labels[i]) for i in indices)
-        return Parts(train, val, Arrays(test_images[:, None], test_labels))
+        return Parts(train, val, Arrays(test_images[:, None], test_labels), preprocessing=raw)
     val, train = (Arrays(_pixels(images[i]), labels[i]) for i in indices)
-    return centre_pixels(Parts(train, val, Arrays(_pixels(test_images), test_labels)))
+    parts = Parts(train, val, Arrays(_pixels(test_images), test_labels))
+    return replace(parts, preprocessing=replace(raw, standardisation=centre_pixels(parts)))
 
 
 def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
