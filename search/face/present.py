@@ -15,12 +15,14 @@ from search.declaration.study import Study
 from search.drive.result import Result
 from search.executors.capacity import Capacity
 from search.executors.retention import FINISHED
+from search.face.grid import print_grid
 from search.face.tables import (
     WIDE,
     choices_table,
     comparison_table,
     curve_table,
     curve_text,
+    failure_lines,
     front_table,
     front_text,
     space_table,
@@ -63,7 +65,7 @@ def print_plan(
         say(console, f"continues  {past['trials']} trials and {past['epochs']} epochs; {past['open']} trials go on")
         for line in past["changes"]:
             say(console, f"changes    {line}")
-    console.print(space_table(study.space, width=console.width))
+    print_grid(console, space_table(study.space))
 
 
 def print_check(console: Console, study: Study, splits: Splits) -> None:
@@ -92,18 +94,20 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
     else:
         say(console, verdict(found))
         say(console, f"its epoch {found.best.epoch}: {metrics_text(found.best.metrics)}")
-        console.print(top_table(found))
+        print_grid(console, top_table(found))
         if found.front:
             say(console, front_text(found))
-            console.print(front_table(found))
+            print_grid(console, front_table(found))
         if found.shown:
-            console.print(choices_table(found))
+            print_grid(console, choices_table(found))
     if found.curve is not None:
-        console.print(curve_table(found.curve, width=console.width))
+        print_grid(console, curve_table(found.curve))
         say(console, f"curve      {found.curve.verdict}")
         say(console, f"           {curve_text(found.curve)}")
     if found.comparison is not None:
-        console.print(comparison_table(found.comparison))
+        print_grid(console, comparison_table(found.comparison))
+        for line in failure_lines(found.comparison):
+            say(console, line)
         say(console, f"compared   {found.comparison.verdict}")
     say_data(console, result.data)
     say(console, epochs_text(found, study))
