@@ -20,8 +20,9 @@ from search.drive.engine import conduct
 from search.drive.engine import resume as go_on
 from search.drive.examples import load_data
 from search.drive.lookup import read_result
+from search.drive.overview import Ending
 from search.drive.preflight import fresh_name, obstacles
-from search.drive.result import Ending, Result
+from search.drive.result import Result
 from search.errors import UsageError
 from search.executors.progress import View
 from search.face.live_view import make_view

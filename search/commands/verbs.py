@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +12,7 @@ import typer
 from search.commands.check import check
 from search.commands.entry import guarded
 from search.commands.parameters import GroupedCommand
-from search.commands.run import run, show_result
+from search.commands.run import conclude, run, show_result
 from search.declaration import study_schema, study_yaml
 from search.declaration.studies import registered
 from search.declaration.study import Study
@@ -22,11 +20,12 @@ from search.drive.continuation import extend_study
 from search.drive.engine import resume
 from search.drive.examples import load_data
 from search.drive.lookup import open_ledger, read_result, study_names
+from search.drive.overview import recorded_studies
 from search.errors import UsageError
 from search.face.live_view import make_view
-from search.face.present import make_console, print_studies, say
-from search.ledger import Ledger, sqlite_url
-from search.ledger.paths import LEDGER_FILE, Paths
+from search.face.present import make_console, say
+from search.face.studies import print_studies
+from search.ledger.paths import Paths
 from search.ledger.stored_study import study_from_row
 from search.tracking.preflight import check_tracking
 from spaces import nearest
@@ -60,17 +59,7 @@ app.command(name="check", cls=GroupedCommand)(check)
 @app.command(name="list")
 def list_(home: Home = HOME, ledger: Database = None) -> None:
     """List the studies that can be run, and those that were."""
-    recorded = []
-    if ledger is not None:
-        with Ledger(ledger) as shared:
-            recorded = [(row, Counter(t.state.value for t in shared.trials(row.id))) for row in shared.studies()]
-        home = Path(os.devnull)
-    for folder in sorted(home.iterdir()) if home.is_dir() else []:
-        if (folder / LEDGER_FILE).is_file():
-            with Ledger(sqlite_url(folder / LEDGER_FILE)) as own:
-                for row in own.studies():
-                    recorded.append((row, Counter(t.state.value for t in own.trials(row.id))))
-    print_studies(make_console(), registered(), recorded)
+    print_studies(make_console(), registered(), list(recorded_studies(home, ledger)))
 
 
 @app.command()
@@ -171,12 +160,10 @@ def _continue(
     with open_ledger(paths) as ledger:
         ledger.check_whole()  # in the first opening: what SQLite tidies up when it closes is then not damage
         before = study_from_row(ledger.study(paths.name))
-    console = make_console()
-    view = make_view(console, metric=before.objective.metric, silent=json_)
+    view = make_view(make_console(errors=json_), metric=before.objective.metric, silent=False)
     check_tracking(before, paths, view.say, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
     study, result = resume(paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model)
-    show_result(study, result, paths, console, as_json=json_)
-    return result.exit_code
+    return conclude(study, result, paths, make_console(), as_json=json_)
 
 
 @app.command()

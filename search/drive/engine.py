@@ -224,7 +224,7 @@ def _drive(session: Session, tracker: TrackerProcess | None, view: View, stack: 
         untracked,
         time.monotonic() - started,
         progress.training_s,
-        control.exit_code,
+        control.exit_code or int(found.problem is not None),
         kept_on_disk(session.paths.checkpoints, found.best),
         session.splits.facts(),
         longest_stall_s=progress.longest_stall_s,

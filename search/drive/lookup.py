@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from search.declaration.study import Study
 from search.drive.history import as_ledger_error
-from search.drive.result import Ending, Result, read_answer
+from search.drive.overview import last_ending
+from search.drive.result import Result, read_answer
 from search.errors import UsageError
-from search.ledger import Ledger, StudyRow
+from search.ledger import Ledger
 from search.ledger.paths import LEDGER_FILE, Paths
 from search.ledger.stored_study import study_from_row
 from search.report.kept import kept_on_disk
@@ -46,9 +47,4 @@ def read_result(paths: Paths) -> tuple[Study, Result]:
         with as_ledger_error(paths.ledger):
             found = read_answer(ledger, row, study)
         seconds, kept = ledger.seconds_used(row.id), kept_on_disk(paths.checkpoints, found.best)
-        return study, Result(found, _ending(ledger, row), None, seconds, seconds, 0, kept, row.facts.data or {})
-
-
-def _ending(ledger: Ledger, row: StudyRow) -> Ending:
-    sessions = ledger.sessions(row.id)
-    return (sessions[-1].ending or "running") if sessions else "not started"
+        return study, Result(found, last_ending(ledger, row), None, seconds, seconds, 0, kept, row.facts.data or {})

@@ -1,4 +1,4 @@
-"""The plan, the answer and the lists that the command line prints. Text only; nothing is computed here."""
+"""The plan and the answer that the command line prints. Text only; nothing is computed here."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from search.declaration.study import Study
 from search.drive.result import Result
@@ -28,7 +26,6 @@ from search.face.tables import (
     space_table,
     top_table,
 )
-from search.ledger import StudyRow
 from search.ledger.outcome import SessionEnding, TrialState
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import mlflow_command, resume_command, sync_command
@@ -39,9 +36,10 @@ from trainables.data import Splits
 from trainables.machine import THIS_MACHINE
 
 
-def make_console() -> Console:
-    """Return the console of standard output."""
-    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+def make_console(*, errors: bool = False) -> Console:
+    """Return the console of standard output, or of standard error: where the output is one JSON object, say."""
+    stream = sys.stderr if errors else sys.stdout
+    return Console(stderr=errors) if stream.isatty() else Console(stderr=errors, width=WIDE)
 
 
 def print_plan(
@@ -89,9 +87,11 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
     found = result.answer
     console.print()
     say(console, f"{study.name}: {states_text(found)} in {result.wall_s:.1f} s")
-    if found.best is None:
+    if found.problem is not None:
+        say(console, found.problem)
+    if found.best is None and found.problem is None:
         say(console, f"no trial reported a finite {found.metric}")
-    else:
+    elif found.best is not None:
         say(console, verdict(found))
         say(console, f"its epoch {found.best.epoch}: {metrics_text(found.best.metrics)}")
         print_grid(console, top_table(found))
@@ -111,8 +111,11 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
         say(console, f"compared   {found.comparison.verdict}")
     say_data(console, result.data)
     say(console, epochs_text(found, study))
-    if result.ending is SessionEnding.INTERRUPTED:
-        say(console, f"interrupted  go on with: {resume_command(paths)}")
+    if result.ending in (SessionEnding.INTERRUPTED, SessionEnding.DIED):
+        how = "interrupted" if result.ending is SessionEnding.INTERRUPTED else "interrupted (its process is gone)"
+        say(console, f"{how}  go on with: {resume_command(paths)}")
+    if found.divergence is not None and found.problem is None:
+        say(console, f"diverged   {found.divergence}")
     for message, count in found.failures.items():
         say(console, f"failed     {count} x {message}")
     for line in kept_lines(found, result.kept):
@@ -120,24 +123,6 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
     say(console, f"ledger     {paths.ledger}")
     for line in tracking_lines(study, paths, result.untracked):
         say(console, line)
-
-
-def print_studies(console: Console, declared: dict[str, Study], recorded: list[tuple[StudyRow, Counter[str]]]) -> None:
-    """Print what can be run, and what was."""
-    table = Table(box=SIMPLE_HEAD)
-    for column in ("study", "data", "parameters", "question"):
-        table.add_column(column)
-    for study in declared.values():
-        table.add_row(study.kind, study.data.name, str(len(study.space)), study.question)
-    console.print(table)
-    if not recorded:
-        return
-    table = Table(box=SIMPLE_HEAD)
-    for column in ("name", "data", "started", "trials"):
-        table.add_column(column, no_wrap=column == "name")
-    for row, states in recorded:
-        table.add_row(row.name, _data_text(row), when_text(row.created_at), counts_text(states))
-    console.print(table)
 
 
 def verdict(found: Answer) -> str:
@@ -242,29 +227,14 @@ def tracking_text(study: Study, paths: Paths) -> str:
 
 def states_text(found: Answer) -> str:
     """Return ``64 trials: 50 pruned, 14 complete``."""
-    return f"{found.trials} trials: {counts_text(Counter(found.states))}"
+    return f"{found.trials} trials: {counts_text(found.counts)}"
 
 
-def counts_text(states: Counter[str]) -> str:
+def counts_text(counts: Mapping[str, int]) -> str:
     """Return ``50 pruned, 14 complete``."""
-    return ", ".join(f"{n} {state.lower()}" for state, n in states.most_common()) or "none"
-
-
-def when_text(at: float) -> str:
-    """Return a local time to the second."""
-    import time
-
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    return ", ".join(f"{n} {word}" for word, n in Counter(counts).most_common()) or "none"
 
 
 def say(console: Console, text: str) -> None:
     """Print one line as it is: no markup, no colour of numbers, no wrapping."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _data_text(row: StudyRow) -> str:
-    """Return ``digits (1079 train)``; the name alone where the ledger holds no more."""
-    facts = row.facts.data
-    return (
-        f"{facts['name']} ({facts['train']} train)" if facts else str(row.declaration.get("data", {}).get("name", ""))
-    )

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from search.face.present import epochs_text
 from search.face.grid import print_grid
+from search.face.present import epochs_text
 from search.face.tables import choices_table
 from search.ledger import LedgerWriter
 from search.ledger.outcome import Outcome, StopReason
