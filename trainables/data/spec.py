@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from trainables.task import AUTO
 
-Source: TypeAlias = Literal["named", "table", "images"]
+Source: TypeAlias = Literal["named", "table", "images", "arrays"]
 Half: TypeAlias = Literal["first", "second"]
 
 LARGEST_IMAGE = 1024
@@ -25,10 +25,11 @@ class DataSpec:
         download: allow torchvision to download into ``data_dir``.
         train_examples: use only this many training examples (stratified); None for all.
         seed: seeds the splits.
-        source: ``named``, or the user's own ``table`` or ``images``.
-        path: absolute path of the table's file or the images' folder; None for a named set.
+        source: ``named``, or the user's own ``table``, ``images`` or ``arrays``.
+        path: absolute path of the table's file, the images' folder or the arrays' file; None for a named set.
         target: the column of a table that is predicted.
-        task: what is learned from a table: ``classification``, ``regression``, or ``auto`` to tell by the target.
+        task: what is learned from a table or arrays: ``classification``, ``regression``, or ``auto`` to tell by the
+            target.
         drop: columns of a table that are left out.
         image_size: width and height, in pixels, of a user's images.
         pixels: images as bytes, not standardised: for models that bring their own preprocessing.
@@ -56,9 +57,11 @@ def path_errors(spec: DataSpec) -> list[str]:
         return []
     what = f"--data {spec.source}:{spec.path}"
     if not os.path.exists(spec.path):
-        return [f"{what}: there is no such {'file' if spec.source == 'table' else 'folder'}"]
+        return [f"{what}: there is no such {'folder' if spec.source == 'images' else 'file'}"]
     if spec.source == "table" and os.path.isdir(spec.path):
         return [f"{what} is a folder; expected a file: .csv, .tsv or .parquet (--data images:FOLDER takes images)"]
+    if spec.source == "arrays" and os.path.isdir(spec.path):
+        return [f"{what} is a folder; expected a file that numpy.savez wrote: .npz"]
     if spec.source == "images" and not os.path.isdir(spec.path):
         return [f"{what} is a file; expected a folder (--data table:FILE takes a table)"]
     return []
