@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -42,11 +43,12 @@ UntrackedOk = Annotated[
     bool, typer.Option("--untracked-ok", help="Go on even where MLflow does not answer, as in `run`.")
 ]
 HOME = Path("lanewise-home")
+SCRIPT = "lanewise"
+COMPLETION = {"--install-completion", "--show-completion"}
 WITHOUT_IT = "go on without it: --untracked-ok; what it lacks is sent later, or by: python -m search sync NAME"
 """Said to a user whose MLflow server does not answer when a search goes on."""
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -195,5 +197,10 @@ def sync(
 
 
 def main() -> int:
-    """Entry point of ``python -m search`` and ``lanewise``."""
-    return guarded(app, prog="python -m search")
+    """Entry point of ``python -m search`` and ``lanewise``.
+
+    A shell completes a command by its name: what ``python -m search --install-completion`` installs is that of the
+    script, which both stand for.
+    """
+    asked = COMPLETION & set(sys.argv[1:])
+    return guarded(app, prog=SCRIPT if asked or Path(sys.argv[0]).stem == SCRIPT else "python -m search")

@@ -10,6 +10,7 @@ from typing import Any
 from search.declaration import backbone
 from search.declaration.fields import FILE_KEYS, part_of
 from search.declaration.own_data import data_of
+from search.declaration.rungs import lower_grace
 from search.declaration.studies import registered
 from search.declaration.study import Study
 from search.declaration.validate import valid_study
@@ -66,6 +67,9 @@ def _attempt(data: Mapping[str, Any], kind: str | None, model: str | None) -> tu
     if trainable is not None:
         values["trainable"] = trainable
     _apply_set(values, data.get("set", {}), mistakes)
+    scheduler = data.get("scheduler", {})
+    if isinstance(scheduler, Mapping) and "grace" not in scheduler:
+        lower_grace(values)
     if values.get("space") == {}:
         return None, [*mistakes, Mistake(("space",), "must have at least one parameter")]
     try:
