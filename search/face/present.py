@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 
 from search.declaration.study import Study
 from search.drive.result import Result
 from search.executors.capacity import Capacity
 from search.executors.retention import FINISHED
-from search.face.grid import print_grid
+from search.face.grid import print_grid, wrapped
 from search.face.tables import (
     WIDE,
     choices_table,
@@ -79,7 +80,7 @@ def print_check(console: Console, study: Study, splits: Splits) -> None:
 def say_data(console: Console, facts: Mapping[str, Any]) -> None:
     """Print what the examples are, and what a user should know of how they were read."""
     for i, line in enumerate(data_lines(facts) if facts else []):
-        say(console, f"{'' if i else 'data':10} {line}")
+        say_words(console, f"{'' if i else 'data':10} {line}")
 
 
 def print_answer(console: Console, study: Study, result: Result, paths: Paths) -> None:
@@ -88,36 +89,36 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
     console.print()
     say(console, f"{study.name}: {states_text(found)} in {result.wall_s:.1f} s")
     if found.problem is not None:
-        say(console, found.problem)
+        say_words(console, found.problem)
     if found.best is None and found.problem is None:
         say(console, f"no trial reported a finite {found.metric}")
     elif found.best is not None:
-        say(console, verdict(found))
-        say(console, f"its epoch {found.best.epoch}: {metrics_text(found.best.metrics)}")
+        say_words(console, verdict(found))
+        say_words(console, f"its epoch {found.best.epoch}: {metrics_text(found.best.metrics)}")
         print_grid(console, top_table(found))
         if found.front:
-            say(console, front_text(found))
+            say_words(console, front_text(found))
             print_grid(console, front_table(found))
         if found.shown:
             print_grid(console, choices_table(found))
     if found.curve is not None:
         print_grid(console, curve_table(found.curve))
-        say(console, f"curve      {found.curve.verdict}")
-        say(console, f"           {curve_text(found.curve)}")
+        say_words(console, f"curve      {found.curve.verdict}")
+        say_words(console, f"           {curve_text(found.curve)}")
     if found.comparison is not None:
         print_grid(console, comparison_table(found.comparison))
         for line in failure_lines(found.comparison):
             say(console, line)
-        say(console, f"compared   {found.comparison.verdict}")
+        say_words(console, f"compared   {found.comparison.verdict}")
     say_data(console, result.data)
-    say(console, epochs_text(found, study))
+    say_words(console, epochs_text(found, study))
     if result.ending in (SessionEnding.INTERRUPTED, SessionEnding.DIED):
         how = "interrupted" if result.ending is SessionEnding.INTERRUPTED else "interrupted (its process is gone)"
         say(console, f"{how}  go on with: {resume_command(paths)}")
     if found.divergence is not None and found.problem is None:
-        say(console, f"diverged   {found.divergence}")
+        say_words(console, f"diverged   {found.divergence}")
     for message, count in found.failures.items():
-        say(console, f"failed     {count} x {message}")
+        say_words(console, f"failed     {count} x {message}")
     for line in kept_lines(found, result.kept):
         say(console, line)
     say(console, f"ledger     {paths.ledger}")
@@ -233,6 +234,16 @@ def states_text(found: Answer) -> str:
 def counts_text(counts: Mapping[str, int]) -> str:
     """Return ``50 pruned, 14 complete``."""
     return ", ".join(f"{n} {word}" for word, n in Counter(counts).most_common()) or "none"
+
+
+def say_words(console: Console, text: str) -> None:
+    """Print a sentence, which a terminal breaks between words and no file at all: a number is never cut."""
+    width = console.width if console.is_terminal else cell_len(text)
+    if cell_len(text) <= width:
+        say(console, text)
+        return
+    for line in wrapped(text.split(), width, indent=""):
+        say(console, line)
 
 
 def say(console: Console, text: str) -> None:
