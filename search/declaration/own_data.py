@@ -116,7 +116,7 @@ def data_of(given: Any, declared: Mapping[str, Any], *, transfers: bool, mistake
     given = dict(given)
     if isinstance(given.get("path"), str):
         _place(given, mistakes)
-    source = given.get("source", "named" if given.get("name") in DATASETS else declared.get("source", "named"))
+    source = given.get("source", "named" if _is_known(given.get("name")) else declared.get("source", "named"))
     mistakes += _unused(given, source, given.get("name", declared.get("name")), transfers=transfers)
     if source != declared.get("source"):
         declared = {name: value for name, value in declared.items() if name in KEPT}
@@ -152,7 +152,7 @@ def _place(given: dict[str, Any], mistakes: list[Mistake]) -> None:
     path = Path(os.path.abspath(os.path.expanduser(given["path"])))
     given["path"] = str(path)
     name, source = given.get("name"), given.get("source")
-    if name in DATASETS:
+    if _is_known(name):
         rule = f"{name} and {{0}} {path} name different data; give one of them"
         mistakes.append(Mistake(("data", "name"), rule, others=(("data", "path"),)))
         del given["name"]
@@ -172,6 +172,10 @@ def _place(given: dict[str, Any], mistakes: list[Mistake]) -> None:
         given["name"] = _name(path, str(given["source"]))
 
 
+def _is_known(name: Any) -> bool:
+    return isinstance(name, str) and name in DATASETS
+
+
 def _kind_of(path: Path) -> str | None:
     """Return what kind of data lie at a path; None where nothing does."""
     if os.path.isdir(path):
@@ -183,7 +187,7 @@ def _kind_of(path: Path) -> str | None:
 
 def _unused(given: Mapping[str, Any], source: str, name: Any, *, transfers: bool) -> list[Mistake]:
     """Return which of the given fields nothing would read, where their value is not the usual one."""
-    downloads = source == "named" and name in DATASETS and DATASETS[name].needs_files
+    downloads = source == "named" and _is_known(name) and DATASETS[name].needs_files
     unused = {"image_size": source != "images", "data_dir": not downloads, "download": not downloads}
     usual = DataSpec()
     return [
