@@ -15,14 +15,19 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from search.declaration import declare_study
+from search.declaration.held_data import held_fields, held_file
+from search.declaration.held_objects import described
 from search.declaration.mistakes import usage_error
+from search.declaration.own_data import data_of_text
 from search.declaration.study import Study, differences
 from search.drive.engine import conduct
 from search.drive.engine import resume as go_on
 from search.drive.examples import load_data
+from search.drive.kept_data import keeping_data, with_kept_data
 from search.drive.lookup import read_result
+from search.drive.overview import Ending
 from search.drive.preflight import fresh_name, obstacles
-from search.drive.result import Ending, Result
+from search.drive.result import Result
 from search.errors import UsageError
 from search.executors.progress import View
 from search.face.live_view import make_view
@@ -34,6 +39,7 @@ from search.report.leaderboard import leaderboard
 from search.tracking.preflight import check_tracking
 from search.tracking.process import OTHERWISE
 from spaces import Space
+from trainables.data import DataSpec
 from trainables.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
@@ -92,12 +98,24 @@ class StudyResult:
             return frame(facts, facts.study(self.study.name).id)
 
 
-def declare(kind: str, *, model: str | Callable[..., Any] | None = None, **fields: Any) -> Study:
+def declare(
+    kind: str,
+    *,
+    model: str | Callable[..., Any] | None = None,
+    data: Any = None,
+    target: str | None = None,
+    **fields: Any,
+) -> Study:
     """Declare a study, as a YAML file does.
 
     Args:
         kind: a registered study's, which is then changed by ``fields``; or a word of your own, which needs ``space``.
         model: your own model: ``package.module:function``, or that function.
+        data: what is learned from: a data set's name, a path, ``DataSpec`` or a mapping of its fields; or what the
+            program holds: a pandas frame with ``target``, ``(x, y)`` or ``(x_train, y_train, x_val, y_val)`` and maybe
+            ``x_test, y_test`` as arrays or tensors, a torch dataset or one for each part, a scikit-learn bunch. What is
+            held is written into the study's folder when it is run, so that other processes and a resume have it.
+        target: the column of a frame or a table that is predicted.
         fields: ``Study``'s, as its classes or as plain data: ``budget={"trials": 16}`` changes that field alone,
             ``space=`` and ``settings=`` replace the whole. ``set={"dropout": {"high": 0.3}, "schedule": "cosine"}``
             changes single parameters and settings.
@@ -106,8 +124,10 @@ def declare(kind: str, *, model: str | Callable[..., Any] | None = None, **field
         UsageError: everything that is wrong; ``errors`` has a line each.
     """
     path = None if model is None else _path_of(model)
-    data = {name: _plain(value, name) for name, value in fields.items()}
-    declared = declare_study(data, kind=kind, model=path)
+    plain = {name: _plain(value, name) for name, value in fields.items()}
+    if data is not None or target is not None:
+        plain["data"] = _data(data, target)
+    declared = declare_study(plain, kind=kind, model=path)
     if declared.mistakes or declared.study is None:
         raise usage_error(declared.mistakes)
     return declared.study
@@ -128,6 +148,10 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
         UsageError: it cannot begin here, or it was recorded with another declaration.
         RunError: it could not go on; what was recorded stays.
     """
+    if not isinstance(study, Study):
+        raise UsageError(
+            f"run takes what declare returned, got {described(study)}: run(declare('regularization', ...))"
+        )
     folder = Path(home)
     if resume and not study.name:
         raise UsageError("resume=True needs a study with a name: declare(..., name='mine')")
@@ -135,8 +159,10 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
     paths = Paths(folder, study.name, study.ledger)
     shown = make_view(make_console(), metric=study.objective.metric, silent=not view)
     shown = shown if isinstance(view, bool) else view
+    held = held_file(study.data.path)
     if resume and paths.folder.exists():
         recorded, _ = read_result(paths)
+        study = study if held is None else with_kept_data(study, held, paths)
         if changed := differences(recorded, study):
             raise UsageError([f"{study.name} was recorded with another declaration: {line}" for line in changed])
         _, result = go_on(paths, view=shown, load=load_data)
@@ -144,7 +170,8 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
     if errors := obstacles(study, folder):
         raise usage_error(errors)
     check_tracking(study, paths, shown.say, otherwise=OTHERWISE)
-    return _result(study, conduct(study, folder, load_data, view=shown), paths)
+    with keeping_data(study, held, paths, shown.say) as study:
+        return _result(study, conduct(study, folder, load_data, view=shown), paths)
 
 
 def load(name: str, *, home: str | Path = HOME) -> StudyResult:
@@ -213,6 +240,19 @@ def _path_of(model: str | Callable[..., Any]) -> str:
     return f"{module}:{name}"
 
 
+def _data(data: Any, target: str | None) -> Any:
+    """Return what ``declare`` was given as data, as a YAML file would have it."""
+    if isinstance(data, DataSpec | BaseModel):
+        data = _plain(data, "data")
+    if data is None:
+        return {"target": target}
+    fields = held_fields(data, target)
+    if "text" in fields:
+        text = fields["text"]
+        return text if target is None else {**data_of_text(text), "target": target}
+    return _plain({"target": target, **fields} if target is not None else fields, "data")
+
+
 def _plain(value: Any, name: str) -> Any:
     """Return a value as plain data, as a YAML file would have it."""
     if isinstance(value, Space):
@@ -229,4 +269,6 @@ def _plain(value: Any, name: str) -> Any:
         return str(value)
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    raise UsageError(f"{name}: a {type(value).__name__} is no plain data, got {value!r}")
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        return value.item()
+    raise UsageError(f"{name}: a {type(value).__name__} is no plain data, got {described(value)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,12 @@ class _Callable(ModuleType):
 
     Once anything has imported ``search.run``, the package's ``run`` is this module, not ``search.api.run``.
     """
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        from search import api
+
+        return inspect.signature(api.run)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         from search import api

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -24,6 +25,7 @@ from trainables.registry import find_trainable
 RUN = (
     "from search import declare, run\n\n",
     "from search import declare, run\nfrom spaces",
+    "import numpy as np",
     "from search import UsageError",
     "from sklearn.datasets import load_digits",
     "# my_models.py",
@@ -75,6 +77,11 @@ def test_the_python_example_runs(tmp_path):
     assert out.count("8 trials on ") == 2
     assert len(list((tmp_path / "lanewise-home").glob("*/ledger.db"))) == 2
     assert re.search(r"^ +rank +number +value +epoch$", out, flags=re.MULTILINE)
+
+
+def test_the_data_that_a_program_holds_are_kept(tmp_path):
+    out = run_sample(tmp_path, sample("python", "import numpy as np"))
+    assert Path(out.strip()).is_relative_to(tmp_path / "lanewise-home")
 
 
 def test_the_mistakes_shown_from_python_are_those_raised(tmp_path):

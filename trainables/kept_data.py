@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from trainables.data.array_preprocessing import ArrayPreprocessing
 from trainables.data.image_preprocessing import ImagePreprocessing
 from trainables.data.number_preprocessing import NumberPreprocessing
 from trainables.data.preprocessing import Preprocessing
@@ -16,7 +17,7 @@ from trainables.errors import CheckpointError
 VERSION = 1
 
 _KINDS: dict[str, type[Preprocessing]] = {
-    found.kind: found for found in (TablePreprocessing, NumberPreprocessing, ImagePreprocessing)
+    found.kind: found for found in (TablePreprocessing, NumberPreprocessing, ArrayPreprocessing, ImagePreprocessing)
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -31,7 +32,7 @@ def run(options: Options) -> int:
     if options.dry_run:
         show_plan(options, study, paths, console, continues=continues)
         return 0
-    view = make_view(console, metric=study.objective.metric, silent=options.json_)
+    view = make_view(make_console(errors=options.json_), metric=study.objective.metric, silent=False)
     check_tracking(study, paths, view.say, otherwise=OTHERWISE)
     if continues:
         study, result = engine.resume(
@@ -46,8 +47,7 @@ def run(options: Options) -> int:
         if options.resume:
             view.say(f"no study {study.name} in {options.home.absolute()} yet: it is started")
         result = engine.conduct(study, options.home, load_data, view=view)
-    show_result(study, result, paths, console, as_json=options.json_)
-    return result.exit_code
+    return conclude(study, result, paths, console, as_json=options.json_)
 
 
 def show_plan(options: Options, study: Study, paths: Paths, console: Console, *, continues: bool) -> None:
@@ -59,6 +59,14 @@ def show_plan(options: Options, study: Study, paths: Paths, console: Console, *,
         print(json.dumps({**plan, "data": splits.facts(), "continues": past}))
     else:
         print_plan(console, study, splits, paths, past)
+
+
+def conclude(study: Study, result: Result, paths: Paths, console: Console, *, as_json: bool) -> int:
+    """Print what a search found, and return the process's exit code; why there is no answer ends standard error."""
+    show_result(study, result, paths, console, as_json=as_json)
+    if result.answer.problem is not None:
+        print(f"error: {result.answer.problem}", file=sys.stderr)
+    return result.exit_code
 
 
 def show_result(study: Study, result: Result, paths: Paths, console: Console, *, as_json: bool) -> None:

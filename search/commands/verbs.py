@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections import Counter
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ import typer
 from search.commands.check import check
 from search.commands.entry import guarded
 from search.commands.parameters import GroupedCommand
-from search.commands.run import run, show_result
+from search.commands.run import conclude, run, show_result
 from search.declaration import study_schema, study_yaml
 from search.declaration.studies import registered
 from search.declaration.study import Study
@@ -22,11 +21,12 @@ from search.drive.continuation import extend_study
 from search.drive.engine import resume
 from search.drive.examples import load_data
 from search.drive.lookup import open_ledger, read_result, study_names
+from search.drive.overview import recorded_studies
 from search.errors import UsageError
 from search.face.live_view import make_view
-from search.face.present import make_console, print_studies, say
-from search.ledger import Ledger, sqlite_url
-from search.ledger.paths import LEDGER_FILE, Paths
+from search.face.present import make_console, say
+from search.face.studies import print_studies
+from search.ledger.paths import Paths
 from search.ledger.stored_study import study_from_row
 from search.tracking.preflight import check_tracking
 from spaces import nearest
@@ -43,11 +43,12 @@ UntrackedOk = Annotated[
     bool, typer.Option("--untracked-ok", help="Go on even where MLflow does not answer, as in `run`.")
 ]
 HOME = Path("lanewise-home")
+SCRIPT = "lanewise"
+COMPLETION = {"--install-completion", "--show-completion"}
 WITHOUT_IT = "go on without it: --untracked-ok; what it lacks is sent later, or by: python -m search sync NAME"
 """Said to a user whose MLflow server does not answer when a search goes on."""
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -60,17 +61,7 @@ app.command(name="check", cls=GroupedCommand)(check)
 @app.command(name="list")
 def list_(home: Home = HOME, ledger: Database = None) -> None:
     """List the studies that can be run, and those that were."""
-    recorded = []
-    if ledger is not None:
-        with Ledger(ledger) as shared:
-            recorded = [(row, Counter(t.state.value for t in shared.trials(row.id))) for row in shared.studies()]
-        home = Path(os.devnull)
-    for folder in sorted(home.iterdir()) if home.is_dir() else []:
-        if (folder / LEDGER_FILE).is_file():
-            with Ledger(sqlite_url(folder / LEDGER_FILE)) as own:
-                for row in own.studies():
-                    recorded.append((row, Counter(t.state.value for t in own.trials(row.id))))
-    print_studies(make_console(), registered(), recorded)
+    print_studies(make_console(), registered(), list(recorded_studies(home, ledger)))
 
 
 @app.command()
@@ -171,12 +162,10 @@ def _continue(
     with open_ledger(paths) as ledger:
         ledger.check_whole()  # in the first opening: what SQLite tidies up when it closes is then not damage
         before = study_from_row(ledger.study(paths.name))
-    console = make_console()
-    view = make_view(console, metric=before.objective.metric, silent=json_)
+    view = make_view(make_console(errors=json_), metric=before.objective.metric, silent=False)
     check_tracking(before, paths, view.say, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
     study, result = resume(paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model)
-    show_result(study, result, paths, console, as_json=json_)
-    return result.exit_code
+    return conclude(study, result, paths, make_console(), as_json=json_)
 
 
 @app.command()
@@ -208,5 +197,10 @@ def sync(
 
 
 def main() -> int:
-    """Entry point of ``python -m search`` and ``lanewise``."""
-    return guarded(app, prog="python -m search")
+    """Entry point of ``python -m search`` and ``lanewise``.
+
+    A shell completes a command by its name: what ``python -m search --install-completion`` installs is that of the
+    script, which both stand for.
+    """
+    asked = COMPLETION & set(sys.argv[1:])
+    return guarded(app, prog=SCRIPT if asked or Path(sys.argv[0]).stem == SCRIPT else "python -m search")

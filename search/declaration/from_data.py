@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from search.declaration import backbone
 from search.declaration.fields import FILE_KEYS, part_of
+from search.declaration.own_data import data_of
+from search.declaration.rungs import lower_grace
 from search.declaration.studies import registered
 from search.declaration.study import Study
 from search.declaration.validate import valid_study
@@ -64,6 +67,9 @@ def _attempt(data: Mapping[str, Any], kind: str | None, model: str | None) -> tu
     if trainable is not None:
         values["trainable"] = trainable
     _apply_set(values, data.get("set", {}), mistakes)
+    scheduler = data.get("scheduler", {})
+    if isinstance(scheduler, Mapping) and "grace" not in scheduler:
+        lower_grace(values)
     if values.get("space") == {}:
         return None, [*mistakes, Mistake(("space",), "must have at least one parameter")]
     try:
@@ -136,6 +142,10 @@ def _laid_over(data: Mapping[str, Any], kind: str | None, mistakes: list[Mistake
     values = dict(base)
     for name, value in data.items():
         if name in FILE_KEYS:
+            continue
+        if name == "data":
+            transfers = values.get("trainable") == backbone.TRANSFER and not {"model", "trainable"} & data.keys()
+            values[name] = data_of(value, base.get(name, {}), transfers=transfers, mistakes=mistakes)
             continue
         field = Study.model_fields.get(name)
         part = None if field is None else part_of(field.annotation)

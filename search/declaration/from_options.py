@@ -12,6 +12,7 @@ from search.declaration import backbone
 from search.declaration.from_yaml import read_study
 from search.declaration.options import Options, flag_of, table
 from search.declaration.own_data import declared_data
+from search.declaration.rungs import lower_grace
 from search.declaration.studies import find
 from search.declaration.study import Objective, Study
 from search.declaration.validate import valid_study
@@ -56,6 +57,8 @@ def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
     _set_objectives(values, options, errors)
     _set_tracking(values, options)
     _set_plain_fields(values, options, errors)
+    if options.max_epochs is not None and options.grace is None:
+        lower_grace(values)
     study = _collect(lambda: valid_study(values), errors)
     return study, errors + _resume_errors(options)
 

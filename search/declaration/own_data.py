@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from trainables.data.spec import LARGEST_IMAGE, READ_AS, SEPARATOR_WORDS, WHITE,
 from trainables.mistake import Mistake
 from trainables.task import AUTO, Task
 
-KINDS = ("table", "images")
+KINDS = ("table", "images", "arrays")
 TASKS = (AUTO, *(task.value for task in Task))
 DATA, SOURCE = ("data",), ("data", "source")
+KEPT = ("seed", "train_examples", "pixels", "half")
+"""What a study's own data say of how examples are used, whichever these are."""
 
 
 def declared_data(declared: DataSpec, options: Options, *, any_size: bool = False) -> DataSpec:
@@ -68,6 +71,8 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
     if data.source != "table":
         lists = {name: ", ".join(getattr(data, name)) for name in ("drop", "missing", "read_as")}
         words = {name: getattr(data, name) for name in ("target", "task", "separator", "decimal", "encoding")}
+        if data.source == "arrays":
+            del words["task"]
         rule = f"{{value}} is for {{0}} table:FILE; the data are {data.name}"
         mistakes += [
             Mistake(("data", field), rule, value, others=(SOURCE,))
@@ -136,9 +141,111 @@ def _chosen(options: Options, mistakes: list[Mistake]) -> dict[str, Any]:
     kind, colon, path = text.partition(":")
     if options.data is None or text in DATASETS:
         return {"source": "named", "name": text, "path": None}
+    return _own(kind, path, mistakes) if colon and kind in KINDS else _refused(text, kind if colon else "", mistakes)
+
+
+def data_of(given: Any, declared: Mapping[str, Any], *, transfers: bool, mistakes: list[Mistake]) -> Any:
+    """Return the data that a file or a call declares, laid over those of the study that it changes.
+
+    Data of another source keep nothing of the study's own but how many examples are used and how they are split.
+    A path without a source is taken for what lies there.
+
+    Args:
+        given: a mapping of ``DataSpec``'s fields, or text as after ``--data``.
+        declared: the fields of the study's own data; empty where it has none.
+        transfers: whether the study transfers: its weights use fields that named data do not.
+        mistakes: takes what is wrong.
+    """
+    if isinstance(given, str):
+        given = _of_text(given, mistakes)
+    if not isinstance(given, Mapping):
+        return given
+    given = dict(given)
+    if isinstance(given.get("path"), str):
+        _place(given, mistakes)
+    source = given.get("source", "named" if _is_known(given.get("name")) else declared.get("source", "named"))
+    mistakes += _unused(given, source, given.get("name", declared.get("name")), transfers=transfers)
+    if source != declared.get("source"):
+        declared = {name: value for name, value in declared.items() if name in KEPT}
+    return {**declared, **given, "source": source}
+
+
+def data_of_text(text: str) -> dict[str, Any]:
+    """Return the fields that a text as after ``--data`` stands for, or that lie at a path.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    mistakes: list[Mistake] = []
+    found = _of_text(text, mistakes)
+    if mistakes:
+        raise usage_error(mistakes)
+    return found
+
+
+def _of_text(text: str, mistakes: list[Mistake]) -> dict[str, Any]:
+    kind, colon, path = text.partition(":")
+    if text in DATASETS:
+        return {"source": "named", "name": text, "path": None}
     if colon and kind in KINDS:
         return _own(kind, path, mistakes)
-    mistakes.append(_unknown(text, kind if colon else ""))
+    if not os.path.exists(os.path.expanduser(text)):
+        return _refused(text, kind if colon else "", mistakes)
+    return {"path": text}
+
+
+def _place(given: dict[str, Any], mistakes: list[Mistake]) -> None:
+    """Make a path absolute, and say what lies there where nobody did."""
+    path = Path(os.path.abspath(os.path.expanduser(given["path"])))
+    given["path"] = str(path)
+    name, source = given.get("name"), given.get("source")
+    if _is_known(name):
+        rule = f"{name} and {{0}} {path} name different data; give one of them"
+        mistakes.append(Mistake(("data", "name"), rule, others=(("data", "path"),)))
+        del given["name"]
+    elif source == "named":
+        rule = f"{path} is for {{0}} {', '.join(KINDS[:-1])} or {KINDS[-1]}, and it is named"
+        mistakes.append(Mistake(("data", "path"), rule, others=(SOURCE,)))
+        del given["path"]
+        return
+    if source is None:
+        found = _kind_of(path)
+        if found is None:
+            mistakes.append(Mistake(("data", "path"), f"{path}: there is no such file or folder"))
+            del given["path"]
+            return
+        given["source"] = found
+    if "name" not in given:
+        given["name"] = _name(path, str(given["source"]))
+
+
+def _is_known(name: Any) -> bool:
+    return isinstance(name, str) and name in DATASETS
+
+
+def _kind_of(path: Path) -> str | None:
+    """Return what kind of data lie at a path; None where nothing does."""
+    if os.path.isdir(path):
+        return "images"
+    if not os.path.exists(path):
+        return None
+    return "arrays" if path.suffix.lower() == ".npz" else "table"
+
+
+def _unused(given: Mapping[str, Any], source: str, name: Any, *, transfers: bool) -> list[Mistake]:
+    """Return which of the given fields nothing would read, where their value is not the usual one."""
+    downloads = source == "named" and _is_known(name) and DATASETS[name].needs_files
+    unused = {"image_size": source != "images", "data_dir": not downloads, "download": not downloads}
+    usual = DataSpec()
+    return [
+        Mistake(("data", field), f"{{value}} is not used by {{0}} {source}", given[field], others=(SOURCE,))
+        for field, not_used in unused.items()
+        if field in given and not_used and not transfers and given[field] != getattr(usual, field)
+    ]
+
+
+def _refused(text: str, kind: str, mistakes: list[Mistake]) -> dict[str, Any]:
+    mistakes.append(_unknown(text, kind))
     return {}
 
 
@@ -151,7 +258,7 @@ def _own(kind: str, text: str, mistakes: list[Mistake]) -> dict[str, Any]:
 
 
 def _names_nothing(kind: str) -> Mistake:
-    return Mistake(SOURCE, f"{kind}: names no {'file' if kind == 'table' else 'folder'}")
+    return Mistake(SOURCE, f"{kind}: names no {'folder' if kind == 'images' else 'file'}")
 
 
 def _name(path: Path, kind: str) -> str:
@@ -163,7 +270,7 @@ def _name(path: Path, kind: str) -> str:
 
 def _unknown(text: str, kind: str) -> Mistake:
     if kind:
-        known = "Known: table:FILE, images:FOLDER"
+        known = "Known: table:FILE, images:FOLDER, arrays:FILE.npz"
         return Mistake(DATA, f"{text}: {{value}} is no kind of data.{nearest(kind, KINDS)} {known}", kind)
     if os.path.exists(text):
         own = f"images:{text}" if os.path.isdir(text) else f"table:{text} --target COLUMN"

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search.declaration.rungs import lowered_grace
 from search.declaration.study import Study, differences, fits
 from search.drive.continuation import (
     changes_since_begin,
@@ -74,6 +75,8 @@ def conduct(
         choice = choose_executor(study)
         splits = with_scratch(load(study), paths, shared=choice.several_processes)
         view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
+        if (lowered := lowered_grace(study)) is not None:
+            view.say(lowered)
         for i, line in enumerate(data_lines(splits.facts())):
             view.say(f"{'' if i else 'data':4} {line}")
         prepared = prepare_trainable(study, splits, view.say)  # before there is a folder: what ends here leaves none
@@ -224,7 +227,7 @@ def _drive(session: Session, tracker: TrackerProcess | None, view: View, stack: 
         untracked,
         time.monotonic() - started,
         progress.training_s,
-        control.exit_code,
+        control.exit_code or int(found.problem is not None),
         kept_on_disk(session.paths.checkpoints, found.best, checkpoint_notes(ledger, session.study_id)),
         session.splits.facts(),
         longest_stall_s=progress.longest_stall_s,

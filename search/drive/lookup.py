@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from search.declaration.study import Study
 from search.drive.history import as_ledger_error
-from search.drive.result import Ending, Result, checkpoint_notes, read_answer
+from search.drive.overview import last_ending
+from search.drive.result import Result, checkpoint_notes, read_answer
 from search.errors import UsageError
-from search.ledger import Ledger, StudyRow
+from search.ledger import Ledger
 from search.ledger.paths import LEDGER_FILE, Paths
 from search.ledger.stored_study import study_from_row
 from search.report.kept import kept_on_disk
@@ -47,9 +48,4 @@ def read_result(paths: Paths) -> tuple[Study, Result]:
             found = read_answer(ledger, row, study)
         kept = kept_on_disk(paths.checkpoints, found.best, checkpoint_notes(ledger, row.id))
         seconds = ledger.seconds_used(row.id)
-        return study, Result(found, _ending(ledger, row), None, seconds, seconds, 0, kept, row.facts.data or {})
-
-
-def _ending(ledger: Ledger, row: StudyRow) -> Ending:
-    sessions = ledger.sessions(row.id)
-    return (sessions[-1].ending or "running") if sessions else "not started"
+        return study, Result(found, last_ending(ledger, row), None, seconds, seconds, 0, kept, row.facts.data or {})

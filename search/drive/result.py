@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from search.drive.overview import Ending
 from search.ledger import FitRole, Ledger, StudyRow
 from search.ledger.events import EventKind
-from search.ledger.outcome import SessionEnding
 from search.report.answer import Answer, answer
 from search.report.kept import Kept
 
 if TYPE_CHECKING:
     from search.declaration.study import Study
-
-Ending: TypeAlias = SessionEnding | Literal["running", "not started"]
-"""How the last session of a study ended; or that it has not, or that there was none."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Result:
         untracked: why MLflow does not have everything, or None.
         wall_s: seconds of the search, imports left out.
         search_s: the part of them from the first trial's start until MLflow had the last of it.
-        exit_code: what the process ends with.
+        exit_code: what the process ends with: 0, that of a signal, or 1 where there is no answer.
         kept: which of its checkpoints are on disk.
         data: what the ledger holds of the examples (``Splits.facts``); empty in ledgers that hold nothing.
         longest_stall_s: see ``Progress``; None where the search was not run just now.

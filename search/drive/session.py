@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from search.declaration.study import Study
@@ -215,9 +216,9 @@ def _search(
 def _build_executor(choice: ExecutorChoice, say: Callable[[str], None]) -> Executor:
     """Return the executor that was chosen."""
     if choice.executor == "lanes":
-        from search.executors.lanes import LanesExecutor
+        from search.executors.lanes import LanesExecutor, open_pool
 
-        return LanesExecutor(say)
+        return LanesExecutor(say, open_pool=partial(open_pool, say=say))
     from search.executors.tune import TuneExecutor
 
     return TuneExecutor(say)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from search.ledger.outcome import StopReason
 STOP_GRACE_S = 4.0
 """How long a stop waits for the epochs in flight; with the checkpoints this stays within 5 s."""
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+"""What a process ends with that a signal stopped, as a shell counts; SIGHUP: its terminal was closed."""
 
 
 class Control:
@@ -77,7 +79,9 @@ class Control:
 
     @contextmanager
     def signals(self, *, on_second: Callable[[], None]) -> Iterator[None]:
-        """While inside: SIGINT or SIGTERM once asks for a clean stop, twice stops at once.
+        """While inside: SIGINT, SIGTERM or SIGHUP once asks for a clean stop, twice stops at once.
+
+        Under ``nohup``, which has SIGHUP ignored, it stays ignored.
 
         Args:
             on_second: ends child processes; called before the process exits.
@@ -89,16 +93,28 @@ class Control:
                 on_second()
                 os._exit(EXIT_CODES[received])
             self.request(received)
+            if received is signal.SIGHUP:
+                _let_go_of_lost_terminal()
 
         if threading.current_thread() is not threading.main_thread():
             yield  # a search that a program runs beside other things: signals are the program's
             return
-        before = {number: signal.signal(number, handle) for number in EXIT_CODES}
+        heeded = [n for n in EXIT_CODES if n is not signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, handle) for number in heeded}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _let_go_of_lost_terminal() -> None:
+    """Send what is still printed nowhere where it went to a terminal that was closed: writing there is an error."""
+    for stream in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream):
+                with open(os.devnull, "wb") as nowhere:
+                    os.dup2(nowhere.fileno(), stream)
 
 
 def kill_children() -> None:

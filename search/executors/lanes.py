@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_pool(
-    search: Search, timing: Timing, *, make_worker: Callable[..., LaneWorker] | None = None
+    search: Search,
+    timing: Timing,
+    *,
+    make_worker: Callable[..., LaneWorker] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[WorkerPool]:
     """Yield the workers that the study asks for; Ray is started only where it is needed.
 
@@ -33,6 +37,7 @@ def open_pool(
         search: about to run.
         timing: how long to wait for what.
         make_worker: makes the lanes in this process; see ``LaneHost``.
+        say: prints one line for the user.
     """
     study, checkpoints, modes = _with_lanes(search), search.folder / CHECKPOINTS, search.lane_modes
     here = study.resources.address is None and study.resources.workers in (None, 1)
@@ -46,7 +51,7 @@ def open_pool(
     from search.executors.ray_pool import RayPool
     from search.executors.ray_session import ray_session
 
-    with ray_session(study.resources, connect_s=timing.connect_s):
+    with ray_session(study.resources, connect_s=timing.connect_s, say=say):
         pool = RayPool(study, search.splits, checkpoints, modes, timing=timing)
         try:
             yield pool

@@ -18,6 +18,7 @@ class Progress:
 
     Attributes:
         states: number of trials in each state.
+        diverged: how many of the pruned trials no scheduler stopped: their loss was NaN or infinite.
         epochs: trained so far, all trials together.
         best_value: of the objective over all epochs of all trials.
         best_trial: its number.
@@ -32,6 +33,7 @@ class Progress:
     time_s: float | None
     started: float = field(default_factory=time.monotonic)
     states: Counter[TrialState] = field(default_factory=Counter)
+    diverged: int = 0
     epochs: int = 0
     best_value: float = math.nan
     best_trial: int | None = None

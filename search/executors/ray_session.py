@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,12 +34,18 @@ QUIET = {
 
 
 @contextmanager
-def ray_session(resources: Resources, *, connect_s: float = Timing.connect_s) -> Iterator[None]:
+def ray_session(
+    resources: Resources,
+    *,
+    connect_s: float = Timing.connect_s,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[None]:
     """Join the cluster at ``resources.address``, or start Ray on loopback and shut it down at the end.
 
     Args:
         resources: of the study.
         connect_s: how long the cluster may take to answer.
+        say: prints one line for the user: Ray takes seconds to start.
 
     Raises:
         RunError: no cluster answers at the address, or Ray cannot be started.
@@ -55,6 +61,8 @@ def ray_session(resources: Resources, *, connect_s: float = Timing.connect_s) ->
         options |= {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
     already = ray.is_initialized()
     if not already:
+        where = "on this machine" if resources.address is None else f"at {resources.address}"
+        say(f"{'starting Ray' if resources.address is None else 'joining the Ray cluster'} {where} ...")
         if resources.address is not None:
             _check_answers(resources.address, timeout_s=connect_s)
         try:

@@ -53,6 +53,7 @@ class Recorder:
     def replay(self, trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> None:
         """Take up the counts of earlier sessions."""
         self.progress.states.update(row.state for row in trials if not row.state.resumable)
+        self.progress.diverged += sum(row.reason is StopReason.DIVERGED for row in trials)
         self._out_of_memory.update(row.number for row in trials if row.reason is StopReason.OUT_OF_MEMORY)
         for row in epochs:
             self._count(row.number, row.epoch, row.values)
@@ -109,6 +110,7 @@ class Recorder:
             self.retention.ended(number, outcome.state)
         self.progress.states[TrialState.RUNNING] -= 1
         self.progress.states[outcome.state] += 1
+        self.progress.diverged += outcome.reason is StopReason.DIVERGED
 
     def event(self, event: Event) -> None:
         """Record something worth knowing later."""

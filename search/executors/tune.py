@@ -41,7 +41,7 @@ class TuneExecutor:
     def run(self, search: Search) -> None:
         """Run a search; see ``Executor``."""
         resources = search.study.resources
-        with ray_session(resources, connect_s=self._timing.connect_s):
+        with ray_session(resources, connect_s=self._timing.connect_s, say=self._say):
             capacity = Capacity.of_ray()
             if not capacity.fit(resources):
                 self._say(waiting_line(capacity, resources))

@@ -11,14 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from search.executors.progress import Progress, View
-from search.ledger.outcome import TrialState
+from search.ledger.outcome import shown_counts
 
 REFRESH_S = 0.25
 PLAIN_LINE_S = 5.0
 
 
 class Silent:
-    """Shows nothing, for ``--json``."""
+    """Shows nothing."""
 
     def __enter__(self) -> Silent:
         return self
@@ -119,7 +119,7 @@ def summary(progress: Progress, metric: str) -> str:
 
 def states_text(progress: Progress) -> str:
     """Return the trials by state: ``2 running, 20 pruned, 4 complete``."""
-    parts = [f"{progress.states[s]} {s.value.lower()}" for s in TrialState if progress.states[s]]
+    parts = [f"{count} {word}" for word, count in shown_counts(progress.states, progress.diverged).items()]
     return ", ".join(parts) or "none yet"
 
 

@@ -1,4 +1,4 @@
-"""The plan, the answer and the lists that the command line prints. Text only; nothing is computed here."""
+"""The plan and the answer that the command line prints. Text only; nothing is computed here."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 
 from search.declaration.study import Study
 from search.drive.result import Result
 from search.executors.capacity import Capacity
 from search.executors.retention import FINISHED
+from search.face.grid import print_grid, wrapped
 from search.face.tables import (
     WIDE,
     choices_table,
     comparison_table,
     curve_table,
     curve_text,
+    failure_lines,
     front_table,
     front_text,
     space_table,
     top_table,
 )
-from search.ledger import StudyRow
 from search.ledger.outcome import SessionEnding, TrialState
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import mlflow_command, resume_command, sync_command
@@ -37,9 +37,10 @@ from trainables.data import Splits
 from trainables.machine import THIS_MACHINE
 
 
-def make_console() -> Console:
-    """Return the console of standard output."""
-    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+def make_console(*, errors: bool = False) -> Console:
+    """Return the console of standard output, or of standard error: where the output is one JSON object, say."""
+    stream = sys.stderr if errors else sys.stdout
+    return Console(stderr=errors) if stream.isatty() else Console(stderr=errors, width=WIDE)
 
 
 def print_plan(
@@ -63,7 +64,7 @@ def print_plan(
         say(console, f"continues  {past['trials']} trials and {past['epochs']} epochs; {past['open']} trials go on")
         for line in past["changes"]:
             say(console, f"changes    {line}")
-    console.print(space_table(study.space, width=console.width))
+    print_grid(console, space_table(study.space))
 
 
 def print_check(console: Console, study: Study, splits: Splits) -> None:
@@ -79,7 +80,7 @@ def print_check(console: Console, study: Study, splits: Splits) -> None:
 def say_data(console: Console, facts: Mapping[str, Any]) -> None:
     """Print what the examples are, and what a user should know of how they were read."""
     for i, line in enumerate(data_lines(facts) if facts else []):
-        say(console, f"{'' if i else 'data':10} {line}")
+        say_words(console, f"{'' if i else 'data':10} {line}")
 
 
 def print_answer(console: Console, study: Study, result: Result, paths: Paths) -> None:
@@ -87,53 +88,42 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
     found = result.answer
     console.print()
     say(console, f"{study.name}: {states_text(found)} in {result.wall_s:.1f} s")
-    if found.best is None:
+    if found.problem is not None:
+        say_words(console, found.problem)
+    if found.best is None and found.problem is None:
         say(console, f"no trial reported a finite {found.metric}")
-    else:
-        say(console, verdict(found))
-        say(console, f"its epoch {found.best.epoch}: {metrics_text(found.best.metrics)}")
-        console.print(top_table(found))
+    elif found.best is not None:
+        say_words(console, verdict(found))
+        say_words(console, f"its epoch {found.best.epoch}: {metrics_text(found.best.metrics)}")
+        print_grid(console, top_table(found))
         if found.front:
-            say(console, front_text(found))
-            console.print(front_table(found))
+            say_words(console, front_text(found))
+            print_grid(console, front_table(found))
         if found.shown:
-            console.print(choices_table(found))
+            print_grid(console, choices_table(found))
     if found.curve is not None:
-        console.print(curve_table(found.curve, width=console.width))
-        say(console, f"curve      {found.curve.verdict}")
-        say(console, f"           {curve_text(found.curve)}")
+        print_grid(console, curve_table(found.curve))
+        say_words(console, f"curve      {found.curve.verdict}")
+        say_words(console, f"           {curve_text(found.curve)}")
     if found.comparison is not None:
-        console.print(comparison_table(found.comparison))
-        say(console, f"compared   {found.comparison.verdict}")
+        print_grid(console, comparison_table(found.comparison))
+        for line in failure_lines(found.comparison):
+            say(console, line)
+        say_words(console, f"compared   {found.comparison.verdict}")
     say_data(console, result.data)
-    say(console, epochs_text(found, study))
-    if result.ending is SessionEnding.INTERRUPTED:
-        say(console, f"interrupted  go on with: {resume_command(paths)}")
+    say_words(console, epochs_text(found, study))
+    if result.ending in (SessionEnding.INTERRUPTED, SessionEnding.DIED):
+        how = "interrupted" if result.ending is SessionEnding.INTERRUPTED else "interrupted (its process is gone)"
+        say(console, f"{how}  go on with: {resume_command(paths)}")
+    if found.divergence is not None and found.problem is None:
+        say_words(console, f"diverged   {found.divergence}")
     for message, count in found.failures.items():
-        say(console, f"failed     {count} x {message}")
+        say_words(console, f"failed     {count} x {message}")
     for line in kept_lines(found, result.kept):
         say(console, line)
     say(console, f"ledger     {paths.ledger}")
     for line in tracking_lines(study, paths, result.untracked):
         say(console, line)
-
-
-def print_studies(console: Console, declared: dict[str, Study], recorded: list[tuple[StudyRow, Counter[str]]]) -> None:
-    """Print what can be run, and what was."""
-    table = Table(box=SIMPLE_HEAD)
-    for column in ("study", "data", "parameters", "question"):
-        table.add_column(column)
-    for study in declared.values():
-        table.add_row(study.kind, study.data.name, str(len(study.space)), study.question)
-    console.print(table)
-    if not recorded:
-        return
-    table = Table(box=SIMPLE_HEAD)
-    for column in ("name", "data", "started", "trials"):
-        table.add_column(column, no_wrap=column == "name")
-    for row, states in recorded:
-        table.add_row(row.name, _data_text(row), when_text(row.created_at), counts_text(states))
-    console.print(table)
 
 
 def verdict(found: Answer) -> str:
@@ -240,29 +230,24 @@ def tracking_text(study: Study, paths: Paths) -> str:
 
 def states_text(found: Answer) -> str:
     """Return ``64 trials: 50 pruned, 14 complete``."""
-    return f"{found.trials} trials: {counts_text(Counter(found.states))}"
+    return f"{found.trials} trials: {counts_text(found.counts)}"
 
 
-def counts_text(states: Counter[str]) -> str:
+def counts_text(counts: Mapping[str, int]) -> str:
     """Return ``50 pruned, 14 complete``."""
-    return ", ".join(f"{n} {state.lower()}" for state, n in states.most_common()) or "none"
+    return ", ".join(f"{n} {word}" for word, n in Counter(counts).most_common()) or "none"
 
 
-def when_text(at: float) -> str:
-    """Return a local time to the second."""
-    import time
-
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+def say_words(console: Console, text: str) -> None:
+    """Print a sentence, which a terminal breaks between words and no file at all: a number is never cut."""
+    width = console.width if console.is_terminal else cell_len(text)
+    if cell_len(text) <= width:
+        say(console, text)
+        return
+    for line in wrapped(text.split(), width, indent=""):
+        say(console, line)
 
 
 def say(console: Console, text: str) -> None:
     """Print one line as it is: no markup, no colour of numbers, no wrapping."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _data_text(row: StudyRow) -> str:
-    """Return ``digits (1079 train)``; the name alone where the ledger holds no more."""
-    facts = row.facts.data
-    return (
-        f"{facts['name']} ({facts['train']} train)" if facts else str(row.declaration.get("data", {}).get("name", ""))
-    )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
-
+from search.face.grid import Column, Grid
 from search.report.answer import Answer, Entry
 from search.report.comparison import CONFIDENCE, Comparison
 from search.report.curve import Curve
@@ -15,71 +13,61 @@ from search.report.curve import Row as CurveRow
 from spaces import BASELINE_TRIAL, Space
 
 WIDE = 110
-"""Columns of a terminal from which on tables are shown in full, and of output that is no terminal."""
+"""Columns of output that is no terminal."""
 
 FRONT_SHOWN = 20
 """Rows of the Pareto front that are printed."""
 
+PARAMETERS = Column("parameters", wraps=True, least=40)
 
-def space_table(space: Space, *, width: int) -> Table:
+
+def space_table(space: Space) -> Grid:
     """Return the parameters with range, baseline and condition; with their meaning where it fits."""
-    table = Table(box=SIMPLE_HEAD)
-    for column in ("parameter", "range", "baseline", "only where"):
-        table.add_column(column, no_wrap=True)
-    if width >= WIDE:
-        table.add_column("meaning")
+    named = [Column(name) for name in ("parameter", "range", "baseline", "only where")]
+    grid = Grid([*named, Column("meaning", wraps=True, spare=True)])
     for row in space.table():
-        table.add_row(*row[: len(table.columns)])
-    return table
+        grid.add(*row)
+    return grid
 
 
-def top_table(found: Answer) -> Table:
+def top_table(found: Answer) -> Grid:
     """Return the best trials, one row each, and the baseline below them."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for column in ("rank", "trial", f"best {found.metric}", "epoch"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("ended", no_wrap=True)
-    table.add_column("parameters")
+    grid = Grid([*_right("rank", "trial", f"best {found.metric}", "epoch"), Column("ended"), PARAMETERS])
     for rank, entry in enumerate(found.top, 1):
-        table.add_row("base" if entry.trial == BASELINE_TRIAL else str(rank), *_cells(entry))
+        grid.add("base" if entry.trial == BASELINE_TRIAL else str(rank), *_cells(entry))
     if found.baseline is not None and found.baseline not in found.top:
-        table.add_row("base", *_cells(found.baseline))
-    return table
+        grid.add("base", *_cells(found.baseline))
+    return grid
 
 
-def choices_table(found: Answer) -> Table:
+def choices_table(found: Answer) -> Grid:
     """Return what the choices of a few categorical parameters came to."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for column in ("parameter", "choice"):
-        table.add_column(column, no_wrap=True)
-    for column in ("trials", "complete", f"best {found.metric}", "median", "epochs a trial"):
-        table.add_column(column, justify="right", no_wrap=True)
+    numbers = _right("trials", "complete", f"best {found.metric}", "median", "epochs a trial")
+    grid = Grid([Column("parameter"), Column("choice"), *numbers])
     for name in found.shown:
         for c in found.choices[name]:
             first = name if c is found.choices[name][0] else ""
             counts = str(c.trials), str(c.completed)
-            table.add_row(first, _value(c.choice), *counts, _number(c.best), _number(c.median), f"{c.epochs:.1f}")
-        table.add_section()
-    return table
+            grid.add(first, _value(c.choice), *counts, _number(c.best), _number(c.median), f"{c.epochs:.1f}")
+        grid.end_section()
+    return grid
 
 
-def curve_table(found: Curve, *, width: int) -> Table:
-    """Return the values of the parameter in order, and the baseline below them; what they are called where it fits."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    wide, two = width >= WIDE, found.objective != found.metric
-    table.add_column(found.parameter, no_wrap=True, vertical="bottom")
-    further = [f"best\n{found.objective}"] if two else []
-    for column in ("trials", "pruned", f"best\n{found.metric}", *["trial"] * wide, "median", *further, "an\nepoch"):
-        table.add_column(column, justify="right", no_wrap=True, vertical="bottom")
+def curve_table(found: Curve) -> Grid:
+    """Return the values of the parameter in order with what they are called, and the baseline below them."""
+    two = found.objective != found.metric
+    further = [f"best {found.objective}"] if two else []
+    numbers = _right("trials", "pruned", f"best {found.metric}", "trial", "median", *further, "an epoch")
+    named = [Column("stands for", wraps=True)] if any(row.name for row in found.rows) else []
+    grid = Grid([Column(found.parameter), *named, *numbers])
     digits = max((len(str(row.value)) for row in found.rows), default=0)
     for row in found.rows:
-        name = f"  {row.name}" if row.name and wide else ""
-        cells = _curve_cells(row, trial=wide, objective=two) if row.trials else ["0", "", "no trial"]
-        table.add_row(escape(f"{row.value:>{digits}}{name}"), *cells)
+        cells = _curve_cells(row, objective=two) if row.trials else ["0", "", "no trial"]
+        grid.add(f"{row.value:>{digits}}", *([row.name or ""] if named else []), *cells)
     if found.baseline is not None:
-        table.add_section()
-        table.add_row("baseline", *_curve_cells(found.baseline, trial=wide, objective=two))
-    return table
+        grid.end_section()
+        grid.add("baseline", *([""] if named else []), *_curve_cells(found.baseline, objective=two))
+    return grid
 
 
 def curve_text(found: Curve) -> str:
@@ -92,30 +80,26 @@ def curve_text(found: Curve) -> str:
     )
 
 
-def comparison_table(found: Comparison) -> Table:
+def comparison_table(found: Comparison) -> Grid:
     """Return the choices on the same splits, the best first."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    columns = (
-        "trial",
-        "searched",
-        f"{found.metric}, {found.splits} splits",
-        f"minus the best [{CONFIDENCE:.0%}]",
-        "fit",
-    )
-    table.add_column(found.parameter, no_wrap=True)
-    for column in columns:
-        table.add_column(escape(column), justify="right", no_wrap=True)
+    names = f"{found.metric}, {found.splits} splits", f"minus the best [{CONFIDENCE:.0%}]", "fit"
+    grid = Grid([Column(found.parameter), *_right("trial", "searched", *names)])
     for row in found.rows:
         named = _value(row.choice), str(row.trial), f"{row.searched:.4g}"
         if row.error is not None:
-            table.add_row(*named, escape(f"failed: {row.error}"))
+            grid.add(*named, "failed")
             continue
         beside = "" if row.difference is None else f"{row.difference:+.3g}"
         if row.low is not None and row.high is not None:
             beside += f" [{row.low:+.2g}, {row.high:+.2g}]"
-        cells = spread_text(row.mean, row.spread), escape(beside), time_text(row.seconds, row.seconds_spread)
-        table.add_row(*named, *cells)
-    return table
+        grid.add(*named, spread_text(row.mean, row.spread), beside, time_text(row.seconds, row.seconds_spread))
+    return grid
+
+
+def failure_lines(found: Comparison) -> list[str]:
+    """Return why the fits of choices failed, a line each."""
+    failed = [row for row in found.rows if row.error is not None]
+    return [f"failed     {found.parameter} {_value(row.choice)}: {row.error}" for row in failed]
 
 
 def front_text(found: Answer) -> str:
@@ -127,18 +111,19 @@ def front_text(found: Answer) -> str:
     return f"Pareto front of {found.metric} against {against}: {count} that no other beats in everything{rest}"
 
 
-def front_table(found: Answer) -> Table:
+def front_table(found: Answer) -> Grid:
     """Return the Pareto front, one row a trial, best by the first objective first."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for column in ("trial", found.metric, *found.further, "epoch"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("ended", no_wrap=True)
-    table.add_column("parameters")
+    grid = Grid([*_right("trial", found.metric, *found.further, "epoch"), Column("ended"), PARAMETERS])
     for entry in found.front[:FRONT_SHOWN]:
         values = (_number(entry.values[name]) for name in (found.metric, *found.further))
         ended = entry.stop_reason or entry.state.lower()
-        table.add_row(str(entry.trial), *values, str(entry.epoch), ended, params_text(entry.params))
-    return table
+        grid.add(str(entry.trial), *values, str(entry.epoch), ended, params_text(entry.params))
+    return grid
+
+
+def _right(*names: str) -> Iterable[Column]:
+    """Return columns of numbers."""
+    return [Column(name, right=True) for name in names]
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
@@ -146,11 +131,11 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     return str(entry.trial), f"{entry.value:.5g}", str(entry.epoch), ended, params_text(entry.params)
 
 
-def _curve_cells(row: CurveRow, *, trial: bool, objective: bool) -> list[str]:
-    which = ["-" if row.trial is None else str(row.trial)] if trial else []
+def _curve_cells(row: CurveRow, *, objective: bool) -> list[str]:
+    which = "-" if row.trial is None else str(row.trial)
     reached = [_number(row.objective)] if objective else []
     return [
-        *(str(row.trials), str(row.pruned), _number(row.best), *which),
+        *(str(row.trials), str(row.pruned), _number(row.best), which),
         *(_number(row.median), *reached, time_text(row.seconds, None)),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,6 +65,9 @@ MLFLOW_STATUS: dict[TrialState, str] = {
 }
 """The status of a trial's MLflow run."""
 
+DIVERGED = StopReason.DIVERGED.value
+"""What a reader is told of a trial that diverged in place of its state, which is ``PRUNED``."""
+
 OPTUNA_STATE: dict[TrialState, str] = {
     TrialState.RUNNING: "RUNNING",
     TrialState.COMPLETE: "COMPLETE",
@@ -73,6 +77,21 @@ OPTUNA_STATE: dict[TrialState, str] = {
     TrialState.INTERRUPTED: "RUNNING",
 }
 """The name of the Optuna ``TrialState``."""
+
+
+def shown_counts(states: Mapping[TrialState, int], diverged: int) -> dict[str, int]:
+    """Return the numbers of trials by what a reader is told: ``running``, ``complete``, ``pruned``, ``diverged`` ...
+
+    Args:
+        states: the trials by state.
+        diverged: how many of the pruned ones diverged.
+    """
+    counts: dict[str, int] = {}
+    for state in TrialState:
+        counts[state.value.lower()] = states.get(state, 0) - (diverged if state is TrialState.PRUNED else 0)
+        if state is TrialState.PRUNED:
+            counts[DIVERGED] = diverged
+    return {word: count for word, count in counts.items() if count}
 
 
 class SessionEnding(StrEnum):

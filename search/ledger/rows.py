@@ -16,6 +16,9 @@ from trainables.report import with_seconds
 ALIVE_S = 60.0
 """A session that was seen so recently is taken to be alive, where its process cannot be asked."""
 
+CLOCK_S = 2.0
+"""How much later than its session a process may seem to have begun: the system counts its start in ticks."""
+
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
@@ -66,6 +69,23 @@ class SessionRow:
 
         seen_lately = self.ended_at is None and abs(time.time() - self.seen_at) < ALIVE_S  # clocks are set back, too
         return seen_lately and (self.elsewhere or pid_exists(self.pid))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process still drives the study; of another host, whether it was seen within ``ALIVE_S``.
+
+        A process of the same number that began later is another.
+        """
+        if self.ended_at is not None:
+            return False
+        if self.elsewhere:
+            return time.time() - self.seen_at < ALIVE_S
+        from psutil import Error, Process
+
+        try:
+            return bool(Process(self.pid).create_time() <= self.started_at + CLOCK_S)
+        except Error:
+            return False
 
     @property
     def driver(self) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from search.ledger.outcome import StopReason, TrialState
+from search.ledger.outcome import DIVERGED, StopReason, TrialState, shown_counts
 from search.report.choices import Choice, by_choice, shown_choices
 from search.report.comparison import Comparison, comparison
 from search.report.curve import Curve, curve
 from search.report.leaderboard import leaderboard
 from search.report.pareto import pareto
+from search.report.problem import divergence_of, problem_of
 from spaces import BASELINE_TRIAL
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class Answer:
         curve: the values of the whole-number parameter that the study names, side by side.
         further: what was weighed against the metric: mode by name.
         front: where something was, the trials that no other beats in everything, best by the metric first.
+        diverged: how many of the pruned trials no scheduler stopped: their loss was NaN or infinite.
+        problem: why there is no answer, in a line that says what to do: all trials failed or diverged, say.
+        divergence: where at least half of the trials diverged, what to do about it, in a line.
     """
 
     study: str
@@ -99,6 +103,14 @@ class Answer:
     curve: Curve | None = None
     further: dict[str, str] = field(default_factory=dict)
     front: tuple[FrontEntry, ...] = ()
+    diverged: int = 0
+    problem: str | None = None
+    divergence: str | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of trials by what a reader is told of their end: ``complete``, ``pruned``, ``diverged`` ..."""
+        return shown_counts({TrialState(state): count for state, count in self.states.items()}, self.diverged)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain data."""
@@ -145,6 +157,9 @@ def answer(
         curve=curve(study, trials, epochs, board, facts),
         further={o.metric: o.mode for o in study.further},
         front=tuple(_front_entry(row, study) for row in front),
+        diverged=int((trials["stop_reason"] == DIVERGED).sum()),
+        problem=problem_of(study, trials, board),
+        divergence=divergence_of(study, trials),
     )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 if __name__ == "__main__":
     # `ray job stop`, like a machine that shuts down, signals every process; this one ends with its input.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that is closed tells all that it started
 
 from search.errors import RunError
 from search.ledger import Ledger

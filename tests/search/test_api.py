@@ -1,5 +1,6 @@
 """Lanewise from Python, as the README shows it."""
 
+import inspect
 import io
 import subprocess
 import sys
@@ -201,7 +202,8 @@ def test_a_search_may_run_beside_the_main_thread(home):
 
 
 def test_the_package_offers_what_it_says_and_no_more():
-    assert set(search.__all__) <= set(dir(search))
+    assert dir(search) == sorted(search.__all__)
+    assert list(inspect.signature(search.run).parameters) == ["study", "home", "resume", "view"]
     assert all(getattr(search, name) is not None for name in search.__all__)
     with pytest.raises(AttributeError, match="module 'search' has no attribute 'rum'"):
         search.rum  # noqa: B018

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from search.face.grid import print_grid
 from search.face.present import epochs_text
 from search.face.tables import choices_table
 from search.ledger import LedgerWriter
@@ -167,7 +168,7 @@ def test_nothing_finite_shows_nothing(ledger, trials):
 
 def test_the_printed_table_has_a_row_for_each_choice(ledger):
     console = Console(width=110, record=True)
-    console.print(choices_table(found(ledger, TRIALS, shown=("schedule", "norm"))))
+    print_grid(console, choices_table(found(ledger, TRIALS, shown=("schedule", "norm"))))
     lines = [line.split() for line in console.export_text().splitlines() if line.strip()]
     assert lines[0] == [
         "parameter",

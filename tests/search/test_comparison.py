@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
-from search.face.tables import comparison_table, time_text
+from search.face.grid import print_grid
+from search.face.tables import comparison_table, failure_lines, time_text
 from search.ledger import FitRole, FitRow
 from search.ledger.outcome import StopReason, TrialState
 from search.report.comparison import best_of_each, comparison, comparison_csv, student_interval
@@ -222,14 +223,15 @@ def test_a_minimum_is_the_best_where_less_is_better():
 
 def test_the_printed_comparison_has_every_row():
     console = Console(width=110, record=True)
-    console.print(comparison_table(compared({**THREE, "d": ["ValueError: [no] room"] * 4})))
+    with_failure = compared({**THREE, "d": ["ValueError: [no] room"] * 4})
+    print_grid(console, comparison_table(with_failure))
     text = console.export_text()
     assert "val_accuracy, 4 splits" in text
     assert "minus the best [95%]" in text
     assert "0.85 ± 0.058" in text
     assert "1.25 ± 0.65 s" in text
     assert "-0.45 [" in text
-    assert "failed: ValueError: [no] room" in text
+    assert failure_lines(with_failure) == ["failed     model d: ValueError: [no] room"]
 
 
 @pytest.mark.parametrize(

@@ -43,13 +43,25 @@ def test_a_time_budget_is_measured_by_the_clock_that_is_given():
     assert control.stopping is StopReason.BUDGET
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_asks_for_a_clean_stop(number, code):
     control = Control(0.0)
     with control.signals(on_second=lambda: pytest.fail("there was one signal")):
         os.kill(os.getpid(), number)
     assert control.stopping is StopReason.USER  # the user's word counts before the clock's
     assert control.exit_code == code
+
+
+def test_a_closed_terminal_stops_nothing_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        control = Control()
+        with control.signals(on_second=lambda: pytest.fail("there was no signal")):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert control.stopping is None
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_every_exit_code_is_the_shells():

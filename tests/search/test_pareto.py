@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from search.declaration.study import Objective
+from search.face.grid import print_grid
 from search.face.tables import FRONT_SHOWN, front_table, front_text
 from search.ledger import LedgerWriter
 from search.ledger.outcome import Outcome, StopReason
@@ -130,7 +131,7 @@ def test_the_front_is_printed_in_full_up_to_a_point(ledger, study_id):
     many = FRONT_SHOWN + 3
     found = answer(STUDY, *record(ledger, study_id, [(DONE, [(1.5 + n, 123456.0 - n)]) for n in range(many)]), FACTS)
     console = Console(width=110, file=io.StringIO())
-    console.print(front_table(found))
+    print_grid(console, front_table(found))
     text = console.file.getvalue()
     assert "123,456" in text and "width=0" in text
     assert sum("max_epochs" in line for line in text.splitlines()) == FRONT_SHOWN

@@ -78,6 +78,16 @@ def of_wine(folder):
     return Raw(DataSpec("wine"), found.data[val], found.target[val])
 
 
+def of_arrays(folder, shape, *, numeric=False):
+    rng = np.random.default_rng(2)
+    x = rng.normal(5, 3, (120, *shape))
+    mean = x.reshape(len(x), -1).mean(1)
+    y = mean if numeric else np.where(mean > np.median(mean), 4, 2)
+    np.savez(folder / "mine.npz", x=x, y=y)
+    _, val, _ = part_indices(y if numeric else np.unique(y, return_inverse=True)[1], numeric=numeric, seed=0)
+    return Raw(DataSpec("mine", source="arrays", path=str(folder / "mine.npz")), x[val], y[val])
+
+
 def of_diabetes(folder):
     from sklearn.datasets import load_diabetes
 

@@ -9,7 +9,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tests.trainables.kept_examples import customers, keep, kept, of_diabetes, of_digits, of_photos, of_table, of_wine
+from tests.trainables.kept_examples import (
+    customers,
+    keep,
+    kept,
+    of_arrays,
+    of_diabetes,
+    of_digits,
+    of_photos,
+    of_table,
+    of_wine,
+)
 from trainables import checkpoint
 from trainables.best import BestModels, load_model
 from trainables.checkpoint_store import CheckpointStore
@@ -27,6 +37,8 @@ CLASSIFIED = {
     "digits": (of_digits, {"epochs": 2}),
     "digits, cnn": (of_digits, CNN),
     "photos, cnn": (of_photos, CNN),
+    "arrays": (lambda folder: of_arrays(folder, (5,)), {"epochs": 2}),
+    "arrays of images, cnn": (lambda folder: of_arrays(folder, (2, 6, 6)), CNN),
     "photos, transfer": (
         lambda folder: of_photos(folder, pixels=True),
         {"trainable": "transfer", "params": FROZEN, "epochs": 2},
@@ -37,6 +49,7 @@ CLASSIFIED = {
     },
 }
 NUMBERS = {
+    "arrays": (lambda folder: of_arrays(folder, (5,), numeric=True), {"epochs": 2}),
     "table": (lambda folder: of_table(folder, "spend", numeric=True), {"epochs": 3}),
     **{
         f"diabetes, {model}": (of_diabetes, {"trainable": "estimator", "params": {"model": model}})

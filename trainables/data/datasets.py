@@ -25,11 +25,13 @@ class DataSet:
         load: returns its parts for a declaration.
         task: what is learned from it.
         images: whether its examples are images  # [channels, height, width].
+        needs_files: whether its files lie in a folder of the user's, where they may be downloaded to.
     """
 
     load: Callable[[DataSpec], Parts]
     task: Task = Task.CLASSIFICATION
     images: bool = False
+    needs_files: bool = False
 
 
 def load_splits(spec: DataSpec) -> Splits:
@@ -64,7 +66,9 @@ def load_test(spec: DataSpec) -> Arrays:
 def _load(spec: DataSpec, stamp: Hashable) -> Parts:
     if spec.source == "named" and spec.name not in DATASETS:
         raise DataError(f"unknown data set {spec.name!r}; known: {', '.join(DATASETS)}")
-    if spec.pixels and (spec.source == "table" or (spec.source == "named" and not DATASETS[spec.name].images)):
+    if spec.pixels and (
+        spec.source in ("table", "arrays") or (spec.source == "named" and not DATASETS[spec.name].images)
+    ):
         images = ", ".join(name for name, found in DATASETS.items() if found.images)
         raise DataError(f"{spec.name} has no images; data sets that have: {images}, or images:FOLDER")
     parts = _LOADERS[spec.source](spec)
@@ -80,7 +84,7 @@ def _data_stamp(spec: DataSpec) -> Hashable:
         raise DataError(errors)
     if spec.path is None:
         return None
-    if spec.source == "table":
+    if spec.source in ("table", "arrays"):
         return _file_stamp(spec.path)
     from trainables.data.image_listing import list_images
 
@@ -128,7 +132,7 @@ def _torchvision(name: str, class_name: str) -> DataSet:
             name, class_name, spec.data_dir, download=spec.download, seed=spec.seed, pixels=spec.pixels
         )
 
-    return DataSet(load, images=True)
+    return DataSet(load, images=True, needs_files=True)
 
 
 def _named(spec: DataSpec) -> Parts:
@@ -150,7 +154,19 @@ def _images(spec: DataSpec) -> Parts:
     )
 
 
-_LOADERS: dict[Source, Callable[[DataSpec], Parts]] = {"named": _named, "table": _table, "images": _images}
+def _arrays(spec: DataSpec) -> Parts:
+    from trainables.data import arrays
+
+    assert spec.path is not None, "the study's declaration is checked for it"
+    return arrays.load(Path(spec.path), task=spec.task, seed=spec.seed)
+
+
+_LOADERS: dict[Source, Callable[[DataSpec], Parts]] = {
+    "named": _named,
+    "table": _table,
+    "images": _images,
+    "arrays": _arrays,
+}
 
 DATASETS: dict[str, DataSet] = {
     "digits": DataSet(lambda spec: sklearn_sets.digits(spec.seed, pixels=spec.pixels), images=True),

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from trainables.task import AUTO
 
-Source: TypeAlias = Literal["named", "table", "images"]
+Source: TypeAlias = Literal["named", "table", "images", "arrays"]
 Half: TypeAlias = Literal["first", "second"]
 
 READ_AS = ("number", "text", "date")
@@ -33,10 +33,11 @@ class DataSpec:
         download: allow torchvision to download into ``data_dir``.
         train_examples: use only this many training examples (stratified); None for all.
         seed: seeds the splits.
-        source: ``named``, or the user's own ``table`` or ``images``.
-        path: absolute path of the table's file or the images' folder; None for a named set.
+        source: ``named``, or the user's own ``table``, ``images`` or ``arrays``.
+        path: absolute path of the table's file, the images' folder or the arrays' file; None for a named set.
         target: the column of a table that is predicted.
-        task: what is learned from a table: ``classification``, ``regression``, or ``auto`` to tell by the target.
+        task: what is learned from a table or arrays: ``classification``, ``regression``, or ``auto`` to tell by the
+            target.
         drop: columns of a table that are left out.
         missing: words in a table that are missing values, besides the empty field.
         read_as: columns of a table and what they are read as: ``COLUMN=number``, ``=text`` or ``=date``.
@@ -77,10 +78,10 @@ def path_errors(spec: DataSpec) -> list[str]:
         return []
     what = f"--data {spec.source}:{spec.path}"
     if not os.path.exists(spec.path):
-        return [f"{what}: there is no such {'file' if spec.source == 'table' else 'folder'}"]
+        return [f"{what}: there is no such {'folder' if spec.source == 'images' else 'file'}"]
     if spec.source == "table" and os.path.isdir(spec.path):
         return [f"{what} is a folder; expected a file: .csv, .tsv or .parquet (--data images:FOLDER takes images)"]
-    if spec.source == "table" and not os.path.isfile(spec.path):
+    if spec.source in ("table", "arrays") and os.path.exists(spec.path) and not os.path.isfile(spec.path):
         return [f"{what} is no regular file (a pipe, a socket or a device)"]
     if spec.source == "images" and not os.path.isdir(spec.path):
         return [f"{what} is a file; expected a folder (--data table:FILE takes a table)"]

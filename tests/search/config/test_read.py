@@ -165,7 +165,10 @@ BAD = [
         "kind: regularization\nscheduler:\n  grace: 31",
         ":3: scheduler.grace 31 is above budget.max_epochs 30; a trial must be able to reach its first rung",
     ),
-    ("kind: regularization\nbudget: {max_epochs: 2}", ":2: scheduler.grace 3 is above budget.max_epochs 2; a trial"),
+    (
+        "kind: regularization\nbudget: {max_epochs: 2}\nscheduler: {grace: 3}",
+        ":3: scheduler.grace 3 is above budget.max_epochs 2; a trial",
+    ),
     ("kind: regularization\nsettings:\n  batch_size: 64\n  hiden: 3", ":4: unknown setting 'hiden'; known: activation"),
     ("kind: regularization\nsettings:\n  batch_size: 0", ":3: batch_size must be a whole number >= 1, got 0"),
     (

@@ -45,6 +45,17 @@ def test_with_an_address_ray_joins_and_leaves(asked, monkeypatch):
     assert asked[1:] == ["shutdown"]
 
 
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [(None, "starting Ray on this machine ..."), ("10.0.0.1:6379", "joining the Ray cluster at 10.0.0.1:6379 ...")],
+)
+def test_that_ray_starts_is_said_before_it_does(asked, monkeypatch, address, line):
+    listening(monkeypatch)
+    said = []
+    with ray_session(Resources(address=address), say=lambda text: said.append((text, len(asked)))):
+        assert said == [(line, 0)]
+
+
 def test_a_ray_that_is_up_already_is_used_and_left_up(asked, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     with ray_session(Resources()):
