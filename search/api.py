@@ -33,6 +33,8 @@ from search.report.leaderboard import leaderboard
 from search.tracking.preflight import check_tracking
 from search.tracking.process import OTHERWISE
 from spaces import Space
+from trainables.errors import ConfigError
+from trainables.model_function import path_of_function
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +95,8 @@ def declare(kind: str, *, model: str | Callable[..., Any] | None = None, **field
 
     Args:
         kind: a registered study's, which is then changed by ``fields``; or a word of your own, which needs ``space``.
-        model: your own model: ``package.module:function``, or that function.
+        model: your own model: ``package.module:function``, or that function, also one of this script or notebook; a
+            search of such a one is resumed from here alone.
         fields: ``Study``'s, as its classes or as plain data: ``budget={"trials": 16}`` changes that field alone,
             ``space=`` and ``settings=`` replace the whole. ``set={"dropout": {"high": 0.3}, "schedule": "cosine"}``
             changes single parameters and settings.
@@ -159,18 +162,13 @@ def _result(study: Study, result: Result, paths: Paths) -> StudyResult:
 
 
 def _path_of(model: str | Callable[..., Any]) -> str:
-    """Return ``package.module:function``, by which another process can find a model function."""
+    """Return ``package.module:function``, by which another process finds a model function; see ``path_of_function``."""
     if isinstance(model, str):
         return model
-    module, name = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
-    if not module or not name or "<" in name:
-        raise UsageError(f"model {model!r}: another process must be able to import it; give a function of a module")
-    if module == "__main__":
-        raise UsageError(
-            f"model {name}: another process must be able to import it, and this one is in the script itself; "
-            "move it into a module beside the script"
-        )
-    return f"{module}:{name}"
+    try:
+        return path_of_function(model)
+    except ConfigError as error:
+        raise UsageError(error.errors) from None
 
 
 def _plain(value: Any, name: str) -> Any:

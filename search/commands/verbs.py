@@ -23,6 +23,7 @@ from search.drive.engine import resume
 from search.drive.examples import load_data
 from search.drive.lookup import open_ledger, read_result, study_names
 from search.errors import UsageError
+from search.face.answer_stream import answer_alone
 from search.face.live_view import make_view
 from search.face.present import make_console, print_studies, say
 from search.ledger import Ledger, sqlite_url
@@ -174,7 +175,10 @@ def _continue(
     console = make_console()
     view = make_view(console, metric=before.objective.metric, silent=json_)
     check_tracking(before, paths, view.say, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
-    study, result = resume(paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model)
+    with answer_alone(json_):
+        study, result = resume(
+            paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model
+        )
     show_result(study, result, paths, console, as_json=json_)
     return result.exit_code
 
