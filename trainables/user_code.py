@@ -68,10 +68,26 @@ def place_in_user_code(error: BaseException) -> str | None:
     return f"{os.path.basename(own[-1].filename)}, line {own[-1].lineno}" if own else None
 
 
-def user_sources() -> list[str]:
-    """Return the source of every module that is imported and is neither a library's nor ours, and of notebook cells."""
-    files = {file for module in list(sys.modules.values()) if (file := _own_file(module)) is not None}
-    cells = [name for name in list(linecache.cache) if name.startswith("<ipython-input") or "ipykernel_" in name]
+def user_sources(name: str) -> list[str]:
+    """Return the source of a module and of what it takes from others, as far as they are the user's; of all cells too.
+
+    Args:
+        name: the module's; it is imported.
+    """
+    files: set[str] = set()
+    names, seen = [name], {name}
+    while names:
+        module = sys.modules.get(names.pop())
+        if module is None or (file := _own_file(module)) is None:
+            continue
+        files.add(file)
+        used = (
+            v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", None) for v in vars(module).values()
+        )
+        further = {name for name in used if isinstance(name, str)} - seen
+        names += sorted(further)
+        seen |= further
+    cells = [cell for cell in list(linecache.cache) if cell.startswith("<ipython-input") or "ipykernel_" in cell]
     return ["".join(linecache.getlines(file)) for file in (*sorted(files), *cells)]
 
 
