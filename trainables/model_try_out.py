@@ -257,7 +257,7 @@ class _ModelTryOut:
         for line, config in list(failed.items())[:MOST_FAILURES]:
             chosen = ", ".join(f"{name}={value}" for name, value in config.params.items())
             self._notices.append(Notice("model_error", f"{line}, with {chosen}", warning=True))
-        unread, looked_up = self._reads.unread, Lookups(user_sources(self._function().__module__))
+        unread, looked_up = self._reads.unread, Lookups(user_sources(getattr(self._function(), "__module__", "")))
         in_doubt = [name for name in unread if looked_up.have(name) or tried < len(configs)]
         for name in in_doubt:
             text = f"{self._who} reads {name} in none of {tried} configurations that were tried: it may move nothing"

@@ -78,12 +78,12 @@ def user_sources(name: str) -> list[str]:
     names, seen = [name], {name}
     while names:
         module = sys.modules.get(names.pop())
-        if module is None or (file := _own_file(module)) is None:
+        file = None if module is None else _own_file(module)
+        if module is None or (file is None and module.__name__ != "__main__"):
             continue
-        files.add(file)
-        used = (
-            v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", None) for v in vars(module).values()
-        )
+        files |= {file} if file is not None else set()  # a notebook has none
+        values = list(vars(module).values())
+        used = (v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", None) for v in values)
         further = {name for name in used if isinstance(name, str)} - seen
         names += sorted(further)
         seen |= further

@@ -41,14 +41,15 @@ def judge_unread(study: Study, tried: TryOut) -> TryOut:
 
 
 def _came_along(study: Study, name: str) -> bool:
-    """Say whether a parameter or setting is as the registered study of this kind has it."""
+    """Say whether a parameter or setting is as the registered study of this kind has it, or fixed: --set NAME=VALUE."""
     base = registered().get(study.kind)
     if base is None:
         return False
     if name in study.space:
-        return name in base.space and study.space[name] == base.space[name]
+        mine = study.space[name]
+        return name in base.space and (mine == base.space[name] or mine.distribution.single())
     known = [values[name] for values in (base.settings, *base.presets.values()) if name in values]
-    return name in base.space or study.settings.get(name) in known  # a parameter that is fixed: --set NAME=VALUE
+    return name in base.space or study.settings.get(name) in known
 
 
 def _error(study: Study, name: str, sought: Sequence[str]) -> str:
@@ -72,16 +73,18 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
 
 def _notices(study: Study, names: Sequence[str]) -> list[Notice]:
     """Return what to know of the names that a registered study brought along."""
-    searched = [name for name in names if name in study.space]
-    fixed = [name for name in names if name not in study.space]
+    searched = [name for name in names if name in study.space and not study.space[name].distribution.single()]
+    fixed = [name for name in names if name not in searched]
     found = []
     if searched:
+        baseline = study.space[searched[0]].baseline
+        value = str(baseline).lower() if isinstance(baseline, bool) else baseline
         text = (
             f"{study.kind} searches {', '.join(searched)}, which neither the training loop nor the model reads: "
-            f"they move nothing; fix each, as --set {searched[0]}={study.space[searched[0]].baseline}"
+            f"they move nothing; fix each, as --set {searched[0]}={value}"
         )
         found.append(notice_of(UNREAD, text, searched, warning=True))
     if fixed:
-        text = f"{study.kind} has settings that neither the training loop nor the model reads: {', '.join(fixed)}"
+        text = f"{study.kind} has set what neither the training loop nor the model reads: {', '.join(fixed)}"
         found.append(notice_of(UNREAD, text, fixed))
     return found
