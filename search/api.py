@@ -41,6 +41,7 @@ from search.tracking.process import OTHERWISE
 from spaces import Space
 from trainables.data import DataSpec
 from trainables.errors import CheckpointError, ConfigError
+from trainables.model_function import path_of_function
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +111,8 @@ def declare(
 
     Args:
         kind: a registered study's, which is then changed by ``fields``; or a word of your own, which needs ``space``.
-        model: your own model: ``package.module:function``, or that function.
+        model: your own model: ``package.module:function``, or that function, also one of this script or notebook; a
+            search of such a one is resumed from here alone.
         data: what is learned from: a data set's name, a path, ``DataSpec`` or a mapping of its fields; or what the
             program holds: a pandas frame with ``target``, ``(x, y)`` or ``(x_train, y_train, x_val, y_val)`` and maybe
             ``x_test, y_test`` as arrays or tensors, a torch dataset or one for each part, a scikit-learn bunch. What is
@@ -226,18 +228,13 @@ def _result(study: Study, result: Result, paths: Paths) -> StudyResult:
 
 
 def _path_of(model: str | Callable[..., Any]) -> str:
-    """Return ``package.module:function``, by which another process can find a model function."""
+    """Return ``package.module:function``, by which another process finds a model function; see ``path_of_function``."""
     if isinstance(model, str):
         return model
-    module, name = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
-    if not module or not name or "<" in name:
-        raise UsageError(f"model {model!r}: another process must be able to import it; give a function of a module")
-    if module == "__main__":
-        raise UsageError(
-            f"model {name}: another process must be able to import it, and this one is in the script itself; "
-            "move it into a module beside the script"
-        )
-    return f"{module}:{name}"
+    try:
+        return path_of_function(model)
+    except ConfigError as error:
+        raise UsageError(error.errors) from None
 
 
 def _data(data: Any, target: str | None) -> Any:

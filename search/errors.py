@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from trainables.mistake import Mistake
+
+LIST = "python -m search list"
+"""The command that shows what was recorded."""
 
 
 class UserError(Exception):
@@ -48,6 +52,15 @@ class RunError(UserError):
     """Something failed at run time; what was recorded until then stays."""
 
     exit_code = 1
+
+
+class OutputError(UserError):
+    """Not everything could be printed: the reader of a pipe is gone, a disk is full; the rest was done as asked."""
+
+    exit_code = os.EX_IOERR
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"standard output could not be written ({why}); what was recorded stays, see: {LIST}")
 
 
 class LedgerError(RunError):

@@ -20,6 +20,9 @@ from trainables.mistake import Path
 MOST_VALUES = 20_000
 """Values that a file may hold once its anchors are spread out."""
 
+MOST_ERRORS = 50
+"""Mistakes that are told at once."""
+
 _TAG = "tag:yaml.org,2002:"
 RESOLVERS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), "~nN\0"),
@@ -107,12 +110,13 @@ class _Reader:
         self._document = YamlDocument(None)
         self._errors: list[tuple[int | None, str]] = []
         self._open: list[int] = []
+        self._merging = 0
         self._values = 0
 
     def read(self, root: yaml.Node) -> YamlDocument:
         self._document.data = self._value(root, ())
         if self._errors:
-            raise YamlError(list(dict.fromkeys(self._errors)))  # an anchor is read wherever it is used
+            raise YamlError(_not_too_many(list(dict.fromkeys(self._errors))))  # an anchor is read wherever it is used
         return self._document
 
     def _value(self, node: yaml.Node, path: Path) -> Any:
@@ -145,8 +149,12 @@ class _Reader:
             self._open.pop()
 
     def _item(self, node: yaml.Node, path: Path) -> Any:
-        self._document.lines[path] = _line(node)
+        self._note_line(path, _line(node))
         return self._value(node, path)
+
+    def _note_line(self, path: Path, line: int) -> None:
+        if not self._merging or path not in self._document.lines:  # what a mapping says itself keeps its lines
+            self._document.lines[path] = line
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         first: dict[str, int] = {}
@@ -163,7 +171,7 @@ class _Reader:
                 self._errors.append((line, f"{_dotted((*path, key))} is given twice; first in line {first[key]}"))
                 continue
             first[key] = line
-            self._document.lines[(*path, key)] = line
+            self._note_line((*path, key), line)
             found[key] = self._value(value_node, (*path, key))
         for value_node in merged:
             self._merge(value_node, path, found)
@@ -175,9 +183,9 @@ class _Reader:
             if not isinstance(source, yaml.MappingNode):
                 self._errors.append((_line(source), "<< must name mappings"))
                 continue
-            lines = dict(self._document.lines)
+            self._merging += 1
             below = self._value(source, path) or {}
-            self._document.lines |= lines  # what the mapping says itself keeps its lines
+            self._merging -= 1
             for key, value in below.items():
                 found.setdefault(key, value)
 
@@ -218,6 +226,11 @@ class _Reader:
         if not math.isfinite(value):
             self._errors.append((_line(node), f"a number must be finite, got {_short(str(node.value))}"))
         return value
+
+
+def _not_too_many(errors: list[tuple[int | None, str]]) -> list[tuple[int | None, str]]:
+    more = len(errors) - MOST_ERRORS
+    return errors if more <= 0 else [*errors[:MOST_ERRORS], (None, f"and {more:,} more mistakes")]
 
 
 def _line(node: yaml.Node) -> int:

@@ -9,10 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from trainables import safe_pickle
 from trainables.disk import space_hint
-from trainables.errors import CheckpointError, CheckpointWriteError
+from trainables.errors import CheckpointError, CheckpointWriteError, first_line
 
 FORMAT = 1
 FILE = "trial.pt"
@@ -33,7 +32,7 @@ def save(state: dict[str, Any], path: Path) -> str:
     """
     # In memory first: torch would turn the error of a failed write into one that has lost its cause.
     packed = io.BytesIO()
-    torch.save({"format": FORMAT, **state}, packed)
+    safe_pickle.write({"format": FORMAT, **state}, packed)
     digest = hashlib.sha256(packed.getbuffer()).hexdigest()
     parts: dict[Path, bytes | memoryview] = {path: packed.getbuffer(), hash_path(path): f"{digest}\n".encode()}
     temporary = {part: part.with_name(part.name + ".tmp") for part in parts}
@@ -69,9 +68,9 @@ def load(path: str | Path) -> dict[str, Any]:
     if hashlib.sha256(data).hexdigest() != expected:
         raise CheckpointError(f"checkpoint {path} is damaged: its sha256 is not the one beside it")
     try:  # the bytes that were verified, not the file once more
-        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        state: dict[str, Any] = safe_pickle.read(io.BytesIO(data))
     except Exception as error:  # torch's reader raises whatever foreign bytes lead it to, IndexError included
-        raise CheckpointError(f"checkpoint {path} cannot be unpickled safely: {error}") from None
+        raise CheckpointError(f"checkpoint {path} cannot be unpickled safely: {first_line(error)}") from None
     found = state.pop("format", None) if isinstance(state, dict) else None
     if found != FORMAT:
         raise CheckpointError(f"checkpoint {path} has format {found!r}, this version reads {FORMAT}")

@@ -1,6 +1,9 @@
 """What can go wrong inside a trial, or with what a user gives, by name. Imports plain data alone."""
 
 import errno
+import re
+import signal
+import threading
 from collections.abc import Sequence
 
 from trainables.mistake import Mistake, dotted, sentence
@@ -8,6 +11,10 @@ from trainables.mistake import Mistake, dotted, sentence
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc_failed")
 """What the messages of torch's allocators and of CUDA's libraries say, in small letters: on a CPU, and inside cuBLAS
 or cuDNN, the error is a plain ``RuntimeError``."""
+
+
+ESCAPE_CODE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|.)")
+"""A terminal's escape code; torch's messages hold some."""
 
 
 class InputError(ValueError):
@@ -41,6 +48,17 @@ class CheckpointWriteError(OSError):
     """A checkpoint cannot be written (a full disk, say): a fault of the machine, not of the trial."""
 
 
+def is_of_a_signal(error: BaseException) -> bool:
+    """Say whether a signal raised this in the midst of a trial, whose own fault it is not: Ctrl-C, or Ray's SIGTERM.
+
+    Anything else that a trial raises is its own, ``SystemExit`` and ``KeyboardInterrupt`` of its code included.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is handled without an error
+        return raises and threading.current_thread() is threading.main_thread()
+    return getattr(error, "is_ray_terminate", False) is True
+
+
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Say whether a trial ended for want of memory, on the device or the host.
 
@@ -52,3 +70,10 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY)
+
+
+def first_line(error: BaseException, *, most: int = 160) -> str:
+    """Return the first sentence that an error says, without a terminal's escape codes and at most ``most`` long."""
+    lines = ESCAPE_CODE.sub("", str(error)).strip().splitlines()
+    text = (lines[0] if lines else "").strip()
+    return text if len(text) <= most else f"{text[: most - 3]}..."

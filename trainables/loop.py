@@ -34,6 +34,7 @@ class TrainingRun:
         optimizer: one of the configuration's kind, over parameters of ``model``; over all of them by default. It
             may have several groups of parameters: a group's ``factor`` (1 where it has none) times the first
             group's learning rate is its own, in every epoch of every schedule.
+        all_learn: whether every parameter gets a gradient; a head that training leaves out has no moments to save.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class TrainingRun:
         device: torch.device,
         model: nn.Module | None = None,
         optimizer: torch.optim.Optimizer | None = None,
+        all_learn: bool = True,
     ) -> None:
         self.config = config
         self.data = data
@@ -57,6 +59,7 @@ class TrainingRun:
         scale_rates(self.optimizer)
         self.early_stopping = EarlyStopping(config.patience, config.min_delta)
         self.shuffle = generator(seed, "shuffle")
+        self._all_learn = all_learn
 
     def step(self) -> EpochReport:
         """Train one epoch, validate, move the schedule, count the patience."""
@@ -137,7 +140,7 @@ class TrainingRun:
             CheckpointError: it is the state of another run; nothing was taken over.
         """
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        check_state(state, self.state_dict(), self.config, [p.shape for p in parameters])
+        check_state(state, self.state_dict(), self.config, [p.shape for p in parameters], all_learn=self._all_learn)
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

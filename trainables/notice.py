@@ -46,10 +46,14 @@ class TryOut:
     Attributes:
         errors: why no trial could train, a line each; empty if one can.
         notices: what else to know.
+        unread: parameters and settings that were given and that nothing read, whatever was tried.
+        sought: names that were looked for among them and are not there.
     """
 
     errors: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
+    unread: tuple[str, ...] = ()
+    sought: tuple[str, ...] = ()
 
 
 def notice_of(kind: str, text: str, names: Iterable[object], *, warning: bool = False) -> Notice:

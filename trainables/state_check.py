@@ -19,7 +19,13 @@ COUNTERS = {"adamw": ("step",), "sgd": ()}
 Shapes = Sequence[Sequence[int]]
 
 
-def check_state(state: Any, own: Mapping[str, Any], config: MlpConfig, shapes: Shapes) -> None:
+EXTRA_STATE = "_extra_state"
+"""How torch's modules call, after their prefix, what ``get_extra_state`` returns: of any form, which may grow."""
+
+
+def check_state(
+    state: Any, own: Mapping[str, Any], config: MlpConfig, shapes: Shapes, *, all_learn: bool = True
+) -> None:
     """Compare a state with the run's own, part by part: names, kinds, shapes and types.
 
     torch's optimisers and schedules take whatever they are given, and fail an epoch later or not at all.
@@ -29,6 +35,7 @@ def check_state(state: Any, own: Mapping[str, Any], config: MlpConfig, shapes: S
         own: the state of the run that is to continue; its optimiser may not have made a step yet.
         config: the run's configuration.
         shapes: the shapes of the run's parameters, in the optimiser's order.
+        all_learn: whether every parameter got a gradient, so that the optimiser keeps moments of it.
 
     Raises:
         CheckpointError: it is of another run; the message names the first part that differs.
@@ -36,7 +43,7 @@ def check_state(state: Any, own: Mapping[str, Any], config: MlpConfig, shapes: S
     _compare(state, own, "state")
     kind = config.optimizer
     keeps = () if kind == "sgd" and not config.momentum else COUNTERS[kind] + MOMENTS[kind]
-    _compare_moments(state["optimizer"]["state"], shapes if state["epoch"] and keeps else (), keeps)
+    _compare_moments(state["optimizer"]["state"], shapes if state["epoch"] and keeps else (), keeps, all_learn)
 
 
 def _compare(found: Any, own: Any, where: str) -> None:
@@ -46,6 +53,8 @@ def _compare(found: Any, own: Any, where: str) -> None:
             return  # it grows with the first step; see ``_compare_moments``
         _check_names(found, own, where)
         for key in own:
+            if where == "state/model" and str(key).endswith(EXTRA_STATE):
+                continue
             _compare(found[key], own[key], f"{where}/{key}")
     elif isinstance(own, list | tuple):
         _check_kind(isinstance(found, list | tuple) and len(found) == len(own), where, own, found)
@@ -63,10 +72,12 @@ def _compare(found: Any, own: Any, where: str) -> None:
         _check_kind(type(found) is type(own), where, own, found)  # True is no number here
 
 
-def _compare_moments(saved: Mapping[Any, Any], shapes: Shapes, keeps: Sequence[str]) -> None:
+def _compare_moments(saved: Mapping[Any, Any], shapes: Shapes, keeps: Sequence[str], all_learn: bool) -> None:
     where = "state/optimizer/state"
-    _check_names(saved, range(len(shapes)), where)
-    for number, shape in enumerate(shapes):
+    learned = [n for n in range(len(shapes)) if all_learn or n in saved]
+    _check_names(saved, learned, where)
+    for number in learned:
+        shape = shapes[number]
         _check_kind(isinstance(saved[number], Mapping), f"{where}/{number}", {}, saved[number])
         _check_names(saved[number], keeps, f"{where}/{number}")
         for name in keeps:

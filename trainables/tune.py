@@ -17,10 +17,11 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.disk import space_hint
-from trainables.errors import CheckpointWriteError, is_out_of_memory
+from trainables.errors import CheckpointWriteError, is_of_a_signal, is_out_of_memory
 from trainables.kept_data import KeptData
+from trainables.model_function import take_function
 from trainables.protocols import Run
-from trainables.registry import find_trainable
+from trainables.registry import USER_MODEL_PREFIX, find_trainable
 from trainables.report import STOP, to_result
 from trainables.weights_snapshot import snapshot_weights
 
@@ -54,10 +55,12 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         splits: Splits | None = None,
         checkpoints: str = "",
         objective: tuple[str, str] | None = None,
+        function: bytes | None = None,
     ) -> None:
         """Import torch, put the data on the device and start the first trial."""
         import torch
 
+        take_function(config["trainable"].removeprefix(USER_MODEL_PREFIX), function)
         self._saved_at = 0.0
         self._number = -1
         self._notes: list[str] = []
@@ -84,7 +87,9 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         try:
             report = self._run.step()
             self._best.observe(self._number, report, partial(snapshot_weights, self._run))
-        except Exception as error:
+        except BaseException as error:  # its code may call sys.exit, for which Ray would start it again
+            if is_of_a_signal(error):
+                raise
             return failed_result(error)
         result: dict[str, Any] = {**to_result(report), DONE: report.stop is not None, NOTES: self._notes}
         self._notes = []
@@ -138,7 +143,9 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         self._best.forget(self._number)
         try:
             self._start(config)
-        except Exception as error:
+        except BaseException as error:
+            if is_of_a_signal(error):
+                raise
             self._broken = failed_result(error)
 
     def _start(self, config: dict[str, Any]) -> None:
@@ -173,7 +180,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         self._saved_at = time.monotonic()
 
 
-def failed_result(error: Exception) -> dict[str, Any]:
+def failed_result(error: BaseException) -> dict[str, Any]:
     """Return the last result of a trial that raised: no metrics, and why."""
     lines = str(error).strip().splitlines()
     return {

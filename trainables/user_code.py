@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import linecache
 import os
 import pkgutil
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -15,6 +17,11 @@ from trainables.mistake import nearest
 
 OURS = f"{Path(__file__).parent}{os.sep}"
 """The folder of this package: an error raised here is about the user's line that led to it."""
+
+OUR_PACKAGES = tuple(f"{Path(__file__).parent.parent / name}{os.sep}" for name in ("trainables", "spaces", "search"))
+STDLIB = f"{Path(os.__file__).parent}{os.sep}"
+FRAME = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
+"""A frame in what ``faulthandler`` writes."""
 
 
 def import_user_module(name: str, *, who: str) -> ModuleType:
@@ -39,7 +46,9 @@ def import_user_module(name: str, *, who: str) -> ModuleType:
             where = f"in {here} or among the installed packages"
             raise ConfigError(f"{who}: there is no module {absent!r} {where}.{_nearest_module(absent)}") from None
         raise ConfigError(f"{who} cannot be imported: {error_line(error)}") from None
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise  # somebody's Ctrl-C, which found the module at work
+    except BaseException as error:
         raise ConfigError(f"{who} cannot be imported: {error_line(error)}") from None
 
 
@@ -59,8 +68,45 @@ def place_in_user_code(error: BaseException) -> str | None:
     return f"{os.path.basename(own[-1].filename)}, line {own[-1].lineno}" if own else None
 
 
+def user_sources(name: str) -> list[str]:
+    """Return the source of a module and of what it takes from others, as far as they are the user's; of all cells too.
+
+    Args:
+        name: the module's; it is imported.
+    """
+    files: set[str] = set()
+    names, seen = [name], {name}
+    while names:
+        module = sys.modules.get(names.pop())
+        file = None if module is None else _own_file(module)
+        if module is None or (file is None and module.__name__ != "__main__"):
+            continue
+        files |= {file} if file is not None else set()  # a notebook has none
+        values = list(vars(module).values())
+        used = (v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", None) for v in values)
+        further = {name for name in used if isinstance(name, str)} - seen
+        names += sorted(further)
+        seen |= further
+    cells = [cell for cell in list(linecache.cache) if cell.startswith("<ipython-input") or "ipykernel_" in cell]
+    return ["".join(linecache.getlines(file)) for file in (*sorted(files), *cells)]
+
+
+def _own_file(module: ModuleType) -> str | None:
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str) or not file.endswith(".py") or _is_library(file):
+        return None
+    return None if file.startswith(OUR_PACKAGES) else file
+
+
+def place_in_trace(trace: str) -> str | None:
+    """Return file and line of the innermost frame of the user's that ``faulthandler`` wrote; None if none is."""
+    frames = [(found[1], found[2]) for found in FRAME.finditer(trace)]
+    own = [(file, line) for file, line in frames if not file.startswith(OURS) and not _is_library(file)]
+    return f"{os.path.basename(own[0][0])}, line {own[0][1]}" if own else None
+
+
 def _is_library(file: str) -> bool:
-    return "site-packages" in file or file.startswith("<") or file == importlib.__file__
+    return "site-packages" in file or file.startswith(("<", STDLIB))
 
 
 def _nearest_module(name: str) -> str:

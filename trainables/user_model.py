@@ -13,21 +13,23 @@ loop too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from trainables.config import MODEL_FIELDS, MlpConfig
 from trainables.derive import derive
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
-from trainables.mistake import nearest
+from trainables.model_function import SIGNATURE, ModelFunction, carried_function, find_function
 from trainables.network_trainables import MlpTrainable
 from trainables.notice import TryOut
+from trainables.own_process import OwnProcessError, in_own_process
 from trainables.protocols import Run
 from trainables.torch_stream import StreamedRun, TorchStream
-from trainables.user_code import error_line, import_user_module, place_in_user_code
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +37,12 @@ if TYPE_CHECKING:
 
     from trainables.data import Splits
 
-ModelFunction: TypeAlias = "Callable[[Mapping[str, Any], tuple[int, ...], int], nn.Module]"
-
 MODEL_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
-SIGNATURE = "function(params, input_shape, outputs) -> torch.nn.Module"
-EXAMPLES_TRIED = 2
-"""How many examples a model is tried with before a search."""
+TRY_OUT_LIMIT_S = 300.0
+"""Seconds that a model may take to be tried out: its function may fetch weights."""
+
+SHAPING_EXAMPLES = 2
+"""How many examples of zeros tell lazy layers their sizes."""
 
 TRAINING_PARAMETERS = frozenset({f.name for f in fields(MlpConfig)} - {*MODEL_FIELDS, "max_epochs"} | {"l1"})
 """The parameters that drive the loop, whatever the model does with them."""
@@ -65,6 +67,7 @@ class ModelTrainable:
     Args:
         path: ``package.module:function``; looked for in the current directory as well as among the installed
             packages, when it is first needed.
+        limit_s: seconds that it may take to be tried out.
 
     Raises:
         ConfigError: the path is not of that form.
@@ -74,10 +77,11 @@ class ModelTrainable:
     loops = True
     metrics: tuple[str, ...] = tuple(METRICS)
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, limit_s: float = TRY_OUT_LIMIT_S) -> None:
         if not MODEL_PATH.fullmatch(path):
             raise ConfigError(f"model {path!r} must be package.module:function, such as models:small_net")
         self.path = path
+        self._limit_s = limit_s
 
     def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> ModelConfig:
         """Return the configuration of a trial, of which the part that drives the loop is validated."""
@@ -90,27 +94,35 @@ class ModelTrainable:
         """Return why a trial of ``config`` cannot train on ``splits``, the model itself left aside."""
         return MlpTrainable().misfits(config.training, splits)
 
-    def try_out(self, configs: Sequence[ModelConfig], splits: Splits) -> TryOut:
-        """Build the model of the first of ``configs``, run two examples through it, and return what is wrong."""
-        import torch
+    def import_mistakes(self) -> list[str]:
+        """Import the function, at first in a process of its own, and return why it cannot be had; empty if it can."""
+        if self.path.partition(":")[0] in sys.modules:
+            return self._looked_up()
+        import torch  # noqa: F401 - once, here: the process has it then, and this one needs it next
 
-        device = torch.device("cpu")
-        examples = torch.tensor(splits.train.x[:EXAMPLES_TRIED], device=device)
-        stream = TorchStream(derive(0, "weights"), device)
         try:
-            with stream.as_global_rng():
-                shape = tuple(examples.shape[1:])
-                model, again = (self._built(configs[0], shape, splits.outputs) for _ in range(2))
-                found = self._outputs(model, examples)
-        except ConfigError as error:
-            return TryOut(tuple(error.errors))
-        errors = self._shape_errors(found, examples, splits.outputs)
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        if not parameters:
-            errors.append(f"{self._who} returned a module without trainable parameters: there is nothing to train")
-        elif {id(p) for p in parameters} & {id(p) for p in again.parameters()}:
-            errors.append(f"{self._who} returned the same parameters twice; each call must build a new module")
-        return TryOut((*errors, *self._penalty_errors(model, configs)))
+            mistakes = in_own_process(self._looked_up, limit_s=self._limit_s, quiet=True)
+        except OwnProcessError as error:
+            return [f"{self._who} cannot be imported: it {error}"]
+        return mistakes or self._looked_up()
+
+    def try_out(self, configs: Sequence[ModelConfig], splits: Splits) -> TryOut:
+        """Do all that a trial does with the first of ``configs``, small, in a process of its own; see there."""
+        from trainables.model_try_out import few_examples, try_model
+
+        trying = partial(
+            try_model,
+            self.function,
+            configs,
+            few_examples(splits),
+            who=self._who,
+            signature=SIGNATURE,
+            driving=TRAINING_PARAMETERS,
+        )
+        try:
+            return in_own_process(trying, limit_s=self._limit_s)
+        except OwnProcessError as error:
+            return TryOut((f"{self._who}: trying it out {error}",))
 
     def prepare(self, splits: Splits, device: torch.device) -> Any:
         """Return the examples as tensors on ``device``."""
@@ -118,7 +130,9 @@ class ModelTrainable:
 
     def start(self, config: ModelConfig, data: Any, *, seed: int, device: torch.device) -> Run:
         """Return a trial at epoch 0."""
-        return ModelRun(self, config, data, seed=seed, device=device)
+        with TorchStream(derive(seed, "weights"), device).as_global_rng():
+            model = self.build(config, tuple(data.x_train.shape[1:]), data.outputs).to(device)
+        return model_run(config, model, data, seed=seed, device=device)
 
     def build(self, config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Return the model of a trial, on CPU; what the function raises is raised.
@@ -126,12 +140,8 @@ class ModelTrainable:
         Raises:
             ConfigError: there is no such function, or what it returned is no module.
         """
-        model = self.function()(MappingProxyType(dict(config.params)), input_shape, outputs)
-        from torch import nn
-
-        if not isinstance(model, nn.Module):
-            raise ConfigError(f"{self._who} returned a {type(model).__name__}, expected a torch.nn.Module")
-        return materialise(model, input_shape)
+        params = MappingProxyType(dict(config.params))
+        return build_model(self.function(), params, input_shape, outputs, who=self._who)
 
     def rebuild(
         self, config: ModelConfig, state: Mapping[str, torch.Tensor], *, shape: tuple[int, ...], outputs: int
@@ -147,83 +157,45 @@ class ModelTrainable:
         Raises:
             ConfigError: no such module or function (the nearest name is suggested), or the import failed.
         """
-        module_name, _, attribute = self.path.partition(":")
-        found: Any = import_user_module(module_name, who=self._who)
-        for part in attribute.split("."):
-            if not hasattr(found, part):
-                public = (
-                    [name for name in vars(found) if not name.startswith("_")] if hasattr(found, "__dict__") else []
-                )
-                raise ConfigError(f"{self._who}: {module_name} has no {attribute!r}.{nearest(part, public)}")
-            found = getattr(found, part)
-        if not callable(found):
-            raise ConfigError(f"{self._who} is a {type(found).__name__}, expected {SIGNATURE}")
-        function: ModelFunction = found
-        return function
+        return find_function(self.path, who=self._who)
+
+    def _looked_up(self) -> list[str]:
+        try:
+            self.function()
+            carried_function(self.path)
+        except ConfigError as error:
+            return list(error.errors)
+        return []
 
     @property
     def _who(self) -> str:
         return f"model {self.path}"
 
-    def _built(self, config: ModelConfig, shape: tuple[int, ...], outputs: int) -> nn.Module:
-        try:
-            return self.build(config, shape, outputs)
-        except ConfigError:
-            raise
-        except (Exception, SystemExit) as error:
-            line = f"{self._who} raised {error_line(error)}"
-            if isinstance(error, KeyError):
-                line += f"; params holds {', '.join(config.params)}"
-            elif isinstance(error, TypeError) and place_in_user_code(error) is None:
-                line += f"; expected {SIGNATURE}"
-            raise ConfigError(line) from None
 
-    def _outputs(self, model: nn.Module, examples: torch.Tensor) -> object:
-        import torch
+def build_model(
+    function: ModelFunction, params: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int, *, who: str
+) -> nn.Module:
+    """Return the model that ``function`` makes, whole, and with its logits as all that it returns.
 
-        model.eval()
-        try:
-            with torch.no_grad():
-                return model(examples)
-        except (Exception, SystemExit) as error:
-            shape = list(examples.shape)
-            raise ConfigError(f"{self._who}: its module, given examples {shape}, raised {error_line(error)}") from None
+    Raises:
+        ConfigError: what it returned is no module.
+    """
+    model = function(params, input_shape, outputs)
+    from torch import nn
 
-    def _shape_errors(self, found: object, examples: torch.Tensor, outputs: int) -> list[str]:
-        import torch
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"{who} returned a {type(model).__name__}, expected a torch.nn.Module")
+    from trainables.model_output import return_logits
 
-        given = f"given {len(examples)} examples {list(examples.shape)}"
-        if not isinstance(found, torch.Tensor):
-            return [f"{self._who}: its module, {given}, returned a {type(found).__name__}, expected a tensor"]
-        if found.shape != (len(examples), outputs):
-            return [
-                f"{self._who}: its module, {given}, returned {list(found.shape)}, "
-                f"expected [{len(examples)}, {outputs}]: [B, outputs]"
-            ]
-        if not found.is_floating_point():
-            return [f"{self._who}: its module returned {found.dtype}, expected floating point numbers"]
-        return []
-
-    def _penalty_errors(self, model: nn.Module, configs: Sequence[ModelConfig]) -> list[str]:
-        from trainables.models import penalised_weights
-
-        if penalised_weights(model) or not any(config.training.l1_penalty for config in configs):
-            return []
-        return [f"{self._who}: l1_penalty has nothing to penalise: its module has no linear layer and no convolution"]
+    return return_logits(materialise(model, input_shape))
 
 
-class ModelRun(StreamedRun):
-    """A trial of a user's model, whose own layers (``nn.Dropout``, say) draw from torch's global generators."""
+def model_run(config: ModelConfig, model: nn.Module, data: Any, *, seed: int, device: torch.device) -> StreamedRun:
+    """Return a trial of a user's model, whose own layers (``nn.Dropout``, say) draw from torch's global generators."""
+    from trainables.loop import TrainingRun
 
-    def __init__(
-        self, trainable: ModelTrainable, config: ModelConfig, data: Any, *, seed: int, device: torch.device
-    ) -> None:
-        from trainables.loop import TrainingRun
-
-        with TorchStream(derive(seed, "weights"), device).as_global_rng():
-            model = trainable.build(config, tuple(data.x_train.shape[1:]), data.outputs).to(device)
-        run = TrainingRun(config.training, data, seed=seed, device=device, model=model)
-        super().__init__(run, TorchStream(derive(seed, "model"), device))
+    run = TrainingRun(config.training, data, seed=seed, device=device, model=model, all_learn=False)
+    return StreamedRun(run, TorchStream(derive(seed, "model"), device))
 
 
 def materialise(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
@@ -234,5 +206,5 @@ def materialise(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
     if any(is_lazy(p) for p in (*model.parameters(), *model.buffers())):
         model.eval()
         with torch.no_grad():
-            model(torch.zeros(EXAMPLES_TRIED, *input_shape))
+            model(torch.zeros(SHAPING_EXAMPLES, *input_shape))
     return model

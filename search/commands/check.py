@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 from search.commands.parameters import takes_options
 from search.declaration.options import Options
 from search.drive.examples import load_data
 from search.drive.preflight import resolve
+from search.face.answer_stream import print_json
 from search.face.present import make_console, print_check
 
 ANY_STUDY = "regularization"
@@ -23,7 +23,7 @@ def check(options: Options) -> int:
     study = resolve(options)
     splits = load_data(study)
     if options.json_:
-        print(json.dumps({"trainable": study.trainable, "data": splits.facts(), "fingerprint": splits.fingerprint}))
+        print_json({"trainable": study.trainable, "data": splits.facts(), "fingerprint": splits.fingerprint})
     else:
         print_check(make_console(), study, splits)
     return 0

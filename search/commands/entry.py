@@ -7,8 +7,8 @@ import sys
 
 import typer
 
-from search.commands.streams import OUTPUT_LOST, forgiving_output
-from search.errors import UserError
+from search.commands.streams import forgiving_output
+from search.errors import OutputError, UserError
 
 
 def about_to_exit() -> None:
@@ -24,7 +24,7 @@ def guarded(app: typer.Typer, *, prog: str) -> int:
 
     Errors that a user can mend print a line each on standard error, without a traceback; anything else
     is a defect of ours and keeps its traceback. What cannot be printed, where the reader of a pipe is gone say, stops
-    nothing; the exit code is then ``OUTPUT_LOST``.
+    nothing; the exit code is then that of ``OutputError``.
     """
     try:
         with forgiving_output() as output:
@@ -32,9 +32,9 @@ def guarded(app: typer.Typer, *, prog: str) -> int:
             sys.stdout.flush()
             if output.lost is None:
                 return code
-            hint = "what was recorded stays, see: python -m search list"
-            print(f"error: standard output could not be written ({output.lost}); {hint}", file=sys.stderr)
-            return OUTPUT_LOST if code == 0 else code
+            lost = OutputError(output.lost)
+            print(f"error: {lost}", file=sys.stderr)
+            return lost.exit_code if code == 0 else code
     finally:
         about_to_exit()
 

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from search.declaration.options import Group, Options, table
+from search.face.answer_stream import answer_alone
 
 
 class GroupedCommand(TyperCommand):
@@ -35,7 +36,9 @@ def takes_options(command: Callable[[Options], int]) -> Callable[..., int]:
     """Return ``command`` with a parameter for each entry of the table, as typer reads them."""
 
     def called(kind: str | None = None, **given: Any) -> int:
-        return command(Options(kind, **{name: value for name, value in given.items() if value is not None}))
+        options = Options(kind, **{name: value for name, value in given.items() if value is not None})
+        with answer_alone(options.json_):
+            return command(options)
 
     called.__name__, called.__doc__ = command.__name__, command.__doc__
     called.__signature__ = inspect.Signature(_parameters())  # type: ignore[attr-defined]

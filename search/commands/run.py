@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -16,6 +15,7 @@ from search.drive.continuation import check_continuation, continue_as, is_record
 from search.drive.examples import load_data
 from search.drive.preflight import resolve
 from search.drive.result import Result
+from search.face.answer_stream import print_json
 from search.face.live_view import make_view
 from search.face.present import make_console, print_answer, print_plan
 from search.ledger.paths import Paths
@@ -56,7 +56,7 @@ def show_plan(options: Options, study: Study, paths: Paths, console: Console, *,
     past = check_continuation(paths, study, splits, accept=options.accept_changed_model) if continues else None
     if options.json_:
         plan: dict[str, Any] = {"study": study.model_dump(mode="json"), "fingerprint": splits.fingerprint}
-        print(json.dumps({**plan, "data": splits.facts(), "continues": past}))
+        print_json({**plan, "data": splits.facts(), "continues": past})
     else:
         print_plan(console, study, splits, paths, past)
 
@@ -72,7 +72,7 @@ def conclude(study: Study, result: Result, paths: Paths, console: Console, *, as
 def show_result(study: Study, result: Result, paths: Paths, console: Console, *, as_json: bool) -> None:
     """Print what a search found: text, or one JSON object."""
     if as_json:
-        print(json.dumps(to_json(study, result, paths)))
+        print_json(to_json(study, result, paths))
     else:
         print_answer(console, study, result, paths)
 

@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-OUTPUT_LOST = os.EX_IOERR
-"""Exit code of a command that did what it should, and could not print all of it."""
-
 
 class ForgivingFile(io.RawIOBase):
     """A file descriptor that takes everything, also once nobody reads it or its disk is full.

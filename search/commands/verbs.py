@@ -23,6 +23,7 @@ from search.drive.examples import load_data
 from search.drive.lookup import open_ledger, read_result, study_names
 from search.drive.overview import recorded_studies
 from search.errors import UsageError
+from search.face.answer_stream import answer_alone
 from search.face.live_view import make_view
 from search.face.present import make_console, say
 from search.face.studies import print_studies
@@ -164,7 +165,10 @@ def _continue(
         before = study_from_row(ledger.study(paths.name))
     view = make_view(make_console(errors=json_), metric=before.objective.metric, silent=False)
     check_tracking(before, paths, view.say, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
-    study, result = resume(paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model)
+    with answer_alone(json_):
+        study, result = resume(
+            paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model
+        )
     return conclude(study, result, paths, make_console(), as_json=json_)
 
 

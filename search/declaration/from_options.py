@@ -15,6 +15,7 @@ from search.declaration.own_data import declared_data
 from search.declaration.rungs import lower_grace
 from search.declaration.studies import find
 from search.declaration.study import Objective, Study
+from search.declaration.text_file import read_text_file
 from search.declaration.validate import valid_study
 from search.errors import UsageError
 from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
@@ -133,11 +134,7 @@ def _overridden(
 def _changes_in(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--space {file}: cannot be read ({error})") from None
-    return read_overrides(text, source=f"--space {file}")
+    return read_overrides(read_text_file(file, "--space"), source=f"--space {file}")
 
 
 def _resume_errors(options: Options) -> list[str]:

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path as File
 
 from search.declaration.from_data import Declared, declare_study
+from search.declaration.text_file import read_text_file
 from search.errors import UsageError
 from spaces.located_yaml import YamlDocument, YamlError, load_yaml
 from trainables.mistake import Mistake, Path, dotted, sentence
-
-MOST_BYTES = 256 * 1024
-"""A larger file is no study."""
 
 
 def read_study(file: File, *, kind: str | None = None, model: str | None = None) -> tuple[Declared, list[str]]:
@@ -24,7 +22,7 @@ def read_study(file: File, *, kind: str | None = None, model: str | None = None)
     Raises:
         UsageError: the file cannot be read at all.
     """
-    text = _text(file)
+    text = read_text_file(file, "--config")
     try:
         document = load_yaml(text)
     except YamlError as error:
@@ -40,27 +38,6 @@ def read_study(file: File, *, kind: str | None = None, model: str | None = None)
     lines = [(_line(document, mistake), sentence(mistake, dotted)) for mistake in declared.mistakes]
     lines.sort(key=lambda pair: pair[0] or 0)
     return declared, [f"{_place(file, number)}: {line}" for number, line in lines]
-
-
-def _text(file: File) -> str:
-    """Return what the file holds.
-
-    Raises:
-        UsageError: absent, a folder, too large, or not UTF-8.
-    """
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UsageError(f"--config {file}: cannot be read ({reason})") from None
-    if len(data) > MOST_BYTES:
-        raise UsageError(f"--config {file}: has more than {MOST_BYTES // 1024} KiB; a study is a few")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{_place(file, line)}: not UTF-8 (byte {data[error.start]:#04x})") from None
 
 
 def _line(document: YamlDocument, mistake: Mistake) -> int | None:

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from search.declaration.study import Study
+from search.drive.unread import judge_unread
 from search.errors import UsageError
 from trainables.data import Splits, load_splits
 from trainables.data.target import TASK_NOTICE
@@ -49,8 +50,9 @@ def try_study(study: Study, splits: Splits) -> TryOut:
             errors += [line for config in configs for line in trainable.misfits(config, splits)]
         if isinstance(trainable, CanTryOut):
             tried = trainable.try_out(configs, splits)
-            errors += tried.errors
-            notices += tried.notices
+            unread = judge_unread(study, tried)
+            errors += (*tried.errors, *unread.errors)
+            notices += (*tried.notices, *unread.notices)
     return TryOut(tuple(dict.fromkeys(errors)), tuple(notices))
 
 

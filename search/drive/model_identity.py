@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from search.drive.versions import version_of
+from trainables.errors import ConfigError
+from trainables.model_function import in_main, source_of_main
 from trainables.registry import USER_MODEL_PREFIX
 from trainables.user_model import ModelTrainable
 
@@ -21,7 +23,11 @@ def model_of(trainable: str) -> dict[str, str]:
         trainable: as a study names it; it can be imported.
     """
     if trainable.startswith(USER_MODEL_PREFIX):
-        ModelTrainable(trainable.removeprefix(USER_MODEL_PREFIX)).function()  # imports it as a trial would
+        if mistakes := ModelTrainable(trainable.removeprefix(USER_MODEL_PREFIX)).import_mistakes():
+            raise ConfigError(mistakes)
+    if in_main(path := trainable.removeprefix(USER_MODEL_PREFIX)):
+        where, sha256 = source_of_main(path)
+        return {"trainable": trainable, "file": where, "sha256": sha256}
     module, colon, _ = trainable.removeprefix(USER_MODEL_PREFIX).partition(":")
     file = getattr(importlib.import_module(module), "__file__", None) if colon else None
     if file is None:  # ours, or of a module that has no file

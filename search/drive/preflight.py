@@ -13,7 +13,6 @@ from search.declaration.study import NAME, Resources, Study
 from search.errors import UsageError
 from search.executors.capacity import Capacity
 from search.executors.choice import executor_mistakes
-from trainables.errors import ConfigError
 from trainables.machine import THIS_MACHINE, Machine
 from trainables.mistake import Mistake
 from trainables.registry import find_trainable
@@ -45,10 +44,7 @@ def obstacles(study: Study, home: Path, *, resumes: bool = False, machine: Machi
     found = [] if resumes else taken(study.name, home)
     found += executor_mistakes(study)
     if isinstance(trainable := find_trainable(study.trainable), ModelTrainable):
-        try:
-            trainable.function()
-        except ConfigError as error:
-            found += [Mistake(("trainable",), line, whole=True) for line in error.errors]
+        found += [Mistake(("trainable",), line, whole=True) for line in trainable.import_mistakes()]
     return found + preflight(study, home, machine)
 
 

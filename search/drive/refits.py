@@ -24,6 +24,7 @@ from search.report.comparison import Finalist, best_of_each
 from search.report.leaderboard import leaderboard
 from spaces import hash_params
 from trainables.derive import derive
+from trainables.errors import is_of_a_signal
 from trainables.protocols import Trainable
 from trainables.registry import find_trainable
 
@@ -142,7 +143,9 @@ def _fit(study: Study, trainable: Trainable, split: _Split, finalist: Finalist, 
         )
         if done is None:
             return None
-    except (Exception, SystemExit) as error:  # one model that fails is a row of the table, not the end of it
+    except BaseException as error:  # one model that fails is a row of the table, not the end of it
+        if is_of_a_signal(error):
+            raise
         message = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1]}"
     return FitRow(
         role=FitRole.REFIT,

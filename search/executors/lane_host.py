@@ -15,10 +15,11 @@ from search.executors.marker import RunWithMarkerFile
 from search.ledger.events import CheckpointNote, LaneModeMeasured
 from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
-from trainables.errors import CheckpointWriteError
+from trainables.errors import CheckpointWriteError, is_of_a_signal
 from trainables.kept_data import KeptData
+from trainables.model_function import take_function
 from trainables.protocols import HasStackableForm, Run, ThreadSafe, Trainable
-from trainables.registry import find_trainable
+from trainables.registry import USER_MODEL_PREFIX, find_trainable
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +73,7 @@ class LaneHost:
         marker: file that holds the number of the trial in training, for whoever finds this worker dead
             or hung; None where nobody looks.
         modes: how groups train whose mode was measured before.
+        function: a model's function of the driver's script or notebook, as ``carried_function`` returned it.
         make_worker: makes the lanes; called as ``LaneWorker``, which it is by default.
     """
 
@@ -84,6 +86,7 @@ class LaneHost:
         checkpoints: Path,
         marker: Path | None = None,
         modes: Mapping[str, str] | None = None,
+        function: bytes | None = None,
         make_worker: Callable[..., LaneWorker] | None = None,
     ) -> None:
         import torch
@@ -93,6 +96,7 @@ class LaneHost:
 
         where = _assigned_device() if device is None else torch.device(device)
         self._study = study
+        take_function(study.trainable.removeprefix(USER_MODEL_PREFIX), function)
         self._shape, self._outputs = splits.shape, splits.outputs
         self._kept_data = KeptData.of(splits).to_dict()
         self._trainable: Trainable = find_trainable(study.trainable)
@@ -181,7 +185,9 @@ class LaneHost:
             if event.report is not None:
                 try:
                     self._best.observe(number, event.report, self._seats[number].weights)
-                except Exception as error:  # its own state, which its own code may fail to say
+                except BaseException as error:  # its own state, which its own code may fail to say
+                    if is_of_a_signal(error):
+                        raise
                     events[number] = replace(event, report=None, error=error)
         return events
 
@@ -228,7 +234,9 @@ class LaneHost:
                 notes += _checkpoint_notes(number, self._store.restore(number, use, at_most=order.epochs))
             else:
                 use(state)
-        except Exception as error:
+        except BaseException as error:  # its own code may call sys.exit
+            if is_of_a_signal(error):
+                raise
             failed[number] = raised(error)
             return 0
         return epochs

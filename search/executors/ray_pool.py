@@ -20,6 +20,8 @@ from search.executors.timing import Timing
 from search.ledger.events import CheckpointNote
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
+from trainables.model_function import carried_function
+from trainables.registry import USER_MODEL_PREFIX
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -47,6 +49,7 @@ class RayPool:
         self._modes = modes
         self._checkpoints = checkpoints
         self._splits = ray.put(splits)
+        self._function = carried_function(study.trainable.removeprefix(USER_MODEL_PREFIX))
         resources = study.resources
         self._actor_class = ray.remote(LaneHost).options(
             num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_restarts=0
@@ -133,7 +136,13 @@ class RayPool:
         marker = self._markers[index]
         marker.unlink(missing_ok=True)
         return self._actor_class.remote(
-            self._study, self._splits, device=None, checkpoints=self._checkpoints, marker=marker, modes=self._modes
+            self._study,
+            self._splits,
+            device=None,
+            checkpoints=self._checkpoints,
+            marker=marker,
+            modes=self._modes,
+            function=self._function,
         )
 
     def _lost(self, index: int, error: RayError) -> WorkerLost:

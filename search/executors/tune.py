@@ -18,6 +18,8 @@ from search.executors.timing import USUAL, Timing
 from search.executors.tune_adapters import TuneScheduler, TuneSearcher
 from search.executors.tune_bridge import TuneBridge
 from search.ledger.paths import CHECKPOINTS
+from trainables.model_function import carried_function
+from trainables.registry import USER_MODEL_PREFIX
 from trainables.tune import TuneTrainable
 
 tune_module.TuneController = PatientController
@@ -55,6 +57,7 @@ class TuneExecutor:
                     splits=search.splits,
                     checkpoints=str(search.folder / CHECKPOINTS),
                     objective=search.study.remembered_by,
+                    function=carried_function(search.study.trainable.removeprefix(USER_MODEL_PREFIX)),
                 ),
                 name="tune",
                 storage_path=str(search.folder / "ray"),

@@ -50,10 +50,10 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     FRAME.to_csv(folder / "t.csv", index=False)
     np.savez(folder / "a.npz", x=X, y=Y)
-    for name in "ab":
+    for first, name in ((0, "a"), (10, "b")):
         (folder / "img" / name).mkdir(parents=True)
         for i in range(10):
-            Image.fromarray(IMAGES[i]).save(folder / "img" / name / f"{i}.png")
+            Image.fromarray(IMAGES[first + i]).save(folder / "img" / name / f"{i}.png")
     return folder
 
 

@@ -122,3 +122,25 @@ def test_reading_any_text_as_yaml_raises_nothing_but_yaml_errors(text):
         assert error.errors
     else:
         assert all(line >= 1 for line in document.lines.values())
+
+
+BOMBS = {
+    "laughs": "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+    + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)),
+    "merges": "a: &a {" + ", ".join(f"k{i}: 1" for i in range(300)) + "}\n" + "c: {<<: [" + "*a," * 300 + "]}\n",
+    "deep": "[" * 3000,
+    "mistakes": "a: 1\n" * 400,
+}
+
+
+@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
+def test_a_bomb_is_refused_or_read_and_says_little(text):
+    with pytest.raises(YamlError) as caught:
+        load_yaml(text)
+    assert 1 <= len(caught.value.errors) <= 51
+
+
+def test_what_a_mapping_says_itself_keeps_its_line_below_what_it_merges():
+    document = load_yaml("a: &a\n  x: 1\n  y: 2\nb:\n  y: 3\n  <<: *a\n")
+    assert document.data["b"] == {"y": 3, "x": 1}
+    assert (document.lines["b", "y"], document.lines["b", "x"]) == (5, 2)

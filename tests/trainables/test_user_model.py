@@ -13,7 +13,6 @@ from trainables.data import DataSpec, load_splits
 from trainables.errors import ConfigError
 from trainables.lanes import LaneWorker
 from trainables.models import Mlp
-from trainables.notice import TryOut
 from trainables.protocols import CanTryOut, ChecksFit
 from trainables.registry import find_trainable
 from trainables.user_model import TRAINING_PARAMETERS, ModelTrainable
@@ -76,7 +75,8 @@ def test_a_users_model_is_a_trainable_that_loops_and_is_tried_out():
 )
 def test_a_users_model_trains_and_ends_itself(function, params, splits):
     trainable = model(function)
-    assert trainable.try_out([trainable.configure(params, max_epochs=4)], splits) == TryOut()
+    found = trainable.try_out([trainable.configure(params, max_epochs=4)], splits)
+    assert (found.errors, found.notices, found.unread) == ((), (), ())
     run = start(function, params, splits=splits)
     reports = [run.step() for _ in range(4)]
     assert [r.stop for r in reports] == [None, None, None, "max_epochs"]
@@ -327,12 +327,13 @@ def test_a_module_that_returns_no_tensor_is_refused(written):
     from torch import nn
     class Pair(nn.Linear):
         def forward(self, x):
-            return x, x
+            return {"boxes": x}
     def net(params, input_shape, outputs):
         return Pair(64, outputs)
     """
     assert written(text) == [
-        "model mine:net: its module, given 2 examples [2, 1, 8, 8], returned a tuple, expected a tensor"
+        "model mine:net: its module, given 2 examples [2, 1, 8, 8], returned a dict with keys boxes, expected a "
+        "tensor, or one as logits"
     ]
 
 

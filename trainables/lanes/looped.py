@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from trainables.errors import is_of_a_signal
 from trainables.lanes.event import LaneEvent, raised
 from trainables.lanes.seat import Seat
 from trainables.lanes.threads import start_pool
@@ -92,7 +93,9 @@ class LoopedLanes:
         try:
             with self._casting():
                 return LaneEvent(run.step())
-        except Exception as error:
+        except BaseException as error:  # a trial that calls sys.exit fails alone too
+            if is_of_a_signal(error):
+                raise
             return raised(error)
 
     def _casting(self) -> AbstractContextManager[Any]:

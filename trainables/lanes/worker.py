@@ -164,7 +164,7 @@ class LaneWorker:
         if state is not None:
             try:
                 seat.load(state)
-            except Exception:
+            except BaseException:
                 seat.retire()
                 raise
         return seat

@@ -69,16 +69,14 @@ class TransferTrainable:
         config = configs[0]
         try:
             if config.weights != SOURCE:
-                load_weights(config, splits, lambda line: None)
-            else:
-                from trainables.data import load_splits
+                return TryOut(notices=load_weights(config, splits, lambda line: None).notices)
+            from trainables.data import load_splits
 
-                assert splits.spec is not None, "load_splits says what it loaded"
-                source = load_splits(source_spec(config, splits.spec))
-                return TryOut(tuple(f"weights source: {line}" for line in self.misfits(config, source)))
+            assert splits.spec is not None, "load_splits says what it loaded"
+            source = load_splits(source_spec(config, splits.spec))
+            return TryOut(tuple(f"weights source: {line}" for line in self.misfits(config, source)))
         except (ConfigError, DataError) as error:
             return TryOut(tuple(error.errors))
-        return TryOut()
 
     def prepare_once(self, config: TransferConfig, splits: Splits, say: Callable[[str], None]) -> dict[str, Any]:
         """Learn weights where that is asked for, say what is used, and return facts for the ledger."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,23 +10,21 @@ from typing import Any
 
 import torch
 
-from trainables import checkpoint
 from trainables.data import Splits
-from trainables.errors import CheckpointError, ConfigError
+from trainables.errors import ConfigError
+from trainables.notice import Notice
 from trainables.transfer.backbones import Backbone, build_backbone
 from trainables.transfer.config import NONE, SOURCE, TransferConfig
 from trainables.transfer.narrow_resnet import NARROW
 from trainables.transfer.preprocessing import Preprocessing, imagenet_preprocessing, own_preprocessing
+from trainables.transfer.weights_file import check_regular, read_weights
+from trainables.transfer.wrapped_state import first_names, unwrap
 
 OTHERS = {
     SOURCE: "--weights source learns them here",
     "FILE": "--weights FILE takes a state dict (.pt, .pth or .safetensors)",
     NONE: "--weights none starts from random ones",
 }
-SHOWN = 3
-"""Keys that a message names before it counts the rest."""
-
-SAFETENSORS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -40,12 +37,14 @@ class Weights:
         preprocessing: what is done to the images.
         sha256: the hash of the weights' file; the word ``none`` for random weights.
         origin: where they came from, in a few words.
+        notices: what else to know of how they were read.
     """
 
     state: Mapping[str, torch.Tensor] | None
     preprocessing: Preprocessing
     sha256: str
     origin: str
+    notices: tuple[Notice, ...] = ()
 
 
 def stage_state(backbone: Backbone, state: Mapping[str, Any], *, what: str) -> dict[str, torch.Tensor]:
@@ -60,10 +59,10 @@ def stage_state(backbone: Backbone, state: Mapping[str, Any], *, what: str) -> d
     other = [
         key
         for key in own.keys() & state.keys() - head
-        if not isinstance(state[key], torch.Tensor) or state[key].shape != own[key].shape
+        if not isinstance(state[key], torch.Tensor) or state[key].shape != own[key].shape or state[key].is_meta
     ]
     lines = [
-        f"{len(keys)} {word} ({_first(sorted(keys))})"
+        f"{len(keys)} {word} ({first_names(sorted(keys))})"
         for word, keys in (("missing", missing), ("unexpected", strange), ("of another shape", other))
         if keys
     ]
@@ -90,8 +89,9 @@ def imagenet_weights(config: TransferConfig) -> Weights:
     file = folder / entry.url.rsplit("/", 1)[-1]
     if not file.exists():
         _fetch(entry.url, file, allowed=config.download)
-    state, digest = _read(file, f"--weights imagenet: {file}")
-    kept = stage_state(build_backbone(config.backbone), state, what=f"--weights imagenet: {file}")
+    what, backbone = f"--weights imagenet: {file}", build_backbone(config.backbone)
+    state, digest = read_weights(file, what, weights_bytes=_bytes_of(backbone))
+    kept = stage_state(backbone, state, what=what)
     preprocessing = imagenet_preprocessing(config.backbone, config.input_size)
     promised = file.stem.rsplit("-", 1)[-1]
     origin = f"torchvision's {entry} (sha256 {digest[:16]})"
@@ -124,45 +124,28 @@ def weights_from_file(config: TransferConfig, splits: Splits) -> Weights:
     """
     file = Path(os.path.expanduser(config.weights))
     what = f"--weights {config.weights}"
+    check_regular(file, what)
     if not file.is_file():
         raise ConfigError(
             f"{what}: there is no such file; {_others(SOURCE, NONE)}, --weights imagenet takes torchvision's"
         )
-    state, digest = _read(file, what)
-    preprocessing = None
+    backbone, preprocessing = build_backbone(config.backbone), None
+    state, digest = read_weights(file, what, weights_bytes=_bytes_of(backbone))
     if "backbone" in state and "preprocessing" in state:  # what ``source`` wrote
         preprocessing = Preprocessing.from_dict(state["preprocessing"], size=config.input_size)
         state = state["backbone"]
-    kept = stage_state(build_backbone(config.backbone), state, what=what)
+    unwrapped = unwrap(state, backbone.model.state_dict().keys() - backbone.head_keys, what=what)
+    kept = stage_state(backbone, unwrapped.state, what=what)
     if preprocessing is None and config.backbone != NARROW:
         preprocessing = imagenet_preprocessing(config.backbone, config.input_size)
     found = preprocessing or own_preprocessing(splits, config.input_size)
-    return Weights(kept, found, digest, f"{file} (sha256 {digest[:16]})")
+    origin = "; ".join((f"{file} (sha256 {digest[:16]})", *unwrapped.said))
+    notices = (Notice("weights_unwrapped", f"weights: {origin}"),) if unwrapped.said else ()
+    return Weights(kept, found, digest, origin, notices)
 
 
-def _read(file: Path, what: str) -> tuple[dict[str, Any], str]:
-    """Return what a file holds, read without running anything in it, and its sha256."""
-    try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        if file.suffix == SAFETENSORS:
-            from safetensors.torch import load_file
-
-            return load_file(file), digest
-        if checkpoint.hash_path(file).exists():
-            return checkpoint.load(file), digest
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (CheckpointError, OSError) as error:
-        raise ConfigError(f"{what}: {error}") from None
-    except Exception as error:  # torch's and safetensors' readers raise whatever damaged bytes lead them to
-        cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ConfigError(f"{what} is damaged, or holds more than weights, and is not loaded ({cause:.120})") from None
-    if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
-        raise ConfigError(f"{what} holds a {type(state).__name__}, expected a state dict: names and tensors")
-    return dict(state), digest
-
-
-def _first(keys: list[str]) -> str:
-    return ", ".join(keys[:SHOWN]) + (" ..." if len(keys) > SHOWN else "")
+def _bytes_of(backbone: Backbone) -> int:
+    return sum(tensor.nbytes for tensor in backbone.model.state_dict().values())
 
 
 def _others(*names: str) -> str:

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.declaration import read_study, study_yaml
-from search.declaration.from_yaml import MOST_BYTES
 from search.declaration.studies import find, registered
 from search.declaration.study import Objective, Study
+from search.declaration.text_file import MOST_BYTES
 from search.errors import UsageError
 from tests.fuzz.nested import changed
 
@@ -280,7 +280,9 @@ def test_a_file_that_cannot_be_read_is_one_line(file, tmp_path):
     if os.path.exists("/dev/zero"):
         from pathlib import Path
 
-        assert said(Path("/dev/zero")) == "--config /dev/zero: has more than 256 KiB; a study is a few"
+        assert said(Path("/dev/zero")) == (
+            "--config /dev/zero: is no regular file (a pipe, a socket or a device); save it in one first"
+        )
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(file):
