@@ -80,6 +80,10 @@ class Budget(Frozen):
     time_s: float | None = Field(None, gt=0)
 
 
+MAX_REDUCTION_FACTOR = 1_000_000
+"""Far more than there are trials to compare; Ray's arithmetic of rungs ends at the 64 bits of a number."""
+
+
 class SchedulerSpec(Frozen):
     """How weak trials are stopped early.
 
@@ -91,7 +95,7 @@ class SchedulerSpec(Frozen):
 
     name: Literal["asha", "median", "none"] = "asha"
     grace: int = Field(3, ge=1)
-    reduction_factor: int = Field(3, ge=2)
+    reduction_factor: int = Field(3, ge=2, le=MAX_REDUCTION_FACTOR)
 
 
 class Resources(Frozen):

@@ -78,6 +78,19 @@ def keep_old_version(file: Path, version: int) -> Path:
         partial.unlink(missing_ok=True)
 
 
+def set_aside(file: Path) -> Path:
+    """Rename a database that cannot be used, with SQLite's files beside it, and return its new name.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    aside = _fresh(Path(f"{file}.broken-{time.strftime('%Y%m%d-%H%M%S')}"))
+    for end in (LOG, "-shm", "-journal"):  # first: left behind, they would be taken for the new database's
+        if (beside := Path(f"{file}{end}")).exists():
+            beside.rename(f"{aside}{end}")
+    return file.rename(aside)
+
+
 def _fresh(path: Path) -> Path:
     """Return ``path``, or one like it that is not there yet."""
     number, found = 1, path

@@ -10,6 +10,8 @@ from sqlalchemy.exc import ArgumentError
 
 LEDGER_FILE = "ledger.db"
 CHECKPOINTS = "checkpoints"
+MLFLOW_FILE = "mlflow.db"
+MLFLOW_ARTIFACTS = "mlflow-artifacts"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Paths:
     @property
     def ledger_url(self) -> str:
         """The database of its facts."""
-        return self.database or f"sqlite:///{self.ledger_file}"
+        return self.database or sqlite_url(self.ledger_file)
 
     @property
     def ledger(self) -> str:
@@ -69,12 +71,26 @@ class Paths:
     @property
     def mlflow_uri(self) -> str:
         """Where MLflow runs go unless the user names another place."""
-        return f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
+        return sqlite_url(self.home.absolute() / MLFLOW_FILE)
 
     @property
     def mlflow_artifacts(self) -> Path:
         """The artifacts of that default."""
-        return self.home.absolute() / "mlflow-artifacts"
+        return self.home.absolute() / MLFLOW_ARTIFACTS
+
+
+def sqlite_url(file: Path) -> str:
+    """Return the URL, for SQLAlchemy and MLflow, of a database in a file of any name.
+
+    What would be read as an escape or as the URL's end is escaped, and nothing else, so that it stays readable.
+    """
+    return f"sqlite:///{str(file.absolute()).replace('%', '%25').replace('?', '%3F')}"
+
+
+def reserved(name: str) -> bool:
+    """Say whether a name in a home is of what lies there beside the studies, or of what may come to lie there."""
+    lower = name.lower()  # some file systems do not tell the two apart
+    return lower == MLFLOW_ARTIFACTS or lower == MLFLOW_FILE or lower.startswith((f"{MLFLOW_FILE}-", f"{MLFLOW_FILE}."))
 
 
 def masked(url: str) -> str:
