@@ -16,7 +16,7 @@ from search.drive.examples import load_data
 from search.drive.preflight import resolve
 from search.drive.result import Result
 from search.face.live_view import make_view
-from search.face.present import make_console, print_answer, print_plan
+from search.face.present import make_console, print_answer, print_plan, print_tracking
 from search.ledger.paths import Paths
 from search.tracking.preflight import check_tracking
 from search.tracking.process import OTHERWISE
@@ -33,6 +33,7 @@ def run(options: Options) -> int:
         return 0
     view = make_view(console, metric=study.objective.metric, silent=options.json_)
     check_tracking(study, paths, view.say, otherwise=OTHERWISE)
+    announce = announcing(paths, console, as_json=options.json_)
     if continues:
         study, result = engine.resume(
             paths,
@@ -41,12 +42,13 @@ def run(options: Options) -> int:
             change=lambda recorded: continue_as(recorded, study),
             extends=False,
             accept_changed_model=options.accept_changed_model,
+            announce=announce,
         )
     else:
         if options.resume:
             view.say(f"no study {study.name} in {options.home.absolute()} yet: it is started")
-        result = engine.conduct(study, options.home, load_data, view=view)
-    show_result(study, result, paths, console, as_json=options.json_)
+        result = engine.conduct(study, options.home, load_data, view=view, announce=announce)
+    show_rest(study, result, paths, console, as_json=options.json_)
     return result.exit_code
 
 
@@ -61,12 +63,29 @@ def show_plan(options: Options, study: Study, paths: Paths, console: Console, *,
         print_plan(console, study, splits, paths, past)
 
 
-def show_result(study: Study, result: Result, paths: Paths, console: Console, *, as_json: bool) -> None:
-    """Print what a search found: text, or one JSON object."""
+def announcing(paths: Paths, console: Console, *, as_json: bool) -> engine.Announce:
+    """Return what prints an answer before the last of it is sent to MLflow; of JSON there is one object, at the end."""
+
+    def announce(study: Study, result: Result) -> None:
+        if not as_json:
+            print_answer(console, study, result, paths)
+
+    return announce
+
+
+def show_rest(study: Study, result: Result, paths: Paths, console: Console, *, as_json: bool) -> None:
+    """Print what an answer could not say before everything was sent to MLflow; of JSON, all of it."""
     if as_json:
         print(json.dumps(to_json(study, result, paths)))
     else:
+        print_tracking(console, study, result, paths)
+
+
+def show_result(study: Study, result: Result, paths: Paths, console: Console, *, as_json: bool) -> None:
+    """Print what a search found: text, or one JSON object."""
+    if not as_json:
         print_answer(console, study, result, paths)
+    show_rest(study, result, paths, console, as_json=as_json)
 
 
 def to_json(study: Study, result: Result, paths: Paths) -> dict[str, object]:

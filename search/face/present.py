@@ -114,6 +114,10 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
     for line in kept_lines(found, result.kept):
         say(console, line)
     say(console, f"ledger     {paths.ledger}")
+
+
+def print_tracking(console: Console, study: Study, result: Result, paths: Paths) -> None:
+    """Print where the runs can be looked at, and what is not there."""
     for line in tracking_lines(study, paths, result.untracked):
         say(console, line)
 
