@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
+import traceback
+from types import TracebackType
 
 import typer
 
 from search.commands.streams import OUTPUT_LOST, forgiving_output
+from search.credentials import mask_command_line, masked
+from search.declaration.options import addresses
 from search.errors import UserError
 
 
@@ -24,8 +28,10 @@ def guarded(app: typer.Typer, *, prog: str) -> int:
 
     Errors that a user can mend print a line each on standard error, without a traceback; anything else
     is a defect of ours and keeps its traceback. What cannot be printed, where the reader of a pipe is gone say, stops
-    nothing; the exit code is then ``OUTPUT_LOST``.
+    nothing; the exit code is then ``OUTPUT_LOST``. Secrets in the command line are masked in it, and in whatever is
+    printed of errors.
     """
+    sys.excepthook = _masked_traceback
     try:
         with forgiving_output() as output:
             code = _guarded(app, prog)
@@ -39,9 +45,27 @@ def guarded(app: typer.Typer, *, prog: str) -> int:
         about_to_exit()
 
 
+def _masked_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    print(masked("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
+
+
+def _mask_command_line() -> list[str]:
+    """Return the arguments that were typed, which only this process knows from now on if secrets are among them."""
+    arguments, flags = sys.argv[1:], addresses().values()
+    for flag in mask_command_line(flags):
+        place = f"in {flag}" if flag else "in an argument"
+        print(
+            f"note: the password or token {place} is used, not stored; a command line shows it to others: "
+            + ("PGPASSWORD or ~/.pgpass" if flag == "--ledger" else "a variable or file of its client")
+            + " does not (docs/security.md)",
+            file=sys.stderr,
+        )
+    return arguments
+
+
 def _guarded(app: typer.Typer, prog: str) -> int:
     try:
-        code = app(prog_name=prog, standalone_mode=False)
+        code = app(args=_mask_command_line(), prog_name=prog, standalone_mode=False)
     except UserError as error:
         for line in error.errors:
             print(f"error: {line}", file=sys.stderr)
@@ -54,6 +78,8 @@ def _guarded(app: typer.Typer, prog: str) -> int:
         show = getattr(error, "show", None)
         if show is None or not hasattr(error, "exit_code"):
             raise
+        if hasattr(error, "message"):
+            error.message = masked(str(error.message))
         show()  # a usage error of the command-line library: wrong option, wrong type
         return int(error.exit_code)
     return code if isinstance(code, int) else 0

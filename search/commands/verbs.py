@@ -15,6 +15,7 @@ from search.commands.check import check
 from search.commands.entry import guarded
 from search.commands.parameters import GroupedCommand
 from search.commands.run import run, show_result
+from search.credentials import UnreadableAddress, masked_address, take_out
 from search.declaration import study_schema, study_yaml
 from search.declaration.studies import registered
 from search.declaration.study import Study
@@ -190,7 +191,7 @@ def sync(
     paths = Paths(home, name, ledger)
     with open_ledger(paths) as facts:
         row = facts.study(name)
-        uri = tracking or study_from_row(row).tracking.uri or paths.mlflow_uri
+        uri = _tracking_uri(tracking) or study_from_row(row).tracking.uri or paths.mlflow_uri
         from search.tracking.process import check_server
 
         check_server(uri, otherwise="name another with --tracking")
@@ -199,12 +200,21 @@ def sync(
         from search.tracking.tracker import Tracker
 
         artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
+        os.umask(0o077)  # for what MLflow makes in the home
         tracker = Tracker(facts, row, uri, artifacts=artifacts)
         send_missing(tracker, grace_s=DRAIN_GRACE_S)
     say(
         make_console(),
         f"{name}: MLflow at {uri} is up to date; {tracker.progress} epochs and endings were sent",
     )
+
+
+def _tracking_uri(given: str | None) -> str | None:
+    """Return the tracking URI that was typed without its credentials, which are kept for use."""
+    try:
+        return None if given is None else take_out(given)
+    except UnreadableAddress as error:
+        raise UsageError(f"--tracking {masked_address(given or '')!r} {error}") from None
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search.credentials import put_back
 from search.declaration.study import Study, differences, fits
 from search.drive.continuation import (
     changes_since_begin,
@@ -34,6 +35,7 @@ from search.ledger.events import Event, Extended, Redeclared, TrialsKept
 from search.ledger.outcome import SessionEnding
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import resume_command
+from search.ledger.stored_credentials import remove_credentials
 from search.ledger.stored_study import study_from_row
 from search.report.examples import data_lines
 from search.report.kept import kept_on_disk
@@ -85,6 +87,8 @@ def conduct(
         ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
         if (migrated := ledger.migrate()) is not None:
             view.say(migrated.sentence)
+        if (removed := remove_credentials(ledger)) is not None:
+            view.say(removed.sentence)
         declaration = study.model_dump(mode="json")
         ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
         stack.enter_context(resumable(paths))
@@ -145,8 +149,8 @@ def resume(
         stack.enter_context(control.signals(on_second=kill_children))
         # Everything that may refuse the ledger comes before anything is written to it.
         session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
-        if (migrated := ledger.migrate()) is not None:
-            changes.insert(0, migrated)
+        migrated = ledger.migrate()
+        changes = [change for change in (migrated, remove_credentials(ledger)) if change is not None] + changes
         if change is not None:
             _redeclare(ledger, row, before, study, view, extends=extends)
         record_changes(ledger, row, study, changes, view)
@@ -247,4 +251,4 @@ def _warm_tracker(study: Study, stack: ExitStack) -> TrackerProcess | None:
 def _begin_tracking(tracker: TrackerProcess, study: Study, paths: Paths) -> None:
     uri = study.tracking.uri or paths.mlflow_uri
     artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
-    tracker.begin(paths.ledger_url, study.name, uri, artifacts=artifacts, log=paths.tracking_log)
+    tracker.begin(paths.ledger_url, study.name, put_back(uri), artifacts=artifacts, log=paths.tracking_log)

@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants, services
-from ray._raylet import AuthenticationTokenLoader, Config
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError
 
 from search.declaration.study import Resources

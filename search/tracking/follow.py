@@ -20,6 +20,7 @@ if __name__ == "__main__":
     # `ray job stop`, like a machine that shuts down, signals every process; this one ends with its input.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
+from search.credentials import masked, take_out
 from search.errors import RunError
 from search.ledger import Ledger
 from search.tracking.mlflow_client import UNREACHABLE
@@ -92,6 +93,14 @@ def follow(tracker: Tracker) -> None:
             return
 
 
+class MaskingFormatter(logging.Formatter):
+    """Writes a record, its traceback included, without the secrets of the addresses in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's lines."""
+        return masked(super().format(record))
+
+
 def end_after_the_search(search: int) -> None:
     """End this process a while after the search's, whatever it does then: waits for a server, or is busy with one.
 
@@ -114,9 +123,13 @@ def main() -> int:
         return 0  # the search ended before it began
     threading.Thread(target=end_after_the_search, args=(os.getppid(),), daemon=True).start()
     order = json.loads(line)
-    log_file = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.umask(0o077)  # MLflow's own database and artifacts, where they lie in the home, are for this user
+    log_file = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log_file, 2)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
+    take_out(order["uri"])  # known, it is masked in whatever is logged
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(MaskingFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     ledger = Ledger(order["ledger"])
     artifacts = Path(order["artifacts"]) if order["artifacts"] else None
     tracker = Tracker(ledger, ledger.study(order["study"]), order["uri"], artifacts=artifacts)

@@ -17,6 +17,7 @@ from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 
+from search.credentials import read_address
 from search.errors import RunError
 
 FINISH = "finish"
@@ -58,9 +59,10 @@ class TrackerProcess:
         """Follow a study.
 
         Args:
-            ledger_url: the database that holds the study.
+            ledger_url: the database that holds the study, with its password.
             study: the study's name.
-            uri: MLflow tracking URI.
+            uri: MLflow tracking URI, with its credentials: they go through a pipe, as no other process sees what is in
+                that, but all see a command line.
             artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
             log: file that takes what the tracker has to say.
         """
@@ -121,6 +123,7 @@ def check_server(uri: str, *, otherwise: str = OTHERWISE) -> None:
 
 def unanswered(uri: str) -> str | None:
     """Return why the server at ``uri`` is of no use now, after 5 seconds at most; None where it answers."""
+    uri = read_address(uri).bare
     if not uri.startswith(("http://", "https://")):
         return None
     failed: list[str] = []

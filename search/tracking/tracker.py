@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from search.ledger import EpochRow, Ledger, StudyRow, TrialRow
 from search.ledger.outcome import MLFLOW_STATUS
 from search.ledger.stored_study import study_from_row
+from search.tracking.login import client_uri
 from search.tracking.mlflow_client import Metric, MlflowClient, Param, RunTag, ViewType
 from search.tracking.parent_run import create_parent, finish_parent
 from search.tracking.process import UID
@@ -66,7 +67,7 @@ class Tracker:
     Args:
         ledger: read, never written.
         row: the study.
-        uri: MLflow tracking URI.
+        uri: MLflow tracking URI, with credentials or without those that this process was given.
         artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
     """
 
@@ -86,7 +87,7 @@ class Tracker:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        return MlflowClient(self._uri)
+        return MlflowClient(client_uri(self._uri))
 
     def forget(self) -> None:
         """Start over from what the server says it has; called after an error."""
