@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 import traceback
+from collections.abc import Sequence
 from types import TracebackType
 
 import typer
 
 from search.commands.streams import OUTPUT_LOST, forgiving_output
-from search.credentials import mask_command_line, masked
-from search.declaration.options import addresses
+from search.credentials import better_way, mask_command_line, masked, masked_address
 from search.errors import UserError
 
 
@@ -49,23 +49,20 @@ def _masked_traceback(kind: type[BaseException], error: BaseException, trace: Tr
     print(masked("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
 
 
-def _mask_command_line() -> list[str]:
-    """Return the arguments that were typed, which only this process knows from now on if secrets are among them."""
-    arguments, flags = sys.argv[1:], addresses().values()
-    for flag in mask_command_line(flags):
-        place = f"in {flag}" if flag else "in an argument"
-        print(
-            f"note: the password or token {place} is used, not stored; a command line shows it to others: "
-            + ("PGPASSWORD or ~/.pgpass" if flag == "--ledger" else "a variable or file of its client")
-            + " does not (docs/security.md)",
-            file=sys.stderr,
-        )
-    return arguments
+def _warn_of_typed_secrets(arguments: Sequence[str]) -> None:
+    """Say that a secret in the command line may have been seen there, and where it is better kept."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, _, value = argument.partition("=") if argument.startswith("--") else (before, "", argument)
+        if "://" in value and masked_address(value) != value:
+            text = f"the password or token in {option or 'an argument'} is used and not stored"
+            print(f"note: {text}; others may see it in the list of processes: {better_way(value)}", file=sys.stderr)
 
 
 def _guarded(app: typer.Typer, prog: str) -> int:
+    arguments = mask_command_line()
+    _warn_of_typed_secrets(arguments)
     try:
-        code = app(args=_mask_command_line(), prog_name=prog, standalone_mode=False)
+        code = app(args=arguments, prog_name=prog, standalone_mode=False)
     except UserError as error:
         for line in error.errors:
             print(f"error: {line}", file=sys.stderr)

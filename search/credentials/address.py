@@ -6,9 +6,6 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
-
 from search.credentials.names import HIDDEN, is_secret
 
 DATABASES = frozenset({"cockroachdb", "mariadb", "mssql", "mysql", "oracle", "postgres", "postgresql", "sqlite"})
@@ -83,6 +80,10 @@ def has_secret_in_query(uri: str) -> bool:
 
 
 def _database(uri: str) -> Address:
+    # here, so that a command line is masked before anything large is imported
+    from sqlalchemy.engine import URL, make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         url = make_url(uri)
     except (ArgumentError, ValueError):  # the latter of a port, which quotes it

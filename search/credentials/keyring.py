@@ -39,9 +39,9 @@ def better_way(address: str) -> str:
     """Return in a few words where credentials of an address can be instead: the environment, a file of its client."""
     scheme = address.partition("://")[0].lower()
     if scheme.startswith("postgres"):
-        return "PGPASSWORD or ~/.pgpass can hold them"
+        return "use PGPASSWORD or ~/.pgpass"
     if scheme in ("http", "https"):
-        return "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, can hold them"
+        return "use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     if scheme == "ray":
-        return "RAY_AUTH_TOKEN_PATH can name a file that holds a token"
-    return "its client's own file or variables can hold them"
+        return "use RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE"
+    return "use its client's own file or variables"

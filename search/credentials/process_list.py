@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from search.credentials.address import masked_address
@@ -14,41 +13,35 @@ _ARGUMENTS_FROM, _ARGUMENTS_TO = 45, 46
 """Where ``/proc/PID/stat`` says, behind the name of the command, in which memory the arguments lie (proc(5))."""
 
 
-def mask_command_line(options: Iterable[str]) -> list[str]:
+_typed: dict[tuple[str, ...], list[str]] = {}
+"""What was typed, by what ``sys.argv`` shows of it."""
+
+
+def mask_command_line() -> list[str]:
     """Mask the secrets in this process's command line: in ``sys.argv``, and as other processes see it.
 
     Ray, for one, shows the driver's command line to everybody on its cluster. Until this is called, anybody can see it.
     What other processes see is changed on Linux alone.
 
-    Args:
-        options: those that take an address, of which nothing is shown where it cannot be read.
-
     Returns:
-        The options in whose values secrets stood; for an argument without one, an empty text.
+        The arguments as they were typed; at a second call, too.
     """
-    shown = _masked_arguments(sys.orig_argv, frozenset(options))
-    found = [flag for (_, flag), before in zip(shown, sys.orig_argv, strict=True) if flag is not None]
-    if found:
-        _overwrite([argument for argument, _ in shown])
-        own = len(sys.orig_argv) - len(sys.argv) + 1
-        sys.argv[1:] = [argument for argument, _ in shown][own:]
-        sys.orig_argv[:] = [argument for argument, _ in shown]
-    return list(dict.fromkeys(found))
+    typed = sys.argv[1:]
+    shown = [_masked_argument(argument) for argument in typed]
+    if shown != typed:
+        _typed[tuple(shown)] = typed
+        sys.argv[1:] = shown
+        if sys.orig_argv[-len(typed) :] == typed:
+            sys.orig_argv[-len(typed) :] = shown
+            _overwrite(sys.orig_argv)
+    return _typed.get(tuple(shown), typed)
 
 
-def _masked_arguments(arguments: list[str], options: frozenset[str]) -> list[tuple[str, str | None]]:
-    """Return each argument masked, with the option that it belongs to where that changed it."""
-    out: list[tuple[str, str | None]] = []
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        flag, equals, value = argument.partition("=")
-        if flag in options and equals:
-            shown = f"{flag}={masked_address(value)}"
-        elif before in options:
-            flag, shown = before, masked_address(argument)
-        else:
-            flag, shown = flag if flag.startswith("-") else "", masked(argument)
-        out.append((shown, None if shown == argument else flag))
-    return out
+def _masked_argument(argument: str) -> str:
+    """Return an argument as others may see it: of what may be an address, but cannot be read, hardly anything."""
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    may_have_user = "://" in value or (":" in value and "@" in value)
+    return f"{option}{equals}{masked_address(value) if may_have_user else masked(value)}"
 
 
 def _overwrite(arguments: list[str]) -> None:

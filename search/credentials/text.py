@@ -15,7 +15,8 @@ from search.credentials.address import DATABASES, masked_address
 from search.credentials.keyring import known_addresses
 from search.credentials.names import HIDDEN, is_secret
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
+_SCHEME = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.\-]+):/{1,2}|(?<![\w:/.])//)(?!/)")
+"""Begins an address: in a path that was made of one, with one slash; where it was cut at its colon, with two alone."""
 _PARAMETER = re.compile(r"(?<=[?&;#])([^=\s?&;#\"'<>]+)=([^&;#\s\"'<>]*)")
 _SETTING = re.compile(
     r"\b(\w*(?:passw(?:or)?d|passphrase|pwd))(\s*=\s*)('[^']*'|\"[^\"]*\"|[^\s&;,'\"]+)", re.IGNORECASE
@@ -29,7 +30,7 @@ def masked(text: str) -> str:
     """Return a text of any kind with ``***`` for the secrets of the addresses in it."""
     for address in known_addresses():
         text = text.replace(address, masked_address(address))
-    if "://" in text:
+    if "/" in text:
         text = _without_userinfo(text)
     if "=" in text:
         text = _PARAMETER.sub(_parameter, text)
@@ -73,10 +74,11 @@ def _userinfo(text: str, scheme: re.Match[str]) -> slice | None:
     end = _END.search(text, begin)
     assert authority is not None and end is not None  # both match nothing
     colon, at = text.find(":", begin, authority.end()), text.rfind("@", begin, end.start())
-    is_database = "+" in scheme[1] or scheme[1].lower() in DATABASES
+    name = (scheme[1] or "").lower()
+    is_database = "+" in name or name in DATABASES
     start = colon + 1 if is_database else begin
     if "@" in authority.group():
-        return None if is_database and not begin <= colon < at else slice(start, at)
+        return None if (is_database and not begin <= colon < at) or start == at else slice(start, at)
     if colon < 0 or authority.group().startswith("[") or _is_port(text, colon + 1, authority.end(), at):
         return None
     if at < 0:  # a password with a blank or a quote, or one without a host

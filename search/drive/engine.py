@@ -35,6 +35,7 @@ from search.ledger.events import Event, Extended, Redeclared, TrialsKept
 from search.ledger.outcome import SessionEnding
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import resume_command
+from search.ledger.private_files import make_private_folder, openness
 from search.ledger.stored_credentials import remove_credentials
 from search.ledger.stored_study import study_from_row
 from search.report.examples import data_lines
@@ -82,6 +83,8 @@ def conduct(
         facts = StudyFacts(
             uid=uuid.uuid4().hex, versions=versions(), model=model, data=splits.facts(), prepared=prepared
         )
+        if (known := openness(paths.home)) is not None:
+            view.say(known)
         _make_folder(paths)
         stack.enter_context(driver_lock(paths.lock, study.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
@@ -161,6 +164,7 @@ def resume(
 
 def _make_folder(paths: Paths) -> None:
     try:
+        make_private_folder(paths.home.absolute())
         paths.folder.mkdir(parents=True, exist_ok=True)  # two at once: the lock lets one of them in
     except OSError as error:
         raise RunError(f"{paths.folder} cannot be made: {error.strerror}{space_hint(paths.folder)}") from None

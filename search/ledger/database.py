@@ -19,6 +19,7 @@ from search.ledger.damage import has_log, is_damage, keep_copy, keep_old_version
 from search.ledger.events import LedgerMigrated
 from search.ledger.migrations import MIGRATIONS, migrated_copy, refuse_while_driven
 from search.ledger.migrations import migrate as migrate_tables
+from search.ledger.private_files import make_private_file
 from trainables.disk import space_hint
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Database:
         """Make the tables where that is asked for and there are none; return their version, which is a known one."""
         try:
             if create:
+                if self._file is not None:
+                    make_private_file(self._file)  # SQLite's log and index beside it have its mode
                 with self.engine.connect() as connection:
                     self.switch_to_wal(connection)
                 self._make_tables()

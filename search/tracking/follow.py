@@ -23,6 +23,7 @@ if __name__ == "__main__":
 from search.credentials import masked, take_out
 from search.errors import RunError
 from search.ledger import Ledger
+from search.ledger.private_files import make_private_file
 from search.tracking.mlflow_client import UNREACHABLE
 from search.tracking.process import FINISH
 from search.tracking.tracker import Tracker
@@ -124,7 +125,8 @@ def main() -> int:
     threading.Thread(target=end_after_the_search, args=(os.getppid(),), daemon=True).start()
     order = json.loads(line)
     os.umask(0o077)  # MLflow's own database and artifacts, where they lie in the home, are for this user
-    log_file = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    make_private_file(Path(order["log"]))
+    log_file = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log_file, 2)
     take_out(order["uri"])  # known, it is masked in whatever is logged
     handler = logging.StreamHandler(sys.stderr)
