@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
-import traceback
 from collections.abc import Sequence
-from types import TracebackType
 
 import typer
 
 from search.commands.streams import OUTPUT_LOST, forgiving_output
-from search.credentials import better_way, mask_command_line, masked, masked_address
+from search.credentials import better_way, mask_command_line, masked, masked_address, print_masked_traceback
 from search.errors import UserError
 
 
@@ -31,7 +29,7 @@ def guarded(app: typer.Typer, *, prog: str) -> int:
     nothing; the exit code is then ``OUTPUT_LOST``. Secrets in the command line are masked in it, and in whatever is
     printed of errors.
     """
-    sys.excepthook = _masked_traceback
+    sys.excepthook = print_masked_traceback
     try:
         with forgiving_output() as output:
             code = _guarded(app, prog)
@@ -43,10 +41,6 @@ def guarded(app: typer.Typer, *, prog: str) -> int:
             return OUTPUT_LOST if code == 0 else code
     finally:
         about_to_exit()
-
-
-def _masked_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    print(masked("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
 
 
 def _warn_of_typed_secrets(arguments: Sequence[str]) -> None:

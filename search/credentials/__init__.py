@@ -12,3 +12,4 @@ from search.credentials.keyring import were_given as were_given
 from search.credentials.process_list import mask_command_line as mask_command_line
 from search.credentials.text import masked as masked
 from search.credentials.text import masked_data as masked_data
+from search.credentials.text import print_masked_traceback as print_masked_traceback

@@ -7,7 +7,10 @@ password are not looked for: one that is called ``search`` would take these from
 from __future__ import annotations
 
 import re
+import sys
+import traceback
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -36,6 +39,11 @@ def masked(text: str) -> str:
         text = _PARAMETER.sub(_parameter, text)
         text = _SETTING.sub(lambda found: f"{found[1]}{found[2]}{HIDDEN}", text)
     return text
+
+
+def print_masked_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback to standard error without secrets; it may stand for ``sys.excepthook``."""
+    print(masked("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
 
 
 def masked_data(value: Any) -> Any:

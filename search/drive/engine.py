@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.credentials import put_back
 from search.declaration.study import Study, differences, fits
 from search.drive.continuation import (
     changes_since_begin,
@@ -255,4 +254,4 @@ def _warm_tracker(study: Study, stack: ExitStack) -> TrackerProcess | None:
 def _begin_tracking(tracker: TrackerProcess, study: Study, paths: Paths) -> None:
     uri = study.tracking.uri or paths.mlflow_uri
     artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
-    tracker.begin(paths.ledger_url, study.name, put_back(uri), artifacts=artifacts, log=paths.tracking_log)
+    tracker.begin(paths.ledger_url, study.name, uri, artifacts=artifacts, log=paths.tracking_log)

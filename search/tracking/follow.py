@@ -20,7 +20,7 @@ if __name__ == "__main__":
     # `ray job stop`, like a machine that shuts down, signals every process; this one ends with its input.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-from search.credentials import masked, take_out
+from search.credentials import masked, print_masked_traceback, take_out
 from search.errors import RunError
 from search.ledger import Ledger
 from search.ledger.private_files import make_private_file
@@ -128,6 +128,7 @@ def main() -> int:
     make_private_file(Path(order["log"]))
     log_file = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log_file, 2)
+    sys.excepthook = print_masked_traceback
     take_out(order["uri"])  # known, it is masked in whatever is logged
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(MaskingFormatter("%(asctime)s %(message)s"))

@@ -17,7 +17,7 @@ from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 
-from search.credentials import read_address
+from search.credentials import put_back, read_address
 from search.errors import RunError
 
 FINISH = "finish"
@@ -59,14 +59,14 @@ class TrackerProcess:
         """Follow a study.
 
         Args:
-            ledger_url: the database that holds the study, with its password.
+            ledger_url: the database that holds the study.
             study: the study's name.
-            uri: MLflow tracking URI, with its credentials: they go through a pipe, as no other process sees what is in
-                that, but all see a command line.
+            uri: MLflow tracking URI.
             artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
             log: file that takes what the tracker has to say.
         """
-        order = {"ledger": ledger_url, "study": study, "uri": uri, "log": str(log)}
+        # what each was given with goes through the pipe, too: a command line, or its environment, others may see
+        order = {"ledger": put_back(ledger_url), "study": study, "uri": put_back(uri), "log": str(log)}
         order["artifacts"] = "" if artifacts is None else str(artifacts)
         self._write(json.dumps(order))
 
