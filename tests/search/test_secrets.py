@@ -1,4 +1,4 @@
-"""A password in every address of a real search, looked for wherever the search, its server and its children leave a word.
+"""A password in every address of a real search, looked for wherever the search, its server and its children write.
 
 A PostgreSQL server, an MLflow server behind a proxy that asks for the password, and Ray are real; so are the commands.
 """

@@ -7,10 +7,12 @@ from dataclasses import fields
 import pytest
 from typer.testing import CliRunner
 
+from search.api import declare, run
 from search.commands.verbs import app
 from search.credentials import put_back
 from search.declaration.options import Options, addresses, table
-from search.errors import UserError
+from search.drive.preflight import stored_secrets
+from search.errors import UsageError, UserError
 
 SECRET = "S3CRETpw"
 FORMS = (
@@ -50,3 +52,16 @@ def test_a_plan_has_the_address_without_its_secret_which_is_kept_for_use(tmp_pat
     study = json.loads(done.stdout)["study"]
     stored = study["ledger"] if flag == "--ledger" else study["tracking"]["uri"]
     assert put_back(stored) == form.format(SECRET)
+
+
+@pytest.mark.parametrize("where", ["question", "settings"])
+def test_a_password_in_any_other_text_of_a_study_is_refused_for_it_would_be_stored(tmp_path, where):
+    text = f"postgresql://lw:{SECRET}@host/db"
+    study = declare("regularization", **{where: text} if where == "question" else {})
+    if where == "settings":
+        study = study.model_copy(update={"settings": {**study.settings, "source": text}})
+    (mistake,) = stored_secrets(study)
+    assert SECRET not in str(mistake) and mistake.path[0] == where
+    with pytest.raises(UsageError, match="has a password or a token in it, which the ledger and MLflow would keep"):
+        run(study, home=tmp_path)
+    assert stored_secrets(declare("regularization", ledger=text, tracking={"uri": f"http://bob:{SECRET}@host"})) == []

@@ -3,6 +3,8 @@
 import os
 import signal
 import stat
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -70,6 +72,41 @@ def test_a_ray_that_starts_here_asks_for_a_token_of_its_own_whatever_the_user_ha
             assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700, "the folder of its sockets and logs"
         assert {k: v for k, v in os.environ.items() if "AUTH" in k} == {k: v for k, v in before.items() if "AUTH" in k}
     assert len({*tokens}) == 2 and all(len(token) == 64 for token in tokens)
+
+
+STRANGER = """
+import sys
+from ray._raylet import GcsClient
+try:
+    print(GcsClient(address=sys.argv[1]).internal_kv_keys(b"", None, timeout=5))
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.slow
+def test_a_stranger_who_reaches_the_ray_of_a_search_is_refused(monkeypatch, tmp_path):
+    """In a process without its token, with the user's own or with none; who is let in runs code as the user."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    known = tmp_path / "token"
+    known.write_text("0" * 64)
+    with ray_session(Resources()):
+        address = ray.get_runtime_context().gcs_address
+        ours = {name: os.environ[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+        bare = {name: value for name, value in os.environ.items() if "RAY_AUTH" not in name}
+        others = ({}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(known)})
+        answers = [
+            subprocess.run(
+                [sys.executable, "-c", STRANGER, address],
+                env={**bare, "HOME": str(tmp_path), **variables},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for variables in (*others, ours)
+        ]
+    assert answers[:-1] == ["AuthenticationError\n"] * 3
+    assert answers[-1].startswith("["), "with its token it answers"
 
 
 def test_a_cluster_is_joined_with_the_token_that_the_user_has_for_it(asked, monkeypatch):
