@@ -48,7 +48,7 @@ def _warn_of_typed_secrets(arguments: Sequence[str]) -> None:
     for before, argument in zip(["", *arguments], arguments, strict=False):
         option, _, value = argument.partition("=") if argument.startswith("--") else (before, "", argument)
         if "://" in value and masked_address(value) != value:
-            text = f"the password or token in {option or 'an argument'} is used and not stored"
+            text = f"{option or 'an argument'} has a password or token in it, which is not stored"
             print(f"note: {text}; others may see it in the list of processes: {better_way(value)}", file=sys.stderr)
 
 

@@ -86,7 +86,7 @@ def test_no_file_table_artifact_message_or_process_has_a_password_that_a_search_
         search = ("run", "regularization", *home, "--name", "a", "--max-epochs", "3")
         commands.run(*search, *given, "--trials", "2", "--dry-run", "--json")
         said = commands.run(*search, *given, "--trials", "2")
-        assert "not everything arrived" not in said and "is used and not stored" in said
+        assert "not everything arrived" not in said and "has a password or token in it, which is not stored" in said
         commands.run(*search, *given, "--trials", "3", "--resume", code=2)
         moved = ("--ledger", f"{ledger}?application_name=x", "--tracking", f"{tracking}/")
         assert "application_name=x" in commands.run(*search, *moved, "--trials", "2", "--resume")
