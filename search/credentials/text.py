@@ -27,6 +27,8 @@ _SETTING = re.compile(
 _END = re.compile(r"[\s\"'<>]|$")
 _AUTHORITY = re.compile(r"[^/?#\s\"'<>]*")
 _DIGITS = re.compile(r"\d+(?!\w)")
+_OF_A_SENTENCE = ":.,;!?)]}"
+"""What may follow an address in a text, and is no part of it."""
 
 
 def masked(text: str) -> str:
@@ -87,7 +89,8 @@ def _userinfo(text: str, scheme: re.Match[str]) -> slice | None:
     start = colon + 1 if is_database else begin
     if "@" in authority.group():
         return None if (is_database and not begin <= colon < at) or start == at else slice(start, at)
-    if colon < 0 or authority.group().startswith("[") or _is_port(text, colon + 1, authority.end(), at):
+    written_out = text.startswith("://", begin - 3)
+    if not written_out or authority.group().startswith("[") or not _ends_in_no_port(authority.group(), at - begin):
         return None
     if at < 0:  # a password with a blank or a quote, or one without a host
         line_end = text.find("\n", end.start())
@@ -95,7 +98,13 @@ def _userinfo(text: str, scheme: re.Match[str]) -> slice | None:
     return slice(start, at if at >= 0 else end.start())
 
 
-def _is_port(text: str, start: int, end: int, at: int) -> bool:
-    """Say whether what follows a colon is a port: digits, and perhaps what a sentence goes on with."""
-    digits = _DIGITS.match(text, start)
-    return digits is not None and (digits.end() == end or at < 0)
+def _ends_in_no_port(authority: str, at: int) -> bool:
+    """Say whether something but a port follows a colon: the beginning of a password with a / in it, say.
+
+    Args:
+        authority: of an address, without an @.
+        at: where an @ follows behind it; below 0 where none does.
+    """
+    host = authority if at >= 0 else authority.rstrip(_OF_A_SENTENCE)
+    _, colon, port = host.partition(":")
+    return bool(colon) and not (port.isdecimal() or (at < 0 and _DIGITS.match(port)))

@@ -129,6 +129,8 @@ def test_a_password_that_is_a_word_of_the_address_is_told_by_its_place():
     [
         ("see http://host:5000, and (http://host:5000)", None),
         ("http://host:5000: refused; write to me@host", None),
+        ("http://host: refused. See http://host:5000.", None),
+        ("table:/x.csv: no such file; images:/data: no image; n = (a)//k: 3", None),
         ("--weights 'postgresql+psycopg://lw:S3CRETofmanyletters...", "--weights 'postgresql+psycopg://lw:***"),
         ("at postgresql://lw:my S3CRET@host/db", "at postgresql://lw:***@host/db"),
         ("connection host=h password=S3CRET user=lw", "connection host=h password=*** user=lw"),
