@@ -23,7 +23,7 @@ def extend_command(paths: Paths, options: str) -> str:
     return _command("extend", paths, options)
 
 
-def sync_command(paths: Paths, uri: str | None) -> str:
+def sync_command(paths: Paths, uri: str | None = None) -> str:
     """Return the command that sends to MLflow whatever it does not have of the study.
 
     Args:
