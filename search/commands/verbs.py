@@ -16,6 +16,7 @@ from search.commands.check import check
 from search.commands.entry import guarded
 from search.commands.parameters import GroupedCommand
 from search.commands.run import announcing, run, show_rest, show_result
+from search.credentials import UnreadableAddress, masked_address, take_out
 from search.declaration import study_schema, study_yaml
 from search.declaration.studies import registered
 from search.declaration.study import Study
@@ -214,7 +215,7 @@ def sync(
     paths = Paths(home, name, ledger)
     with open_ledger(paths) as facts:
         row = facts.study(name)
-        uri, artifacts = store_of(study_from_row(row), paths, tracking)
+        uri, artifacts = store_of(study_from_row(row), paths, _tracking_uri(tracking))
         from search.tracking.process import check_server
 
         check_server(uri, otherwise="name another with --tracking")
@@ -222,6 +223,7 @@ def sync(
         from search.tracking.follow import sync as send_missing
         from search.tracking.tracker import Tracker
 
+        os.umask(0o077)  # for what MLflow makes in the home
         tracker = Tracker(facts, row, uri, artifacts=artifacts, say=partial(say, make_console()))
         send_missing(tracker, grace_s=DRAIN_GRACE_S)
         send_to_new_store(tracker, paths.home, name, say=partial(say, make_console()))
@@ -229,6 +231,14 @@ def sync(
         make_console(),
         f"{name}: MLflow at {uri} is up to date; {tracker.progress} epochs and endings were sent",
     )
+
+
+def _tracking_uri(given: str | None) -> str | None:
+    """Return the tracking URI that was typed without its credentials, which are kept for use."""
+    try:
+        return None if given is None else take_out(given)
+    except UnreadableAddress as error:
+        raise UsageError(f"--tracking {masked_address(given or '')!r} {error}") from None
 
 
 def main() -> int:

@@ -37,6 +37,8 @@ from search.ledger.events import Event, Extended, Redeclared, TrialsKept
 from search.ledger.outcome import SessionEnding
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import resume_command
+from search.ledger.private_files import make_private_folder, openness
+from search.ledger.stored_credentials import remove_credentials
 from search.ledger.stored_study import study_from_row
 from search.report.examples import data_lines
 from search.report.kept import kept_on_disk
@@ -90,11 +92,15 @@ def conduct(
             uid=uuid.uuid4().hex, versions=versions(), model=model, data=splits.facts(), prepared=prepared
         )
         _confirm_store(tracker, study, otherwise=OTHERWISE)
+        if (known := openness(paths.home)) is not None:
+            view.say(known)
         _make_folder(paths)
         stack.enter_context(driver_lock(paths.lock, study.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
         if (migrated := ledger.migrate()) is not None:
             view.say(migrated.sentence)
+        if (removed := remove_credentials(ledger)) is not None:
+            view.say(removed.sentence)
         declaration = study.model_dump(mode="json")
         ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
         stack.enter_context(resumable(paths))
@@ -162,8 +168,8 @@ def resume(
         _confirm_store(tracker, study, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
         # Everything that may refuse the ledger comes before anything is written to it.
         session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
-        if (migrated := ledger.migrate()) is not None:
-            changes.insert(0, migrated)
+        migrated = ledger.migrate()
+        changes = [change for change in (migrated, remove_credentials(ledger)) if change is not None] + changes
         if change is not None:
             _redeclare(ledger, row, before, study, view, extends=extends)
         record_changes(ledger, row, study, changes, view)
@@ -174,6 +180,7 @@ def resume(
 
 def _make_folder(paths: Paths) -> None:
     try:
+        make_private_folder(paths.home.absolute())
         paths.folder.mkdir(parents=True, exist_ok=True)  # two at once: the lock lets one of them in
     except OSError as error:
         raise RunError(f"{paths.folder} cannot be made: {error.strerror}{space_hint(paths.folder)}") from None

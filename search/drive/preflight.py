@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from search.credentials import masked
 from search.declaration.from_options import declare_from_options, in_options
 from search.declaration.options import Options
 from search.declaration.study import NAME, Resources, Study
@@ -18,6 +20,7 @@ from search.ledger.paths import reserved
 from trainables.errors import ConfigError
 from trainables.machine import THIS_MACHINE, Machine
 from trainables.mistake import Mistake
+from trainables.mistake import Path as Place
 from trainables.registry import find_trainable
 from trainables.user_model import ModelTrainable
 
@@ -46,7 +49,7 @@ def resolve(options: Options, machine: Machine = THIS_MACHINE) -> Study:
 
 def obstacles(study: Study, home: Path, *, resumes: bool = False, machine: Machine = THIS_MACHINE) -> list[Mistake]:
     """Return why a valid study cannot begin on a machine, or go on there if it ``resumes``; empty if it can."""
-    found = [] if resumes else taken(study.name, home)
+    found = [] if resumes else taken(study.name, home) + stored_secrets(study)
     unfit = executor_mistakes(study)
     found += unfit or ray_mistakes(study, Path.cwd())
     if isinstance(trainable := find_trainable(study.trainable), ModelTrainable):
@@ -55,6 +58,29 @@ def obstacles(study: Study, home: Path, *, resumes: bool = False, machine: Machi
         except ConfigError as error:
             found += [Mistake(("trainable",), line, whole=True) for line in error.errors]
     return found + preflight(study, home, machine)
+
+
+def stored_secrets(study: Study) -> list[Mistake]:
+    """Return the texts of a study with a password or a token in an address: they would be stored and sent.
+
+    The fields that are addresses have none by now; this finds a setting of somebody's own training function, say.
+    """
+    found: list[Mistake] = []
+
+    def look(value: object, path: Place) -> None:
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                look(inner, (*path, str(name)))
+        elif isinstance(value, list):
+            for i, inner in enumerate(value):
+                look(inner, (*path, i))
+        elif isinstance(value, str) and "://" in value and masked(value) != value:
+            rule = "{value} has a password or a token in it, which the ledger and MLflow would keep"
+            hint = "let your own code read it from the environment"
+            found.append(Mistake(path, rule, masked(value), hint=hint))
+
+    look(study.model_dump(mode="json"), ())
+    return found
 
 
 def preflight(study: Study, home: Path, machine: Machine = THIS_MACHINE) -> list[Mistake]:

@@ -194,7 +194,7 @@ def kept_lines(found: Answer, kept: Kept) -> list[str]:
 
 def tracking_lines(study: Study, paths: Paths, untracked: str | None) -> list[str]:
     """Return where the runs can be looked at."""
-    sync = sync_command(paths)
+    sync = sync_command(paths, study.tracking.uri)
     if not study.tracking.enabled:
         return [f"mlflow     offline; to send the runs: {sync}"]
     lines = [f"mlflow     {mlflow_command(study.tracking.uri or paths.mlflow_uri)}"]

@@ -21,8 +21,10 @@ if __name__ == "__main__":
     # `ray job stop`, like a machine that shuts down, signals every process; this one ends with its input.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
+from search.credentials import masked, print_masked_traceback, take_out
 from search.errors import RunError
 from search.ledger import Ledger
+from search.ledger.private_files import make_private_file
 from search.tracking.messages import ENDED, FINISH, NOTE, SENT, TRIED, UP, Tell, take_output
 from search.tracking.mlflow_client import UNREACHABLE
 from search.tracking.neighbours import send_neighbours
@@ -104,6 +106,14 @@ def follow(tracker: Tracker) -> None:
             return
 
 
+class MaskingFormatter(logging.Formatter):
+    """Writes a record, its traceback included, without the secrets of the addresses in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's lines."""
+        return masked(super().format(record))
+
+
 def end_after_the_search(search: int) -> None:
     """End this process a while after the search's, whatever it does then: waits for a server, or is busy with one.
 
@@ -133,9 +143,12 @@ def main() -> int:
     """
     tell = take_output()
     threading.Thread(target=end_after_the_search, args=(os.getppid(),), daemon=True).start()
+    os.umask(0o077)  # MLflow's own database and artifacts, where they lie in the home, are for this user
+    sys.excepthook = print_masked_traceback
     tell(UP, None)
     while line := sys.stdin.readline():
         order = json.loads(line)
+        take_out(order["uri"])  # known, it is masked in whatever is logged
         if "try" not in order:
             return _follow(order, tell)
         tell(TRIED, try_store(order["uri"], order["try"], artifacts=_folder(order), say=partial(tell, NOTE)))
@@ -143,14 +156,17 @@ def main() -> int:
 
 
 def _follow(order: dict[str, str], tell: Tell) -> int:
-    log_file = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    make_private_file(Path(order["log"]))
+    log_file = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log_file, 2)
     os.dup2(log_file, 1)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(MaskingFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
     def say(text: str) -> None:
         log.warning("%s", text)
-        tell(NOTE, text)
+        tell(NOTE, masked(text))
 
     ledger = Ledger(order["ledger"])
     study = ledger.study(order["study"])
@@ -161,11 +177,11 @@ def _follow(order: dict[str, str], tell: Tell) -> int:
         send_to_new_store(tracker, order["home"], study.name, say=say)
     except RunError as error:
         log.error("%s", error)
-        tell(ENDED, str(error))
+        tell(ENDED, masked(str(error)))
         return 1
     except Exception as error:
         log.exception("MLflow: what nobody expected")
-        tell(ENDED, first_line(error))
+        tell(ENDED, masked(first_line(error)))
         return 1
     else:
         tell(ENDED, None)

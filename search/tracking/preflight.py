@@ -62,5 +62,5 @@ def check_tracking(
     elif (reason := unanswered(uri)) is not None:
         say(
             f"the MLflow server at {uri} does not answer ({reason}); searching all the same (--untracked-ok): "
-            f"the runs are sent when it does, or later by: {sync_command(paths)}"
+            f"the runs are sent when it does, or later by: {sync_command(paths, study.tracking.uri)}"
         )

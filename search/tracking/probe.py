@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
+from search.credentials import masked
 from search.tracking.experiment import open_experiment
 from search.tracking.store import Say, open_store
 
@@ -72,4 +73,4 @@ def _database_fault(uri: str) -> str | None:
 def first_line(error: BaseException) -> str:
     """Return what an error says in one line."""
     text = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-    return textwrap.shorten(text.splitlines()[0], LONGEST, placeholder=" ...")
+    return textwrap.shorten(masked(text.splitlines()[0]), LONGEST, placeholder=" ...")

@@ -22,6 +22,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
+from search.credentials import put_back, read_address
 from search.errors import RunError
 from search.tracking.messages import ENDED, FINISH, NOTE, TRIED, UP
 
@@ -94,7 +95,7 @@ class TrackerProcess:
         say: Callable[[str], None] = lambda _: None,
         patience: Patience | None = None,
     ) -> None:
-        self._store = {"uri": uri, "artifacts": "" if artifacts is None else str(artifacts)}
+        self._store = {"uri": put_back(uri), "artifacts": "" if artifacts is None else str(artifacts)}
         self._say = say
         self._patience = patience or Patience()
         self._process = subprocess.Popen(
@@ -157,9 +158,9 @@ class TrackerProcess:
             home: folder of all studies.
             log: file that takes what the tracker has to say.
         """
-        self._write(
-            json.dumps({**self._store, "ledger": ledger_url, "study": study, "home": str(home), "log": str(log)})
-        )
+        # what each was given with goes through the pipe: a command line, or its environment, others may see
+        order = {"ledger": put_back(ledger_url), "study": study, "home": str(home), "log": str(log)}
+        self._write(json.dumps({**self._store, **order}))
 
     def finish(self, *, stopping: Callable[[], bool] = lambda: False) -> str | None:
         """Wait until everything is sent; return None, or in one line why it is not.
@@ -253,6 +254,7 @@ def check_server(uri: str, *, otherwise: str = OTHERWISE) -> None:
 
 def unanswered(uri: str) -> str | None:
     """Return why the server at ``uri`` is of no use now, after 5 seconds at most; None where it answers."""
+    uri = read_address(uri).bare
     if not uri.startswith(("http://", "https://")):
         return None
     failed: list[str] = []

@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 
 from search.ledger.damage import is_damage, set_aside
 from search.ledger.paths import MLFLOW_ARTIFACTS, MLFLOW_FILE
+from search.tracking.login import client_uri
 from search.tracking.mlflow_client import UNREACHABLE, MlflowClient, ViewType
 
 BUSY_S = 20.0
@@ -48,7 +49,7 @@ def open_store(uri: str, *, artifacts: Path | None, say: Say) -> tuple[MlflowCli
     """
     file = database_file(uri)
     if file is None:
-        return _client(uri), False
+        return _client(client_uri(uri)), False
     os.environ.setdefault(POOL, "NullPool")
     owned = artifacts is not None and file == artifacts.absolute().parent / MLFLOW_FILE
     with creation_lock(file):

@@ -71,7 +71,7 @@ class Tracker:
     Args:
         ledger: read, never written.
         row: the study.
-        uri: MLflow tracking URI.
+        uri: MLflow tracking URI, with credentials or without those that this process was given.
         artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
         say: is told what was mended in MLflow.
 
