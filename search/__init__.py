@@ -7,6 +7,9 @@ not imported.
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,6 +43,28 @@ __all__ = [
     "load_model",
     "run",
 ]
+
+
+def _refuse_shadows() -> None:
+    """Say in one line which file of the user's hides a package of ours: its import fails in a place that tells nothing.
+
+    Raises:
+        SystemExit: one does, and this is a command.
+        ImportError: one does, and this is a program of the user's.
+    """
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for name in ("spaces", "trainables"):
+        spec = find_spec(name)
+        where = None if spec is None else spec.origin
+        if where is not None and os.path.dirname(os.path.dirname(os.path.abspath(where))) != root:
+            line = f"{where} hides Lanewise's package {name!r} from Python; rename it, or start in another folder"
+            if sys.argv[:1] != ["-m"] and os.path.basename(sys.argv[0] if sys.argv else "") != "lanewise":
+                raise ImportError(line)
+            print(f"error: {line}", file=sys.stderr)
+            raise SystemExit(2)
+
+
+_refuse_shadows()
 
 
 def __getattr__(name: str) -> Any:

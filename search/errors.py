@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from search.credentials import masked
 from trainables.mistake import Mistake
 
 LIST = "python -m search list"
@@ -16,7 +17,8 @@ class UserError(Exception):
 
     Attributes:
         errors: one line each: what failed, the value, what is allowed, what to do. A character that would break
-            the line, or cannot be shown, is written as its escape: names and messages come from anywhere.
+            the line, or cannot be shown, is written as its escape, and the secrets of addresses as ``***``: names and
+            messages come from anywhere.
         exit_code: the process's.
     """
 
@@ -24,7 +26,7 @@ class UserError(Exception):
 
     def __init__(self, errors: str | Sequence[str]) -> None:
         lines = (errors,) if isinstance(errors, str) else errors
-        self.errors: tuple[str, ...] = tuple(map(_one_line, lines))
+        self.errors: tuple[str, ...] = tuple(_one_line(masked(line)) for line in lines)
         super().__init__("\n".join(self.errors))
 
 

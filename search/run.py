@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import inspect
 import sys
+
+if __name__ == "__main__":
+    from search.credentials import mask_command_line
+
+    mask_command_line()  # before what takes a second to import: until then, others can read it
+
 from types import ModuleType
 from typing import Any
 

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from trainables.errors import ConfigError
 from trainables.mistake import nearest
+from trainables.shadows import shadow_in
 
 OURS = f"{Path(__file__).parent}{os.sep}"
 """The folder of this package: an error raised here is about the user's line that led to it."""
@@ -36,6 +37,8 @@ def import_user_module(name: str, *, who: str) -> ModuleType:
     """
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
+        if (shadow := shadow_in(Path(here))) is not None:
+            raise ConfigError(f"{who} cannot be imported: {shadow}")
         sys.path.insert(0, here)  # as ``python -m`` has it; the installed command has not
     importlib.invalidate_caches()
     try:

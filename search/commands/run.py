@@ -17,7 +17,7 @@ from search.drive.preflight import resolve
 from search.drive.result import Result
 from search.face.answer_stream import print_json
 from search.face.live_view import make_view
-from search.face.present import make_console, print_answer, print_plan
+from search.face.present import make_console, print_answer, print_plan, print_tracking
 from search.ledger.paths import Paths
 from search.tracking.preflight import check_tracking
 from search.tracking.process import OTHERWISE
@@ -34,6 +34,7 @@ def run(options: Options) -> int:
         return 0
     view = make_view(make_console(errors=options.json_), metric=study.objective.metric, silent=False)
     check_tracking(study, paths, view.say, otherwise=OTHERWISE)
+    announce = announcing(paths, console, as_json=options.json_)
     if continues:
         study, result = engine.resume(
             paths,
@@ -42,11 +43,12 @@ def run(options: Options) -> int:
             change=lambda recorded: continue_as(recorded, study),
             extends=False,
             accept_changed_model=options.accept_changed_model,
+            announce=announce,
         )
     else:
         if options.resume:
             view.say(f"no study {study.name} in {options.home.absolute()} yet: it is started")
-        result = engine.conduct(study, options.home, load_data, view=view)
+        result = engine.conduct(study, options.home, load_data, view=view, announce=announce)
     return conclude(study, result, paths, console, as_json=options.json_)
 
 
@@ -61,20 +63,40 @@ def show_plan(options: Options, study: Study, paths: Paths, console: Console, *,
         print_plan(console, study, splits, paths, past)
 
 
+def announcing(paths: Paths, console: Console, *, as_json: bool) -> engine.Announce:
+    """Return what prints an answer before the last of it is sent to MLflow; of JSON there is one object, at the end."""
+
+    def announce(study: Study, result: Result) -> None:
+        if not as_json:
+            print_answer(console, study, result, paths)
+
+    return announce
+
+
 def conclude(study: Study, result: Result, paths: Paths, console: Console, *, as_json: bool) -> int:
-    """Print what a search found, and return the process's exit code; why there is no answer ends standard error."""
-    show_result(study, result, paths, console, as_json=as_json)
+    """Print what could not be said before everything was sent, and return the process's exit code.
+
+    Of JSON that is all of it; why there is no answer ends standard error.
+    """
+    show_rest(study, result, paths, console, as_json=as_json)
     if result.answer.problem is not None:
         print(f"error: {result.answer.problem}", file=sys.stderr)
     return result.exit_code
 
 
-def show_result(study: Study, result: Result, paths: Paths, console: Console, *, as_json: bool) -> None:
-    """Print what a search found: text, or one JSON object."""
+def show_rest(study: Study, result: Result, paths: Paths, console: Console, *, as_json: bool) -> None:
+    """Print what an answer could not say before everything was sent to MLflow; of JSON, all of it."""
     if as_json:
         print_json(to_json(study, result, paths))
     else:
+        print_tracking(console, study, result, paths)
+
+
+def show_result(study: Study, result: Result, paths: Paths, console: Console, *, as_json: bool) -> None:
+    """Print what a search found: text, or one JSON object."""
+    if not as_json:
         print_answer(console, study, result, paths)
+    show_rest(study, result, paths, console, as_json=as_json)
 
 
 def to_json(study: Study, result: Result, paths: Paths) -> dict[str, object]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +15,12 @@ import typer
 from search.commands.check import check
 from search.commands.entry import guarded
 from search.commands.parameters import GroupedCommand
-from search.commands.run import conclude, run, show_result
+from search.commands.run import announcing, conclude, run, show_result
+from search.credentials import UnreadableAddress, masked_address, take_out
 from search.declaration import study_schema, study_yaml
 from search.declaration.studies import registered
 from search.declaration.study import Study
-from search.drive.continuation import extend_study
+from search.drive.continuation import extend_study, with_data_at
 from search.drive.engine import resume
 from search.drive.examples import load_data
 from search.drive.lookup import open_ledger, read_result, study_names
@@ -29,7 +32,8 @@ from search.face.present import make_console, say
 from search.face.studies import print_studies
 from search.ledger.paths import Paths
 from search.ledger.stored_study import study_from_row
-from search.tracking.preflight import check_tracking
+from search.tracking.preflight import check_tracking, store_of
+from search.tracking.process import WITHOUT_IT
 from spaces import nearest
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A recorded study; `list` shows all.")]
@@ -43,11 +47,13 @@ Accept = Annotated[
 UntrackedOk = Annotated[
     bool, typer.Option("--untracked-ok", help="Go on even where MLflow does not answer, as in `run`.")
 ]
+DataPlace = Annotated[
+    str | None,
+    typer.Option(metavar="KIND:PATH", help="Where the study's own table:FILE or images:FOLDER lies now, if it moved."),
+]
 HOME = Path("lanewise-home")
 SCRIPT = "lanewise"
 COMPLETION = {"--install-completion", "--show-completion"}
-WITHOUT_IT = "go on without it: --untracked-ok; what it lacks is sent later, or by: python -m search sync NAME"
-"""Said to a user whose MLflow server does not answer when a search goes on."""
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -111,13 +117,21 @@ def resume_(
     name: Name,
     home: Home = HOME,
     ledger: Database = None,
+    data: DataPlace = None,
     accept_changed_model: Accept = False,
     untracked_ok: UntrackedOk = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> int:
     """Continue a study where its ledger ends."""
     paths = Paths(home, name, ledger)
-    return _continue(paths, json_=json_, accept_changed_model=accept_changed_model, untracked_ok=untracked_ok)
+    return _continue(
+        paths,
+        json_=json_,
+        accept_changed_model=accept_changed_model,
+        untracked_ok=untracked_ok,
+        change=None if data is None else partial(with_data_at, data=data),
+        extends=False,
+    )
 
 
 @app.command()
@@ -132,6 +146,7 @@ def extend(
         list[str] | None,
         typer.Option("--set", metavar="PARAM=VALUE", help="Change the space; trials that still fit are kept."),
     ] = None,
+    data: DataPlace = None,
     accept_changed_model: Accept = False,
     untracked_ok: UntrackedOk = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
@@ -141,6 +156,7 @@ def extend(
         raise UsageError("nothing to extend by: give --trials, --max-epochs, --time-budget or --set")
 
     def change(study: Study) -> Study:
+        study = study if data is None else with_data_at(study, data)
         return extend_study(study, trials=trials, max_epochs=max_epochs, time_budget=time_budget, set_=set_ or ())
 
     return _continue(
@@ -158,18 +174,27 @@ def _continue(
     json_: bool,
     accept_changed_model: bool,
     untracked_ok: bool,
-    change: Callable[[Study], Study] | None = None,
+    change: Callable[[Study], Study] | None,
+    extends: bool = True,
 ) -> int:
     with open_ledger(paths) as ledger:
         ledger.check_whole()  # in the first opening: what SQLite tidies up when it closes is then not damage
         before = study_from_row(ledger.study(paths.name))
+    console = make_console()
     view = make_view(make_console(errors=json_), metric=before.objective.metric, silent=False)
     check_tracking(before, paths, view.say, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
     with answer_alone(json_):
         study, result = resume(
-            paths, view=view, load=load_data, change=change, accept_changed_model=accept_changed_model
+            paths,
+            view=view,
+            load=load_data,
+            change=change,
+            extends=extends,
+            accept_changed_model=accept_changed_model,
+            untracked_ok=untracked_ok,
+            announce=announcing(paths, console, as_json=json_),
         )
-    return conclude(study, result, paths, make_console(), as_json=json_)
+    return conclude(study, result, paths, console, as_json=json_)
 
 
 @app.command()
@@ -183,21 +208,30 @@ def sync(
     paths = Paths(home, name, ledger)
     with open_ledger(paths) as facts:
         row = facts.study(name)
-        uri = tracking or study_from_row(row).tracking.uri or paths.mlflow_uri
+        uri, artifacts = store_of(study_from_row(row), paths, _tracking_uri(tracking))
         from search.tracking.process import check_server
 
         check_server(uri, otherwise="name another with --tracking")
-        from search.tracking.follow import DRAIN_GRACE_S
+        from search.tracking.follow import DRAIN_GRACE_S, send_to_new_store
         from search.tracking.follow import sync as send_missing
         from search.tracking.tracker import Tracker
 
-        artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
-        tracker = Tracker(facts, row, uri, artifacts=artifacts)
+        os.umask(0o077)  # for what MLflow makes in the home
+        tracker = Tracker(facts, row, uri, artifacts=artifacts, say=partial(say, make_console()))
         send_missing(tracker, grace_s=DRAIN_GRACE_S)
+        send_to_new_store(tracker, paths.home, name, say=partial(say, make_console()))
     say(
         make_console(),
         f"{name}: MLflow at {uri} is up to date; {tracker.progress} epochs and endings were sent",
     )
+
+
+def _tracking_uri(given: str | None) -> str | None:
+    """Return the tracking URI that was typed without its credentials, which are kept for use."""
+    try:
+        return None if given is None else take_out(given)
+    except UnreadableAddress as error:
+        raise UsageError(f"--tracking {masked_address(given or '')!r} {error}") from None
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -49,6 +49,7 @@ class Option:
         read: makes the field's value of what was typed; raises ``UsageError``.
         metavar: how the help writes the value.
         flag: as it is typed; empty for the one argument, which has no flag.
+        address: the field of the study that it makes an address, whose credentials are not kept; else empty.
     """
 
     words: str
@@ -58,6 +59,7 @@ class Option:
     read: Callable[[str], Any] | None = None
     metavar: str | None = None
     flag: str = ""
+    address: str = ""
 
 
 def parse_duration(text: str) -> float:
@@ -242,15 +244,24 @@ class Options:
         Group.PLACE,
         sets="resources.workers",
     )
-    address: str | None = option("Join this Ray cluster (`auto` finds it).", Group.PLACE, sets="resources.address")
+    address: str | None = option(
+        "Join this Ray cluster (`auto` finds it).",
+        Group.PLACE,
+        sets="resources.address",
+        address="resources.address",
+    )
     ledger: str | None = option(
-        "Database: postgresql+psycopg://USER@HOST/NAME. [default: SQLite in the home]", Group.PLACE, sets="ledger"
+        "Database: postgresql+psycopg://USER@HOST/NAME. [default: SQLite in the home]",
+        Group.PLACE,
+        sets="ledger",
+        address="ledger",
     )
 
     tracking: str | None = option(
         "MLflow URI, or `offline`. [default: sqlite in the home]",
         Group.TRACKING,
         about=("tracking", "tracking.uri", "tracking.enabled"),
+        address="tracking.uri",
     )
     untracked_ok: bool = option(
         "Search even where MLflow does not answer; what could not be sent is sent when it does, "
@@ -292,6 +303,12 @@ def flags() -> dict[str, str]:
     return {name: entry.flag for entry in table().values() for name in (entry.sets, *entry.about) if name}
 
 
+@cache
+def addresses() -> dict[str, str]:
+    """Return the option that gives each field of a study that is an address, by the field's dotted name."""
+    return {entry.address: entry.flag for entry in table().values() if entry.address}
+
+
 def flag_of(path: Place) -> str:
     """Return what a user typed to set a field: the option, or the parameter's name after ``--set``."""
     for length in range(len(path), 0, -1):
@@ -304,4 +321,4 @@ def flag_of(path: Place) -> str:
 
 def _flagged(name: str, entry: Option) -> Option:
     flag = "" if name == "kind" else f"--{name.rstrip('_').replace('_', '-')}"
-    return Option(entry.words, entry.group, entry.sets, entry.about, entry.read, entry.metavar, flag)
+    return replace(entry, flag=flag)

@@ -5,12 +5,41 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from search.credentials import UnreadableAddress, has_secret_in_query, masked_address, take_out
 from search.declaration.mistakes import refuse, usage_error
 from trainables.direction import Direction
 from trainables.metrics import METRICS
 from trainables.mistake import Mistake
+
+
+def without_credentials(*path: str, host_and_port: bool = False) -> AfterValidator:
+    """Return the check of an address: a study holds it without its credentials, whatever it is declared from.
+
+    Args:
+        path: the field's, from the study.
+        host_and_port: whether it may be these two alone.
+    """
+
+    def check(address: str | None) -> str | None:
+        if address is None or (host_and_port and "://" not in address and "@" not in address):
+            return address
+        try:
+            return take_out(address)
+        except UnreadableAddress as error:
+            refuse([Mistake(path, f"{{value}} {error}", masked_address(address))])
+            raise
+
+    return AfterValidator(check)
 
 
 class Frozen(BaseModel):
@@ -80,6 +109,10 @@ class Budget(Frozen):
     time_s: float | None = Field(None, gt=0)
 
 
+MAX_REDUCTION_FACTOR = 1_000_000
+"""Far more than there are trials to compare; Ray's arithmetic of rungs ends at the 64 bits of a number."""
+
+
 class SchedulerSpec(Frozen):
     """How weak trials are stopped early.
 
@@ -91,7 +124,7 @@ class SchedulerSpec(Frozen):
 
     name: Literal["asha", "median", "none"] = "asha"
     grace: int = Field(3, ge=1)
-    reduction_factor: int = Field(3, ge=2)
+    reduction_factor: int = Field(3, ge=2, le=MAX_REDUCTION_FACTOR)
 
 
 class Resources(Frozen):
@@ -102,7 +135,7 @@ class Resources(Frozen):
         gpus_per_trial: 0, a fraction up to 1, or a whole number.
         cpus_per_worker, gpus_per_worker: the same for a worker that holds many lanes.
         workers: most trials at once (tune; None: as many as fit) or worker processes (lanes; None: one).
-        address: where the Ray cluster to join is; None for this machine.
+        address: where the Ray cluster to join is, without credentials; None for this machine.
     """
 
     cpus_per_trial: float = Field(1.0, gt=0)
@@ -110,7 +143,7 @@ class Resources(Frozen):
     cpus_per_worker: float = Field(1.0, gt=0)
     gpus_per_worker: float = Field(0.0, ge=0)
     workers: int | None = Field(None, ge=1)
-    address: str | None = None
+    address: Annotated[str | None, without_credentials("resources", "address", host_and_port=True)] = None
 
     @field_validator("gpus_per_trial", "gpus_per_worker")
     @classmethod
@@ -157,11 +190,19 @@ class Tracking(Frozen):
     """Where MLflow runs go.
 
     Attributes:
-        uri: an MLflow tracking URI; None for ``sqlite:///<home>/mlflow.db``.
+        uri: an MLflow tracking URI, without credentials; None for ``sqlite:///<home>/mlflow.db``.
         enabled: False keeps everything in the ledger; ``search sync`` can send it later.
         untracked_ok: whether to search even where MLflow does not answer at the start.
     """
 
-    uri: str | None = None
+    uri: Annotated[str | None, without_credentials("tracking", "uri")] = None
     enabled: bool = True
     untracked_ok: bool = False
+
+    @field_validator("uri", mode="before")
+    @classmethod
+    def _has_no_token_in_a_query(cls, uri: Any) -> Any:
+        if isinstance(uri, str) and uri.startswith(("http://", "https://")) and has_secret_in_query(uri):
+            rule, hint = "{value}: MLflow's servers take no token from an address", "set MLFLOW_TRACKING_TOKEN"
+            refuse([Mistake(("tracking", "uri"), rule, masked_address(uri), hint=hint)])
+        return uri

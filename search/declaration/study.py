@@ -21,7 +21,7 @@ from pydantic import (
 from search.declaration.mistakes import refuse
 from search.declaration.own_data import data_mistakes
 from search.declaration.parts import Budget as Budget
-from search.declaration.parts import Faults, Frozen, LanesSpec, SchedulerSpec, Tracking
+from search.declaration.parts import Faults, Frozen, LanesSpec, SchedulerSpec, Tracking, without_credentials
 from search.declaration.parts import Objective as Objective
 from search.declaration.parts import Resources as Resources
 from spaces import BASELINE_TRIAL, Space, SpaceError, Value
@@ -75,7 +75,7 @@ class Study(Frozen):
             the search, so that the choices can be compared; 0 for none.
         keep_checkpoints: how many finished trials, the best ones, keep the model of their best epoch.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
-        ledger: SQLAlchemy URL of the database, or None for an SQLite file in the study's folder.
+        ledger: SQLAlchemy URL of the database, without its password, or None for an SQLite file in the study's folder.
     """
 
     model_config = ConfigDict(validate_default=True)
@@ -99,7 +99,7 @@ class Study(Frozen):
     lanes: LanesSpec = LanesSpec()
     faults: Faults = Faults()
     tracking: Tracking = Tracking()
-    ledger: str | None = None
+    ledger: Annotated[str | None, without_credentials("ledger")] = None
     shown: tuple[str, ...] = ()
     curve: str | None = None
     balanced: str | None = None
@@ -117,6 +117,14 @@ class Study(Frozen):
             rule = "{value}: use letters, digits, '.', '_' and '-' only, at most 200"
             refuse([Mistake((str(info.field_name),), rule, value)])
         return value
+
+    @field_validator("ledger")
+    @classmethod
+    def _ledger_is_a_url(cls, ledger: str | None) -> str | None:
+        if ledger is not None and "://" not in ledger:
+            rule = "{value} is no database URL, such as postgresql+psycopg://USER@HOST/NAME"
+            refuse([Mistake(("ledger",), rule, ledger)])
+        return ledger
 
     @field_validator("data")
     @classmethod

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any
 
 import yaml
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
+from search.credentials import better_way, were_given
 from search.declaration.fields import fields_of, meanings, part_of
+from search.declaration.options import addresses
 from search.declaration.study import Study
 from spaces.located_yaml import RESOLVERS
 
@@ -42,11 +43,8 @@ def study_yaml(study: Study) -> str:
     """Return ``study`` as YAML. Its name is left out: the next run is another one."""
     data = study.model_dump(mode="json")
     del data["name"]
-    notes = []
-    ledger, bare = data["ledger"], _without_password(data["ledger"])
-    if ledger != bare:
-        data["ledger"] = bare
-        notes.append("# The ledger's password is not written here: PGPASSWORD or ~/.pgpass has it.")
+    given = {field: address for field in addresses() if (address := _at(data, field)) and were_given(address)}
+    notes = [f"# The credentials of {field} are not written here: {better_way(a)}." for field, a in given.items()]
     lines = [
         "# A study of Lanewise; it runs with: python -m search.run --config FILE",
         "# Every field may be left out but kind and space; `python -m search schema` says what else may stand here.",
@@ -118,12 +116,6 @@ def _comment(words: str) -> list[str]:
     return [f"# {words}"] if words else []
 
 
-def _without_password(url: str | None) -> str | None:
-    if url is None:
-        return None
-    try:
-        whole = make_url(url)
-    except ArgumentError:  # no URL: said when it is opened
-        return url
-    parts = {name: getattr(whole, name) for name in ("username", "host", "port", "database", "query")}
-    return url if whole.password is None else URL.create(whole.drivername, **parts).render_as_string()
+def _at(data: Mapping[str, Any], field: str) -> Any:
+    """Return what a study's plain data have at a dotted name."""
+    return reduce(lambda inside, name: inside[name], field.split("."), data)

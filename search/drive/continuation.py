@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from search.declaration.from_options import in_options
-from search.declaration.options import flags, parse_duration
+from search.declaration.options import Options, flags, parse_duration
+from search.declaration.own_data import declared_data
 from search.declaration.study import Difference, Study, differences
 from search.declaration.validate import valid_study
 from search.drive.model_identity import model_change, model_of
@@ -16,6 +18,7 @@ from search.ledger import Ledger, LedgerWriter, StudyRow
 from search.ledger.events import Event, ModelChanged
 from search.ledger.paths import Paths
 from spaces import SpaceError, apply_overrides, parse_assignments
+from trainables.data.spec import path_errors
 from trainables.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ MAY_CHANGE = (
     "question",
     "presets",
     "data.data_dir",
+    "data.path",
     "data.download",
     "executor",
     "resources",
@@ -79,10 +83,50 @@ def continue_as(recorded: Study, given: Study) -> Study:
     Raises:
         UsageError: it differs in what the results depend on; a line for each difference.
     """
-    found = [change for change in differences(recorded, given) if not _may_change(change.field)]
+    # a file may have been renamed as well as moved: its fingerprint is compared when it is read
+    own = recorded.data.source == given.data.source != "named"
+    found = [
+        change
+        for change in differences(recorded, given)
+        if not (_may_change(change.field) or own and change.field == "data.name")
+    ]
     if found:
         raise UsageError([_refusal(given.name, change) for change in found])
     return given
+
+
+def with_data_at(study: Study, data: str) -> Study:
+    """Return a study whose own file or folder lies elsewhere now; its fingerprint is compared when it is read.
+
+    Args:
+        study: the declaration before.
+        data: ``table:FILE`` or ``images:FOLDER``, as the option ``--data`` takes it.
+
+    Raises:
+        UsageError: nothing of that kind lies there.
+    """
+    try:
+        place = declared_data(study.data, Options(data=data))
+    except UsageError as error:
+        raise UsageError(in_options(error.mistakes) or error.errors) from None
+    if place.source != study.data.source:
+        of = study.data.name if study.data.path is None else f"{study.data.source}:{study.data.path}"
+        raise UsageError(f"--data {data}: the data of {study.name} are {of}; give where they lie now")
+    if errors := path_errors(place):
+        raise UsageError(errors)
+    return valid_study({**study.model_dump(), "data": dataclasses.asdict(place)})
+
+
+def refuse_absent_data(study: Study) -> None:
+    """Look whether a study's own file or folder is where it was.
+
+    Raises:
+        UsageError: it is not; how to say where it is now.
+    """
+    if errors := path_errors(study.data):
+        raise UsageError(
+            [f"{line}; if it was moved, say where it is: --data {study.data.source}:PATH" for line in errors]
+        )
 
 
 def extend_study(

@@ -6,20 +6,23 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from search.declaration.rungs import lowered_grace
 from search.declaration.study import Study, differences, fits
 from search.drive.continuation import (
     changes_since_begin,
     record_changes,
+    refuse_absent_data,
     refuse_changed_model,
     refuse_other_data,
     refuse_other_preparation,
 )
 from search.drive.history import as_ledger_error
+from search.drive.homeless import give_home
 from search.drive.lock import driver_lock
 from search.drive.model_identity import model_of
 from search.drive.preparation import prepare_trainable
@@ -35,15 +38,20 @@ from search.ledger.events import Event, Extended, Redeclared, TrialsKept
 from search.ledger.outcome import SessionEnding
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import resume_command
+from search.ledger.private_files import make_private_folder, openness
+from search.ledger.stored_credentials import remove_credentials
 from search.ledger.stored_study import study_from_row
 from search.report.examples import data_lines
 from search.report.kept import kept_on_disk
-from search.tracking.process import TrackerProcess
+from search.tracking.preflight import refuse_useless_store, store_of
+from search.tracking.process import OTHERWISE, WITHOUT_IT, TrackerProcess
 from trainables.disk import space_hint
 
 if TYPE_CHECKING:
     from search.executors.search import Executor
     from trainables.data import Splits
+
+Announce: TypeAlias = Callable[[Study, Result], None]
 
 
 def conduct(
@@ -52,6 +60,7 @@ def conduct(
     load: Callable[[Study], Splits],
     *,
     view: View,
+    announce: Announce = lambda *_: None,
     control: Control | None = None,
     executor: Executor | None = None,
 ) -> Result:
@@ -62,6 +71,7 @@ def conduct(
         home: folder of all studies.
         load: returns the examples of a study.
         view: shows the search.
+        announce: is told the answer before the last of it is sent to MLflow, which may take a while.
         control: says whether to go on; by default its time budget and signals do.
         executor: runs the trials, in place of the one that is chosen for the study.
 
@@ -70,8 +80,9 @@ def conduct(
     """
     paths = Paths(home, study.name, study.ledger)
     model = model_of(study.trainable)
+    give_home(home, view.say)
     with ExitStack() as stack:
-        tracker = _warm_tracker(study, stack)
+        tracker = _warm_tracker(study, paths, view, stack)
         choice = choose_executor(study)
         splits = with_scratch(load(study), paths, shared=choice.several_processes)
         view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
@@ -83,20 +94,25 @@ def conduct(
         facts = StudyFacts(
             uid=uuid.uuid4().hex, versions=versions(), model=model, data=splits.facts(), prepared=prepared
         )
+        _confirm_store(tracker, study, otherwise=OTHERWISE)
+        if (known := openness(paths.home)) is not None:
+            view.say(known)
         _make_folder(paths)
         stack.enter_context(driver_lock(paths.lock, study.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
         if (migrated := ledger.migrate()) is not None:
             view.say(migrated.sentence)
+        if (removed := remove_credentials(ledger)) is not None:
+            view.say(removed.sentence)
         declaration = study.model_dump(mode="json")
         ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
         stack.enter_context(resumable(paths))
         control = control or Control()
         stack.enter_context(control.signals(on_second=kill_children))
         if tracker is not None:
-            _begin_tracking(tracker, study, paths)
+            tracker.begin(paths.ledger_url, study.name, home=paths.home.absolute(), log=paths.tracking_log)
         session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
-        return _drive(session, tracker, view, stack)
+        return _drive(session, tracker, announce)
 
 
 def resume(
@@ -107,6 +123,8 @@ def resume(
     change: Callable[[Study], Study] | None = None,
     extends: bool = True,
     accept_changed_model: bool = False,
+    untracked_ok: bool = False,
+    announce: Announce = lambda *_: None,
     control: Control | None = None,
     executor: Executor | None = None,
 ) -> tuple[Study, Result]:
@@ -119,6 +137,8 @@ def resume(
         change: returns another declaration from the recorded one; what it changed is recorded.
         extends: whether that may reach the results (more trials, another space).
         accept_changed_model: go on with a model that is not what it was.
+        untracked_ok: go on whatever becomes of MLflow.
+        announce: see ``conduct``.
         control: says whether to go on; by default its time budget and signals do.
         executor: runs the trials, in place of the one that is chosen for the study.
 
@@ -126,6 +146,7 @@ def resume(
         RunError: another process drives it, its ledger is damaged, or its data or its model are not what
             they were.
     """
+    give_home(paths.home, view.say)
     if paths.database is not None:
         _make_folder(paths)  # the study may have been begun on another machine
     with resumable(paths), ExitStack() as stack:
@@ -138,7 +159,8 @@ def resume(
         with as_ledger_error(paths.ledger):
             refuse_changed_model(row, study, accept=accept_changed_model)
             changes = changes_since_begin(row, study)
-        tracker = _warm_tracker(study, stack)
+        refuse_absent_data(study)
+        tracker = _warm_tracker(study, paths, view, stack, untracked_ok=untracked_ok)
         splits = load(study)
         refuse_other_data(row, splits)
         choice = choose_executor(study)
@@ -146,20 +168,22 @@ def resume(
         refuse_other_preparation(row, prepare_trainable(study, splits, view.say))
         control = control or Control()
         stack.enter_context(control.signals(on_second=kill_children))
+        _confirm_store(tracker, study, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
         # Everything that may refuse the ledger comes before anything is written to it.
         session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
-        if (migrated := ledger.migrate()) is not None:
-            changes.insert(0, migrated)
+        migrated = ledger.migrate()
+        changes = [change for change in (migrated, remove_credentials(ledger)) if change is not None] + changes
         if change is not None:
             _redeclare(ledger, row, before, study, view, extends=extends)
         record_changes(ledger, row, study, changes, view)
         if tracker is not None:
-            _begin_tracking(tracker, study, paths)
-        return study, _drive(session, tracker, view, stack)
+            tracker.begin(paths.ledger_url, study.name, home=paths.home.absolute(), log=paths.tracking_log)
+        return study, _drive(session, tracker, announce)
 
 
 def _make_folder(paths: Paths) -> None:
     try:
+        make_private_folder(paths.home.absolute())
         paths.folder.mkdir(parents=True, exist_ok=True)  # two at once: the lock lets one of them in
     except OSError as error:
         raise RunError(f"{paths.folder} cannot be made: {error.strerror}{space_hint(paths.folder)}") from None
@@ -195,43 +219,77 @@ def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view:
     writer.flush()
 
 
-def _drive(session: Session, tracker: TrackerProcess | None, view: View, stack: ExitStack) -> Result:
+def _drive(session: Session, tracker: TrackerProcess | None, announce: Announce) -> Result:
     """Run one session of a study whose lock is held and whose declaration is in the ledger."""
     started = time.monotonic()
-    study, ledger, control = session.study, session.ledger, session.control
+    study, ledger, control, paths = session.study, session.ledger, session.control, session.paths
     ending, untracked = SessionEnding.FAILED, None
     session.begin()
-    stack.enter_context(view)
     try:
-        session.run()
-        if study.refits:
-            session.refit()
-        ending = SessionEnding.INTERRUPTED if control.exit_code else SessionEnding.DONE
-        if ending is SessionEnding.DONE:
-            _clear(session.paths.scratch, view)
+        ending = _train(session)
+        session.end(ending)
+        found = read_answer(ledger, ledger.study(study.name), study)
+        progress = session.recorder.progress
+        result = Result(
+            found,
+            ending,
+            None,
+            time.monotonic() - started,
+            progress.training_s,
+            control.exit_code,
+            kept_on_disk(paths.checkpoints, found.best, checkpoint_notes(ledger, session.study_id)),
+            session.splits.facts(),
+            longest_stall_s=progress.longest_stall_s,
+        )
+        announce(study, result)
+        _refuse_lost_ledger(paths)
+    except BaseException:
+        if ending is SessionEnding.FAILED:
+            with suppress(StorageError):  # the reason is on its way, and the session counts as one that died
+                session.end(ending)
+        raise
     finally:
-        try:
-            session.end(ending)
-        except StorageError:
-            if ending is not SessionEnding.FAILED:
-                raise  # else the reason is on its way, and the session counts as one that died
-        finally:
-            if tracker is not None:
-                view.say("sending the last of the runs to MLflow ...")
-                untracked = tracker.finish()
-    found = read_answer(ledger, ledger.study(study.name), study)
-    progress = session.recorder.progress
-    return Result(
-        found,
-        ending,
-        untracked,
-        time.monotonic() - started,
-        progress.training_s,
-        control.exit_code or int(found.problem is not None),
-        kept_on_disk(session.paths.checkpoints, found.best, checkpoint_notes(ledger, session.study_id)),
-        session.splits.facts(),
-        longest_stall_s=progress.longest_stall_s,
+        if tracker is not None:
+            untracked = _send_rest(tracker, session)
+    return replace(
+        result,
+        untracked=untracked,
+        wall_s=time.monotonic() - started,
+        search_s=progress.training_s,
+        exit_code=control.exit_code or int(found.problem is not None),
     )
+
+
+def _train(session: Session) -> SessionEnding:
+    """Train what is left of a study, and return how that ended."""
+    with session.view:
+        session.run()
+        if session.study.refits:
+            session.refit()
+        if session.control.exit_code:
+            return SessionEnding.INTERRUPTED
+        _clear(session.paths.scratch, session.view)
+        return SessionEnding.DONE
+
+
+def _send_rest(tracker: TrackerProcess, session: Session) -> str | None:
+    """Wait for the last of the runs to be sent; a signal ends that. Return None, or why not everything was sent."""
+    before = session.control.exit_code
+    session.view.say("sending the last of the runs to MLflow ...")
+    return tracker.finish(stopping=lambda: session.control.exit_code != before)
+
+
+def _refuse_lost_ledger(paths: Paths) -> None:
+    """Refuse to call a search done whose ledger is gone: SQLite goes on writing to a file that was removed.
+
+    Raises:
+        RunError: it is.
+    """
+    if paths.database is None and not paths.ledger_file.exists():
+        raise RunError(
+            f"the ledger {paths.ledger_file} is gone: its folder was removed or moved while the search ran; "
+            "what was printed is all that is left of it"
+        )
 
 
 def _clear(scratch: Path, view: View) -> None:
@@ -242,12 +300,25 @@ def _clear(scratch: Path, view: View) -> None:
         view.say(f"removed {size / 1e6:.2f} MB that trials shared in {scratch}")
 
 
-def _warm_tracker(study: Study, stack: ExitStack) -> TrackerProcess | None:
-    """Start the tracker's process, so that it imports MLflow while this one loads the data."""
-    return stack.enter_context(TrackerProcess()) if study.tracking.enabled else None
+def _warm_tracker(
+    study: Study, paths: Paths, view: View, stack: ExitStack, *, untracked_ok: bool = False
+) -> TrackerProcess | None:
+    """Start the tracker's process, so that it imports MLflow and tries a store while this one loads the data."""
+    if not study.tracking.enabled:
+        return None
+    uri, artifacts = store_of(study, paths)
+    tracker = stack.enter_context(TrackerProcess(uri, artifacts=artifacts, say=view.say))
+    if _is_to_be_tried(study, untracked_ok):
+        tracker.try_store(study.kind)
+    return tracker
 
 
-def _begin_tracking(tracker: TrackerProcess, study: Study, paths: Paths) -> None:
-    uri = study.tracking.uri or paths.mlflow_uri
-    artifacts = paths.mlflow_artifacts if uri.startswith("sqlite:") else None
-    tracker.begin(paths.ledger_url, study.name, uri, artifacts=artifacts, log=paths.tracking_log)
+def _confirm_store(tracker: TrackerProcess | None, study: Study, *, otherwise: str, untracked_ok: bool = False) -> None:
+    """Refuse a store that cannot be used, if it was tried."""
+    if tracker is not None and _is_to_be_tried(study, untracked_ok):
+        refuse_useless_store(tracker, study, otherwise=otherwise)
+
+
+def _is_to_be_tried(study: Study, untracked_ok: bool) -> bool:
+    """Say whether the store is one that a user named, and needs: the home's own is made when there is a home."""
+    return bool(study.tracking.uri) and not (study.tracking.untracked_ok or untracked_ok)

@@ -5,19 +5,26 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from search.credentials import masked
 from search.declaration.from_options import declare_from_options, in_options
 from search.declaration.options import Options
 from search.declaration.study import NAME, Resources, Study
 from search.errors import UsageError
 from search.executors.capacity import Capacity
 from search.executors.choice import executor_mistakes
+from search.executors.ray_obstacles import ray_mistakes
+from search.ledger.paths import reserved
 from trainables.machine import THIS_MACHINE, Machine
 from trainables.mistake import Mistake
+from trainables.mistake import Path as Place
 from trainables.registry import find_trainable
 from trainables.user_model import ModelTrainable
 
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Of which the end of a name is drawn: those that are not taken for one another."""
 HOME, RESOURCES = ("home",), ("resources",)
 
 
@@ -41,11 +48,35 @@ def resolve(options: Options, machine: Machine = THIS_MACHINE) -> Study:
 
 def obstacles(study: Study, home: Path, *, resumes: bool = False, machine: Machine = THIS_MACHINE) -> list[Mistake]:
     """Return why a valid study cannot begin on a machine, or go on there if it ``resumes``; empty if it can."""
-    found = [] if resumes else taken(study.name, home)
-    found += executor_mistakes(study)
+    found = [] if resumes else taken(study.name, home) + stored_secrets(study)
+    unfit = executor_mistakes(study)
+    found += unfit or ray_mistakes(study, Path.cwd())
     if isinstance(trainable := find_trainable(study.trainable), ModelTrainable):
         found += [Mistake(("trainable",), line, whole=True) for line in trainable.import_mistakes()]
     return found + preflight(study, home, machine)
+
+
+def stored_secrets(study: Study) -> list[Mistake]:
+    """Return the texts of a study with a password or a token in an address: they would be stored and sent.
+
+    The fields that are addresses have none by now; this finds a setting of somebody's own training function, say.
+    """
+    found: list[Mistake] = []
+
+    def look(value: object, path: Place) -> None:
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                look(inner, (*path, str(name)))
+        elif isinstance(value, list):
+            for i, inner in enumerate(value):
+                look(inner, (*path, i))
+        elif isinstance(value, str) and "://" in value and masked(value) != value:
+            rule = "{value} has a password or a token in it, which the ledger and MLflow would keep"
+            hint = "let your own code read it from the environment"
+            found.append(Mistake(path, rule, masked(value), hint=hint))
+
+    look(study.model_dump(mode="json"), ())
+    return found
 
 
 def preflight(study: Study, home: Path, machine: Machine = THIS_MACHINE) -> list[Mistake]:
@@ -55,6 +86,9 @@ def preflight(study: Study, home: Path, machine: Machine = THIS_MACHINE) -> list
 
 def home_mistakes(home: Path) -> list[Mistake]:
     """Return what is wrong with the folder of all studies; it need not exist yet."""
+    if not _is_a_line(path := str(home.absolute())):
+        rule = f"{path!r}: a line break, or a byte that is no text, in a path cannot be written down in a line"
+        return [Mistake(HOME, rule, hint="choose another, or rename the folder")]
     # os.path.exists: below a folder without permission, Path.exists raises
     existing = next(p for p in (home.absolute(), *home.absolute().parents) if os.path.exists(p))
     if not existing.is_dir():
@@ -62,6 +96,15 @@ def home_mistakes(home: Path) -> list[Mistake]:
     if not os.access(existing, os.W_OK | os.X_OK):
         return [Mistake(HOME, f"{home} cannot be written: no permission in {existing}")]
     return []
+
+
+def _is_a_line(path: str) -> bool:
+    """Say whether a path is text of one line, as the ledger, MLflow and whatever is printed need it."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # bytes of a name that are no UTF-8
+        return False
+    return path.splitlines() == [path]
 
 
 def _capacity_mistakes(resources: Resources, machine: Machine) -> list[Mistake]:
@@ -112,7 +155,10 @@ def _precision_mistakes(study: Study, machine: Machine) -> list[Mistake]:
 
 
 def taken(name: str, home: Path) -> list[Mistake]:
-    """Return why no study called ``name`` can begin in ``home``, if it is there already."""
+    """Return why no study called ``name`` can begin in ``home``: it is there already, or the name is not to be had."""
+    if reserved(name):
+        rule = f"{name}: a file of MLflow in the home has such a name"
+        return [Mistake(("name",), rule, hint="choose another, or leave {0} out", others=(("name",),))]
     if not NAME.fullmatch(name) or not os.path.exists(home / name):
         return []
     rule = f"{name}: a study of this name exists in {home.absolute()}"
@@ -121,6 +167,13 @@ def taken(name: str, home: Path) -> list[Mistake]:
 
 
 def fresh_name(kind: str, home: Path) -> str:
-    """Return a name that no study in ``home`` has: the kind, the time, and some letters if need be."""
-    name = f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return name if not os.path.exists(home / name) else f"{name}-{secrets.token_hex(3)}"
+    """Return a name that no study has, in this home or, for a shared database, in another: the kind, the time, letters.
+
+    Searches that start at the same moment draw from a million endings; what two of them drew all the same is refused
+    to the second, by the lock in its folder.
+    """
+    while True:
+        drawn = "".join(secrets.choice(LETTERS) for _ in range(4))
+        name = f"{kind}-{time.strftime('%m%d-%H%M')}-{drawn}"
+        if not os.path.exists(home / name):
+            return name

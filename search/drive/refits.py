@@ -74,7 +74,7 @@ def _say_what_is_missing(
     writer.event(event)
     writer.flush()
     over = control.stopping is StopReason.BUDGET
-    command = f"{extend_command(paths)} --time-budget 10m" if over else resume_command(paths)
+    command = extend_command(paths, "--time-budget 10m") if over else resume_command(paths)
     say(f"{event.sentence}; go on with: {command}")
 
 

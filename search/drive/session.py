@@ -92,9 +92,10 @@ class Session:
         recorder = Recorder(study, writer, watch=view.update)
         going_on = {t.number for t in trials if t.state.resumable}
         tried = memory_retry.tried_alone(ledger, study_id)
+        search = _search(study, splits, recorder, control, paths)  # first: what that raises is no fault of the ledger
         with checked_history(trials, epochs, metric=study.objective.metric, ledger=paths.ledger):
             recorder.replay(trials, epochs)
-            search = _search(study, splits, trials, epochs, going_on - tried, recorder, control, paths)
+            _take_up(search, trials, epochs, going_on - tried)
             refuse_untrainable(study, trials, paths.ledger)
         return cls(
             study,
@@ -174,8 +175,9 @@ class Session:
         if numbers := memory_retry.trials_to_retry(self.study, trials, tried):
             self.view.say(f"{len(numbers)} trials ran out of memory; they are tried once more, one at a time")
             epochs, study = self.ledger.epochs(self.study_id), memory_retry.with_one_trial(self.study)
+            search = _search(study, self.splits, self.recorder, self.control, self.paths)
             with checked_history(trials, epochs, metric=study.objective.metric, ledger=self.paths.ledger):
-                search = _search(study, self.splits, trials, epochs, numbers, self.recorder, self.control, self.paths)
+                _take_up(search, trials, epochs, numbers)
             search.sampler.exhausted = True  # it proposes these and no others
             self.recorder.alone = True
             try:
@@ -190,27 +192,31 @@ class Session:
         refit_best(self.study, self.ledger, self.study_id, self.splits, self.control, self.paths, self.view.say)
 
 
-def _search(
-    study: Study,
-    splits: Splits,
-    trials: Sequence[TrialRow],
-    epochs: Sequence[EpochRow],
-    goes_on: Collection[int],
-    recorder: Recorder,
-    control: Control,
-    paths: Paths,
-) -> Search:
-    """Return a search that has taken up what the ledger has."""
+def _search(study: Study, splits: Splits, recorder: Recorder, control: Control, paths: Paths) -> Search:
+    """Return a search that has taken up nothing yet.
+
+    Raises:
+        RunError: sampler or scheduler cannot be built as declared.
+    """
     # Ray's classes are imported here, so that what needs no search starts without them.
     from search.brain.sampler import OptunaSampler
     from search.brain.scheduler import build_scheduler
     from search.executors.search import Search
 
-    scheduler = build_scheduler(study)
-    sampler = OptunaSampler(study)
-    scheduler.replay(epochs, trials)
-    sampler.replay(trials, _values(epochs, study), goes_on=goes_on)
+    try:
+        scheduler, sampler = build_scheduler(study), OptunaSampler(study)
+    except (ArithmeticError, ValueError, TypeError) as error:  # Ray's and Optuna's, of a number that is too large
+        raise RunError(
+            f"the scheduler {study.scheduler.name} or the sampler {study.sampler} cannot be built as declared "
+            f"({type(error).__name__}: {error}); nothing was started"
+        ) from error
     return Search(study, splits, sampler, scheduler, recorder, control, paths.folder)
+
+
+def _take_up(search: Search, trials: Sequence[TrialRow], epochs: Sequence[EpochRow], goes_on: Collection[int]) -> None:
+    """Have scheduler and sampler take up what the ledger has."""
+    search.scheduler.replay(epochs, trials)
+    search.sampler.replay(trials, _values(epochs, search.study), goes_on=goes_on)
 
 
 def _build_executor(choice: ExecutorChoice, say: Callable[[str], None]) -> Executor:

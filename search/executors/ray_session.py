@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import ray
 from ray._private import ray_constants, services
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError
 
 from search.declaration.study import Resources
@@ -31,6 +33,9 @@ QUIET = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that raised has no metrics to report
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the ledger has the traceback
 }
+
+AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+"""The variables that say which token Ray asks for; a cluster of the user's is joined by what they say."""
 
 
 @contextmanager
@@ -51,31 +56,62 @@ def ray_session(
         RunError: no cluster answers at the address, or Ray cannot be started.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    if ray.is_initialized():  # by whoever called us, who also shuts it down
+        yield
+        return
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if resources.address is not None:
-        options["address"] = resources.address
-    else:
-        # "local": never a cluster that happens to run on this machine. And never one for others to join: where
-        # clusters are enabled, Ray turns 127.0.0.1 into the outer address, and listens on every interface.
-        ray_constants.ENABLE_RAY_CLUSTER = False
-        options |= {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
-    already = ray.is_initialized()
-    if not already:
-        where = "on this machine" if resources.address is None else f"at {resources.address}"
-        say(f"{'starting Ray' if resources.address is None else 'joining the Ray cluster'} {where} ...")
+    where = "on this machine" if resources.address is None else f"at {resources.address}"
+    say(f"{'starting Ray' if resources.address is None else 'joining the Ray cluster'} {where} ...")
+    with ExitStack() as stack:
         if resources.address is not None:
+            options["address"] = resources.address
             _check_answers(resources.address, timeout_s=connect_s)
+        else:
+            # "local": never a cluster that happens to run on this machine. And never one for others to join: where
+            # clusters are enabled, Ray turns 127.0.0.1 into the outer address, and listens on every interface.
+            ray_constants.ENABLE_RAY_CLUSTER = False
+            options |= {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
+            stack.enter_context(_token_of_our_own())
         try:
             with _own_sigterm():
-                ray.init(**options)
+                session = ray.init(**options)
         except (AuthenticationError, OSError, ValueError, RuntimeError) as error:
             raise RunError(_why_not(resources.address, error)) from None
+        try:
+            if resources.address is None:
+                # Ray gives everybody the right to write there, to replace its sockets, say, and to read its logs
+                os.chmod(session.address_info["session_dir"], 0o700)
+            yield
+        finally:
+            with _own_sigterm():
+                ray.shutdown()
+
+
+@contextmanager
+def _token_of_our_own() -> Iterator[None]:
+    """Have the Ray that is started meanwhile ask whoever connects for a token that only its processes know.
+
+    Loopback is open to every user of the machine, and who reaches Ray runs code as who started it. Ray's own token is
+    in a file (``~/.ray/auth_token``) that it makes readable for all, and ``RAY_AUTH_MODE=disabled`` asks for none. This
+    one is in the environment of the processes, which other users cannot read, and is gone with them.
+    """
+    before = {name: os.environ.pop(name, None) for name in AUTHENTICATION}
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    _read_authentication()
     try:
         yield
     finally:
-        if not already:
-            with _own_sigterm():
-                ray.shutdown()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        _read_authentication()
+
+
+def _read_authentication() -> None:
+    """Have Ray read again what the environment says of its tokens: it does so once a process."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _check_answers(address: str, *, timeout_s: float) -> None:

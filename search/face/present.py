@@ -122,6 +122,10 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
     for line in kept_lines(found, result.kept):
         say(console, line)
     say(console, f"ledger     {paths.ledger}")
+
+
+def print_tracking(console: Console, study: Study, result: Result, paths: Paths) -> None:
+    """Print where the runs can be looked at, and what is not there."""
     for line in tracking_lines(study, paths, result.untracked):
         say(console, line)
 
@@ -182,7 +186,7 @@ def kept_lines(found: Answer, kept: Kept) -> list[str]:
 
 def tracking_lines(study: Study, paths: Paths, untracked: str | None) -> list[str]:
     """Return where the runs can be looked at."""
-    sync = sync_command(paths)
+    sync = sync_command(paths, study.tracking.uri)
     if not study.tracking.enabled:
         return [f"mlflow     offline; to send the runs: {sync}"]
     lines = [f"mlflow     {mlflow_command(study.tracking.uri or paths.mlflow_uri)}"]

@@ -10,6 +10,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from search.ledger.private_files import make_private_file
+
 LOG = "-wal"
 """Ends the name of SQLite's log beside a database; it may hold the latest transactions."""
 
@@ -51,6 +53,8 @@ def keep_copy(file: Path) -> str:
             return f"a copy is in {copy}"
     copy = _fresh(Path(f"{file}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"))
     try:
+        for part in (copy, _log_of(copy)) if has_log(file) else (copy,):
+            make_private_file(part)
         if has_log(file):
             shutil.copyfile(_log_of(file), _log_of(copy))
         shutil.copyfile(file, copy)
@@ -68,6 +72,7 @@ def keep_old_version(file: Path, version: int) -> Path:
     """
     copy = _fresh(Path(f"{file}.v{version}"))
     partial = copy.with_name(f"{copy.name}.tmp")
+    make_private_file(partial)
     try:
         with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(partial)) as target:
             source.backup(target)
@@ -76,6 +81,19 @@ def keep_old_version(file: Path, version: int) -> Path:
         return partial.rename(copy)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def set_aside(file: Path) -> Path:
+    """Rename a database that cannot be used, with SQLite's files beside it, and return its new name.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    aside = _fresh(Path(f"{file}.broken-{time.strftime('%Y%m%d-%H%M%S')}"))
+    for end in (LOG, "-shm", "-journal"):  # first: left behind, they would be taken for the new database's
+        if (beside := Path(f"{file}{end}")).exists():
+            beside.rename(f"{aside}{end}")
+    return file.rename(aside)
 
 
 def _fresh(path: Path) -> Path:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
+from search.credentials import UnreadableAddress, better_way, masked_address, put_back, take_out
 from search.errors import LedgerError, RunError, StorageError
 from search.ledger import schema
 from search.ledger.damage import has_log, is_damage, keep_copy, keep_old_version
 from search.ledger.events import LedgerMigrated
 from search.ledger.migrations import MIGRATIONS, migrated_copy, refuse_while_driven
 from search.ledger.migrations import migrate as migrate_tables
+from search.ledger.private_files import make_private_file
 from trainables.disk import space_hint
 
 if TYPE_CHECKING:
@@ -41,10 +43,12 @@ class Database:
     StorageError where the database cannot be written.
 
     Args:
-        url: a database URL of SQLAlchemy; SQLite runs in WAL, so that readers never wait for the writer.
+        url: a database URL of SQLAlchemy, with its password or without one that this process was given before; SQLite
+            runs in WAL, so that readers never wait for the writer.
         create: make the tables where they are absent.
 
     Attributes:
+        url: the URL without its password.
         where: the file, or the URL without its password, as messages name it.
 
     Raises:
@@ -52,9 +56,9 @@ class Database:
     """
 
     def __init__(self, url: str, *, create: bool = False) -> None:
-        self.url = url
         self.engine: Engine
         self.engine, self.where = _engine(url, create=create)
+        self.url = take_out(url)
         self._file = Path(self.where) if self.engine.dialect.name == "sqlite" else None
         if self._file is not None:
             if has_log(self._file) and not (self._file.exists() and self._file.stat().st_size):
@@ -77,6 +81,8 @@ class Database:
         """Make the tables where that is asked for and there are none; return their version, which is a known one."""
         try:
             if create:
+                if self._file is not None:
+                    make_private_file(self._file)  # SQLite's log and index beside it have its mode
                 with self.engine.connect() as connection:
                     self.switch_to_wal(connection)
                 self._make_tables()
@@ -84,7 +90,9 @@ class Database:
                 found = _version(connection)
         except FAULTS as error:
             kept = self._kept_if(is_damage(error))
-            raise LedgerError(f"ledger {self.where} cannot be opened: {_cause(error)}{self._hint()}{kept}") from None
+            raise LedgerError(
+                f"ledger {self.where} cannot be opened: {_cause(error)}{self._hint(_cause(error))}{kept}"
+            ) from None
         if found is None:
             raise LedgerError(f"{self.where} is a database, but no Lanewise ledger{self._kept_if(True)}")
         if found not in (*MIGRATIONS, schema.VERSION):
@@ -200,8 +208,10 @@ class Database:
             return LedgerError(line)
         return LedgerError(f"{line}, {keep_copy(self._file)}")
 
-    def _hint(self) -> str:
-        return "" if self._file is None else space_hint(self._file)
+    def _hint(self, cause: str = "") -> str:
+        if self._file is not None:
+            return space_hint(self._file)
+        return f"; passwords are not stored: {better_way(self.url)}" if "password" in cause else ""
 
     def close(self) -> None:
         """Close all connections."""
@@ -242,21 +252,36 @@ class Database:
         if self._file is not None:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
+    def overwrite_what_is_deleted(self, connection: Connection) -> None:
+        """Have SQLite write zeros over what the transaction behind ``connection`` removes, not leave it in the file."""
+        if self._file is not None:
+            connection.exec_driver_sql("PRAGMA secure_delete=ON")
+
+    def empty_log(self) -> None:
+        """Write SQLite's log into the database, and empty it, as far as no reader needs it."""
+        if self._file is not None:
+            with self._reading(self.engine) as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
 
 def _engine(url: str, *, create: bool) -> tuple[Engine, str]:
     """Return what connects to the database, and how messages name it."""
+    no_url = f"ledger {masked_address(url)!r} is no database URL, such as postgresql+psycopg://USER@HOST/NAME"
     try:
-        shown = sa.make_url(url)
-    except ArgumentError:
-        raise RunError(f"ledger {url!r} is no database URL, such as postgresql+psycopg://USER@HOST/NAME") from None
-    sqlite = shown.drivername.startswith("sqlite")
-    where = shown.database or "" if sqlite else shown.render_as_string()
+        whole = put_back(take_out(url))
+        parts = sa.make_url(whole)
+    except (UnreadableAddress, ArgumentError):
+        raise RunError(no_url) from None
+    sqlite = parts.drivername.startswith("sqlite")
+    where = parts.database or "" if sqlite else masked_address(whole)
     if sqlite and not create and not Path(where).is_file():
         raise RunError(f"no ledger at {where}")
     try:
         # a database of SQL_ASCII, as initdb makes in the locale C, answers in bytes otherwise
-        encoding = {"client_encoding": "utf8"} if shown.drivername.startswith("postgresql") else {}
-        return sa.create_engine(url, connect_args=encoding), where
+        encoding = {"client_encoding": "utf8"} if parts.drivername.startswith("postgresql") else {}
+        return sa.create_engine(parts, connect_args=encoding), where
+    except NoSuchModuleError:
+        raise RunError(no_url) from None
     except ModuleNotFoundError as error:
         raise RunError(f"ledger {where} needs the package {error.name}; pip install 'lanewise[postgresql]'") from None
 

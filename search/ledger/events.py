@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     ABORTED = "aborted"
     ACTOR_LOST = "actor_lost"
     CHECKPOINT = "checkpoint"
+    CREDENTIALS_REMOVED = "credentials_removed"
     EXTENDED = "extended"
     LANE_MODE = "lane_mode"
     LANES = "lanes"
@@ -113,6 +114,25 @@ class CheckpointNote(Event):
 
     def _text(self) -> str:
         return self.note
+
+
+class CredentialsRemoved(Event):
+    """Passwords or tokens that an older Lanewise had stored were taken out of the ledger.
+
+    Attributes:
+        texts: how many declarations, events and messages held some.
+    """
+
+    kind = EventKind.CREDENTIALS_REMOVED
+    level = Level.WARNING
+    texts: int
+
+    def _text(self) -> str:
+        texts = "1 text" if self.texts == 1 else f"{self.texts} texts"
+        return (
+            f"passwords or tokens that an older Lanewise had stored were taken out of {texts} of the ledger; "
+            "copies of it, and what was sent to MLflow, may still hold them: change them"
+        )
 
 
 class Redeclared(Event):
@@ -355,6 +375,7 @@ EVENTS: Mapping[EventKind, type[Event]] = {
         Aborted,
         ActorLost,
         CheckpointNote,
+        CredentialsRemoved,
         Extended,
         LaneModeMeasured,
         LanesChosen,

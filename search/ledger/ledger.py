@@ -11,7 +11,6 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
@@ -42,11 +41,6 @@ if TYPE_CHECKING:
     from search.ledger.events import EventKind
 
 T = TypeVar("T")
-
-
-def sqlite_url(path: Path) -> str:
-    """Return the URL of the SQLite ledger at ``path``."""
-    return f"sqlite:///{path.absolute()}"
 
 
 class Ledger(Database):

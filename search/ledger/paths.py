@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from search.credentials import UnreadableAddress, masked_address, put_back, take_out
+from search.errors import UsageError
 
 LEDGER_FILE = "ledger.db"
 CHECKPOINTS = "checkpoints"
+MLFLOW_FILE = "mlflow.db"
+MLFLOW_ARTIFACTS = "mlflow-artifacts"
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,23 @@ class Paths:
     Attributes:
         home: holds all studies and, by default, MLflow's database.
         name: the study's name.
-        database: SQLAlchemy URL of a ledger kept elsewhere (PostgreSQL); None for an SQLite file.
+        database: SQLAlchemy URL of a ledger kept elsewhere (PostgreSQL), without the password that it was given with;
+            None for an SQLite file.
+
+    Raises:
+        UsageError: it cannot be told where the password of ``database`` ends.
     """
 
     home: Path
     name: str
     database: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.database is not None:
+            try:
+                object.__setattr__(self, "database", take_out(self.database))
+            except UnreadableAddress as error:
+                raise UsageError(f"--ledger {masked_address(self.database)!r} {error}") from None
 
     @property
     def folder(self) -> Path:
@@ -43,13 +56,13 @@ class Paths:
 
     @property
     def ledger_url(self) -> str:
-        """The database of its facts."""
-        return self.database or f"sqlite:///{self.ledger_file}"
+        """The database of its facts, with the password where one was given: to open it, and for nothing else."""
+        return sqlite_url(self.ledger_file) if self.database is None else put_back(self.database)
 
     @property
     def ledger(self) -> str:
         """Where the ledger is, as a person reads it: the file, or the URL without its password."""
-        return str(self.ledger_file) if self.database is None else masked(self.database)
+        return str(self.ledger_file) if self.database is None else masked_address(put_back(self.database))
 
     @property
     def lock(self) -> Path:
@@ -69,17 +82,23 @@ class Paths:
     @property
     def mlflow_uri(self) -> str:
         """Where MLflow runs go unless the user names another place."""
-        return f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
+        return sqlite_url(self.home.absolute() / MLFLOW_FILE)
 
     @property
     def mlflow_artifacts(self) -> Path:
         """The artifacts of that default."""
-        return self.home.absolute() / "mlflow-artifacts"
+        return self.home.absolute() / MLFLOW_ARTIFACTS
 
 
-def masked(url: str) -> str:
-    """Return a database URL with ``***`` for its password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:  # no URL: said when it is opened
-        return url
+def sqlite_url(file: Path) -> str:
+    """Return the URL, for SQLAlchemy and MLflow, of a database in a file of any name.
+
+    What would be read as an escape or as the URL's end is escaped, and nothing else, so that it stays readable.
+    """
+    return f"sqlite:///{str(file.absolute()).replace('%', '%25').replace('?', '%3F')}"
+
+
+def reserved(name: str) -> bool:
+    """Say whether a name in a home is of what lies there beside the studies, or of what may come to lie there."""
+    lower = name.lower()  # some file systems do not tell the two apart
+    return lower == MLFLOW_ARTIFACTS or lower == MLFLOW_FILE or lower.startswith((f"{MLFLOW_FILE}-", f"{MLFLOW_FILE}."))

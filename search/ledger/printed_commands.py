@@ -1,4 +1,7 @@
-"""The commands that are printed for a user to copy: each runs as it stands, from any folder, on the same ledger."""
+"""The commands that are printed for a user to copy: each runs as it stands, from any folder, on the same ledger.
+
+But for passwords, which none has: where the command at hand was given one, a comment says where others may find it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from search.credentials import better_way, were_given
 from search.ledger.paths import Paths
 
 
@@ -14,25 +18,38 @@ def resume_command(paths: Paths) -> str:
     return _command("resume", paths)
 
 
-def extend_command(paths: Paths) -> str:
-    """Return the command that continues the study with a larger budget; its options are to be appended."""
-    return _command("extend", paths)
+def extend_command(paths: Paths, options: str) -> str:
+    """Return the command that continues the study with a larger budget, which ``options`` say."""
+    return _command("extend", paths, options)
 
 
-def sync_command(paths: Paths) -> str:
-    """Return the command that sends to MLflow whatever it does not have of the study."""
-    return _command("sync", paths)
+def sync_command(paths: Paths, uri: str | None = None) -> str:
+    """Return the command that sends to MLflow whatever it does not have of the study.
+
+    Args:
+        paths: where the study lies.
+        uri: the study's own tracking URI, if it has one.
+    """
+    return _command("sync", paths, uri=uri)
 
 
 def mlflow_command(uri: str) -> str:
     """Return what shows MLflow's pages of the runs at ``uri``: the address of a server, or a command."""
     if uri.startswith(("http://", "https://")):
-        return uri
+        return f"{uri}{_passwords(uri)}"
     python = Path(sys.executable)
     shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    return f"{shown} -m mlflow ui --backend-store-uri {shlex.quote(uri)}"
+    return f"{shown} -m mlflow ui --backend-store-uri {shlex.quote(uri)}{_passwords(uri)}"
 
 
-def _command(verb: str, paths: Paths) -> str:
+def _command(verb: str, paths: Paths, options: str = "", *, uri: str | None = None) -> str:
     command = f"python -m search {verb} {shlex.quote(paths.name)} --home {shlex.quote(str(paths.home))}"
-    return command if paths.database is None else f"{command} --ledger {shlex.quote(paths.ledger)}"
+    if paths.database is not None:
+        command += f" --ledger {shlex.quote(paths.database)}"
+    return f"{command} {options}".rstrip() + _passwords(paths.database, uri)
+
+
+def _passwords(*addresses: str | None) -> str:
+    """Return a comment of the shell that says where passwords of addresses can be, if this process was given any."""
+    given = [better_way(address) for address in addresses if address is not None and were_given(address)]
+    return f"  # its passwords are not stored: {'; '.join(given)}" if given else ""

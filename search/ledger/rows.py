@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from search.credentials import bare_address, masked, masked_data
+from search.declaration.options import addresses
 from search.ledger.columns import mapping, model, number, numbers, pairs, text, told_values, whole
 from search.ledger.events import EVENTS, Event, EventKind, Level
 from search.ledger.facts import StudyFacts, from_columns
@@ -177,12 +179,24 @@ def study_row(row: Any, *, ledger: str) -> StudyRow:
     return StudyRow(
         id=whole(row.id),
         name=text(row.name),
-        declaration=mapping(row.declaration),
+        declaration=bare_declaration(mapping(row.declaration)),
         fingerprint=text(row.fingerprint),
         facts=from_columns(row._mapping),
         created_at=number(row.created_at),
         ledger=ledger,
     )
+
+
+def bare_declaration(declaration: dict[str, Any]) -> dict[str, Any]:
+    """Return a declaration as plain data without the credentials that an older Lanewise stored in its addresses."""
+    for address in addresses():
+        *parts, name = address.split(".")
+        inside: Any = declaration
+        for part in parts:
+            inside = inside.get(part) if isinstance(inside, dict) else None
+        if isinstance(inside, dict) and isinstance(inside.get(name), str):
+            inside[name] = bare_address(inside[name])
+    return declaration
 
 
 def session_row(row: Any) -> SessionRow:
@@ -212,8 +226,8 @@ def trial_row(row: Any) -> TrialRow:
         state=TrialState(row.state),
         reason=reason,
         rung=rung,
-        message=None if row.message is None else text(row.message),
-        traceback=None if row.traceback is None else text(row.traceback),
+        message=None if row.message is None else masked(text(row.message)),
+        traceback=None if row.traceback is None else masked(text(row.traceback)),
         started_at=number(row.started_at),
         ended_at=None if row.ended_at is None else number(row.ended_at),
         revision=whole(row.revision),
@@ -228,7 +242,7 @@ def epoch_row(row: Any) -> EpochRow:
 
 def event_row(row: Any) -> EventRow:
     """Return a row of ``events``; raises ValueError where it cannot be one."""
-    kind, data = EventKind(row.kind), mapping(row.data)
+    kind, data = EventKind(row.kind), masked_data(mapping(row.data))
     trial = None if row.number is None else whole(row.number)
     if data.keys() == {"message"}:
         return EventRow(number(row.at), Level(row.level), kind, trial, text(data["message"]), None)

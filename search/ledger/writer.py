@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from search.credentials import masked, masked_data
 from search.ledger import schema
 from search.ledger.facts import to_columns
 from search.ledger.outcome import Outcome, TrialState
@@ -164,8 +165,8 @@ class LedgerWriter:
             "b_number": number,
             "state": state.value,
             "stop_reason": outcome.label if outcome else None,
-            "message": (outcome.message or None) if outcome else None,
-            "traceback": (outcome.traceback or None) if outcome else None,
+            "message": (masked(outcome.message) or None) if outcome else None,
+            "traceback": (masked(outcome.traceback) or None) if outcome else None,
             "ended_at": time.time() if outcome else None,
             "revision": self._revision,
         }
@@ -180,7 +181,7 @@ class LedgerWriter:
                 "level": event.level.value,
                 "kind": event.kind.value,
                 "number": event.trial,
-                "data": event.model_dump_json(exclude={"trial"}),
+                "data": json.dumps(masked_data(event.model_dump(mode="json", exclude={"trial"}))),
             }
         )
 

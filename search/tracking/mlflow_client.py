@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a trial, into a pipe
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # what it does with a database's tables is of no interest
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # we retry, after asking what arrived
 
@@ -15,7 +16,7 @@ from mlflow.entities import Metric as Metric
 from mlflow.entities import Param as Param
 from mlflow.entities import RunTag as RunTag
 from mlflow.entities import ViewType as ViewType
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException as MlflowException
 from mlflow.tracking import MlflowClient as MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 

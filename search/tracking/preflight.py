@@ -3,11 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from search.declaration.study import Study
+from search.errors import RunError
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import sync_command
-from search.tracking.process import check_server, unanswered
+from search.tracking.process import TrackerProcess, check_server, unanswered
+
+
+def store_of(study: Study, paths: Paths, uri: str | None = None) -> tuple[str, Path | None]:
+    """Return the URI of the store that a study's runs go to, and the folder of its artifacts where that is ours to say.
+
+    Args:
+        study: says where its runs go, if not to its home.
+        paths: of the study.
+        uri: another store in its place.
+    """
+    uri = uri or study.tracking.uri or paths.mlflow_uri
+    return uri, paths.mlflow_artifacts if uri.startswith(("sqlite:", "sqlite+")) else None
+
+
+def refuse_useless_store(tracker: TrackerProcess, study: Study, *, otherwise: str) -> None:
+    """Wait for what came of trying the store of a study that names one.
+
+    Args:
+        tracker: was asked to try it.
+        study: names the store.
+        otherwise: what the user can do besides mending it.
+
+    Raises:
+        RunError: nothing can be written to it, or read back.
+    """
+    if (reason := tracker.tried()) is not None:
+        raise RunError(f"MLflow at {study.tracking.uri} is of no use ({reason}); mend it, or {otherwise}")
 
 
 def check_tracking(
@@ -25,7 +54,7 @@ def check_tracking(
     Raises:
         RunError: the server does not answer.
     """
-    uri = study.tracking.uri or paths.mlflow_uri
+    uri, _ = store_of(study, paths)
     if not study.tracking.enabled:
         return
     if not (study.tracking.untracked_ok or untracked_ok):
@@ -33,5 +62,5 @@ def check_tracking(
     elif (reason := unanswered(uri)) is not None:
         say(
             f"the MLflow server at {uri} does not answer ({reason}); searching all the same (--untracked-ok): "
-            f"the runs are sent when it does, or later by: {sync_command(paths)}"
+            f"the runs are sent when it does, or later by: {sync_command(paths, study.tracking.uri)}"
         )

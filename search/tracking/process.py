@@ -10,17 +10,21 @@ import json
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
+from typing import Any
 
+from search.credentials import put_back, read_address
 from search.errors import RunError
-
-FINISH = "finish"
-"""The line that tells the tracker that the ledger is complete."""
+from search.tracking.messages import ENDED, FINISH, NOTE, TRIED, UP
 
 UID = "lanewise.study_uid"
 """The tag that tells two studies of the same name apart; its value is the fact ``uid``."""
@@ -36,48 +40,168 @@ OTHERWISE = (
 )
 """What a user can do who has no server now and begins a search."""
 
+WITHOUT_IT = "go on without it: --untracked-ok; what it lacks is sent later, or by: python -m search sync NAME"
+"""Said to a user whose MLflow server does not answer when a search goes on."""
+
+ROOT = Path(__file__).parents[2]
+"""Where the packages of Lanewise lie."""
+
+CODE = """
+import json, runpy, sys
+sys.path[:] = json.loads(sys.argv.pop())
+runpy.run_module("search.tracking.follow", run_name="__main__", alter_sys=True)
+"""
+
+POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the search's process waits for the tracker's, in seconds.
+
+    Attributes:
+        up_s: until it has imported MLflow, which is slow on a busy machine.
+        answered_s: from then until a server has answered to all that it is tried with.
+        made_s: from then until a database has, which may be made first, in forty steps.
+        stalled_s: at the end, while nothing gets through.
+        sending_s: at the end, all in all.
+    """
+
+    up_s: float = 120.0
+    answered_s: float = 20.0
+    made_s: float = 120.0
+    stalled_s: float = 45.0
+    sending_s: float = 300.0
+
 
 class TrackerProcess:
     """A child process that follows the ledger and feeds MLflow; a context manager.
 
-    It is started as early as possible and imports MLflow while the search prepares; ``begin`` sets it
-    to work.
+    It is started as early as possible and imports MLflow while the search prepares; ``try_store`` has it try the
+    store meanwhile, ``begin`` sets it to work. Whatever it does, waits for or is kept from, this process goes on.
+
+    Args:
+        uri: MLflow tracking URI.
+        artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
+        say: is told what it mended in MLflow, once this process waits for it.
+        patience: how long this process waits for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        artifacts: Path | None,
+        say: Callable[[str], None] = lambda _: None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._store = {"uri": put_back(uri), "artifacts": "" if artifacts is None else str(artifacts)}
+        self._say = say
+        self._patience = patience or Patience()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "search.tracking.follow"],
+            # -P: what lies in the current folder is the user's, a file search.py included
+            [sys.executable, "-P", "-c", CODE, json.dumps(_import_path())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # until it knows its log
             text=True,
             start_new_session=True,  # Ctrl-C is for the search; the tracker ends with its input
         )
+        self._told: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
-    def begin(self, ledger_url: str, study: str, uri: str, *, artifacts: Path | None, log: Path) -> None:
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def _listen(self) -> None:
+        """Take what it says, in a thread: a pipe has no time limit."""
+        assert self._process.stdout is not None
+        with self._process.stdout as pipe:
+            for line in pipe:
+                self._told.put(json.loads(line))
+        self._told.put(None)
+
+    def try_store(self, kind: str) -> None:
+        """Have it write to the experiment of a study's kind and read that back; ``tried`` has what came of it."""
+        self._write(json.dumps({**self._store, "try": kind}))
+
+    def tried(self) -> str | None:
+        """Wait for what came of ``try_store``; return in one line why the store is of no use, or None."""
+        patience, server = self._patience, self._store["uri"].startswith(("http:", "https:"))
+        return self._wait_for(UP, patience.up_s) or self._wait_for(
+            TRIED, patience.answered_s if server else patience.made_s
+        )
+
+    def _wait_for(self, sought: str, limit_s: float) -> str | None:
+        """Wait until it tells ``sought``, and return what it tells of it; in words where it does not."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            try:
+                told = self._told.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                return f"no answer in {limit_s:g} s"
+            if told is None:
+                return self._ended()
+            if sought in told:
+                return None if told[sought] is None else str(told[sought])
+            self._pass_on(told)
+
+    def begin(self, ledger_url: str, study: str, *, home: Path, log: Path) -> None:
         """Follow a study.
 
         Args:
             ledger_url: the database that holds the study.
             study: the study's name.
-            uri: MLflow tracking URI.
-            artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
+            home: folder of all studies.
             log: file that takes what the tracker has to say.
         """
-        order = {"ledger": ledger_url, "study": study, "uri": uri, "log": str(log)}
-        order["artifacts"] = "" if artifacts is None else str(artifacts)
-        self._write(json.dumps(order))
+        # what each was given with goes through the pipe: a command line, or its environment, others may see
+        order = {"ledger": put_back(ledger_url), "study": study, "home": str(home), "log": str(log)}
+        self._write(json.dumps({**self._store, **order}))
 
-    def finish(self) -> str | None:
-        """Wait until everything is sent; return None, or in one line why it is not."""
+    def finish(self, *, stopping: Callable[[], bool] = lambda: False) -> str | None:
+        """Wait until everything is sent; return None, or in one line why it is not.
+
+        It waits no longer than its patience lasts, whatever the server or the tracker does.
+
+        Args:
+            stopping: says whether to wait no longer.
+        """
         self._write(FINISH)
-        output, _ = self._process.communicate()
-        if self._process.returncode == 0:
-            return None
-        try:
-            return str(json.loads(output)["error"])
-        except (ValueError, KeyError):
-            return f"the tracking process ended with code {self._process.returncode}"
+        self._close_input()
+        began = heard = time.monotonic()
+        while True:
+            try:
+                told = self._told.get(timeout=POLL_S)
+            except Empty:
+                if (why := self._impatience(began, heard)) is not None or stopping():
+                    return why or "a signal ended the sending"
+                continue
+            heard = time.monotonic()
+            if told is None:
+                return self._ended()
+            if ENDED in told:
+                return None if told[ENDED] is None else str(told[ENDED])
+            self._pass_on(told)
+
+    def _impatience(self, began: float, heard: float) -> str | None:
+        """Return why the wait for the end of the sending is over; None while it is not."""
+        now, patience = time.monotonic(), self._patience
+        if now - heard > patience.stalled_s:
+            return f"nothing got through for {patience.stalled_s:g} s"
+        return f"it took longer than {patience.sending_s:g} s" if now - began > patience.sending_s else None
+
+    def _pass_on(self, told: dict[str, Any]) -> None:
+        if NOTE in told:
+            self._say(str(told[NOTE]))
+
+    def _ended(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=1.0)
+        return f"the tracking process ended with code {self._process.returncode}"
 
     def _write(self, line: str) -> None:
         """Send one line; a process that is gone already says why when it is waited for."""
@@ -85,6 +209,11 @@ class TrackerProcess:
         with suppress(BrokenPipeError):
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
+
+    def _close_input(self) -> None:
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
 
     def kill(self) -> None:
         """End the tracker now; what is not sent stays in the ledger."""
@@ -97,12 +226,16 @@ class TrackerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close_input()
         if self._process.poll() is None:
             self.kill()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(BrokenPipeError):
-                    stream.close()
+        self._listener.join()
+
+
+def _import_path() -> list[str]:
+    """Return this process's import path without the current folder, unless Lanewise itself is imported from there."""
+    here = Path.cwd()
+    return [entry for entry in sys.path if ROOT == here or Path(entry).absolute() != here]
 
 
 def check_server(uri: str, *, otherwise: str = OTHERWISE) -> None:
@@ -121,6 +254,7 @@ def check_server(uri: str, *, otherwise: str = OTHERWISE) -> None:
 
 def unanswered(uri: str) -> str | None:
     """Return why the server at ``uri`` is of no use now, after 5 seconds at most; None where it answers."""
+    uri = read_address(uri).bare
     if not uri.startswith(("http://", "https://")):
         return None
     failed: list[str] = []

@@ -7,6 +7,7 @@ whenever it starts and after every error.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,10 +18,14 @@ from typing import Any, TypeAlias
 from search.ledger import EpochRow, Ledger, StudyRow, TrialRow
 from search.ledger.outcome import MLFLOW_STATUS
 from search.ledger.stored_study import study_from_row
+from search.tracking.experiment import DELETED, open_experiment
 from search.tracking.mlflow_client import Metric, MlflowClient, Param, RunTag, ViewType
 from search.tracking.parent_run import create_parent, finish_parent
 from search.tracking.process import UID
+from search.tracking.store import Say, open_store
 from trainables.report import SECONDS
+
+log = logging.getLogger("lanewise.tracking")
 
 METRICS_PER_BATCH = 800
 """MLflow takes 1,000 entities in one ``log_batch``; params and tags go with the metrics."""
@@ -66,27 +71,37 @@ class Tracker:
     Args:
         ledger: read, never written.
         row: the study.
-        uri: MLflow tracking URI.
+        uri: MLflow tracking URI, with credentials or without those that this process was given.
         artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
+        say: is told what was mended in MLflow.
+
+    Attributes:
+        progress: how many epochs and endings were sent.
+        store_is_new: whether the store replaces one that could not be used: what that held is to be sent again.
     """
 
-    def __init__(self, ledger: Ledger, row: StudyRow, uri: str, *, artifacts: Path | None) -> None:
+    def __init__(
+        self, ledger: Ledger, row: StudyRow, uri: str, *, artifacts: Path | None, say: Say = log.warning
+    ) -> None:
         self._ledger = ledger
         self._row = row
         self._study = study_from_row(row)
         self._uid = row.facts.uid
         self._uri = uri
         self._artifacts = artifacts
+        self._say = say
         self._server: _Server | None = None
         self._last_epoch_id = 0
         self._revision = -1
         self._trials: dict[int, TrialRow] = {}
         self._unsent: dict[int, list[EpochRow]] = defaultdict(list)
         self.progress = 0
+        self.store_is_new = False
 
     @cached_property
     def _client(self) -> MlflowClient:
-        return MlflowClient(self._uri)
+        client, self.store_is_new = open_store(self._uri, artifacts=self._artifacts, say=self._say)
+        return client
 
     def forget(self) -> None:
         """Start over from what the server says it has; called after an error."""
@@ -126,10 +141,10 @@ class Tracker:
 
     def _reconcile(self) -> _Server:
         """Ask the server what it has of this study, by tags; create what is missing of the frame."""
-        experiment_id = self._experiment()
+        experiment_id = open_experiment(self._client, self._study.kind, artifacts=self._artifacts, say=self._say)
         children: dict[int, _Child] = {}
         parent: str | None = None
-        for run in self._runs(experiment_id):
+        for run in self._restored_runs(experiment_id):
             number = run.data.tags.get("lanewise.trial")
             if number is None:
                 parent = run.info.run_id
@@ -152,13 +167,15 @@ class Tracker:
         sessions = self._ledger.sessions(self._row.id)
         return bool(sessions) and sessions[-1].ending is None
 
-    def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(self._study.kind)
-        if found is not None:
-            return str(found.experiment_id)
-        location = self._artifacts.absolute().as_uri() if self._artifacts else None
-        tags = {"mlflow.experimentKind": "custom_model_development"}  # its pages open on training runs
-        return str(self._client.create_experiment(self._study.kind, artifact_location=location, tags=tags))
+    def _restored_runs(self, experiment_id: str) -> list[Any]:
+        """Return the study's runs; those that somebody deleted are restored, for nothing can be added to them else."""
+        runs = list(self._runs(experiment_id))
+        deleted = [run for run in runs if run.info.lifecycle_stage == DELETED]
+        for run in deleted:
+            self._client.restore_run(run.info.run_id)
+        if deleted:
+            self._say(f"restored {len(deleted)} of the runs of {self._row.name}, which had been deleted in MLflow")
+        return runs
 
     def _runs(self, experiment_id: str) -> Iterable[Any]:
         token = None

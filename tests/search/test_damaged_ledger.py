@@ -11,7 +11,7 @@ from search.declaration.study import Study
 from search.drive.continuation import is_recorded
 from search.drive.engine import conduct, resume
 from search.drive.examples import load_data
-from search.errors import LedgerError
+from search.errors import LedgerError, RunError
 from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
 from search.ledger.paths import Paths
@@ -153,3 +153,14 @@ def test_a_ledger_that_was_emptied_is_not_taken_for_a_search_that_never_began(pa
     with pytest.raises(LedgerError, match=r"ledger\.db is damaged \(it is empty, but .*checkpoints holds"):
         is_recorded(paths)
     assert paths.ledger_file.read_bytes() == b""
+
+
+def test_what_building_a_search_raises_is_not_blamed_on_its_ledger(paths, monkeypatch):
+    def cannot(study):
+        raise OverflowError("int too large to convert to float")
+
+    monkeypatch.setattr("search.brain.scheduler.build_scheduler", cannot)
+    with pytest.raises(RunError, match=r"scheduler none or the sampler \w+ cannot be built as declared") as caught:
+        resume(paths, view=Silent(), load=load_data)
+    assert not isinstance(caught.value, LedgerError)
+    assert "contradicts" not in str(caught.value)

@@ -9,6 +9,7 @@ from search.ledger.events import (
     Aborted,
     ActorLost,
     CheckpointNote,
+    CredentialsRemoved,
     EventKind,
     Extended,
     LaneModeMeasured,
@@ -36,6 +37,12 @@ EXAMPLES = [
         "trial 4: its actor was lost (node died); it is started again in 0.5 s (failure 1, --max-failures 3)",
     ),
     (CheckpointNote(trial=2, note="trial 2: damaged"), Level.WARNING, "trial 2: damaged"),
+    (
+        CredentialsRemoved(texts=2),
+        Level.WARNING,
+        "passwords or tokens that an older Lanewise had stored were taken out of 2 texts of the ledger; copies of it, "
+        "and what was sent to MLflow, may still hold them: change them",
+    ),
     (Extended(field="budget.trials", before=4, after=7), Level.INFO, "budget.trials: 4 -> 7"),
     (
         LaneModeMeasured(group="cnn 8", mode="looped", stacked_ms=12.34, looped_ms=5.0),

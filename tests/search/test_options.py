@@ -8,10 +8,12 @@ from search.declaration.options import Options, parse_duration
 from search.declaration.studies import find
 from search.drive import preflight
 from search.drive.examples import load_data
+from search.drive.preflight import fresh_name
 from search.errors import UsageError
 from tests.support.machine import StatedMachine
 
 KIND = "regularization"
+NAMED = r"regularization-\d{4}-\d{4}-[a-z2-9]{4}"
 MANY = 10_000
 """More cores, or GPUs, than the machine has."""
 
@@ -234,20 +236,18 @@ def test_a_home_that_cannot_be_written_is_refused(tmp_path, unprivileged, below,
 def test_nothing_given_is_the_study_as_declared(home):
     study, declared = resolve(Options(KIND, home=home)), find(KIND)
     assert study == declared.model_copy(update={"name": study.name})
-    assert re.fullmatch(r"regularization-\d{8}-\d{6}", study.name)
+    assert re.fullmatch(NAMED, study.name)
 
 
-def test_a_fresh_name_avoids_what_is_there(home):
-    first = resolve(Options(KIND, home=home)).name
-    # The name is the time to the second: take that of this second and of the next few.
-    import time
-
-    now = time.time()
-    for second in range(-1, 60):
-        (home / f"regularization-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now + second))}").mkdir(exist_ok=True)
-    again = resolve(Options(KIND, home=home)).name
-    assert again != first
-    assert re.fullmatch(r"regularization-\d{8}-\d{6}-[0-9a-f]{6}", again)
+def test_names_drawn_at_one_moment_differ_and_avoid_what_is_there(home, monkeypatch):
+    drawn = [fresh_name(KIND, home) for _ in range(20)]
+    assert len(set(drawn)) == 20
+    assert all(re.fullmatch(NAMED, name) and len(name) <= len(KIND) + 15 for name in drawn)
+    letters = iter("aaaabbbb")
+    monkeypatch.setattr(preflight.time, "strftime", lambda _: "1128-1405")
+    monkeypatch.setattr(preflight.secrets, "choice", lambda _: next(letters))
+    (home / f"{KIND}-1128-1405-aaaa").mkdir()
+    assert fresh_name(KIND, home) == f"{KIND}-1128-1405-bbbb"
 
 
 GIVEN = [

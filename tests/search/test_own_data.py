@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,14 @@ from search.commands.run import run
 from search.commands.verbs import extend, list_, show
 from search.declaration.options import Options
 from search.declaration.study import Study
+from search.drive.continuation import with_data_at
+from search.drive.engine import resume
 from search.drive.examples import load_data, try_study
 from search.drive.preflight import resolve
 from search.errors import RunError, UsageError
+from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
+from search.ledger.paths import Paths
 from tests.trainables.data.test_table import customers, written
 from trainables.data import DataSpec, load_splits
 from trainables.data.splits import Arrays
@@ -159,7 +164,7 @@ def test_a_resume_refuses_a_table_that_changed(tmp_path, printed):
     with pytest.raises(RunError, match="the data of here are not what they were: fingerprint "):
         extend("here", home=home, trials=1)
     path.unlink()
-    with pytest.raises(UsageError, match=f"^--data table:{path}: there is no such file$"):
+    with pytest.raises(UsageError, match=f"^--data table:{path}: there is no such file; if it was moved, "):
         extend("here", home=home, trials=1)
 
 
@@ -272,3 +277,19 @@ def test_a_batch_of_one_example_for_batch_norm_is_refused_before_any_trial(tmp_p
         try_study(resolve(Options("regularization", home=tmp_path, set_=[*changes, "batch_norm=false"])), fewer)
         == TryOut()
     )
+
+
+def test_a_moved_file_goes_on_and_another_of_its_name_does_not(table, tmp_path, printed):
+    own = {"data": f"table:{tmp_path / 'first.csv'}", "target": "plan", "home": tmp_path / "home", "name": "s"}
+    (tmp_path / "first.csv").write_bytes(table.read_bytes())
+    printed(run, "tabular", **own, **QUICK, json_=True)
+    moved = (tmp_path / "first.csv").rename(tmp_path / "second.csv")
+    paths = Paths(tmp_path / "home", "s")
+
+    def go_on():
+        return resume(paths, view=Silent(), load=load_data, change=partial(with_data_at, data=f"table:{moved}"))
+
+    assert go_on()[0].data.path == str(moved)
+    moved.write_text("\n".join(table.read_text().splitlines()[:-9]) + "\n")
+    with pytest.raises(RunError, match="the data of s are not what they were"):
+        go_on()

@@ -15,12 +15,15 @@ import pytest
 import sqlalchemy as sa
 from mlflow.tracking import MlflowClient
 
+from search.declaration.parts import Tracking
 from search.declaration.studies import find
 from search.declaration.study import Objective
+from search.drive.lock import driver_lock
 from search.errors import RunError
 from search.ledger import Ledger, LedgerWriter, StudyFacts, schema, sqlite_url
 from search.ledger.outcome import Outcome, SessionEnding, StopReason
-from search.tracking.follow import DRAIN_GRACE_S, sync
+from search.ledger.paths import Paths
+from search.tracking.follow import DRAIN_GRACE_S, send_to_new_store, sync
 from search.tracking.process import UID, TrackerProcess, check_server
 from search.tracking.tracker import Tracker
 from tests.search.test_comparison import refit
@@ -35,8 +38,8 @@ def ledger(tmp_path):
         yield opened
 
 
-def record_study(ledger, name="s"):
-    study = find("regularization").model_copy(update={"name": name})
+def record_study(ledger, name="s", uri=None):
+    study = find("regularization").model_copy(update={"name": name, "tracking": Tracking(uri=uri)})
     facts = StudyFacts(uid=f"uid-{name}", versions={"python": "3"})
     study_id = ledger.create_study(name, study.model_dump(mode="json"), fingerprint="f" * 64, facts=facts)
     return study_id, LedgerWriter(ledger, study_id), ledger.start_session(study_id)
@@ -63,6 +66,10 @@ def four_endings(writer):
 def make_tracker(ledger, tmp_path, name="s"):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     return Tracker(ledger, ledger.study(name), uri, artifacts=tmp_path / "artifacts"), MlflowClient(uri)
+
+
+def tracker_uri(tmp_path):
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 def children_and_parent(client, name="s"):
@@ -219,8 +226,8 @@ def test_two_studies_of_one_name_on_one_server_stay_apart(tmp_path):
 def test_the_tracking_process_sends_the_rest_when_the_search_ends(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    with TrackerProcess() as tracker:
-        tracker.begin(ledger.url, "s", uri, artifacts=tmp_path / "artifacts", log=tmp_path / "log")
+    with TrackerProcess(uri, artifacts=tmp_path / "artifacts") as tracker:
+        tracker.begin(ledger.url, "s", home=tmp_path, log=tmp_path / "log")
         four_endings(writer)
         ledger.end_session(session, SessionEnding.DONE)
         assert tracker.finish() is None
@@ -233,15 +240,55 @@ def test_the_tracking_process_says_what_did_not_arrive(ledger, tmp_path):
     _, writer, session = record_study(ledger)
     four_endings(writer)
     ledger.end_session(session, SessionEnding.DONE)
-    not_a_database = tmp_path / "mlflow.db"
+    not_a_database = tmp_path / "of_the_user.db"  # which is not ours to put aside
     not_a_database.write_bytes(b"something else" * 500)
     uri = f"sqlite:///{not_a_database}"
-    with TrackerProcess() as tracker:
-        tracker.begin(ledger.url, "s", uri, artifacts=tmp_path / "a", log=tmp_path / "log")
+    with TrackerProcess(uri, artifacts=tmp_path / "a") as tracker:
+        tracker.begin(ledger.url, "s", home=tmp_path, log=tmp_path / "log")
         reason = tracker.finish()
     assert reason is not None
     assert "MLflow did not take it" in reason
     assert "not a database" in reason
+
+
+def test_a_run_that_was_deleted_is_restored_and_nothing_is_sent_twice(ledger, tmp_path):
+    _, writer, session = record_study(ledger)
+    four_endings(writer)
+    ledger.end_session(session, SessionEnding.DONE)
+    tracker, client = make_tracker(ledger, tmp_path)
+    sync(tracker, grace_s=DRAIN_GRACE_S)
+    before, parent = children_and_parent(client)
+    for run in (parent, before[1], before[3]):
+        client.delete_run(run.info.run_id)
+    notes = []
+    again = Tracker(ledger, ledger.study("s"), tracker_uri(tmp_path), artifacts=tmp_path / "a", say=notes.append)
+    sync(again, grace_s=DRAIN_GRACE_S)
+    after, restored = children_and_parent(client)
+    assert again.progress == 0
+    assert restored.info.run_id == parent.info.run_id
+    assert {n: r.info.run_id for n, r in after.items()} == {n: r.info.run_id for n, r in before.items()}
+    assert notes == ["restored 3 of the runs of s, which had been deleted in MLflow"]
+
+
+def test_the_other_studies_of_a_home_are_sent_to_a_store_that_was_made_anew(tmp_path):
+    for name in ("s", "other", "elsewhere", "searched"):
+        (tmp_path / name).mkdir()
+        with Ledger(Paths(tmp_path, name).ledger_url, create=True) as ledger:
+            uri = "http://127.0.0.1:1" if name == "elsewhere" else None
+            record_study(ledger, name=name, uri=uri)[1].flush()
+    Paths(tmp_path, "s").mlflow_artifacts.parent.joinpath("mlflow.db").write_bytes(b"broken" * 100)
+    with driver_lock(Paths(tmp_path, "searched").lock, "searched"), Ledger(Paths(tmp_path, "s").ledger_url) as ledger:
+        notes, paths = [], Paths(tmp_path, "s")
+        tracker = Tracker(
+            ledger, ledger.study("s"), paths.mlflow_uri, artifacts=paths.mlflow_artifacts, say=notes.append
+        )
+        sync(tracker, grace_s=DRAIN_GRACE_S)
+        send_to_new_store(tracker, tmp_path, "s", say=notes.append)
+    assert [note.partition(" ")[0] for note in notes] == ["MLflow's", "sent"]
+    assert notes[1] == "sent to the new database as well: other"
+    client = MlflowClient(paths.mlflow_uri)
+    runs = client.search_runs([client.get_experiment_by_name("regularization").experiment_id])
+    assert sorted(run.data.tags["lanewise.study"] for run in runs) == ["other", "s"]
 
 
 DRIVER = """
@@ -249,9 +296,9 @@ import sys, time
 from pathlib import Path
 from search.tracking.process import TrackerProcess
 url, folder = sys.argv[1], Path(sys.argv[2])
-tracker = TrackerProcess()
-tracker.begin(url, "s", f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder, log=folder / "log")
-print(tracker._process.pid, flush=True)
+tracker = TrackerProcess(f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder)
+tracker.begin(url, "s", home=folder, log=folder / "log")
+print(tracker.pid, flush=True)
 time.sleep(600)
 """
 

@@ -1,6 +1,11 @@
 """Joining or starting Ray: what is asked of it, what a user is told, and whose signals they are."""
 
+import os
 import signal
+import stat
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -13,11 +18,16 @@ from tests.support.ray_head import free_ports
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked(monkeypatch, tmp_path):
     """What ``ray.init`` was called with; nothing is started."""
     calls = []
+
+    def init(**options):
+        calls.append(options)
+        return SimpleNamespace(address_info={"session_dir": str(tmp_path)})
+
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", lambda **options: calls.append(options))
+    monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: calls.append("shutdown"))
     monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
     return calls
@@ -56,6 +66,67 @@ def test_that_ray_starts_is_said_before_it_does(asked, monkeypatch, address, lin
         assert said == [(line, 0)]
 
 
+@pytest.mark.parametrize("mode", [None, "disabled", "token"])
+def test_a_ray_that_starts_here_asks_for_a_token_of_its_own_whatever_the_user_has_for_clusters(
+    asked, monkeypatch, tmp_path, mode
+):
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    before, tokens = dict(os.environ), []
+    for _ in range(2):
+        with ray_session(Resources()):
+            assert os.environ["RAY_AUTH_MODE"] == "token" and "RAY_AUTH_TOKEN_PATH" not in os.environ
+            tokens.append(os.environ["RAY_AUTH_TOKEN"])
+            assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700, "the folder of its sockets and logs"
+        assert {k: v for k, v in os.environ.items() if "AUTH" in k} == {k: v for k, v in before.items() if "AUTH" in k}
+    assert len({*tokens}) == 2 and all(len(token) == 64 for token in tokens)
+
+
+STRANGER = """
+import sys
+from ray._raylet import GcsClient
+try:
+    print(GcsClient(address=sys.argv[1]).internal_kv_keys(b"", None, timeout=5))
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.slow
+def test_a_stranger_who_reaches_the_ray_of_a_search_is_refused(monkeypatch, tmp_path):
+    """In a process without its token, with the user's own or with none; who is let in runs code as the user."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    known = tmp_path / "token"
+    known.write_text("0" * 64)
+    with ray_session(Resources()):
+        address = ray.get_runtime_context().gcs_address
+        ours = {name: os.environ[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+        bare = {name: value for name, value in os.environ.items() if "RAY_AUTH" not in name}
+        others = ({}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(known)})
+        answers = [
+            subprocess.run(
+                [sys.executable, "-c", STRANGER, address],
+                env={**bare, "HOME": str(tmp_path), **variables},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for variables in (*others, ours)
+        ]
+    assert answers[:-1] == ["AuthenticationError\n"] * 3
+    assert answers[-1].startswith("["), "with its token it answers"
+
+
+def test_a_cluster_is_joined_with_the_token_that_the_user_has_for_it(asked, monkeypatch):
+    listening(monkeypatch)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with ray_session(Resources(address="10.0.0.1:6379")):
+        assert os.environ["RAY_AUTH_MODE"] == "disabled" and "RAY_AUTH_TOKEN" not in os.environ
+
+
 def test_a_ray_that_is_up_already_is_used_and_left_up(asked, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     with ray_session(Resources()):
@@ -87,7 +158,7 @@ def test_a_cluster_that_refuses_is_told_with_where_the_token_goes(asked, monkeyp
     assert "\n" not in str(raised.value)
 
 
-def test_sigterm_stays_with_whoever_had_it(asked, monkeypatch):
+def test_sigterm_stays_with_whoever_had_it(asked, monkeypatch, tmp_path):
     """``ray.init`` and ``ray.shutdown`` both take it; the search would end without a word to the ledger."""
 
     def ours(number, frame):
@@ -95,6 +166,7 @@ def test_sigterm_stays_with_whoever_had_it(asked, monkeypatch):
 
     def take(**_):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return SimpleNamespace(address_info={"session_dir": str(tmp_path)})
 
     monkeypatch.setattr(ray, "init", take)
     monkeypatch.setattr(ray, "shutdown", take)
