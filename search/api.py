@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from search.declaration import declare_study
+from search.declaration.backbone import settled_study
 from search.declaration.mistakes import usage_error
 from search.declaration.study import Study, differences
 from search.drive.engine import conduct
@@ -110,7 +111,7 @@ def declare(kind: str, *, model: str | Callable[..., Any] | None = None, **field
     declared = declare_study(data, kind=kind, model=path)
     if declared.mistakes or declared.study is None:
         raise usage_error(declared.mistakes)
-    return declared.study
+    return settled_study(declared.study, sized=declared.sized)
 
 
 def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bool | View = False) -> StudyResult:
