@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from search.declaration import declare_study
+from search.declaration.backbone import settled_study
 from search.declaration.held_data import held_fields, held_file
 from search.declaration.held_objects import described
 from search.declaration.mistakes import usage_error
@@ -132,7 +133,7 @@ def declare(
     declared = declare_study(plain, kind=kind, model=path)
     if declared.mistakes or declared.study is None:
         raise usage_error(declared.mistakes)
-    return declared.study
+    return settled_study(declared.study, sized=declared.sized)
 
 
 def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bool | View = False) -> StudyResult:

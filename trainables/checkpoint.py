@@ -77,6 +77,12 @@ def load(path: str | Path) -> dict[str, Any]:
     return state
 
 
+def remove(path: Path) -> None:
+    """Remove the checkpoint at ``path`` and its hash, if they are there."""
+    path.unlink(missing_ok=True)
+    hash_path(path).unlink(missing_ok=True)
+
+
 def hash_path(path: Path) -> Path:
     """Return where the sha256 of the checkpoint at ``path`` lies."""
     return path.with_name(path.name + ".sha256")

@@ -14,7 +14,7 @@ from trainables.data.datasets import DATASETS
 from trainables.data.spec import DataSpec
 from trainables.errors import ConfigError
 from trainables.mistake import Mistake
-from trainables.transfer.config import IMAGENET, NONE, SOURCE
+from trainables.transfer.config import AUTO, CIFAR10, NAMED_WEIGHTS, NARROW, NONE, SOURCE, chosen_weights
 
 TRANSFER = "transfer"
 """The trainable whose options these are."""
@@ -67,23 +67,45 @@ def chosen(declared: Study, options: Options) -> tuple[dict[str, Value], dict[st
     return settings, ranges
 
 
+def settled_study(study: Study, *, sized: bool) -> Study:
+    """Return a study that transfers with the weights that are used, and data that fit these; any other as it is.
+
+    Args:
+        study: as declared.
+        sized: see ``fitting``.
+    """
+    if not transfers(study):
+        return study
+    settings = settled(study.data, study.settings)
+    return study.model_copy(update={"data": fitting(study.data, settings, sized=sized), "settings": settings})
+
+
+def settled(data: DataSpec, settings: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the settings with the weights that are used for the data, in place of ``auto``."""
+    texts = {name: str(settings.get(name, "")) for name in ("weights", "backbone", "source_data")}
+    return {**settings, "weights": chosen_weights(**texts, spec=data)} if texts["weights"] == AUTO else {**settings}
+
+
 def fitting(data: DataSpec, settings: Mapping[str, Value], *, sized: bool) -> DataSpec:
     """Return the data as a transfer needs them: bytes, and one half of the classes where the other teaches.
 
     Args:
         data: as the options and the study say.
-        settings: the study's, with the options applied.
+        settings: the study's, with the options applied and settled.
         sized: whether the user said how large images are to be; where not, the user's own are decoded at the size
-            that torchvision's weights were made for.
+            that the weights were made for.
     """
-    other_half = settings.get("weights", SOURCE) == SOURCE and not settings.get("source_data")
+    weights = settings.get("weights", SOURCE)
+    other_half = weights == SOURCE and not settings.get("source_data")
     data = dataclasses.replace(data, pixels=True, half="second" if other_half else None)
-    if data.source != "images" or sized or settings.get("weights") in (SOURCE, NONE):
+    if data.source != "images" or sized or weights in (SOURCE, NONE):
         return data
     from trainables.transfer.backbones import check_name
-    from trainables.transfer.narrow_resnet import NARROW
     from trainables.transfer.preprocessing import imagenet_preprocessing
+    from trainables.transfer.shipped_weights import PHOTO_PIXELS
 
+    if weights == CIFAR10:
+        return dataclasses.replace(data, image_size=PHOTO_PIXELS)
     name = str(settings.get("backbone"))
     try:
         check_name(name)
@@ -93,7 +115,7 @@ def fitting(data: DataSpec, settings: Mapping[str, Value], *, sized: bool) -> Da
 
 
 def _weights(text: str) -> str:
-    return text if text in (SOURCE, IMAGENET, NONE) else os.path.abspath(os.path.expanduser(text))
+    return text if text in NAMED_WEIGHTS else os.path.abspath(os.path.expanduser(text))
 
 
 def _source(text: str, mistakes: list[Mistake]) -> str:

@@ -30,11 +30,13 @@ class Declared:
         study: valid; where there are mistakes, without what is wrong, and None where too little is left for one.
         mistakes: what is wrong.
         own_settings: whether the settings are its own, to which no preset of a data set is to be added.
+        sized: whether it says how large images are to be.
     """
 
     study: Study | None
     mistakes: tuple[Mistake, ...]
     own_settings: bool = False
+    sized: bool = False
 
 
 def declare_study(data: Mapping[str, Any], *, kind: str | None = None, model: str | None = None) -> Declared:
@@ -56,7 +58,10 @@ def declare_study(data: Mapping[str, Any], *, kind: str | None = None, model: st
         for name in ("space", "settings", "set", "trainable", "model"):
             left.pop(name, None)
         study, _ = _attempt(left, kind, None)
-    return Declared(study, tuple(mistakes), "settings" in data)
+    of_data = data.get("data")
+    return Declared(
+        study, tuple(mistakes), "settings" in data, sized=isinstance(of_data, Mapping) and "image_size" in of_data
+    )
 
 
 def _attempt(data: Mapping[str, Any], kind: str | None, model: str | None) -> tuple[Study | None, list[Mistake]]:
@@ -151,8 +156,12 @@ def _laid_over(data: Mapping[str, Any], kind: str | None, mistakes: list[Mistake
         part = None if field is None else part_of(field.annotation)
         below = base.get(name)
         whole = part is None or getattr(part, "whole", False)
-        mergeable = not whole and isinstance(value, Mapping) and isinstance(below, Mapping)
-        values[name] = {**below, **value} if mergeable else value  # type: ignore[dict-item]
+        if whole or not isinstance(value, Mapping) or not isinstance(below, Mapping):
+            values[name] = value
+            continue
+        if name == "data" and value.get("source", below["source"]) != below["source"]:
+            below = {kept: below[kept] for kept in ("seed", "train_examples")}  # the rest is of the other source
+        values[name] = {**below, **value}
     if kind is not None:
         values["kind"] = kind
     return values

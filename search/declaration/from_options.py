@@ -39,14 +39,15 @@ def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
         UsageError: neither a study nor a file was named, or the file cannot be read at all.
     """
     errors: list[str] = []
-    declared, presets = _start(options, errors)
+    declared, presets, sized = _start(options, errors)
     transfers = backbone.transfers(declared) and options.model is None
     data = _collect(lambda: declared_data(declared.data, options, any_size=transfers), errors)
     if data is not None:
         errors += path_errors(data)
     space, settings = _overridden(declared, data or declared.data, presets, options, errors)
     if transfers and data is not None:
-        data = backbone.fitting(data, settings, sized=options.image_size is not None)
+        settings = backbone.settled(data, settings)
+        data = backbone.fitting(data, settings, sized=sized)
     values: dict[str, Any] = {
         **declared.model_dump(),
         "data": dataclasses.asdict(data or declared.data),
@@ -64,17 +65,19 @@ def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
     return study, errors + _resume_errors(options)
 
 
-def _start(options: Options, errors: list[str]) -> tuple[Study, bool]:
-    """Return the study that the options start from, and whether a data set's preset belongs to it."""
+def _start(options: Options, errors: list[str]) -> tuple[Study, bool, bool]:
+    """Return the study to start from, whether a data set's preset belongs to it, and whether the user sized images."""
+    sized = options.image_size is not None
     if options.config is None:
         if options.kind is None:
             raise UsageError("name a STUDY, or a file with --config FILE; `python -m search list` shows the studies")
-        return find(options.kind), True
+        return find(options.kind), True, sized
     declared, wrong = read_study(options.config, kind=options.kind, model=options.model)
     errors += wrong
     if declared.study is None:
         raise UsageError(errors)
-    return declared.study, options.dataset is not None or options.data is not None or not declared.own_settings
+    presets = options.dataset is not None or options.data is not None or not declared.own_settings
+    return declared.study, presets, sized or declared.sized
 
 
 def _set_plain_fields(values: dict[str, Any], options: Options, errors: list[str]) -> None:

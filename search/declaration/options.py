@@ -162,7 +162,7 @@ class Options:
         "A text file's encoding, such as cp1252. [default: by looking]", Group.DATA, about=("data.encoding",)
     )
     image_size: int | None = option(
-        "Width and height of your images. [default: 32]", Group.DATA, about=("data.image_size",)
+        "Width and height of your images. [32; transfer: 64]", Group.DATA, about=("data.image_size",)
     )
     background: str | None = option(
         "Colour under your images where these are transparent: white, black, #ff8800. [default: white]",
@@ -184,7 +184,7 @@ class Options:
         about=("settings.backbone",),
     )
     weights: str | None = option(
-        "Weights of the backbone: source (learned here), imagenet, a file, or none.",
+        "Weights of the backbone: cifar10 (shipped), source (learned here), imagenet, a file, or none.",
         Group.MODEL,
         about=("settings.weights",),
     )

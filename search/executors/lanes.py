@@ -14,6 +14,7 @@ from search.executors.search import Search
 from search.executors.timing import USUAL, Timing
 from search.ledger.events import LanesChosen
 from search.ledger.paths import CHECKPOINTS
+from trainables.pace import shown_by
 from trainables.registry import find_trainable
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class LanesExecutor:
 
     def run(self, search: Search) -> None:
         """Run a search; see ``Executor``."""
-        with self._open_pool(search, self._timing) as pool:
+        with self._open_pool(search, self._timing) as pool, shown_by(self._say):
             for line in pool.reasons:
                 search.recorder.event(LanesChosen(choice=line))
             search.recorder.lanes_chosen(pool.lanes[0])

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from search.api import declare
 from search.declaration.options import Options
 from search.drive.examples import load_data
 from search.drive.preflight import resolve
@@ -195,24 +196,68 @@ def test_what_does_not_fit_is_said_before_any_trial(tmp_path, options, start):
     assert not [*tmp_path.iterdir()]
 
 
-def test_ones_own_images_are_halved_by_their_folders(tmp_path):
+def photos(folder, *names, size=12):
+    """Write 12 pictures of each class, each class of a brightness of its own; return what ``--data`` is given."""
     rng = np.random.default_rng(0)
-    for label, name in enumerate(("ant", "bee", "cat", "dog")):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
+    for label, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
         for i in range(12):
-            pixels = rng.integers(60 * label, 60 * label + 60, size=(12, 12, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{i}.png")
+            pixels = rng.integers(60 * label, 60 * label + 60, size=(size, size, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return f"images:{folder}"
+
+
+def test_ones_own_images_are_halved_by_their_folders_where_one_half_is_to_teach(tmp_path):
+    data = photos(tmp_path / "pictures", "ant", "bee", "cat", "dog")
     home = tmp_path / "home"
-    run = (
-        "run",
-        "transfer",
-        "--data",
-        f"images:{tmp_path / 'pictures'}",
-        "--image-size",
-        12,
-        "--set",
-        "source_epochs=1",
-    )
+    run = ("run", "transfer", "--data", data, "--weights", "source", "--image-size", 12, "--set", "source_epochs=1")
     text = command(*run, "--trials", 3, "--max-epochs", 3, "--home", home, "--name", "own", "--tracking", "offline")
     assert "classes: cat, dog, the second half of 4" in text and "learned from pictures (2 classes)" in text
     assert "images are grey" not in text
+
+
+def test_two_classes_of_ones_own_photos_start_from_the_weights_that_are_shipped(tmp_path):
+    data, home = photos(tmp_path / "insects", "ants", "bees", size=96), tmp_path / "home"
+    run = ("run", "transfer", "--data", data, "--trials", 3, "--max-epochs", 3, "--home", home, "--name", "own")
+    text = command(*run, "--tracking", "offline")
+    assert "2 classes (ants, bees)" in text and "backbone narrow_resnet: cifar10, shipped with the package (" in text
+    assert "the backbone sees your images at 64 x 64 pixels; --image-size N for another size" in text
+    assert "weights: " not in text, "nothing is learned first"
+    with Ledger(sqlite_url(home / "own" / "ledger.db")) as ledger:
+        declared = ledger.study("own").declaration
+    assert declared["settings"]["weights"] == "cifar10" and declared["data"]["half"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [({}, 64), ({"image_size": 96}, 96), ({"weights": "none"}, 32), ({"set_": ["weights=source"]}, 32)],
+)
+def test_photos_are_decoded_at_the_size_that_the_weights_are_for(tmp_path, options, size):
+    data = photos(tmp_path / "insects", "ants", "bees")
+    study = resolve(Options("transfer", home=tmp_path / "home", data=data, **options))
+    assert study.data.image_size == size and study.data.half == ("second" if "set_" in options else None)
+
+
+@pytest.mark.parametrize(("written", "meant"), [("cifar", "cifar10"), ("imagnet", "imagenet"), ("sorce", "source")])
+def test_unknown_weights_are_refused_in_a_line_that_guesses_what_was_meant(tmp_path, written, meant):
+    data = photos(tmp_path / "insects", "ants", "bees")
+    with pytest.raises(UsageError) as caught:
+        load_data(resolve(Options("transfer", home=tmp_path / "home", data=data, weights=written)))
+    (line,) = caught.value.errors
+    assert f"there is no such file. Did you mean '{meant}'? --weights source learns them here" in line
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "weights", "half"),
+    [({}, 64, "cifar10", None), ({"image_size": 32}, 32, "cifar10", None), ({"image_size": 96}, 96, "cifar10", None)],
+)
+def test_a_call_and_a_file_declare_the_same_for_ones_own_photos(tmp_path, data, size, weights, half):
+    photos(tmp_path / "insects", "ants", "bees")
+    own = {"source": "images", "path": str(tmp_path / "insects"), "name": "insects", **data}
+    called = declare("transfer", data=own)
+    file = tmp_path / "study.yaml"
+    file.write_text(json.dumps({"kind": "transfer", "data": own}))
+    read = resolve(Options(home=tmp_path / "home", config=file))
+    for study in (called, read):
+        assert (study.data.image_size, study.data.half, study.data.pixels) == (size, half, True)
+        assert study.settings["weights"] == weights

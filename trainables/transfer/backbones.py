@@ -16,7 +16,8 @@ from torchvision import models
 
 from trainables.errors import ConfigError
 from trainables.mistake import nearest
-from trainables.transfer.narrow_resnet import NARROW, NarrowResNet
+from trainables.transfer.config import NARROW
+from trainables.transfer.narrow_resnet import NarrowResNet
 from trainables.transfer.stage_cuts import FAMILIES
 
 EXTRA_ARGUMENTS: dict[str, dict[str, Any]] = {

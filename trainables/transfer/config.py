@@ -5,15 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from trainables.checks import between, one_of, whole
 from trainables.config import MODEL_FIELDS, MlpConfig
 from trainables.errors import ConfigError
 from trainables.mistake import Mistake, about, nearest
 
+if TYPE_CHECKING:
+    from trainables.data import DataSpec
+
+NARROW = "narrow_resnet"
+"""The name of the narrow ResNet among the backbones; it is small enough to learn on a CPU."""
+
 PRETRAINED, SCRATCH = "pretrained", "scratch"
-SOURCE, IMAGENET, NONE = "source", "imagenet", "none"
+AUTO, SOURCE, CIFAR10, IMAGENET, NONE = "auto", "source", "cifar10", "imagenet", "none"
+NAMED_WEIGHTS = (AUTO, SOURCE, CIFAR10, IMAGENET, NONE)
+"""What ``weights`` may be, besides a file."""
+
 AUGMENTATIONS = ("none", "flip_crop", "trivial_augment")
 FEATURE_CACHES = ("auto", "memory", "disk", "off")
 
@@ -39,7 +48,8 @@ class TransferConfig:
         augmentation: how training images are changed: ``none``, ``flip_crop`` or ``trivial_augment`` (Mueller,
             Hutter 2021, arXiv:2103.10158).
         backbone: a name that torchvision registers, or ``narrow_resnet``.
-        weights: what it starts from: ``source``, ``imagenet``, ``none``, or a file's path.
+        weights: what it starts from: ``source``, ``cifar10`` (shipped with the package), ``imagenet``, ``none``, or a
+            file's path; ``auto`` is ``cifar10`` for a user's own images, else ``source``.
         source_data: the data that ``source`` learns from; empty for the other half of the data's classes.
         source_epochs: how many epochs ``source`` learns.
         download: whether ``imagenet`` may be downloaded.
@@ -55,8 +65,8 @@ class TransferConfig:
     init: str = PRETRAINED
     stage_factor: float = 1.0
     augmentation: str = "none"
-    backbone: str = "narrow_resnet"
-    weights: str = SOURCE
+    backbone: str = NARROW
+    weights: str = AUTO
     source_data: str = ""
     source_epochs: int = 30
     download: bool = False
@@ -129,6 +139,25 @@ class TransferConfig:
         if errors:
             raise ConfigError(errors)
         return config
+
+
+def chosen_weights(weights: str, *, backbone: str, source_data: str, spec: DataSpec | None) -> str:
+    """Return the weights that are used: ``auto`` stands for ``cifar10`` or ``source``.
+
+    A user's own images start from the weights that are shipped, with all their classes. What these weights are not
+    for, or where ``source_data`` names what is to be learned from, or the data are one half of their classes, is
+    learned here.
+
+    Args:
+        weights: as declared.
+        backbone: its name.
+        source_data: as declared; empty where nothing is named.
+        spec: the study's data; None where they were made otherwise.
+    """
+    if weights != AUTO:
+        return weights
+    own_photos = spec is not None and spec.source == "images" and spec.half is None
+    return CIFAR10 if own_photos and backbone == NARROW and not source_data else SOURCE
 
 
 def _of_the_head(mistake: Mistake) -> Mistake:

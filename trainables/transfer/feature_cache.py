@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from trainables.device_data import DeviceData
+from trainables.lanes.threads import start_pool, usual_threads
+from trainables.pace import Pace, signs_of_life
 from trainables.transfer.feature_store import VALIDATION, FeatureKey, FeatureStore
 from trainables.transfer.image_views import ImageViews
 
@@ -81,6 +83,11 @@ class FeatureCache:
         self._extra_metrics = extra_metrics
         self._shapes = stages.shapes(images.example)
         self._given: WeakValueDictionary[FeatureKey, DeviceData] = WeakValueDictionary()
+
+    @property
+    def images(self) -> ImageViews:
+        """The images, at the size that the backbone sees."""
+        return self._views
 
     @property
     def stages(self) -> FrozenStages:
@@ -155,13 +162,22 @@ class FeatureCache:
         if key[1] not in outputs:
             return False
         step = max(1, PASS_NUMBERS // math.prod(pixels.shape[1:]))
-        with torch.no_grad():
-            for start in range(0, len(pixels), step):
-                x = self._stages.normalise(pixels[start : start + step])
-                for depth, part in enumerate(self._stages.parts[: max(outputs)], start=1):
-                    x = part(x)
-                    if depth in outputs:
-                        outputs[depth][start : start + step] = x
+        pace = Pace(signs_of_life, f"frozen stages of {len(pixels):,} images ({images}), for all trials")
+        deepest = max(outputs)
+
+        @torch.no_grad()
+        def pass_through(start: int) -> None:
+            x = self._stages.normalise(pixels[start : start + step])
+            for depth, part in enumerate(self._stages.parts[:deepest], start=1):
+                x = part(x)
+                if depth in outputs:
+                    outputs[depth][start : start + step] = x
+
+        # a core for each part of the images: cores that share an operation wait for the one that others use
+        with start_pool(usual_threads(pixels.device), pixels.device, flush=False) as pool:
+            starts = range(0, len(pixels), step)
+            for done, _ in enumerate(pool.map(pass_through, starts), start=1):
+                pace.update(done / len(starts))
         for depth, filled in sorted(outputs.items()):
             store.keep((images, depth), filled)
         return store.get(key) is not None

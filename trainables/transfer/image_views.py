@@ -8,10 +8,12 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from trainables.cpu_threads import torch_threads
 from trainables.data import Splits
 from trainables.data.memory import allocate
 from trainables.derive import derive
 from trainables.device_data import as_tensor
+from trainables.pace import Pace, signs_of_life
 from trainables.torch_stream import TorchStream
 from trainables.transfer.preprocessing import RGB, Preprocessing
 
@@ -71,9 +73,11 @@ class ImageViews:
                 self._train[augmentation] = self._kept(images)
             else:
                 seed = derive(0, "views", self._splits.fingerprint, augmentation)
-                with TorchStream(seed, CPU).as_global_rng():
+                with TorchStream(seed, CPU).as_global_rng(), torch_threads(1):  # of one image each: too short to share
                     parts = AUGMENT[augmentation](images, self._views)
-                    self._train[augmentation] = self._filled(parts, self._views * len(images))
+                    self._train[augmentation] = self._filled(
+                        parts, self._views * len(images), f"{augmentation}, {self._views} views"
+                    )
         return self._train[augmentation]
 
     def _kept(self, images: torch.Tensor) -> torch.Tensor:
@@ -81,15 +85,17 @@ class ImageViews:
         one = images[:1]
         if self._preprocessing.resized(one) is one:
             return images.to(self._device)
-        return self._filled(torch.split(images, AT_ONCE), len(images))
+        return self._filled(torch.split(images, AT_ONCE), len(images), "resized")
 
-    def _filled(self, parts: Iterable[torch.Tensor], rows: int) -> torch.Tensor:
+    def _filled(self, parts: Iterable[torch.Tensor], rows: int, how: str) -> torch.Tensor:
         """Return images at their size, from parts: in memory, or in a file where they are large."""
         images = torch.from_numpy(allocate((rows, *self.example.shape[1:]), np.uint8))
+        pace = Pace(signs_of_life, f"images ({how}), for all trials")
         start = 0
         for part in parts:
             images[start : start + len(part)] = self._preprocessing.resized(part)
             start += len(part)
+            pace.update(start / rows)
         return images.to(self._device)
 
 

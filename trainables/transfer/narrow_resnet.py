@@ -9,9 +9,6 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from trainables.transfer.preprocessing import RGB
 
-NARROW = "narrow_resnet"
-"""Its name among the backbones; it is small enough to learn on a CPU."""
-
 NARROW_WIDTHS = (16, 32, 64, 128)
 """Channels of the four stages behind the stem; torchvision's ResNet-18 has 64 to 512."""
 

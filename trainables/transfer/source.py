@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from trainables import checkpoint
 from trainables.config import MlpConfig
-from trainables.cpu_threads import torch_threads
 from trainables.data import DataSpec, Splits, load_splits
 from trainables.data.memory import cache_folder
-from trainables.derive import derive
 from trainables.device_data import DeviceData
-from trainables.errors import CheckpointError, CheckpointWriteError, ConfigError, DataError
-from trainables.loop import TrainingRun, fit
-from trainables.models import Mlp
-from trainables.torch_stream import TorchStream
+from trainables.errors import CheckpointError, ConfigError, DataError
 from trainables.transfer.backbones import build_backbone
 from trainables.transfer.config import TransferConfig
-from trainables.transfer.network import TrainablePart, prepend_frozen
-from trainables.transfer.preprocessing import Normalise, Preprocessing, own_preprocessing
-from trainables.transfer.weights import Weights
+from trainables.transfer.preprocessing import Preprocessing, own_preprocessing
+from trainables.transfer.pretraining import SMALL_PIXELS, Recipe, pretrain
+from trainables.transfer.weights import Weights, stage_state
+from trainables.transfer.weights_lock import weights_lock
 
 VERSION = 1
-"""The recipe's version: another recipe makes other weights, under another name."""
+"""The recipe's version where images are small, computed plainly: another recipe makes other weights, under another
+name."""
 
-SEED = 0
+FAST_VERSION = 2
+"""The version above ``SMALL_PIXELS``: the same recipe, computed channels last and in bfloat16 (decision 0024)."""
+
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
 BATCH = 64
 CPU = torch.device("cpu")
-SMALL_PIXELS = 16
-"""Width up to which operations on an image are too short to be shared between cores."""
 
 
 def source_spec(config: TransferConfig, declared: DataSpec) -> DataSpec:
@@ -56,7 +52,7 @@ def source_spec(config: TransferConfig, declared: DataSpec) -> DataSpec:
         if declared.half != "second":
             raise ConfigError(
                 "weights source: the data are not one half of the classes (data.half), and source_data names no other "
-                "data to learn from"
+                "data to learn from; weights cifar10 needs none"
             )
         return replace(declared, half="first", train_examples=None)
     plain = replace(declared, half=None, train_examples=None, pixels=True)
@@ -79,23 +75,47 @@ def source_weights(config: TransferConfig, splits: Splits, say: Callable[[str], 
     except DataError as error:
         raise ConfigError([f"weights source: {line}" for line in error.errors]) from None
     size = config.input_size or min(data.shape[1:])
-    recipe = f"{VERSION} {config.backbone} {data.fingerprint} {size} {config.source_epochs} {torch.__version__}"
-    file = cache_folder() / "weights" / f"source-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.pt"
-    with _locked(file):
-        try:
-            state = checkpoint.load(file)
-        except CheckpointError:  # absent, or damaged: it can be made again
-            state = _learn(config, data, size, say)
+    file = cache_folder() / "weights" / f"source-{_recipe_hash(config, data, size)}.pt"
+    with weights_lock(file, say) as say_to_all:
+        state = _kept(config, file, say)
+        if state is None:
+            state = _learn(config, data, size, file.with_suffix(".unfinished.pt"), say_to_all)
             checkpoint.save(state, file)
+            checkpoint.remove(file.with_suffix(".unfinished.pt"))
     accuracy = float(state["val_accuracy"])
     origin = f"learned from {_what(data)} for {state['epochs']} epochs (val_accuracy {accuracy:.3f} there)"
     preprocessing = Preprocessing.from_dict(state["preprocessing"], size=config.input_size)
     return Weights(state["backbone"], preprocessing, hashlib.sha256(file.read_bytes()).hexdigest(), origin)
 
 
-def _learn(config: TransferConfig, data: Splits, size: int, say: Callable[[str], None]) -> dict[str, object]:
+def _recipe_hash(config: TransferConfig, data: Splits, size: int) -> str:
+    """Return what the weights are kept under: a hash of all that they are made of."""
+    version = VERSION if size <= SMALL_PIXELS else FAST_VERSION
+    recipe = f"{version} {config.backbone} {data.fingerprint} {size} {config.source_epochs} {torch.__version__}"
+    return hashlib.sha256(recipe.encode()).hexdigest()[:32]
+
+
+def _kept(config: TransferConfig, file: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """Return what was learned before; None where nothing was, or where it is damaged, which is said."""
+    if not file.exists():
+        return None
+    try:
+        state = checkpoint.load(file)
+        stage_state(build_backbone(config.backbone), state["backbone"], what=str(file))
+        return state if {"preprocessing", "epochs", "val_accuracy"} <= state.keys() else None
+    except (CheckpointError, ConfigError, KeyError) as error:
+        say(f"weights: what was learned before cannot be used, so it is learned anew ({error})")
+        return None
+
+
+def _learn(
+    config: TransferConfig, data: Splits, size: int, unfinished: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Train the whole backbone on the source data; AdamW, the rate falling as a cosine."""
-    say(f"weights: {config.backbone} learns from {_what(data)}, {config.source_epochs} epochs; done once, then kept")
+    say(
+        f"weights: {config.backbone} learns from {_what(data)}, {config.source_epochs} epochs of {len(data.train):,} "
+        f"images of {size} pixels; done once, then kept"
+    )
     started = time.monotonic()
     preprocessing = own_preprocessing(data, size)
     training = MlpConfig(
@@ -106,48 +126,19 @@ def _learn(config: TransferConfig, data: Splits, size: int, say: Callable[[str],
         batch_size=BATCH,
         schedule="cosine",
     )
-    stream = TorchStream(derive(SEED, "source"), CPU)
-    with stream.as_global_rng():
-        backbone = build_backbone(config.backbone)
-        head = Mlp(training, backbone.features, data.classes, seed=SEED, device=CPU)
-        model = TrainablePart(backbone.stages, head)
-        prepend_frozen(model, Normalise(preprocessing))
-        pixels = DeviceData.of(data, CPU)
-        x_train, x_val = (preprocessing.resized(x) for x in (pixels.x_train, pixels.x_val))
-        examples = replace(pixels, x_train=x_train, x_val=x_val)
-        run = TrainingRun(training, examples, seed=SEED, device=CPU, model=model)
-        with torch_threads(1 if size <= SMALL_PIXELS else torch.get_num_threads()):
-            *_, last = fit(run)
-    say(f"weights: learned in {time.monotonic() - started:.1f} s, val_accuracy {last.metrics['val_accuracy']:.3f}")
-    head_keys = backbone.head_keys
+    pixels = DeviceData.of(data, CPU)
+    x_train, x_val = (preprocessing.resized(x) for x in (pixels.x_train, pixels.x_val))
+    examples = replace(pixels, x_train=x_train, x_val=x_val)
+    recipe = Recipe(training, size)
+    learned = pretrain(config.backbone, recipe, examples, preprocessing, unfinished=unfinished, say=say)
+    accuracy = learned.last.metrics["val_accuracy"]
+    say(f"weights: learned in {time.monotonic() - started:.1f} s, val_accuracy {accuracy:.3f}")
     return {
-        "backbone": {k: v.detach().clone() for k, v in backbone.model.state_dict().items() if k not in head_keys},
+        "backbone": learned.state,
         "preprocessing": preprocessing.to_dict(),
-        "epochs": last.epoch,
-        "val_accuracy": last.metrics["val_accuracy"],
+        "epochs": learned.last.epoch,
+        "val_accuracy": accuracy,
     }
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """While inside, no other process makes the same file.
-
-    Raises:
-        ConfigError: its folder cannot be written.
-    """
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(file.with_suffix(".lock"), "w")
-    except OSError as error:
-        raise ConfigError(
-            f"{file.parent} cannot be written ({error.strerror}); XDG_CACHE_HOME names another folder"
-        ) from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the lock goes with the file
-        try:
-            yield
-        except CheckpointWriteError as error:
-            raise ConfigError(f"weights source: {error}; XDG_CACHE_HOME names another folder") from None
 
 
 def _what(data: Splits) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -63,10 +64,10 @@ class TransferTrainable:
 
     def try_out(self, configs: Sequence[TransferConfig], splits: Splits) -> TryOut:
         """Look for the weights, and return what is wrong with them; nothing is learned yet."""
-        from trainables.transfer.initial_weights import load_weights
+        from trainables.transfer.initial_weights import load_weights, with_chosen_weights
         from trainables.transfer.source import source_spec
 
-        config = configs[0]
+        config = with_chosen_weights(configs[0], splits)
         try:
             if config.weights != SOURCE:
                 return TryOut(notices=load_weights(config, splits, lambda line: None).notices)
@@ -74,7 +75,10 @@ class TransferTrainable:
 
             assert splits.spec is not None, "load_splits says what it loaded"
             source = load_splits(source_spec(config, splits.spec))
-            return TryOut(tuple(f"weights source: {line}" for line in self.misfits(config, source)))
+            return TryOut(
+                tuple(f"weights source: {line}" for line in self.misfits(config, source)),
+                tuple(dataclasses.replace(n, text=f"weights source: {n.text}") for n in source.notices if n.warning),
+            )
         except (ConfigError, DataError) as error:
             return TryOut(tuple(error.errors))
 
@@ -87,6 +91,9 @@ class TransferTrainable:
         shared = SharedBackbone.load(config, splits, torch.device("cpu"), say)
         names = shared.backbone.stage_names
         say(f"backbone {config.backbone}: {shared.weights.origin}; stages {', '.join(names)}")
+        if splits.spec is not None and splits.spec.source == "images":
+            height, width = shared.cache.images.example.shape[2:]
+            say(f"the backbone sees your images at {height} x {width} pixels; --image-size N for another size")
         if splits.shape[0] == 1:
             say("images are grey: their channel stands for red, green and blue")
         for line in cache_lines(config, shared):
@@ -144,8 +151,13 @@ class TransferTrainable:
 
     def _seen(self, config: TransferConfig, splits: Splits) -> int | None:
         """Return the height and width that the backbone will see; None where its weights' own size is used."""
-        from trainables.transfer.config import IMAGENET
+        from trainables.transfer.config import CIFAR10, IMAGENET
+        from trainables.transfer.initial_weights import with_chosen_weights
+        from trainables.transfer.shipped_weights import shipped_size
 
+        config = with_chosen_weights(config, splits)
+        if config.weights == CIFAR10:
+            return shipped_size(config, splits)
         return config.input_size or (None if config.weights == IMAGENET else min(splits.shape[1:]))
 
 

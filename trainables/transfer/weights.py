@@ -12,16 +12,17 @@ import torch
 
 from trainables.data import Splits
 from trainables.errors import ConfigError
+from trainables.mistake import nearest
 from trainables.notice import Notice
 from trainables.transfer.backbones import Backbone, build_backbone
-from trainables.transfer.config import NONE, SOURCE, TransferConfig
-from trainables.transfer.narrow_resnet import NARROW
+from trainables.transfer.config import CIFAR10, NAMED_WEIGHTS, NARROW, NONE, SOURCE, TransferConfig
 from trainables.transfer.preprocessing import Preprocessing, imagenet_preprocessing, own_preprocessing
 from trainables.transfer.weights_file import check_regular, read_weights
 from trainables.transfer.wrapped_state import first_names, unwrap
 
 OTHERS = {
     SOURCE: "--weights source learns them here",
+    CIFAR10: f"--weights cifar10 takes those that are shipped, of {NARROW}",
     "FILE": "--weights FILE takes a state dict (.pt, .pth or .safetensors)",
     NONE: "--weights none starts from random ones",
 }
@@ -80,7 +81,7 @@ def imagenet_weights(config: TransferConfig) -> Weights:
     if config.backbone == NARROW:
         raise ConfigError(
             f"--weights imagenet: torchvision has none for {NARROW}; choose a --backbone such as resnet18, or "
-            + _others(SOURCE, "FILE")
+            + _others(SOURCE, CIFAR10, "FILE")
         )
     from torchvision.models import get_model_weights
 
@@ -126,8 +127,10 @@ def weights_from_file(config: TransferConfig, splits: Splits) -> Weights:
     what = f"--weights {config.weights}"
     check_regular(file, what)
     if not file.is_file():
+        meant = nearest(file.name, NAMED_WEIGHTS)
         raise ConfigError(
-            f"{what}: there is no such file; {_others(SOURCE, NONE)}, --weights imagenet takes torchvision's"
+            f"{what}: there is no such file{'.' if meant else ';'}{meant} {_others(SOURCE, CIFAR10, NONE)}, "
+            "--weights imagenet takes torchvision's"
         )
     backbone, preprocessing = build_backbone(config.backbone), None
     state, digest = read_weights(file, what, weights_bytes=_bytes_of(backbone))

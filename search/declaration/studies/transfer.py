@@ -12,7 +12,7 @@ STUDY = Study(
     space=SPACE,
     settings={
         "backbone": "narrow_resnet",
-        "weights": "source",
+        "weights": "auto",
         "source_data": "",
         "source_epochs": 30,
         "download": False,

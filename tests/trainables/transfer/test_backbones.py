@@ -12,7 +12,7 @@ from trainables.transfer.backbones import (
     smallest_image,
     stage_names,
 )
-from trainables.transfer.narrow_resnet import NARROW
+from trainables.transfer.config import NARROW
 from trainables.transfer.stage_cuts import FAMILIES
 
 QUICK = ("resnet18", "mobilenet_v3_small", "efficientnet_b0", "mobilenet_v2", "densenet121", "squeezenet1_1")
