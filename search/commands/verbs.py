@@ -25,7 +25,7 @@ from search.drive.engine import resume
 from search.drive.examples import load_data
 from search.drive.lookup import open_ledger, read_result, study_names
 from search.drive.overview import recorded_studies
-from search.errors import UsageError
+from search.errors import RunError, UsageError
 from search.face.answer_stream import answer_alone
 from search.face.live_view import make_view
 from search.face.present import make_console, say
@@ -68,7 +68,10 @@ app.command(name="check", cls=GroupedCommand)(check)
 @app.command(name="list")
 def list_(home: Home = HOME, ledger: Database = None) -> None:
     """List the studies that can be run, and those that were."""
-    print_studies(make_console(), registered(), list(recorded_studies(home, ledger)))
+    damaged: list[str] = []
+    print_studies(make_console(), registered(), list(recorded_studies(home, ledger, unreadable=damaged.append)))
+    if damaged:
+        raise RunError(damaged)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from trainables.task import AUTO, Task
 KINDS = ("table", "images", "arrays")
 TASKS = (AUTO, *(task.value for task in Task))
 DATA, SOURCE = ("data",), ("data", "source")
-KEPT = ("seed", "train_examples", "pixels", "half")
+KEPT = ("seed", "train_examples")
 """What a study's own data say of how examples are used, whichever these are."""
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from search.errors import RunError
 from search.ledger import Ledger, StudyRow
 from search.ledger.outcome import SessionEnding, StopReason, shown_counts
 from search.ledger.paths import Paths
@@ -46,8 +47,16 @@ class Overview:
         return self.ending not in ("running", SessionEnding.DONE)
 
 
-def recorded_studies(home: Path, database: str | None = None) -> Iterator[Overview]:
-    """Yield the studies of a database, else those of a home by the names of their folders."""
+def recorded_studies(
+    home: Path, database: str | None = None, *, unreadable: Callable[[str], None]
+) -> Iterator[Overview]:
+    """Yield the studies of a database, else those of a home by the names of their folders.
+
+    Args:
+        home: folder of all studies.
+        database: where they are, if not there.
+        unreadable: is told why the ledger of a folder cannot be read, a line each; the others are yielded all the same.
+    """
     if database is not None:
         with Ledger(database) as shared:
             for row in shared.studies():
@@ -55,10 +64,15 @@ def recorded_studies(home: Path, database: str | None = None) -> Iterator[Overvi
         return
     for folder in sorted(home.iterdir()) if home.is_dir() else []:
         paths = Paths(home, folder.name)
-        if paths.ledger_file.is_file():
+        if not paths.ledger_file.is_file():
+            continue
+        try:
             with Ledger(paths.ledger_url) as own:
-                for row in own.studies():
-                    yield _overview(own, row, paths)
+                found = [_overview(own, row, paths) for row in own.studies()]
+        except RunError as error:
+            unreadable(str(error))
+        else:
+            yield from found
 
 
 def last_ending(ledger: Ledger, row: StudyRow) -> Ending:

@@ -58,15 +58,14 @@ def curve_table(found: Curve) -> Grid:
     two = found.objective != found.metric
     further = [f"best {found.objective}"] if two else []
     numbers = _right("trials", "pruned", f"best {found.metric}", "trial", "median", *further, "an epoch")
-    named = [Column("stands for", wraps=True)] if any(row.name for row in found.rows) else []
-    grid = Grid([Column(found.parameter), *named, *numbers])
+    grid = Grid([Column(found.parameter), *numbers])
     digits = max((len(str(row.value)) for row in found.rows), default=0)
     for row in found.rows:
         cells = _curve_cells(row, objective=two) if row.trials else ["0", "", "no trial"]
-        grid.add(f"{row.value:>{digits}}", *([row.name or ""] if named else []), *cells)
+        grid.add(f"{row.value:>{digits}}" + (f"  {row.name}" if row.name else ""), *cells)
     if found.baseline is not None:
         grid.end_section()
-        grid.add("baseline", *([""] if named else []), *_curve_cells(found.baseline, objective=two))
+        grid.add("baseline", *_curve_cells(found.baseline, objective=two))
     return grid
 
 

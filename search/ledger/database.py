@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,11 +82,11 @@ class Database:
         """Make the tables where that is asked for and there are none; return their version, which is a known one."""
         try:
             if create:
-                if self._file is not None:
-                    make_private_file(self._file)  # SQLite's log and index beside it have its mode
+                if self._file is not None and not self._file.exists():
+                    _make_file(self._file)
                 with self.engine.connect() as connection:
                     self.switch_to_wal(connection)
-                self._make_tables()
+                make_tables(self.engine)
             with self.engine.connect() as connection:
                 found = _version(connection)
         except FAULTS as error:
@@ -225,16 +226,6 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _make_tables(self) -> None:
-        """Make the tables where there are none, with their version, at once: nobody reads tables without it."""
-        with self.engine.begin() as connection:
-            self._begin_immediately(connection)
-            if sa.inspect(connection).has_table(schema.meta.name):
-                return
-            schema.metadata.create_all(connection)
-            row = {"key": schema.VERSION_KEY, "value": str(schema.VERSION)}
-            connection.execute(sa.insert(schema.meta).values(row))
-
     def _migrated_copy(self, version: int) -> Engine:
         try:
             with self._reading(self.engine) as connection:
@@ -244,8 +235,7 @@ class Database:
 
     def _begin_immediately(self, connection: Connection) -> None:
         """Have the transaction hold others' writes off from its start, and make tables in it, not beside it."""
-        if self._file is not None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's sqlite3 begins none for a CREATE or ALTER
+        _begin_immediately(connection)
 
     def switch_to_wal(self, connection: Connection) -> None:
         """Let readers never wait for the writer, where that is SQLite's to say."""
@@ -284,6 +274,37 @@ def _engine(url: str, *, create: bool) -> tuple[Engine, str]:
         raise RunError(no_url) from None
     except ModuleNotFoundError as error:
         raise RunError(f"ledger {where} needs the package {error.name}; pip install 'lanewise[postgresql]'") from None
+
+
+def make_tables(engine: Engine) -> None:
+    """Make the tables where there are none, with their version, at once: nobody reads tables without it."""
+    with engine.begin() as connection:
+        _begin_immediately(connection)
+        if sa.inspect(connection).has_table(schema.meta.name):
+            return
+        schema.metadata.create_all(connection)
+        row = {"key": schema.VERSION_KEY, "value": str(schema.VERSION)}
+        connection.execute(sa.insert(schema.meta).values(row))
+
+
+def _begin_immediately(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's sqlite3 begins none for a CREATE or ALTER
+
+
+def _make_file(file: Path) -> None:
+    """Make an SQLite file with the tables. It gets its name last: one whose making was cut off is none."""
+    begun = file.with_name(f"{file.name}.{os.getpid()}.new")
+    begun.unlink(missing_ok=True)
+    make_private_file(begun)  # SQLite's log and index beside it will have its mode
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(begun)))
+    try:
+        make_tables(engine)
+        engine.dispose()
+        begun.rename(file)
+    finally:
+        engine.dispose()
+        begun.unlink(missing_ok=True)
 
 
 def _version(connection: Connection, *, locked: bool = False) -> int | None:

@@ -48,7 +48,7 @@ def record(home, name, ending=None, *, session=True, **process):
 
 def test_a_study_is_counted_and_its_best_value_named(home):
     record(home, "one", SessionEnding.DONE)
-    (one,) = recorded_studies(home)
+    (one,) = recorded_studies(home, unreadable=pytest.fail)
     assert (one.done, one.planned, one.best, one.metric) == (3, 9, 0.5, "val_loss")
     assert one.counts == {"complete": 1, "diverged": 1, "failed": 1, "cancelled": 1}
     assert not one.resumable
@@ -62,7 +62,9 @@ def test_a_session_whose_process_is_gone_is_told_from_one_that_runs(home):
     record(home, "lost", host="another", seen_at=time.time() - 3600)
     record(home, "signalled", SessionEnding.INTERRUPTED)
     record(home, "early", session=False)
-    found = {study.row.name: (study.ending, study.resumable) for study in recorded_studies(home)}
+    found = {
+        study.row.name: (study.ending, study.resumable) for study in recorded_studies(home, unreadable=pytest.fail)
+    }
     assert found == {
         "runs": ("running", False),
         "elsewhere": ("running", False),
@@ -79,7 +81,7 @@ def test_the_list_has_it_whole_with_the_command_that_goes_on(home, width):
     record(home, "gone", pid=next(n for n in range(2**22, 1, -1) if not psutil.pid_exists(n)))
     record(home, "finished", SessionEnding.DONE)
     console = Console(width=width, record=True)
-    print_studies(console, {}, list(recorded_studies(home)))
+    print_studies(console, {}, list(recorded_studies(home, unreadable=pytest.fail)))
     text = console.export_text()
     for piece in ("3 of 9", "diverged", "val_loss 0.5", "interrupted", "finished", "done"):
         assert piece in text

@@ -87,7 +87,9 @@ def test_what_changes_no_result_may_change_and_is_recorded(finished):
 
 
 def test_a_dry_run_says_what_would_be_continued_and_touches_nothing(tmp_path, finished):
-    plan = json.loads(succeed(start(tmp_path / "empty", "s", *SMALL, "--resume", "--dry-run", "--json")))
+    plan = json.loads(
+        succeed(start(tmp_path / "empty", "s", *SMALL, "--resume", "--dry-run", "--json")).splitlines()[-1]
+    )
     assert plan["continues"] is None
     assert not (tmp_path / "empty").exists()
     output = succeed(run_again(finished, "--max-failures", "1", "--dry-run"))
