@@ -15,6 +15,7 @@ from trainables import safe_pickle
 from trainables.derive import derive
 from trainables.device_data import DeviceData
 from trainables.errors import ConfigError
+from trainables.model_build import ModelConfig, build_model, model_run
 from trainables.model_output import describe_output, logits_of
 from trainables.models import penalised_weights
 from trainables.notice import Notice, TryOut
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from trainables.data import Splits
     from trainables.model_function import ModelFunction
-    from trainables.user_model import ModelConfig
 
 EXAMPLES_TRIED = 2
 """How many examples a model is tried with in evaluation."""
@@ -113,8 +113,6 @@ class _ModelTryOut:
         self._errors.append(f"{self._who}: {text}")
 
     def _built(self, config: ModelConfig) -> nn.Module:
-        from trainables.user_model import build_model
-
         try:
             params = self._reads.of(config.params)
             return build_model(self._function(), params, self._shape, self._outputs, who=self._who)
@@ -201,8 +199,6 @@ class _ModelTryOut:
         self._compare(model, again)
 
     def _run(self, config: ModelConfig, model: nn.Module) -> StreamedRun:
-        from trainables.user_model import model_run
-
         return model_run(config, model, DeviceData.of(self._splits, CPU), seed=0, device=CPU)
 
     def _state(self, run: StreamedRun) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -24,12 +24,13 @@ from trainables.config import MODEL_FIELDS, MlpConfig
 from trainables.derive import derive
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
+from trainables.model_build import ModelConfig, build_model, model_run
 from trainables.model_function import SIGNATURE, ModelFunction, carried_function, find_function
 from trainables.network_trainables import MlpTrainable
 from trainables.notice import TryOut
 from trainables.own_process import OwnProcessError, in_own_process
 from trainables.protocols import Run
-from trainables.torch_stream import StreamedRun, TorchStream
+from trainables.torch_stream import TorchStream
 
 if TYPE_CHECKING:
     import torch
@@ -41,24 +42,8 @@ MODEL_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za
 TRY_OUT_LIMIT_S = 300.0
 """Seconds that a model may take to be tried out: its function may fetch weights."""
 
-SHAPING_EXAMPLES = 2
-"""How many examples of zeros tell lazy layers their sizes."""
-
 TRAINING_PARAMETERS = frozenset({f.name for f in fields(MlpConfig)} - {*MODEL_FIELDS, "max_epochs"} | {"l1"})
 """The parameters that drive the loop, whatever the model does with them."""
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """One trial's configuration.
-
-    Attributes:
-        training: what drives the loop; its fields of an MLP's layers are not used.
-        params: what the function is given.
-    """
-
-    training: MlpConfig
-    params: Mapping[str, Any]
 
 
 class ModelTrainable:
@@ -170,41 +155,3 @@ class ModelTrainable:
     @property
     def _who(self) -> str:
         return f"model {self.path}"
-
-
-def build_model(
-    function: ModelFunction, params: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int, *, who: str
-) -> nn.Module:
-    """Return the model that ``function`` makes, whole, and with its logits as all that it returns.
-
-    Raises:
-        ConfigError: what it returned is no module.
-    """
-    model = function(params, input_shape, outputs)
-    from torch import nn
-
-    if not isinstance(model, nn.Module):
-        raise ConfigError(f"{who} returned a {type(model).__name__}, expected a torch.nn.Module")
-    from trainables.model_output import return_logits
-
-    return return_logits(materialise(model, input_shape))
-
-
-def model_run(config: ModelConfig, model: nn.Module, data: Any, *, seed: int, device: torch.device) -> StreamedRun:
-    """Return a trial of a user's model, whose own layers (``nn.Dropout``, say) draw from torch's global generators."""
-    from trainables.loop import TrainingRun
-
-    run = TrainingRun(config.training, data, seed=seed, device=device, model=model, all_learn=False)
-    return StreamedRun(run, TorchStream(derive(seed, "model"), device))
-
-
-def materialise(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
-    """Return ``model`` with its lazy layers, which learn their sizes from the first batch, made whole."""
-    import torch
-    from torch.nn.parameter import is_lazy
-
-    if any(is_lazy(p) for p in (*model.parameters(), *model.buffers())):
-        model.eval()
-        with torch.no_grad():
-            model(torch.zeros(SHAPING_EXAMPLES, *input_shape))
-    return model

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,23 @@ def test_an_import_leads_down_the_house_or_stays_in_its_room(path):
     mine = path.parts[1].removesuffix(".py")
     rooms = {name.split(".")[1] for name, _ in imported(path) if name.startswith("search.")} - {mine}
     assert {room for room in rooms if floor(room) <= floor(mine)} == set()
+
+
+def module_of(path):
+    """Return what a file is called when it is imported."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports in functions count, those for types alone do not."""
+    known = {module_of(path): path for path in FILES}
+    graph = {}
+    for module, path in known.items():
+        names = {name for name, typing in imported(path) if not typing and name in known}
+        packages = {name for name in names if any(other.startswith(f"{name}.") for other in names)}
+        graph[module] = names - packages - {module}  # "from a import b" is an import of a.b, where that is a module
+    assert sum(map(len, graph.values())) > len(graph), "else nothing was looked at"
+    assert set(TopologicalSorter(graph).static_order()) == set(known)
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parts[:2] == ("search", "report")], ids=str)
