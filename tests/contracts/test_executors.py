@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import pandas as pd
 import pytest
 
+from search.declaration.parts import Resources
 from search.declaration.studies import find
 from search.declaration.study import SAMPLERS, Study
 from search.drive.engine import conduct
 from search.drive.examples import load_data
+from search.executors.ray_session import ray_session
 from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
 from spaces import Space, category, float_, int_
@@ -106,13 +108,10 @@ BASELINES_LAST = {"space": Space((float_("learning_rate", 0.01, 0.1, baseline=1e
 """A space whose baseline hardly learns: every scheduler would stop it."""
 
 
-@pytest.mark.parametrize("sampler", some_slow(SAMPLERS, *SAMPLERS[1:]))
-@pytest.mark.parametrize("scheduler", ["asha", "median", "none"])
-@pytest.mark.parametrize("executor", some_slow(["lanes", "tune"], "tune"))
-def test_the_baseline_trains_to_its_own_end(tmp_path, executor, scheduler, sampler):
+def assert_the_baseline_trains_to_its_end(home, executor, scheduler, sampler):
     found = search(
         small_study(
-            "here",
+            f"{scheduler}-{sampler}",
             **BASELINES_LAST,
             executor=executor,
             sampler=sampler,
@@ -120,11 +119,26 @@ def test_the_baseline_trains_to_its_own_end(tmp_path, executor, scheduler, sampl
             budget={"trials": 8, "max_epochs": 4, "time_s": None},
             lanes={"lanes": 4},
         ),
-        tmp_path,
+        home,
     )
     assert found.reasons()[0] == "max_epochs"
     assert len(found.curve(0)) == 4
     assert found.curve(0)[-1] > max(found.curve(number)[-1] for number in range(1, 8)), "else nobody would stop it"
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median", "none"])
+@pytest.mark.parametrize("sampler", some_slow(SAMPLERS, *SAMPLERS[1:]))
+def test_the_baseline_trains_to_its_own_end_in_lanes(tmp_path, scheduler, sampler):
+    assert_the_baseline_trains_to_its_end(tmp_path, "lanes", scheduler, sampler)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_the_baseline_trains_to_its_own_end_in_tune(tmp_path, scheduler):
+    with ray_session(Resources()):  # one for all of them: its start takes longer than they do
+        for sampler in SAMPLERS if scheduler == "asha" else SAMPLERS[:1]:
+            assert_the_baseline_trains_to_its_end(tmp_path, "tune", scheduler, sampler)
 
 
 def test_the_number_of_lanes_is_no_part_of_a_curve(fixed, tmp_path):
