@@ -61,13 +61,14 @@ class Database:
         self.engine, self.where = _engine(url, create=create)
         self.url = take_out(url)
         self._file = Path(self.where) if self.engine.dialect.name == "sqlite" else None
+        self._kept_when_connected = ""
         if self._file is not None:
             if has_log(self._file) and not (self._file.exists() and self._file.stat().st_size):
                 raise LedgerError(
                     f"ledger {self.where} is damaged (it is empty, but the log beside it is not: SQLite would remove "
                     "that); nothing was started or changed"
                 )
-            event.listen(self.engine, "connect", _configure_sqlite)
+            event.listen(self.engine, "connect", self._configure)
         # what an old database holds, in memory and in tables of the present version
         self._migrated: Engine | None = None
         try:
@@ -90,7 +91,7 @@ class Database:
             with self.engine.connect() as connection:
                 found = _version(connection)
         except FAULTS as error:
-            kept = self._kept_if(is_damage(error))
+            kept = self._kept_when_connected or self._kept_if(is_damage(error))
             raise LedgerError(
                 f"ledger {self.where} cannot be opened: {_cause(error)}{self._hint(_cause(error))}{kept}"
             ) from None
@@ -103,6 +104,14 @@ class Database:
                 "Lanewise; open it with the version that wrote it"
             )
         return found
+
+    def _configure(self, connection: sqlite3.Connection, record: object) -> None:
+        """Prepare a new connection. One that fails is closed at once, and SQLite tidies the log away with it."""
+        try:
+            _configure_sqlite(connection, record)
+        except sqlite3.Error as error:
+            self._kept_when_connected = self._kept_if(is_damage(error))
+            raise
 
     def _kept_if(self, damaged: bool) -> str:
         """Keep a copy of a file that may be damaged and has a log: SQLite may write that into it when it closes."""
