@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,15 @@ from numpy.typing import NDArray
 from trainables.data.column_remarks import Remarks
 from trainables.data.columns import ColumnKind, column_errors, column_notices, column_numbers, kind_of, why_useless
 from trainables.data.odd_numbers import odd_numbers
-from trainables.data.parts import Parts, absent_classes, part_indices, quote_first, standardise_target
+from trainables.data.parts import (
+    Parts,
+    absent_classes,
+    list_first,
+    part_indices,
+    quote_first,
+    spelled_alike,
+    standardise_target,
+)
 from trainables.data.room import free_memory, gib
 from trainables.data.spec import DataSpec
 from trainables.data.splits import Arrays
@@ -69,7 +75,8 @@ def load(spec: DataSpec) -> Parts:
     errors += column_errors(columns)
     if found is None or errors:
         raise DataError(errors)
-    notices = [found.notice, *file.notices, *remarks.notices(), *_alike(table), *odd_numbers(rows, read_as)]
+    used = columns.assign(**{target: rows[target]})
+    notices = [found.notice, *file.notices, *remarks.notices(), *_alike(used), *odd_numbers(used, read_as)]
     if len(rows) < len(table):
         missing = len(table) - len(rows)
         text = f"dropped, no value for the target: {missing:,} rows"
@@ -126,14 +133,20 @@ def _check_room(rows: int, fitted: TablePreprocessing) -> None:
 
 
 def _alike(table: pd.DataFrame) -> list[Notice]:
-    """Return which columns have names that a person may take for one: ``Price``, ``price``."""
-    plain = {str(name): " ".join(unicodedata.normalize("NFKC", str(name)).casefold().split()) for name in table}
-    counts = Counter(plain.values())
-    alike = [name for name in plain if counts[plain[name]] > 1]
-    if not alike:
-        return []
-    text = f"columns of their own, though spelled alike: {quote_first(alike)}"
-    return [notice_of("alike_columns", text, alike, warning=True)]
+    """Return which columns, and values of text columns, a person may take for one: ``Price``, ``price``."""
+    notices = []
+    if alike := spelled_alike(map(str, table)):
+        text = f"columns of their own, though spelled alike: {quote_first(alike)}"
+        notices.append(notice_of("alike_columns", text, alike, warning=True))
+    texts = {
+        str(name): column.dropna().unique() for name, column in table.items() if kind_of(column) is ColumnKind.TEXT
+    }
+    found = {name: same for name, values in texts.items() if (same := spelled_alike(map(str, values)))}
+    if found:
+        listed = list_first([f"{name!r} ({quote_first(same)})" for name, same in found.items()])
+        text = f"values of their own, though spelled alike: {listed}"
+        notices.append(notice_of("alike_values", text, found, warning=True))
+    return notices
 
 
 def _as_read(fitted: TablePreprocessing, file: TableFile, spec: DataSpec) -> TablePreprocessing:

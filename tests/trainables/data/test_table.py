@@ -392,9 +392,17 @@ def test_names_are_compared_by_how_they_look(tmp_path):
     with pytest.raises(DataError, match="several columns have one name"):
         load_splits(spec_of(tmp_path / "b.csv", "y"))
     (tmp_path / "c.csv").write_text(f"x,X,y\n{rows}")
-    assert "columns of their own, though spelled alike: 'x', 'X'" in texts_of(
+    assert "columns of their own, though spelled alike: 'X', 'x'" in texts_of(
         load_splits(spec_of(tmp_path / "c.csv", "y")).notices
     )
+
+
+def test_values_spelled_alike_are_named(tmp_path):
+    rows = "".join(f"{i},{'ab'[i % 2]},{('Yes', 'no', 'yes')[i % 3]}\n" for i in range(30))
+    (tmp_path / "a.csv").write_text(f"x,k,y\n{rows}")
+    splits = load_splits(spec_of(tmp_path / "a.csv", "y"))
+    assert splits.labels == ("Yes", "no", "yes")
+    assert "values of their own, though spelled alike: 'y' ('Yes', 'yes')" in texts_of(splits.notices)
 
 
 def test_classes_that_are_long_codes_are_refused_as_numbers_and_read_as_text(tmp_path):
