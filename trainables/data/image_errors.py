@@ -93,6 +93,10 @@ def refuse_unfit(
 
 def skipped_images(listing: ImageListing, decoded: DecodedImages) -> dict[str, list[str]]:
     """Return the images that have to be left out, by why."""
-    reasons = {Unread.DAMAGED: "cannot be decoded", Unread.CLOSED: "cannot be opened (permission denied)"}
+    reasons = {
+        Unread.DAMAGED: "cannot be decoded",
+        Unread.CLOSED: "cannot be opened (permission denied)",
+        Unread.TOO_LARGE: "are not decoded (more pixels than Pillow takes)",
+    }
     found = {why: listing.names(i for i, f in enumerate(decoded.found) if f is kind) for kind, why in reasons.items()}
     return {why: names for why, names in found.items() if names}

@@ -13,7 +13,7 @@ from trainables.data.duplicates import Copies
 from trainables.data.image_errors import skipped_images
 from trainables.data.image_listing import ImageListing
 from trainables.data.image_modes import Depth, Range
-from trainables.data.parts import counted, list_first, quote_first
+from trainables.data.parts import counted, list_first, printable, quote_first
 from trainables.data.pixels import DecodedImages, ImageFacts, Unread
 from trainables.data.split_folders import PARTS, spelled_alike
 from trainables.notice import Notice, notice_of
@@ -77,7 +77,7 @@ def _unread(listing: ImageListing, decoded: DecodedImages) -> Iterator[Notice]:
         yield notice_of("skipped_images", text, names, warning=True)
     foreign = [i for i, facts in enumerate(decoded.found) if facts is Unread.FOREIGN]
     if foreign:
-        endings = Counter(listing.files[i].suffix.lower() or "no ending" for i in foreign)
+        endings = Counter(printable(listing.files[i].suffix.lower()) or "no ending" for i in foreign)
         kinds = list_first([f"{ending} {count:,}" for ending, count in endings.most_common()])
         names = listing.names(foreign)
         text = f"not read, no images that Pillow decodes: {counted(len(names), 'file')} ({kinds}): {quote_first(names)}"

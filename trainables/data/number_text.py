@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ def _plain(decimal: str, thousands: str) -> re.Pattern[str]:
 
 
 _DIGITS = {".": _plain(".", ","), ",": _plain(",", ".")}
+_BEFORE_POWER = {".": re.compile(r"\d+(\.\d*)?|\.\d+"), ",": re.compile(r"\d+(,\d*)?|,\d+")}
+"""What stands before an exponent: thousands are not marked there."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ def parse_number(text: str) -> NumberText | None:
 
     ``(1,200)`` is negative, as accountants write it. Bounds such as ``<7.0`` are no numbers.
     """
+    if not text.isascii():  # the digits of other scripts
+        text = "".join(str(unicodedata.decimal(letter, letter)) for letter in text)
     shape = _SHAPE.fullmatch(text.strip())
     if shape is None or bool(shape["open"]) != bool(shape["close"]):
         return None
@@ -57,10 +62,11 @@ def parse_number(text: str) -> NumberText | None:
     if (shape["before"] and shape["after"]) or all(signs) or (shape["open"] and any(signs)):
         return None
     minus = "-" if shape["open"] or any(sign and sign in _MINUS for sign in signs) else ""
+    forms = _BEFORE_POWER if shape["power"] else _DIGITS
     readings = {
         mark: minus + _as_python(shape["digits"], mark) + (shape["power"] or "")
         for mark in MARKS
-        if _DIGITS[mark].fullmatch(shape["digits"])
+        if forms[mark].fullmatch(shape["digits"])
     }
     return NumberText(readings, shape["before"] or shape["after"] or "") if readings else None
 

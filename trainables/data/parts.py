@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,6 +46,13 @@ class Parts:
     notices: tuple[Notice, ...] = ()
     preprocessing: Preprocessing | None = None
     class_values: tuple[Any, ...] = ()
+
+
+def spelled_alike(names: Iterable[str]) -> list[str]:
+    """Return those of ``names`` that differ in case, in blanks or in how accents are encoded alone."""
+    plain = {name: " ".join(unicodedata.normalize("NFKC", name).casefold().split()) for name in names}
+    counts = Counter(plain.values())
+    return sorted(name for name in plain if counts[plain[name]] > 1)
 
 
 def cut_into_parts(x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, seed: int) -> Parts:

@@ -34,6 +34,7 @@ class Unread(Enum):
     FOREIGN = "no image"
     DAMAGED = "damaged"
     CLOSED = "no permission"
+    TOO_LARGE = "too large"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ def _decode(
 ) -> ImageFacts | Unread:
     """Fill ``pixels``  # [3, size, size], with the image in ``file``, if it has one."""
     from PIL import UnidentifiedImageError
+    from PIL.Image import DecompressionBombError
 
     size = pixels.shape[1]
     try:
@@ -160,6 +162,8 @@ def _decode(
         return Unread.DAMAGED if file.suffix.lower() in endings() else Unread.FOREIGN
     except PermissionError:
         return Unread.CLOSED
+    except DecompressionBombError:
+        return Unread.TOO_LARGE
     except Exception:  # PIL's readers raise whatever damaged bytes lead them to
         return Unread.DAMAGED
     grey = fitted.mode == "L"

@@ -26,6 +26,9 @@ SPELLINGS: dict[Part, str] = {
 }
 """How the folders of the parts are called: in any case, with or without ``-``, ``_``, ``.`` and blanks in between."""
 
+_BEGINS = re.compile(r"(?<![a-z])(train|test|val|dev|eval|holdout)")
+"""How words begin that may be parts' names: ``01_train``, ``x_test``, ``Trainingsdaten``."""
+
 _AROUND = "set|data|dataset|images?|imgs?|split|part|folder"
 _NAMES = {
     part: re.compile(f"(seg|{_AROUND})?({words})({_AROUND})?((19|20)[0-9]{{2}})?") for part, words in SPELLINGS.items()
@@ -73,7 +76,8 @@ def find_layout(root: Folder) -> Layout:
             raise DataError(f"{what}: no image in its folders {quote_first(empty)}")
         _refuse_parts_in_classes(what, base)
         classes: dict[Part, dict[str, Folder]] = {"train": {name: base.folders[name] for name in others}}
-        notices += _maybe_parts(classes["train"])
+        _refuse_parts_as_classes(what, others)
+        notices += _maybe_parts(classes["train"]) or _deeper(classes["train"])
     else:
         errors = _misnamed(what, base, named, others)
         if errors:
@@ -168,6 +172,27 @@ def _refuse_parts_in_classes(what: str, base: Folder) -> None:
             f"{what}: folders of classes hold folders named like parts ({list_first(inside)}); the parts come first: "
             f"expected {part}/{name}, or another name"
         )
+
+
+def _refuse_parts_as_classes(what: str, names: list[str]) -> None:
+    """Refuse ``01_train``, ``02_test``: where all names speak of parts, one of training, these are no classes."""
+    words = [_BEGINS.search(name.casefold()) for name in names]
+    found = {word[1] for word in words if word}
+    if all(words) and len(found) > 1 and "train" in found:
+        raise DataError(
+            f"{what}: all of its folders speak of parts ({quote_first(names)}); name them train, val and test; if "
+            f"they are classes, they belong one folder deeper, such as train/{names[0]}"
+        )
+
+
+def _deeper(classes: dict[str, Folder]) -> list[Notice]:
+    """Say that folders below a class are read as that class, where a class has several and no image itself."""
+    inside = {name: _with_images(folder) for name, folder in classes.items() if not _has_images(folder)}
+    if not any(len(inner) > 1 for inner in inside.values()):
+        return []
+    paths = [f"{name}/{inner}" for name, found in inside.items() for inner in found]
+    text = f"read as the class above them, {counted(len(paths), 'folder')}: {quote_first(paths)}"
+    return [notice_of("folders_in_classes", text, paths, warning=len(inside) == len(classes))]
 
 
 def _maybe_parts(classes: dict[str, Folder]) -> list[Notice]:

@@ -19,8 +19,11 @@ SAMPLE = 2000
 FEWEST = 30
 """Training rows below which a column may tell the target by chance."""
 
-NEAR_PERFECT = 0.99
-"""Share of what a target differs between two rows at random that a column explains, to be pointed out."""
+NEAR_PERFECT = {"number": 0.99, "class": 0.95}
+"""Share of what a target differs between two rows at random that a column explains, to be pointed out.
+
+Of two classes of one size, a column that is right in 99% of the rows explains 96%.
+"""
 
 FEWEST_GROUPS = 10
 
@@ -42,9 +45,9 @@ def suspicious_columns(
     """Return which columns know the target, mark groups of rows, or number the rows.
 
     A column knows the target if rows that are neighbours when sorted by it have (nearly) one target: the statistic of
-    Chatterjee's correlation (2021), in the target's own units, or of von Neumann's ratio. A tie is in random order, so
-    that a constant column explains nothing; missing values are together, so that a date which is there only after the
-    outcome explains it.
+    Chatterjee's correlation (2021), by rank and in the target's own units, or of von Neumann's ratio. A tie is in
+    random order, so that a constant column explains nothing; missing values are together, so that a date which is
+    there only after the outcome explains it.
 
     Args:
         columns: of the training part, by name: [N] numbers each, NaN where one is missing, or texts.
@@ -100,7 +103,8 @@ def _knowing(
     for start in range(0, len(names), AT_ONCE):
         x = np.column_stack([_numbers(columns[name][rows]) for name in names[start : start + AT_ONCE]])
         scores += _explained(x, y, numeric=numeric).tolist()
-    found = {name: score for name, score in zip(names, scores, strict=True) if score >= NEAR_PERFECT}
+    enough = NEAR_PERFECT["number" if numeric else "class"]
+    found = {name: score for name, score in zip(names, scores, strict=True) if score >= enough}
     if not found:
         return []
     listed = list_first([f"{name!r} (score {score:.3f})" for name, score in found.items()])
@@ -110,16 +114,28 @@ def _knowing(
 
 def _explained(x: NDArray[np.float64], y: NDArray[Any], *, numeric: bool) -> NDArray[np.float64]:
     """Return how much of the target each column explains: 1 all, 0 nothing. x is [N, D], y is [N]."""
-    ordered = y[np.argsort(x, axis=0, kind="stable")]  # [N, D]; the rows came in random order, NaN goes last
+    order = np.argsort(x, axis=0, kind="stable")  # [N, D]; the rows came in random order, NaN goes last
     if numeric:
-        between = np.square(np.diff(ordered, axis=0)).sum(axis=0)
+        between = np.square(np.diff(y[order], axis=0)).sum(axis=0)
         expected = 2 * len(y) * float(np.var(y))
-    else:
-        classes = np.bincount(y)
-        between = np.maximum((np.diff(ordered, axis=0) != 0).sum(axis=0) - (np.count_nonzero(classes) - 1), 0)
-        expected = len(y) * (1 - float(np.square(classes / len(y)).sum()))
-    explained: NDArray[np.float64] = 1 - between / expected if expected > 0 else np.zeros(x.shape[1])
-    return explained
+        return np.maximum(_share(between, expected), _explained_ranks(order, y))
+    classes = np.bincount(y)
+    between = np.maximum((np.diff(y[order], axis=0) != 0).sum(axis=0) - (np.count_nonzero(classes) - 1), 0)
+    expected = len(y) * (1 - float(np.square(classes / len(y)).sum()))
+    return _share(between, expected)
+
+
+def _explained_ranks(order: NDArray[np.intp], y: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the same of the target's ranks: a few values far from the others do not hide what a column knows."""
+    _, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[codes]  # the mean of those that are alike
+    least = float(np.ptp(ranks))  # of rows in the order of the target
+    at_random = 2 / len(y) * float(((2 * np.arange(len(y)) - len(y) + 1) * np.sort(ranks)).sum())
+    return _share(np.abs(np.diff(ranks[order], axis=0)).sum(axis=0) - least, at_random - least)
+
+
+def _share(between: NDArray[np.float64], expected: float) -> NDArray[np.float64]:
+    return 1 - between / expected if expected > 0 else np.zeros(len(between))
 
 
 def _groups(columns: Mapping[str, NDArray[np.float64]], y: NDArray[Any]) -> list[Notice]:

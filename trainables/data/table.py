@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from trainables.data.column_remarks import Remarks
 from trainables.data.columns import ColumnKind, column_errors, column_notices, column_numbers, kind_of, why_useless
-from trainables.data.parts import Parts, absent_classes, part_indices, quote_first, standardise_target
+from trainables.data.odd_numbers import odd_numbers
+from trainables.data.parts import (
+    Parts,
+    absent_classes,
+    list_first,
+    part_indices,
+    quote_first,
+    spelled_alike,
+    standardise_target,
+)
 from trainables.data.room import free_memory, gib
 from trainables.data.spec import DataSpec
 from trainables.data.splits import Arrays
@@ -21,9 +30,10 @@ from trainables.data.table_columns import drop_identifiers, read_columns
 from trainables.data.table_file import TableFile, read_table
 from trainables.data.table_preprocessing import TablePreprocessing, fit_table
 from trainables.data.target import Target, read_target
+from trainables.data.text_dialect import clean_name
 from trainables.errors import DataError
 from trainables.mistake import nearest
-from trainables.notice import Notice
+from trainables.notice import Notice, notice_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,31 +49,34 @@ def load(spec: DataSpec) -> Parts:
         DataError: everything that is wrong with the file, a line each.
     """
     assert spec.path is not None and spec.target is not None, "the study's declaration is checked for both"
-    read_as = {name: kind for name, _, kind in (entry.rpartition("=") for entry in spec.read_as)}
+    path, target = Path(spec.path), clean_name(spec.target)
+    spec = dataclasses.replace(spec, target=target, drop=tuple(map(clean_name, spec.drop)))
+    read_as = {clean_name(name): kind for name, _, kind in (entry.rpartition("=") for entry in spec.read_as)}
     as_text = tuple(name for name, kind in read_as.items() if kind == "text")
-    file = read_table(Path(spec.path), spec, as_text=as_text)
+    file = read_table(path, spec, as_text=as_text)
     errors = [
         line
-        for option, names in (("--target", [spec.target]), ("--drop", spec.drop), ("--as", tuple(read_as)))
+        for option, names in (("--target", [target]), ("--drop", spec.drop), ("--as", tuple(read_as)))
         for line in _unknown(file.frame, option, names)
     ]
-    if spec.target in spec.drop:
-        errors.append(f"--drop {spec.target!r}: it is the target")
+    if target in spec.drop:
+        errors.append(f"--drop {target!r}: it is the target")
     if errors:
         raise DataError(errors)
     remarks = Remarks()
     table = read_columns(file, spec, read_as, remarks, errors)
     if errors:
         raise DataError(errors)
-    rows = table[table[spec.target].notna().to_numpy()]
+    rows = table[table[target].notna().to_numpy()]
     if not len(rows):
-        raise DataError(f"--target {spec.target!r} has no value in any of {len(table):,} rows")
-    columns = drop_identifiers(rows.drop(columns=spec.target), as_text, remarks)
-    found = _target(rows[spec.target], spec.target, spec.task, errors)
+        raise DataError(f"--target {target!r} has no value in any of {len(table):,} rows")
+    columns = drop_identifiers(rows.drop(columns=target), as_text, remarks)
+    found = _target(rows[target], target, spec.task, errors)
     errors += column_errors(columns)
     if found is None or errors:
         raise DataError(errors)
-    notices = [found.notice, *file.notices, *remarks.notices()]
+    used = columns.assign(**{target: rows[target]})
+    notices = [found.notice, *file.notices, *remarks.notices(), *_alike(used), *odd_numbers(used, read_as)]
     if len(rows) < len(table):
         missing = len(table) - len(rows)
         text = f"dropped, no value for the target: {missing:,} rows"
@@ -117,6 +130,23 @@ def _check_room(rows: int, fitted: TablePreprocessing) -> None:
             f"{rows:,} rows as {inputs:,} inputs take {gib(needed)} of memory, and {gib(free)} are free; use fewer "
             f"rows, or --drop columns of text with many values ({quote_first(most) or 'none'})"
         )
+
+
+def _alike(table: pd.DataFrame) -> list[Notice]:
+    """Return which columns, and values of text columns, a person may take for one: ``Price``, ``price``."""
+    notices = []
+    if alike := spelled_alike(map(str, table)):
+        text = f"columns of their own, though spelled alike: {quote_first(alike)}"
+        notices.append(notice_of("alike_columns", text, alike, warning=True))
+    texts = {
+        str(name): column.dropna().unique() for name, column in table.items() if kind_of(column) is ColumnKind.TEXT
+    }
+    found = {name: same for name, values in texts.items() if (same := spelled_alike(map(str, values)))}
+    if found:
+        listed = list_first([f"{name!r} ({quote_first(same)})" for name, same in found.items()])
+        text = f"values of their own, though spelled alike: {listed}"
+        notices.append(notice_of("alike_values", text, found, warning=True))
+    return notices
 
 
 def _as_read(fitted: TablePreprocessing, file: TableFile, spec: DataSpec) -> TablePreprocessing:

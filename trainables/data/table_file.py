@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trainables.data.room import free_memory, gib
 from trainables.data.spec import DataSpec
-from trainables.data.text_dialect import SEPARATORS, check_header
+from trainables.data.text_dialect import SEPARATORS, check_header, clean_name
 from trainables.data.text_table import read_text_table
 from trainables.errors import DataError
 from trainables.notice import Notice
@@ -78,7 +78,7 @@ def read_table(path: Path, spec: DataSpec, *, as_text: tuple[str, ...] = ()) -> 
     except Exception as error:  # pandas and Arrow raise whatever damaged bytes lead them to
         cause = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(f"{what} is no table: {cause[0]}") from None
-    frame = frame.set_axis([str(name).strip() for name in frame.columns], axis=1)
+    frame = frame.set_axis([clean_name(str(name)) for name in frame.columns], axis=1)
     if frame.shape[1] < 2:
         raise DataError(f"{what} has one column only ({frame.columns[0]!r}); a target and at least one more are needed")
     if frame.empty:

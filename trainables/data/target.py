@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.columns import LARGEST, ColumnKind, column_numbers, kind_of
+from trainables.data.odd_numbers import inexact
 from trainables.data.parts import FEWEST_OF_A_CLASS, class_errors
 from trainables.errors import DataError
 from trainables.notice import Notice
@@ -69,6 +70,11 @@ def read_target(column: pd.Series[Any], name: str, task: str) -> Target:
         if task == Task.REGRESSION:
             raise DataError(f"{what} is text (such as {column.iloc[0]!r}); --task regression needs numbers")
         return _classes(column_numbers(column, kind), what, _why(task, "text"))
+    if task != Task.REGRESSION and kind is ColumnKind.NUMBER and inexact(column):
+        raise DataError(
+            f"{what} holds whole numbers such as {column.iloc[0]:.0f}, longer than a number can tell apart "
+            f"(beyond 2^53); --as {name!r}=text takes them as classes, --task regression as numbers"
+        )
     values = column_numbers(column, kind)
     endless = int((np.abs(values) > LARGEST).sum())
     if endless:

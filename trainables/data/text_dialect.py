@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -93,13 +94,18 @@ def find_dialect(data: bytes, *, ending: str, separator: str | None, what: str) 
     )
 
 
+def clean_name(name: str) -> str:
+    """Return a column's name without blanks around it, its accents encoded in the one way that keyboards do."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
 def check_header(names: Sequence[str], what: str) -> None:
     """Refuse a name that two columns have: pandas would call the second another name, and read both.
 
     Raises:
         DataError: there is one.
     """
-    counts = Counter(name.strip() for name in names if name.strip())
+    counts = Counter(cleaned for name in names if (cleaned := clean_name(name)))
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         listed = list_first([f"{name!r} {counts[name]}" for name in twice])

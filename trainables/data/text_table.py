@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from trainables.data.parts import list_first
 from trainables.data.spec import SEPARATOR_WORDS, DataSpec
-from trainables.data.text_dialect import WORDS, Dialect, check_header, find_dialect
+from trainables.data.text_dialect import WORDS, Dialect, check_header, clean_name, find_dialect
 from trainables.data.text_file import read_text_file
 from trainables.errors import DataError
 from trainables.notice import Notice, notice_of
@@ -61,7 +61,7 @@ def read_text_table(
             skipinitialspace=dialect.separator == " ",
             index_col=False,
             low_memory=False,
-            dtype={name: "str" for name in dialect.names if name.strip() in as_text},
+            dtype={name: "str" for name in dialect.names if clean_name(name) in as_text},
             keep_default_na=False,
             na_values=["", *spec.missing],
         )

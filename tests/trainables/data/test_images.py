@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tests.support.image_folders import CLASSES, drawn, error_of, fill, spec_of
+from tests.support.image_folders import CLASSES, drawn, error_of, fill, notices_of, spec_of
 from trainables.data import DataSpec, load_splits, load_test, memory, pixel_scaling
 from trainables.data.image_formats import endings
 from trainables.data.image_listing import list_images
@@ -21,6 +21,17 @@ def fitted(file, size=8):
     with Image.open(file) as opened:
         image = ImageOps.fit(opened.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image).transpose(2, 0, 1)
+
+
+def test_an_image_of_too_many_pixels_is_skipped_with_the_reason(tmp_path):
+    from PIL import Image
+
+    folder = fill(tmp_path / "pets", each=80)
+    name = sorted(path.name for path in folder.iterdir())[0]
+    Image.new("1", (20_000, 20_000)).save(folder / name / "huge.png")
+    notice = notices_of(folder)["skipped_images"]
+    assert "images are not decoded (more pixels than Pillow takes)" in notice.text
+    assert notice.names == (f"{name}/huge.png",)
 
 
 def test_images_in_folders_of_classes_alone_are_split_into_parts(tmp_path):

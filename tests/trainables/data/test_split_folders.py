@@ -84,6 +84,10 @@ def build(root, layout):
 DEEPER = "if it is a class, the classes belong one folder deeper, such as {root}/train/"
 NO_FOLDERS = "is named like a part, but has no folder with images for each class"
 REFUSED = {
+    "01_train/cat* 01_train/dog* 02_test/cat*": "all of its folders speak of parts ('01_train', '02_test')",
+    "Trainingsdaten/cat* Testdaten/dog*": "all of its folders speak of parts ('Testdaten', 'Trainingsdaten')",
+    "x_train* x_val*": "all of its folders speak of parts ('x_train', 'x_val'); name them train, val and test; if they "
+    "are classes, they belong one folder deeper, such as train/x_train",
     "plane* train*": f"'train' {NO_FOLDERS}; {DEEPER}train",
     "cat* dog* Test/cat* Test/dog*": "'Test' is named like a part beside 'cat', 'dog', and there is no train; "
     f"{DEEPER}Test; if not, 'cat', 'dog' belong into {{root}}/train",
@@ -133,6 +137,16 @@ def test_folders_that_repeat_in_every_class_may_be_the_classes(tmp_path):
     found = notices_of(build(tmp_path, "one/cat* one/dog* two/cat* two/dog*"))["classes_like_parts"]
     assert found.warning
     assert found.text.startswith("the folders 'cat', 'dog' are in each of 'one', 'two', which are read as the classes")
+
+
+def test_folders_below_classes_are_said(tmp_path):
+    found = notices_of(build(tmp_path, "bird/owl* bird/hen* pet/cat* pet/dog*"))["folders_in_classes"]
+    assert (found.names, found.warning) == (("bird/hen", "bird/owl", "pet/cat", "pet/dog"), True)
+
+
+@pytest.mark.parametrize("layout", ["trainer* tester* cat*", "traindriver* trainee*"])
+def test_classes_that_only_begin_like_parts_are_read(tmp_path, layout):
+    assert len(load_splits(spec_of(build(tmp_path, layout))).labels) == len(layout.split())
 
 
 def test_classes_that_a_part_lacks_are_named(tmp_path):

@@ -12,6 +12,7 @@ RNG = np.random.default_rng(0)
 CLASSES = np.sort(RNG.integers(0, 3, N))  # sorted, as files often are: the order of rows tells nothing
 NUMBERS = RNG.normal(0, 1, N)
 NOISE = RNG.normal(0, 1, N)
+COIN = np.sort(np.arange(N) % 2)
 PATIENT = np.repeat(np.arange(N // 8), 8).astype(float)
 
 LEAKS = [
@@ -20,6 +21,8 @@ LEAKS = [
     ("died_on", np.where(CLASSES > 0, 20000 + NOISE, np.nan), (CLASSES > 0).astype(int)),
     ("cents", np.round(100 * NUMBERS), NUMBERS),
     ("squared", np.exp(NUMBERS), NUMBERS),
+    ("skewed", NUMBERS, np.exp(3 * NUMBERS)),
+    ("almost", np.where(np.arange(N) % 100, COIN, 1 - COIN), COIN),
 ]
 HARMLESS = [
     ("noise", NOISE, CLASSES),
@@ -27,6 +30,7 @@ HARMLESS = [
     ("flag", (NOISE > 0).astype(float), CLASSES),
     ("strong", CLASSES + 0.3 * NOISE, CLASSES),
     ("words", np.array(["x", "y"], object)[(NOISE > 0).astype(int)], NUMBERS),
+    ("rich", NOISE, np.append(np.exp(NUMBERS[1:]), 1e6)),
     ("close", NUMBERS + 0.3 * NOISE, NUMBERS),
 ]
 

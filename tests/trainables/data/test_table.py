@@ -382,6 +382,37 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
         load_splits(spec_of(tmp_path / "a.parquet", "y"))
 
 
+def test_names_are_compared_by_how_they_look(tmp_path):
+    composed, decomposed = "\u00e4", "a\u0308"
+    rows = "".join(f"{i % 7},{i},{i % 2}\n" for i in range(30))
+    (tmp_path / "a.csv").write_text(f"x,z, {decomposed}\n{rows}", encoding="utf-8")
+    assert load_splits(spec_of(tmp_path / "a.csv", composed)).labels == ("0", "1")
+    assert load_splits(spec_of(tmp_path / "a.csv", decomposed)).labels == ("0", "1")
+    (tmp_path / "b.csv").write_text(f"{composed},{decomposed},y\n{rows}", encoding="utf-8")
+    with pytest.raises(DataError, match="several columns have one name"):
+        load_splits(spec_of(tmp_path / "b.csv", "y"))
+    (tmp_path / "c.csv").write_text(f"x,X,y\n{rows}")
+    assert "columns of their own, though spelled alike: 'X', 'x'" in texts_of(
+        load_splits(spec_of(tmp_path / "c.csv", "y")).notices
+    )
+
+
+def test_values_spelled_alike_are_named(tmp_path):
+    rows = "".join(f"{i},{'ab'[i % 2]},{('Yes', 'no', 'yes')[i % 3]}\n" for i in range(30))
+    (tmp_path / "a.csv").write_text(f"x,k,y\n{rows}")
+    splits = load_splits(spec_of(tmp_path / "a.csv", "y"))
+    assert splits.labels == ("Yes", "no", "yes")
+    assert "values of their own, though spelled alike: 'y' ('Yes', 'yes')" in texts_of(splits.notices)
+
+
+def test_classes_that_are_long_codes_are_refused_as_numbers_and_read_as_text(tmp_path):
+    (tmp_path / "a.csv").write_text("x,y\n" + "".join(f"{i},{2**53 + i % 2}\n" for i in range(30)))
+    with pytest.raises(DataError, match=r"whole numbers such as 9007199254740992, longer .*; --as 'y'=text"):
+        load_splits(spec_of(tmp_path / "a.csv", "y"))
+    asked = load_splits(spec_of(tmp_path / "a.csv", "y", read_as=("y=text",)))
+    assert asked.labels == ("9007199254740992", "9007199254740993")
+
+
 def test_a_truncated_gz_table_is_refused_with_the_reason(tmp_path):
     whole = gzip.compress(customers().to_csv(index=False).encode())
     (tmp_path / "a.csv.gz").write_bytes(whole[: len(whole) // 2])

@@ -22,6 +22,8 @@ READ = [
     (["1.234", "2.5"], ",", 1.234, 0, ()),
     (["1.234", "2.345"], ",", 1234, 0, ("spelled_numbers",)),
     (["1 234", "12\u00a0345", "5"], None, 1234, 0, ("spelled_numbers",)),
+    (["\u0661\u0668\u0662", "\uff15"], None, 182, 0, ("spelled_numbers",)),
+    (["5,691E+01", "1,2e-3"], None, 56.91, 0, ("spelled_numbers",)),
     (["12,34,567", "1,00,000"], None, 1234567, 0, ("spelled_numbers",)),
     (["(1,200.5)", "\u22123", "+4"], None, -1200.5, 0, ("spelled_numbers",)),
     ([f"{v} kg" for v in MANY] + ["3 lb"], None, 52.515, 1, ("spelled_numbers", "odd_values")),
