@@ -13,8 +13,15 @@ from ray._private import ray_constants, services
 
 from search.declaration.study import Resources
 from search.errors import RunError
-from search.executors.ray_session import ray_session
+from search.executors.ray_session import _read_authentication, ray_session
 from tests.support.ray_head import free_ports
+
+
+@pytest.fixture(autouse=True)
+def authentication_is_read_again():
+    """Set up before the variables are changed, ended after they are what they were: Ray reads them once a process."""
+    yield
+    _read_authentication()
 
 
 @pytest.fixture
