@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trainables.data.column_remarks import Remarks
 from trainables.data.columns import ColumnKind, column_errors, column_notices, column_numbers, kind_of, why_useless
+from trainables.data.numbered_texts import numbered_texts
 from trainables.data.odd_numbers import odd_numbers
 from trainables.data.parts import (
     Parts,
@@ -77,6 +78,7 @@ def load(spec: DataSpec) -> Parts:
         raise DataError(errors)
     used = columns.assign(**{target: rows[target]})
     notices = [found.notice, *file.notices, *remarks.notices(), *_alike(used), *odd_numbers(used, read_as)]
+    notices += numbered_texts(columns, read_as)
     if len(rows) < len(table):
         missing = len(table) - len(rows)
         text = f"dropped, no value for the target: {missing:,} rows"
