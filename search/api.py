@@ -34,7 +34,7 @@ from search.executors.progress import View
 from search.face.live_view import make_view
 from search.face.present import make_console
 from search.ledger import Ledger
-from search.ledger.paths import Paths
+from search.ledger.paths import LEDGER_FILE, Paths
 from search.report.answer import Answer
 from search.report.leaderboard import leaderboard
 from search.tracking.preflight import check_tracking
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from trainables.kept_model import KeptModel
 
 HOME = "lanewise-home"
+
+NOT_GIVEN: Any = object()
+"""The data of a study that is declared without any; None is a mistake of the program that gives it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +107,7 @@ def declare(
     kind: str,
     *,
     model: str | Callable[..., Any] | None = None,
-    data: Any = None,
+    data: Any = NOT_GIVEN,
     target: str | None = None,
     **fields: Any,
 ) -> Study:
@@ -128,7 +131,7 @@ def declare(
     """
     path = None if model is None else _path_of(model)
     plain = {name: _plain(value, name) for name, value in fields.items()}
-    if data is not None or target is not None:
+    if data is not NOT_GIVEN or target is not None:
         plain["data"] = _data(data, target)
     declared = declare_study(plain, kind=kind, model=path)
     if declared.mistakes or declared.study is None:
@@ -145,7 +148,7 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
         study: what ``declare`` or ``Study`` returned. Without a name it is given one: its kind and the time.
         home: folder of all studies; everything of this one is in ``home/name``.
         resume: go on with the study of this name where it ended, if it is there already.
-        view: True shows the search as the command does; False is silent.
+        view: True shows the search as the command does, until its answer, which is the result's; False is silent.
 
     Raises:
         UsageError: it cannot begin here, or it was recorded with another declaration.
@@ -195,7 +198,7 @@ def load_model(of: str | Path, *, home: str | Path = HOME) -> KeptModel:
 
     Args:
         of: a ``best.pt``, whose path the search prints (the rest of the study may be gone); or a study's name, for the
-            model of its best trial.
+            model of its best trial, or the study's folder.
         home: folder of all studies, where a name is given.
 
     Raises:
@@ -211,9 +214,13 @@ def load_model(of: str | Path, *, home: str | Path = HOME) -> KeptModel:
 
 def _kept_file(of: str | Path, home: Path) -> Path:
     """Return the file that is meant by its path or by a study's name."""
-    if isinstance(of, Path) or Path(of).is_file() or Path(of).suffix == ".pt":
-        return Path(of)
-    paths = Paths(home, of)
+    path = Path(of)
+    if (path / LEDGER_FILE).is_file():
+        paths = Paths(path.parent, path.name)
+    elif isinstance(of, Path) or path.is_file() or path.suffix == ".pt":
+        return path
+    else:
+        paths = Paths(home, of)
     study, result = read_result(paths)
     found = result.answer.best
     if found is None:
@@ -242,7 +249,7 @@ def _data(data: Any, target: str | None) -> Any:
     """Return what ``declare`` was given as data, as a YAML file would have it."""
     if isinstance(data, DataSpec | BaseModel):
         data = _plain(data, "data")
-    if data is None:
+    if data is NOT_GIVEN:
         return {"target": target}
     fields = held_fields(data, target)
     if "text" in fields:

@@ -80,8 +80,13 @@ def dotted(path: Path) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the known name closest to ``name``, else an empty string."""
-    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    """Return `` Did you mean 'x'?`` for the known name closest to ``name``, else an empty string.
+
+    One that has all its words and more (``val_macro_f1`` for ``val_f1``) is closer than one of as many letters.
+    """
+    names, words = list(known), set(name.split("_"))
+    fuller = [other for other in names if words < set(other.split("_"))]
+    match = difflib.get_close_matches(name, fuller or names, n=1, cutoff=0.0 if fuller else 0.5)
     return f" Did you mean {match[0]!r}?" if match else ""
 
 

@@ -119,7 +119,8 @@ def find_function(path: str, *, who: str) -> ModelFunction:
     found: Any = import_user_module(module_name, who=who)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            public = [name for name in vars(found) if not name.startswith("_")] if hasattr(found, "__dict__") else []
+            names = vars(found) if hasattr(found, "__dict__") else {}
+            public = [name for name, value in names.items() if callable(value) and not name.startswith("_")]
             raise ConfigError(f"{who}: {module_name} has no {attribute!r}.{nearest(part, public)}")
         found = getattr(found, part)
     if not callable(found):

@@ -114,5 +114,7 @@ def _is_library(file: str) -> bool:
 
 def _nearest_module(name: str) -> str:
     parent, dot, last = name.rpartition(".")
+    if last == "py" and parent in sys.modules:
+        return f" Did you mean {parent!r}? A module is named without the ending of its file"
     places = list(getattr(sys.modules.get(parent), "__path__", [])) if dot else [os.getcwd()]
     return nearest(last, [module.name for module in pkgutil.iter_modules(places)])

@@ -6,6 +6,7 @@ The file lies in a folder of this process until a search copies it beside its le
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import hashlib
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.declaration.held_objects import described, is_array, is_dataset, of_dataset, to_array, to_frame
 from search.errors import UsageError
+from trainables.data import DataSpec
 from trainables.data.arrays import EXPECTED, GIVEN, HELD_OUT, NAMES, WHOLE
 from trainables.mistake import nearest
 from trainables.task import AUTO
@@ -88,6 +90,9 @@ def _of_mapping(data: Mapping[Any, Any], target: Any) -> dict[str, Any]:
     table = to_frame(frame)
     if table is None:
         raise UsageError(f"data.frame: {described(frame)} is no pandas frame")
+    known = [field.name for field in dataclasses.fields(DataSpec)]
+    if strangers := [name for name in fields if name not in known]:
+        raise UsageError([f"data.{name} is unknown.{nearest(name, known)}" for name in strangers])
     return {**_hold_frame(table, fields.pop("target", None), described(frame)), **fields}
 
 

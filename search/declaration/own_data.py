@@ -275,4 +275,6 @@ def _unknown(text: str, kind: str) -> Mistake:
     if os.path.exists(text):
         own = f"images:{text}" if os.path.isdir(text) else f"table:{text} --target COLUMN"
         return Mistake(DATA, f"{text} is no data set by name; your own are given as {{0}} {own}", others=(DATA,))
+    if os.path.dirname(text) or os.path.splitext(text)[1]:
+        return Mistake(DATA, f"{text} is no file, no folder and no data set by name")
     return Mistake(DATA, "{value} is unknown", text, allowed=(*DATASETS, "or table:FILE", "images:FOLDER"))

@@ -56,7 +56,7 @@ def _mistakes(details: Sequence[ErrorDetails], values: Mapping[str, Any]) -> lis
         if detail["type"] == OF_A_CHECK:
             found += detail["ctx"]["mistakes"]
         elif detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            found.append(Mistake(path, "is unknown", allowed=names_at(path[:-1])))
+            found.append(_unknown(path))
         elif detail["type"] in ("missing", "missing_argument"):
             if detail["loc"] != ("space",):  # what is said of the kind says it
                 found.append(Mistake(detail["loc"], "is missing"))
@@ -66,6 +66,14 @@ def _mistakes(details: Sequence[ErrorDetails], values: Mapping[str, Any]) -> lis
         what = " or ".join(dict.fromkeys(map(_rule, rules)))
         found.append(Mistake(path, f"must be {what}", rules[0]["input"]))
     return found
+
+
+def _unknown(path: Path) -> Mistake:
+    """Return the mistake of a name that a place does not have; ``trials``, alone, is told where it belongs."""
+    homes = [f"{part}.{path[-1]}" for part in names_at(()) if path[-1] in names_at((part,))] if len(path) == 1 else []
+    if homes:
+        return Mistake(path, f"is unknown; did you mean {' or '.join(homes)}?")
+    return Mistake(path, "is unknown", allowed=names_at(path[:-1]))
 
 
 def _rule(detail: ErrorDetails) -> str:

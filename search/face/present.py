@@ -34,7 +34,11 @@ from search.report.answer import Answer, Entry
 from search.report.examples import data_lines
 from search.report.kept import Kept
 from trainables.data import Splits
+from trainables.data.parts import counted
 from trainables.machine import THIS_MACHINE
+
+LABEL = 11
+"""Cells of a label such as ``data``, with the blanks after it."""
 
 
 def make_console(*, errors: bool = False) -> Console:
@@ -72,7 +76,10 @@ def print_check(console: Console, study: Study, splits: Splits) -> None:
     facts = splits.facts()
     say_data(console, facts)
     say(console, f"           fingerprint {splits.fingerprint}")
-    say(console, f"trainable  {study.trainable}: {len(study.space)} parameters ({', '.join(study.space.names)})")
+    say(
+        console,
+        f"trainable  {study.trainable}: {counted(len(study.space), 'parameter')} ({', '.join(study.space.names)})",
+    )
     warnings = sum(notice["warning"] for notice in facts["notices"])
     say(console, f"checked    {warnings or 'no'} warning{'' if warnings == 1 else 's'}; nothing was trained")
 
@@ -243,13 +250,18 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 def say_words(console: Console, text: str) -> None:
-    """Print a sentence, which a terminal breaks between words and no file at all: a number is never cut."""
+    """Print a sentence, which a terminal breaks between words and no file at all: a number is never cut.
+
+    What it goes on with stands below its beginning, right of its label (``data       ``, or as many blanks).
+    """
     width = console.width if console.is_terminal else cell_len(text)
     if cell_len(text) <= width:
         say(console, text)
         return
-    for line in wrapped(text.split(), width, indent=""):
-        say(console, line)
+    label = text[:LABEL] if text[:LABEL].endswith("  ") else ""
+    lines = wrapped(text[len(label) :].split(), width - len(label), indent="")
+    for i, line in enumerate(lines):
+        say(console, f"{'' if i else label:{len(label)}}{line}")
 
 
 def say(console: Console, text: str) -> None:

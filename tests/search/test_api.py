@@ -235,6 +235,7 @@ def test_the_best_model_of_a_study_takes_raw_examples(tmp_path):
     assert (model.facts["trial"], model.facts["value"]) == (result.answer.best.trial, result.answer.best.value)
     (file,) = (tmp_path / "kept" / "checkpoints").glob(f"trial_{result.answer.best.trial:05d}/best.pt")
     assert (load_model(str(file)).predict(images) == model.predict(images)).all()
+    assert (load_model(tmp_path / "kept").predict(images) == model.predict(images)).all()
     lines = errors_of(load_model, "kepd", home=tmp_path)
     assert lines[0].startswith("no study 'kepd' in ") and "Did you mean 'kept'?" in lines[0]
     assert errors_of(load_model, "a.pt")[0].startswith("checkpoint a.pt cannot be read: ")

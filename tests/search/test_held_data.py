@@ -106,6 +106,9 @@ REFUSED = {
     "two targets": (dict(data={"path": "t.csv", "target": "a"}, target="label"), "differ; give one of them"),
     "two ways": (dict(data={"frame": FRAME, "x": X, "target": "label"}), "arrays and frame name different data"),
     "a frame without a target": (dict(data=FRAME), "a DataFrame of 120 rows x 6 columns needs target=COLUMN"),
+    "a misspelt target of a frame": (dict(data={"frame": FRAME, "tagret": "label"}), "Did you mean 'target'?"),
+    "nothing": (dict(data=None), "data: None is not taken; expected"),
+    "no such file": (dict(data="nope.csv", target="a"), "nope.csv is no file, no folder and no data set by name"),
     "a wrong column": (dict(data=FRAME, target="lable"), "Did you mean 'label'?"),
     "two columns of a name": (
         dict(data=pd.concat([FRAME, FRAME["a"]], axis=1), target="label"),

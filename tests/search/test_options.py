@@ -38,6 +38,7 @@ TABLE = {"data": f"table:{__file__}", "target": "y"}
 
 BAD = [
     ({"kind": "regularisation"}, "unknown study 'regularisation'. Did you mean 'regularization'?"),
+    ({"kind": "mine.yaml"}, "unknown study 'mine.yaml'; a study in a file is given as --config mine.yaml"),
     ({"set_": ["dropuot=0.1"]}, "unknown parameter 'dropuot'. Did you mean 'dropout'?"),
     ({"set_": ["dropout.low=0.7"]}, "dropout: low 0.7 must be below high 0.6"),
     ({"set_": ["learning_rate.low=0"]}, "learning_rate: a log range needs low > 0, got 0"),

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from search.face.present import kept_lines
+from search.face.present import kept_lines, say_words
 from search.report.answer import Answer, Entry
 from search.report.kept import Kept, kept_on_disk
 from trainables.checkpoint_store import CheckpointStore
@@ -61,3 +62,19 @@ def test_the_disk_is_what_counts(tmp_path):
     assert kept.to_dict() == {"kept": 2, "size_mb": size / 1e6, "best_model": str(kept.best_model), "why_not": None}
     assert kept_on_disk(tmp_path, None).best_model is None
     assert Kept(0, 0.0, None).to_dict()["best_model"] is None
+
+
+def test_a_broken_line_goes_on_beside_its_label():
+    console = Console(width=30, force_terminal=True)
+    with console.capture() as seen:
+        say_words(console, "data       240 train, 80 validation, 80 test")
+        say_words(console, "           warning: dropped, a text: 'notes'")
+        say_words(console, "best val_loss 0.16639 (trial 2), baseline 0.4")
+    assert seen.get().splitlines() == [
+        "data       240 train, 80",
+        "           validation, 80 test",
+        "           warning: dropped, a",
+        "           text: 'notes'",
+        "best val_loss 0.16639 (trial",
+        "2), baseline 0.4",
+    ]

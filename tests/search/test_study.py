@@ -120,6 +120,8 @@ BAD = [
         {"budget": {"max_epochs": 2}},
         "--grace 3 is above --max-epochs 2; a trial must be able to reach its first rung",
     ),
+    ({"trials": 3}, "trials is unknown; did you mean budget.trials?"),
+    ({"image_size": 8}, "image_size is unknown; did you mean data.image_size?"),
     ({"budgets": {}}, f"budgets is unknown. Did you mean 'budget'? Known: {', '.join(names_at(()))}"),
 ]
 

@@ -218,6 +218,10 @@ def test_nearest_names_a_close_name_or_nothing(name, said):
     assert nearest(name, ("learning_rate", "dropout")) == said
 
 
+def test_nearest_prefers_the_name_that_has_all_words():
+    assert nearest("val_f1", ("val_r2", "val_macro_f1")) == " Did you mean 'val_macro_f1'?"
+
+
 def test_ranges_read_as_a_reader_writes_them():
     texts = {p.name: p.range_text() for p in NESTED}
     assert texts == {

@@ -281,6 +281,8 @@ BAD = [
         "model mine:net cannot be imported: ModuleNotFoundError: No module named 'no_such_thing' (mine.py, line 1)",
     ),
     ({"text": "raise SystemExit"}, "model mine:net cannot be imported: SystemExit: no message (mine.py, line 1)"),
+    ({"text": "from torch import nn", "path": "mine:nm"}, "model mine:nm: mine has no 'nm'."),
+    ({"text": "", "path": "mine.py:net"}, "model mine.py:net: there is no module 'mine.py' in "),
     ({"text": "", "path": "mime:net"}, "model mime:net: there is no module 'mime' in "),
     ({"text": "", "path": "mine.net:net"}, "model mine.net:net: there is no module 'mine.net' in "),
     ({"text": "", "path": "torch.nnn:Linear"}, "model torch.nnn:Linear: there is no module 'torch.nnn' in "),

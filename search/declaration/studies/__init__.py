@@ -26,6 +26,8 @@ def find(kind: str) -> Study:
         UsageError: no such study; the nearest name is suggested.
     """
     known = registered()
+    if kind.endswith((".yaml", ".yml")):
+        raise UsageError(f"unknown study {kind!r}; a study in a file is given as --config {kind}")
     if kind not in known:
         raise UsageError(f"unknown study {kind!r}.{nearest(kind, known)} Known: {', '.join(known)}")
     return known[kind]
