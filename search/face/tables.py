@@ -48,7 +48,14 @@ def choices_table(found: Answer) -> Grid:
         for c in found.choices[name]:
             first = name if c is found.choices[name][0] else ""
             counts = str(c.trials), str(c.completed)
-            grid.add(first, _value(c.choice), *counts, _number(c.best), _number(c.median), f"{c.epochs:.1f}")
+            grid.add(
+                first,
+                _value(c.choice),
+                *counts,
+                _number(c.best),
+                _number(c.median),
+                f"{c.epochs:.1f}" if c.trials else "-",
+            )
         grid.end_section()
     return grid
 

@@ -183,7 +183,7 @@ def test_the_printed_table_has_a_row_for_each_choice(ledger):
         "trial",
     ]
     assert ["schedule", "none", "4", "2", "0.4", "0.6", "1.5"] in lines
-    assert ["cosine", "0", "0", "-", "-", "0.0"] in lines
+    assert ["cosine", "0", "0", "-", "-", "-"] in lines
     assert ["norm", "off", "3", "2", "0.5", "0.6", "1.7"] in lines
 
 

@@ -43,7 +43,7 @@ class TableFile:
     notices: tuple[Notice, ...] = ()
 
 
-def read_table(path: Path, spec: DataSpec, *, as_text: tuple[str, ...] = ()) -> TableFile:
+def read_table(path: Path, spec: DataSpec, *, as_text: tuple[str, ...] = (), what: str | None = None) -> TableFile:
     """Return the table in ``path``. Missing is the empty field, or a word that ``spec`` declares.
 
     A first column without a name that counts the rows, as pandas writes its index, is left out.
@@ -52,11 +52,13 @@ def read_table(path: Path, spec: DataSpec, *, as_text: tuple[str, ...] = ()) -> 
         path: of the file.
         spec: how it is written, as far as the user says so.
         as_text: columns whose values are kept as they are written.
+        what: begins each message; None for the option that names the file.
 
     Raises:
         DataError: it cannot be read, is no table, or has fewer than two columns or no rows.
     """
-    what, ending = f"--data table:{path}", Path(path.name.removesuffix(".gz")).suffix.lower()
+    what = what or f"--data table:{path}"
+    ending = Path(path.name.removesuffix(".gz")).suffix.lower()
     if not path.name.lower().endswith(ENDINGS):
         raise DataError(f"{what}: the name must end in {', '.join(ENDINGS)}, got {path.suffix!r}")
     if ending not in SEPARATORS:

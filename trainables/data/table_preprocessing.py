@@ -139,7 +139,7 @@ class TablePreprocessing(Rows):
         if Path(path.name.removesuffix(".gz")).suffix.lower() in SEPARATORS:
             how = replace(how, separator=self.separator, decimal=self.decimal, encoding=self.encoding)
         texts = tuple(column.name for column in self.columns if column.kind is ColumnKind.TEXT)
-        return read_table(path, how, as_text=texts).frame
+        return read_table(path, how, as_text=texts, what=str(path)).frame
 
 
 def fit_table(frame: pd.DataFrame, kinds: Mapping[str, ColumnKind]) -> TablePreprocessing:
