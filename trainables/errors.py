@@ -72,6 +72,12 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY)
 
 
+def named_with_last_line(error: BaseException | None) -> str:
+    """Return an error's type and the last line that it says, such as ``ValueError: boom``, or the type alone."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+
+
 def first_line(error: BaseException, *, most: int = 160) -> str:
     """Return the first sentence that an error says, without a terminal's escape codes and at most ``most`` long."""
     lines = ESCAPE_CODE.sub("", str(error)).strip().splitlines()

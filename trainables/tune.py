@@ -17,7 +17,7 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.disk import space_hint
-from trainables.errors import CheckpointWriteError, is_of_a_signal, is_out_of_memory
+from trainables.errors import CheckpointWriteError, is_of_a_signal, is_out_of_memory, named_with_last_line
 from trainables.kept_data import KeptData
 from trainables.model_function import take_function
 from trainables.protocols import Run
@@ -182,11 +182,10 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
 
 def failed_result(error: BaseException) -> dict[str, Any]:
     """Return the last result of a trial that raised: no metrics, and why."""
-    lines = str(error).strip().splitlines()
     return {
         DONE: True,
         STOP: "out_of_memory" if is_out_of_memory(error) else "error",
-        MESSAGE: f"{type(error).__name__}: {lines[-1] if lines else ''}",
+        MESSAGE: named_with_last_line(error),
         TRACEBACK: "".join(traceback.format_exception(error)),
     }
 

@@ -45,6 +45,7 @@ from search.report.examples import data_lines
 from search.report.kept import kept_on_disk
 from search.tracking.preflight import refuse_useless_store, store_of
 from search.tracking.process import OTHERWISE, WITHOUT_IT, TrackerProcess
+from trainables.address_space import narrow_address_space
 from trainables.disk import space_hint
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ def resume(
         RunError: another process drives it, its ledger is damaged, or its data or its model are not what
             they were.
     """
+    if (narrow := narrow_address_space()) is not None:
+        raise RunError(narrow)
     give_home(paths.home, view.say)
     if paths.database is not None:
         _make_folder(paths)  # the study may have been begun on another machine

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from search.errors import RunError
+from trainables.disk import space_hint
 
 
 @contextmanager
@@ -19,9 +20,13 @@ def driver_lock(path: Path, study: str) -> Iterator[None]:
     """Hold the study's lock. The system lets go of it when the process ends, however it ends.
 
     Raises:
-        RunError: another process holds it.
+        RunError: another process holds it, or this one may not write there.
     """
-    with path.open("a+") as file:
+    try:
+        opened = path.open("a+")
+    except OSError as error:
+        raise RunError(f"study {study!r} cannot go on here: {path}: {error.strerror}{space_hint(path)}") from None
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -17,6 +17,7 @@ from search.executors.capacity import Capacity
 from search.executors.choice import executor_mistakes
 from search.executors.ray_obstacles import ray_mistakes
 from search.ledger.paths import reserved
+from trainables.address_space import narrow_address_space
 from trainables.machine import THIS_MACHINE, Machine
 from trainables.mistake import Mistake
 from trainables.mistake import Path as Place
@@ -81,6 +82,8 @@ def stored_secrets(study: Study) -> list[Mistake]:
 
 def preflight(study: Study, home: Path, machine: Machine = THIS_MACHINE) -> list[Mistake]:
     """Return what stands in the way of ``study`` on the machine; empty if nothing does."""
+    if (narrow := narrow_address_space()) is not None:
+        return [*home_mistakes(home), Mistake(("resources",), narrow, whole=True)]  # what else is asked loads torch
     return [*home_mistakes(home), *_capacity_mistakes(study.resources, machine), *_precision_mistakes(study, machine)]
 
 

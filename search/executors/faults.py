@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from search.ledger.outcome import Outcome, StopReason
-from trainables.errors import is_out_of_memory
+from trainables.errors import is_out_of_memory, named_with_last_line
 
 LOW_MEMORY = "running low on memory"
 """What Ray says of a process that its memory monitor ended."""
@@ -23,9 +23,8 @@ def reason_of(error: BaseException | None) -> str:
 
 def outcome_of_error(error: BaseException | None) -> Outcome:
     """Return the outcome of a trial that raised in its lane."""
-    lines = str(error).strip().splitlines()
     return Outcome(
         StopReason.OUT_OF_MEMORY if is_out_of_memory(error) else StopReason.ERROR,
-        message=f"{type(error).__name__}: {lines[-1] if lines else ''}",
+        message=named_with_last_line(error),
         traceback="".join(traceback.format_exception(error)),
     )

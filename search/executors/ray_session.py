@@ -15,7 +15,6 @@ from typing import Any
 import ray
 from ray._private import ray_constants, services
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
-from ray.exceptions import AuthenticationError
 
 from search.declaration.study import Resources
 from search.errors import RunError
@@ -75,7 +74,7 @@ def ray_session(
         try:
             with _own_sigterm():
                 session = ray.init(**options)
-        except (AuthenticationError, OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # a node that does not come up is a bare Exception
             raise RunError(_why_not(resources.address, error)) from None
         try:
             if resources.address is None:
@@ -129,7 +128,7 @@ def _check_answers(address: str, *, timeout_s: float) -> None:
 
 
 def _why_not(address: str | None, error: Exception) -> str:
-    line = str(error).strip().splitlines()[0]
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
     if address is None:
         return f"Ray cannot be started on this machine: {line}"
     return (

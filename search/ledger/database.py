@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -278,11 +279,27 @@ def _engine(url: str, *, create: bool) -> tuple[Engine, str]:
     try:
         # a database of SQL_ASCII, as initdb makes in the locale C, answers in bytes otherwise
         encoding = {"client_encoding": "utf8"} if parts.drivername.startswith("postgresql") else {}
+        if sqlite and not create and _is_at_rest_and_unwritable(file := Path(where).absolute()):
+            return sa.create_engine(parts, creator=partial(_connect_at_rest, file)), where
         return sa.create_engine(parts, connect_args=encoding), where
     except NoSuchModuleError:
         raise RunError(no_url) from None
     except ModuleNotFoundError as error:
         raise RunError(f"ledger {where} needs the package {error.name}; pip install 'lanewise[postgresql]'") from None
+
+
+def _is_at_rest_and_unwritable(file: Path) -> bool:
+    """Say whether this process may not write beside an SQLite file that nobody writes to, on a read-only disk, say.
+
+    To read in WAL, SQLite makes an index beside the file where there is none.
+    """
+    return not os.access(file.parent, os.W_OK) and not has_log(file)
+
+
+def _connect_at_rest(file: Path) -> sqlite3.Connection:
+    """Open a file that does not change while it is open, without a log or a lock."""
+    address = f"{file.as_uri()}?immutable=1"
+    return sqlite3.connect(address, uri=True, check_same_thread=False)
 
 
 def make_tables(engine: Engine) -> None:

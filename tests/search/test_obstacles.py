@@ -131,3 +131,50 @@ def test_a_file_that_moved_is_found_where_it_is_said_to_lie(tmp_path):
     for other, why in (("digits", "the data of s are table:"), (f"table:{tmp_path}/no.csv", "no such file")):
         with pytest.raises(UsageError, match=why):
             with_data_at(before, other)
+
+
+def _lanewise(*arguments, address_space_kb=None, unwritable=False):
+    """Run a command in a process of its own, with a limit of its address space or without root's right to write."""
+    command = [sys.executable, "-m", "search", *map(str, arguments)]
+    if address_space_kb is not None:
+        command = ["bash", "-c", f'ulimit -v {address_space_kb}; exec "$@"', "limited", *command]
+    if unwritable and os.getuid() == 0:
+        command = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override", *command]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+
+
+@pytest.mark.parametrize("address_space_kb", [300_000, 900_000])
+def test_too_little_address_space_is_one_line_before_anything_starts(tmp_path, address_space_kb):
+    asked = ["run", KIND, "--home", tmp_path, "--tracking", "offline"]
+    done = _lanewise(*asked, address_space_kb=address_space_kb)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: torch cannot be loaded and train here (")
+    assert line.endswith(f"{address_space_kb / 2**20:.1f} GiB of address space; raise the limit: ulimit -v unlimited")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_that_may_only_be_read_is_shown_and_not_gone_on_with(tmp_path):
+    home = tmp_path / "home"
+    asked = ["--trials", 1, "--max-epochs", 1, "--tracking", "offline", "--name", "a"]
+    done = _lanewise("run", "tabular", "--home", home, *asked)
+    assert done.returncode == 0, done.stderr
+    folders = [home / "a", home]
+    for folder in folders:
+        folder.chmod(0o500)
+    try:
+        before = {file: file.read_bytes() for file in (home / "a").iterdir() if file.is_file()}
+        for file in before:
+            file.chmod(0o400)
+        shown = _lanewise("show", "a", "--home", home, unwritable=True)
+        resumed = _lanewise("resume", "a", "--home", home, unwritable=True)
+        after = {file: file.read_bytes() for file in (home / "a").iterdir() if file.is_file()}
+    finally:
+        for folder in folders:
+            folder.chmod(0o700)
+    assert shown.returncode == 0, shown.stderr
+    assert "best val_loss" in shown.stdout
+    assert resumed.returncode == 1
+    assert resumed.stderr.startswith("error: study 'a' cannot go on here: ")
+    assert resumed.stderr.endswith("driver.lock: Permission denied\n")
+    assert after == before
