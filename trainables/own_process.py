@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -23,6 +24,16 @@ GRACE_S = 5.0
 """Seconds after its limit in which the process may end itself, which leaves a trace of where it was."""
 
 
+STUCK_S = 10.0
+"""Seconds without a step, waiting for a lock, after which a forked process is taken for stuck."""
+
+SAMPLE_S = 0.5
+"""Seconds between two looks at whether it takes a step."""
+
+ATTEMPTS = 3
+"""How often a process is forked: a lock that another thread held at the fork is never released in the child."""
+
+
 class OwnProcessError(RuntimeError):
     """The process ended without a result; the message says how, and where the user's code was, in one line."""
 
@@ -31,7 +42,8 @@ def in_own_process(function: Callable[[], T], *, limit_s: float, quiet: bool = F
     """Call ``function`` in a process of its own and return what it returns, which must be picklable.
 
     On Linux the process is forked, which takes some 10 ms, and torch has one thread in it, as in a worker of a
-    ``DataLoader``: the threads of a pool are not there after a fork. Elsewhere, and where CUDA is in use already, it
+    ``DataLoader``: the threads of a pool are not there after a fork, nor are those that hold a lock; a process that
+    waits for one is ended, and another forked. Elsewhere, and where CUDA is in use already, it
     is started anew, and ``function`` must be picklable. What it prints goes to standard error.
 
     Args:
@@ -42,7 +54,25 @@ def in_own_process(function: Callable[[], T], *, limit_s: float, quiet: bool = F
     Raises:
         OwnProcessError: it raised, exited, crashed, or was not done in time.
     """
-    context: Any = multiprocessing.get_context(_method())
+    method = _method()
+    for attempt in range(ATTEMPTS):
+        last = method != "fork" or attempt == ATTEMPTS - 1
+        found = _attempt(function, method, limit_s=limit_s, quiet=quiet, stuck_s=None if last else STUCK_S)
+        if found is not None:
+            break
+    assert found is not None, "the last attempt waits until the limit"
+    done, value = found
+    if not done:
+        raise OwnProcessError(value)
+    result: T = value
+    return result
+
+
+def _attempt(
+    function: Callable[[], object], method: str, *, limit_s: float, quiet: bool, stuck_s: float | None
+) -> tuple[bool, Any] | None:
+    """Return whether a process is done and what it sent, else how it ended; None where it was stuck for ``stuck_s``."""
+    context: Any = multiprocessing.get_context(method)
     receiving, sending = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory(prefix="lanewise-") as folder, receiving:
         trace = Path(folder) / "trace"
@@ -52,26 +82,43 @@ def in_own_process(function: Callable[[], T], *, limit_s: float, quiet: bool = F
             child.start()
         sending.close()
         try:
-            in_time = bool(wait([receiving, child.sentinel], timeout=limit_s + GRACE_S))
+            ended = [receiving, child.sentinel]
+            in_time = bool(wait(ended, timeout=min(limit_s + GRACE_S, stuck_s or limit_s + GRACE_S)))
+            if not in_time and stuck_s is not None and stuck_s < limit_s:
+                if _is_stuck(child.pid):
+                    return None
+                in_time = bool(wait(ended, timeout=limit_s + GRACE_S - stuck_s))
             found = _received(receiving)
             if found is None:
                 child.join(0.5)  # its pipe is closed before it is gone
         finally:
             child.kill()
             child.join()
-        if found is None:
-            raise OwnProcessError(_how_it_ended(child.exitcode, trace, limit_s, in_time=in_time))
-    done, value = found
-    if not done:
-        raise OwnProcessError(value)
-    result: T = value
-    return result
+        return found or (False, _how_it_ended(child.exitcode, trace, limit_s, in_time=in_time))
 
 
 def _method() -> str:
     torch = sys.modules.get("torch")
     in_use = torch is not None and torch.cuda.is_initialized()  # CUDA does not survive a fork
     return "fork" if sys.platform == "linux" and not in_use else "spawn"
+
+
+def _is_stuck(process: int) -> bool:
+    """Say whether a process waits for a lock and takes no step meanwhile, as far as Linux says so."""
+    first = _steps(process)
+    time.sleep(SAMPLE_S)
+    return first is not None and _steps(process) == first
+
+
+def _steps(process: int) -> tuple[str, str] | None:
+    """Return the processor time of a process that waits for a lock; None where it does not, or it is not known."""
+    try:
+        if "futex" not in Path(f"/proc/{process}/wchan").read_text():
+            return None
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return fields[11], fields[12]  # in user and in system mode
 
 
 def _received(receiving: Connection) -> tuple[bool, Any] | None:

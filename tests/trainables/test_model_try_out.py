@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainables import own_process
 from trainables.data import DataSpec, load_splits
 from trainables.device_data import DeviceData
 from trainables.own_process import OwnProcessError, in_own_process
@@ -304,6 +306,35 @@ def test_a_process_of_its_own_returns_what_it_was_asked_for_and_leaves_this_one_
     assert signal.getsignal(signal.SIGINT) is before
     with pytest.raises(OwnProcessError, match="raised ZeroDivisionError: division by zero .test_model_try_out.py"):
         in_own_process(lambda: 1 / 0, limit_s=60)
+
+
+def waits_for_ever_once(marker):
+    """As a fork does that needs a lock which another thread held."""
+    if marker.exists():
+        return "done"
+    marker.touch()
+    lock = threading.Lock()
+    lock.acquire()
+    return lock.acquire()
+
+
+def test_a_fork_that_waits_for_a_lock_for_ever_is_forked_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_process, "STUCK_S", 1.0)
+    assert in_own_process(lambda: waits_for_ever_once(tmp_path / "tried"), limit_s=60) == "done"
+
+
+def test_a_function_that_waits_for_anything_else_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_process, "STUCK_S", 0.2)
+    calls = tmp_path / "calls"
+
+    def slow():
+        with calls.open("a") as file:
+            file.write("x")
+        time.sleep(1.5)
+        return "done"
+
+    assert in_own_process(slow, limit_s=60) == "done"
+    assert calls.read_text() == "x", "called once"
 
 
 @given(st.sampled_from(sorted(TRAINING_PARAMETERS)), st.data())
