@@ -137,6 +137,7 @@ def _child(function: Callable[[], object], sending: Connection, trace: str, limi
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         file = open(trace, "w")  # noqa: SIM115 - open until the process is gone
+        faulthandler.disable()  # else it takes its handlers for set, though a library (Ray) may have put its own there
         faulthandler.enable(file)
         faulthandler.dump_traceback_later(limit_s, exit=True, file=file)
         _redirect_output(quiet)
