@@ -20,6 +20,7 @@ from search.declaration.held_objects import described, is_array, is_dataset, of_
 from search.errors import UsageError
 from trainables.data import DataSpec
 from trainables.data.arrays import EXPECTED, GIVEN, HELD_OUT, NAMES, WHOLE
+from trainables.errors import first_line
 from trainables.mistake import nearest
 from trainables.task import AUTO
 
@@ -168,7 +169,7 @@ def _hold_frame(frame: pd.DataFrame, target: Any, what: str) -> dict[str, Any]:
         try:
             frame.to_parquet(file, index=False)
         except Exception as error:  # Arrow raises whatever a column's values lead it to
-            raise UsageError(f"data: {what} cannot be kept: {str(error).splitlines()[0]}") from None
+            raise UsageError(f"data: {what} cannot be kept: {first_line(error)}") from None
 
     return {"source": "table", "path": _held(write, ".parquet"), "name": FRAME, "target": str(target)}
 

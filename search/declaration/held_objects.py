@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from search.errors import UsageError
+from trainables.errors import first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +58,7 @@ def to_array(value: Any, what: str) -> NDArray[np.generic]:
     try:
         array = np.asarray(value)
     except Exception as error:
-        raise UsageError(f"{what}: {described(value)} is no array: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"{what}: {described(value)} is no array: {first_line(error)}") from None
     if array.dtype == object:
         if array.ndim == 1 and all(isinstance(item, str) for item in array):
             return array.astype(str)
@@ -107,9 +108,9 @@ def of_dataset(dataset: Any, what: str) -> tuple[NDArray[np.generic], NDArray[np
 
 
 def _refuse_if_too_large(size: int, what: str) -> None:
-    from psutil import virtual_memory
+    from trainables.data.room import free_memory
 
-    free = virtual_memory().available
+    free = free_memory()
     if size > free / 2:
         raise UsageError(
             f"{what}: {size / 1e9:.1f} GB of examples, of which memory ({free / 1e9:.1f} GB free) holds half"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.declaration.study import Study
 from search.errors import RunError
-from search.executors.control import EXIT_CODES
+from search.executors.control import EXIT_CODES, handling_signals
 from trainables.errors import ConfigError
 from trainables.protocols import PreparesOnce
 from trainables.registry import find_trainable
@@ -65,16 +64,9 @@ class _Received(BaseException):
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
     """While inside, SIGINT and SIGTERM raise ``_Received``: what is made here is written whole or not at all."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the program's
-        return
 
     def handle(number: int, _: FrameType | None) -> None:
         raise _Received(signal.Signals(number))
 
-    before = {number: signal.signal(number, handle) for number in EXIT_CODES}
-    try:
+    with handling_signals(handle):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -24,7 +24,7 @@ from search.report.comparison import Finalist, best_of_each
 from search.report.leaderboard import leaderboard
 from spaces import hash_params
 from trainables.derive import derive
-from trainables.errors import is_of_a_signal
+from trainables.errors import is_of_a_signal, named_with_last_line
 from trainables.protocols import Trainable
 from trainables.registry import find_trainable
 
@@ -146,7 +146,7 @@ def _fit(study: Study, trainable: Trainable, split: _Split, finalist: Finalist, 
     except BaseException as error:  # one model that fails is a row of the table, not the end of it
         if is_of_a_signal(error):
             raise
-        message = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1]}"
+        message = named_with_last_line(error)
     return FitRow(
         role=FitRole.REFIT,
         trial=finalist.trial,

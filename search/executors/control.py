@@ -96,16 +96,26 @@ class Control:
             if received is signal.SIGHUP:
                 _let_go_of_lost_terminal()
 
-        if threading.current_thread() is not threading.main_thread():
-            yield  # a search that a program runs beside other things: signals are the program's
-            return
-        heeded = [n for n in EXIT_CODES if n is not signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, handle) for number in heeded}
-        try:
+        with handling_signals(handle):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+
+@contextmanager
+def handling_signals(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """While inside, the signals of ``EXIT_CODES`` go to ``handle``, but for SIGHUP under ``nohup``.
+
+    Beside the main thread nothing is changed: where a program does this beside other things, signals are the program's.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heeded = [n for n in EXIT_CODES if n is not signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _let_go_of_lost_terminal() -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from search.executors.progress import Progress, View
 from search.ledger.outcome import shown_counts
+from trainables.pace import duration
 
 REFRESH_S = 0.25
 PLAIN_LINE_S = 5.0
@@ -132,13 +133,3 @@ def left(progress: Progress) -> str:
     """Return the estimated time left, in words."""
     seconds = progress.seconds_left()
     return "time left unknown" if seconds is None else f"about {duration(seconds)} left"
-
-
-def duration(seconds: float) -> str:
-    """Return ``42 s``, ``3 min 05 s`` or ``2 h 07 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

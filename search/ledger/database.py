@@ -170,7 +170,7 @@ class Database:
         if self._migrated is None:
             return None
         with self._writing() as connection:
-            self._begin_immediately(connection)
+            _begin_immediately(connection)
             found = _version(connection, locked=True)
             copy = None
             if found is not None and found in MIGRATIONS:  # else another process was faster
@@ -243,10 +243,6 @@ class Database:
         except (ValueError, LookupError, TypeError) as error:
             raise self._damaged(f"of schema version {version}: {type(error).__name__}: {error}") from None
 
-    def _begin_immediately(self, connection: Connection) -> None:
-        """Have the transaction hold others' writes off from its start, and make tables in it, not beside it."""
-        _begin_immediately(connection)
-
     def switch_to_wal(self, connection: Connection) -> None:
         """Let readers never wait for the writer, where that is SQLite's to say."""
         if self._file is not None:
@@ -314,6 +310,7 @@ def make_tables(engine: Engine) -> None:
 
 
 def _begin_immediately(connection: Connection) -> None:
+    """Have the transaction hold others' writes off from its start, and make tables in it, not beside it."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's sqlite3 begins none for a CREATE or ALTER
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainables.data.number_preprocessing import FAR
 from trainables.data.preprocessing import Rows, Standardisation, warn
-from trainables.errors import DataError
+from trainables.errors import DataError, first_line
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ArrayPreprocessing(Rows):
         try:
             x = np.array(given, np.float32)
         except (TypeError, ValueError) as error:
-            raise DataError(f"{wanted}: {str(error).splitlines()[0]}") from None
+            raise DataError(f"{wanted}: {first_line(error)}") from None
         if self.shape[0] == 1 and x.shape[1:] == self.shape[1:]:
             x = x[:, None]
         if x.shape[1:] != self.shape:

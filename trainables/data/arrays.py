@@ -22,7 +22,7 @@ from trainables.data.parts import (
 )
 from trainables.data.splits import Arrays, random_split, stratified_split
 from trainables.data.target import Target, read_target
-from trainables.errors import DataError
+from trainables.errors import DataError, first_line
 from trainables.mistake import nearest
 from trainables.notice import Notice
 
@@ -57,7 +57,7 @@ def load(path: Path, *, task: str, seed: int) -> Parts:
     except OSError as error:
         raise DataError(f"{what} cannot be read: {error.strerror or error}") from None
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{what} is no file of arrays: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{what} is no file of arrays: {first_line(error)}") from None
     if found is None:
         raise DataError(f"{what} holds one array without names; {EXPECTED}, as numpy.savez writes them")
     return parts_of(found, what=what, task=task, seed=seed)

@@ -16,7 +16,7 @@ from trainables.data.image_formats import open_image
 from trainables.data.image_modes import Depth, PlainImage, Range
 from trainables.data.pixels import WHITE, fit_image
 from trainables.data.preprocessing import Standardisation, warn
-from trainables.errors import DataError
+from trainables.errors import DataError, first_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,7 +66,7 @@ class ImagePreprocessing:
         try:
             pixels = np.asarray(given)
         except ValueError as error:  # rows of differing lengths
-            raise DataError(f"images are needed: {str(error).splitlines()[0]}") from None
+            raise DataError(f"images are needed: {first_line(error)}") from None
         if pixels.dtype.kind not in "biuf":
             raise DataError(f"images are needed: files, PIL images or an array of pixels, got a {type(given).__name__}")
         return self.encode(self._checked(pixels))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainables.data.parts import quote_first
 from trainables.data.preprocessing import Rows, Standardisation, warn
-from trainables.errors import DataError
+from trainables.errors import DataError, first_line
 
 FAR = 2.0
 """Deviations from which on half of the values are doubted; of a normal distribution half lie within 0.67."""
@@ -48,7 +48,7 @@ class NumberPreprocessing(Rows):
         try:
             x = np.array(given, np.float32)
         except (TypeError, ValueError) as error:
-            raise DataError(f"rows of {len(self.names)} numbers are needed: {str(error).splitlines()[0]}") from None
+            raise DataError(f"rows of {len(self.names)} numbers are needed: {first_line(error)}") from None
         if x.ndim != 2 or x.shape[1] != len(self.names):
             width = len(self.names)
             raise DataError(f"rows of {width} numbers are needed, [N, {width}], got {list(x.shape)}")
