@@ -1,5 +1,6 @@
 """Search spaces, one file per question. Knows Optuna distributions, nothing else."""
 
+from spaces.distance import differing, distance, with_one_of
 from spaces.errors import SpaceError
 from spaces.overrides import apply_overrides, merge_changes, parse_assignments, read_overrides
 from spaces.parameter import Condition, Parameter, Point, Value, category, float_, int_, when
@@ -16,6 +17,8 @@ __all__ = [
     "Value",
     "apply_overrides",
     "category",
+    "differing",
+    "distance",
     "float_",
     "hash_params",
     "int_",
@@ -24,4 +27,5 @@ __all__ = [
     "parse_assignments",
     "read_overrides",
     "when",
+    "with_one_of",
 ]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from trainables.data.preprocessing import warn
-from trainables.device_data import validation_batch_size
 from trainables.errors import DataError
 from trainables.kept_data import KeptData
+from trainables.scores import outputs_of
 
 NETWORK = "network"
 """The attribute that holds the network."""
@@ -120,18 +120,7 @@ class KeptModel(nn.Module):
         self._check(x)
         if not len(x):
             raise DataError("there are no examples")
-        first = next(iter((*self.parameters(), *self.buffers())), None)
-        if first is not None and first.is_floating_point() and x.is_floating_point():
-            x = x.to(first.dtype)
-        device = torch.device("cpu") if first is None else first.device
-        training = self.training
-        self.eval()
-        try:
-            with torch.no_grad():
-                batches = torch.split(x, validation_batch_size(x[0].numel()))
-                return torch.cat([self.network(batch.to(device)).cpu() for batch in batches])
-        finally:
-            self.train(training)
+        return outputs_of(self.network, x)
 
     def _check(self, x: torch.Tensor) -> None:
         if x.shape[1:] != self.shape:

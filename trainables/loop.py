@@ -13,11 +13,11 @@ from trainables.config import MlpConfig
 from trainables.device_data import DeviceData, batch_bounds
 from trainables.early_stopping import EarlyStopping
 from trainables.losses import build_loss
-from trainables.metrics import classification_metrics, regression_metrics
 from trainables.models import build_model, dropout_streams, l1_norm
 from trainables.optimizers import build_optimizer, scale_rates
 from trainables.report import EpochReport, all_finite, stop_reason
 from trainables.schedules import build_schedule
+from trainables.scores import scores
 from trainables.seeding import generator
 from trainables.state_check import check_state
 
@@ -109,14 +109,14 @@ class TrainingRun:
         y = self.data.y_val
         self.model.eval()
         outputs = torch.cat([self.model(x) for x in self.data.validation_batches()])  # [N, C]
-        found = {"val_loss": self.loss(outputs, y, reduction="sum").item() / len(y)}
-        if self.data.scale is None:
-            found["val_accuracy"] = (outputs.argmax(1) == y).sum().item() / len(y)
-            found |= classification_metrics(self.data.extra_metrics, outputs, y)
-        else:
-            error = outputs.squeeze(1) - y
-            squares, distances = error.square().sum().item(), error.abs().sum().item()
-            found |= regression_metrics(squares, distances, n=len(y), spread=self.data.spread, scale=self.data.scale)
+        found = scores(
+            outputs,
+            y,
+            loss=self.loss,
+            scale=self.data.scale,
+            spread=self.data.spread,
+            extra_metrics=self.data.extra_metrics,
+        )
         if "parameters" in self.data.extra_metrics:
             found["parameters"] = float(sum(p.numel() for p in self.model.parameters() if p.requires_grad))
         return found

@@ -51,6 +51,18 @@ METRICS = {
 """Every metric of the networks here. ``parameters`` counts the trainable numbers of the model."""
 
 
+TEST, VALIDATION = "test_", "val_"
+"""How the names of the metrics of either part begin."""
+
+TEST_ERROR = "test_error"
+"""The standard error of the objective on the test part over its examples, where it is a mean of theirs."""
+
+
+def shown_metric(metric: str) -> str:
+    """Return what a metric of validation is called on the test part: ``val_loss`` is ``test_loss`` there."""
+    return TEST + metric.removeprefix(VALIDATION)
+
+
 def classification_metrics(names: Sequence[str], logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
     """Return those of the metrics ``names`` that compare logits [N, C] with labels [N], by scikit-learn.
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from search.commands.check import check
+from search.commands.confirm import confirm
 from search.commands.entry import guarded
 from search.commands.parameters import GroupedCommand
 from search.commands.run import announcing, conclude, run, show_result
@@ -63,6 +64,7 @@ app = typer.Typer(
 )
 app.command(name="run", cls=GroupedCommand)(run)
 app.command(name="check", cls=GroupedCommand)(check)
+app.command()(confirm)
 
 
 @app.command(name="list")

@@ -59,6 +59,10 @@ def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
     _set_objectives(values, options, errors)
     _set_tracking(values, options)
     _set_plain_fields(values, options, errors)
+    if options.no_confirm:
+        values["confirm"]["pairs"] = 0
+    if options.no_ablate:
+        values["confirm"]["ablate"] = False
     if options.max_epochs is not None and options.grace is None:
         lower_grace(values)
     study = _collect(lambda: valid_study(values), errors)

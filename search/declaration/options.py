@@ -121,6 +121,16 @@ class Options:
         "End after this long: 90s, 10m, 1h30m.", Group.BUDGET, sets="budget.time_s", read=parse_duration
     )
 
+    no_confirm: bool = option(
+        "Leave out the confirmation: the best 3 and the baseline on 5 fresh seeds and splits.",
+        Group.BUDGET,
+        default=False,
+        about=("confirm.pairs",),
+    )
+    no_ablate: bool = option(
+        "Leave out what each parameter of the winner is worth.", Group.BUDGET, default=False, about=("confirm.ablate",)
+    )
+
     dataset: str | None = option(
         "A named data set, such as digits; `list` shows all.", Group.DATA, about=("data.name",)
     )

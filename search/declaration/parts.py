@@ -186,6 +186,29 @@ class Faults(Frozen):
     trial_timeout_s: float | None = Field(None, gt=0)
 
 
+class Confirm(Frozen):
+    """What is trained after a search to confirm what it found.
+
+    Attributes:
+        pairs: (seed, re-split of train and validation) on which the finalists and the baseline are trained; ``auto``
+            adds some until the verdict is settled, at most 40; 0 confirms nothing.
+        finalists: how many of the best configurations.
+        ablate: whether to tell what each parameter of the recommended configuration is worth; None does where trials
+            stack and it takes at most twice the epochs of the search.
+    """
+
+    pairs: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = 5
+    finalists: int = Field(3, ge=1, le=100)
+    ablate: bool | None = None
+
+    @field_validator("pairs")
+    @classmethod
+    def _one_pair_has_no_spread(cls, pairs: int | str) -> int | str:
+        if pairs == 1:
+            refuse([Mistake(("confirm", "pairs"), "needs two or more: one pair has no spread", pairs)])
+        return pairs
+
+
 class Tracking(Frozen):
     """Where MLflow runs go.
 

@@ -21,7 +21,7 @@ from pydantic import (
 from search.declaration.mistakes import refuse
 from search.declaration.own_data import data_mistakes
 from search.declaration.parts import Budget as Budget
-from search.declaration.parts import Faults, Frozen, LanesSpec, SchedulerSpec, Tracking, without_credentials
+from search.declaration.parts import Confirm, Faults, Frozen, LanesSpec, SchedulerSpec, Tracking, without_credentials
 from search.declaration.parts import Objective as Objective
 from search.declaration.parts import Resources as Resources
 from spaces import BASELINE_TRIAL, Space, SpaceError, Value
@@ -73,6 +73,7 @@ class Study(Frozen):
         balanced: a categorical or whole-number parameter each of whose choices gets as many trials as any other.
         refits: splits on which the best configuration of each choice of ``balanced`` is trained anew after
             the search, so that the choices can be compared; 0 for none.
+        confirm: what is trained after the search to confirm what it found.
         keep_checkpoints: how many finished trials, the best ones, keep the model of their best epoch.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
         ledger: SQLAlchemy URL of the database, without its password, or None for an SQLite file in the study's folder.
@@ -98,6 +99,7 @@ class Study(Frozen):
     resources: Resources = Resources()
     lanes: LanesSpec = LanesSpec()
     faults: Faults = Faults()
+    confirm: Confirm = Confirm()
     tracking: Tracking = Tracking()
     ledger: Annotated[str | None, without_credentials("ledger")] = None
     shown: tuple[str, ...] = ()

@@ -38,6 +38,7 @@ MAY_CHANGE = (
     "ledger",
     "shown",
     "curve",
+    "confirm",
     "keep_checkpoints",
     "checkpoint_every_s",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 import uuid
@@ -128,6 +129,8 @@ def resume(
     announce: Announce = lambda *_: None,
     control: Control | None = None,
     executor: Executor | None = None,
+    confirm_only: bool = False,
+    confirm_s: float = math.inf,
 ) -> tuple[Study, Result]:
     """Continue a recorded study where its ledger ends, and return it with the answer.
 
@@ -142,6 +145,8 @@ def resume(
         announce: see ``conduct``.
         control: says whether to go on; by default its time budget and signals do.
         executor: runs the trials, in place of the one that is chosen for the study.
+        confirm_only: train what confirms the answer, and no trial.
+        confirm_s: wall seconds that it may take then.
 
     Raises:
         RunError: another process drives it, its ledger is damaged, or its data or its model are not what
@@ -181,7 +186,7 @@ def resume(
         record_changes(ledger, row, study, changes, view)
         if tracker is not None:
             tracker.begin(paths.ledger_url, study.name, home=paths.home.absolute(), log=paths.tracking_log)
-        return study, _drive(session, tracker, announce)
+        return study, _drive(session, tracker, announce, confirm_s=confirm_s if confirm_only else None)
 
 
 def _make_folder(paths: Paths) -> None:
@@ -222,14 +227,19 @@ def _redeclare(ledger: Ledger, row: StudyRow, before: Study, after: Study, view:
     writer.flush()
 
 
-def _drive(session: Session, tracker: TrackerProcess | None, announce: Announce) -> Result:
-    """Run one session of a study whose lock is held and whose declaration is in the ledger."""
+def _drive(
+    session: Session, tracker: TrackerProcess | None, announce: Announce, *, confirm_s: float | None = None
+) -> Result:
+    """Run one session of a study whose lock is held and whose declaration is in the ledger.
+
+    With ``confirm_s`` it trains what confirms the answer, for at most so many seconds, and no trial.
+    """
     started = time.monotonic()
     study, ledger, control, paths = session.study, session.ledger, session.control, session.paths
     ending, untracked = SessionEnding.FAILED, None
     session.begin()
     try:
-        ending = _train(session)
+        ending = _train(session) if confirm_s is None else _confirm_alone(session, confirm_s)
         session.end(ending)
         found = read_answer(ledger, ledger.study(study.name), study)
         progress = session.recorder.progress
@@ -269,10 +279,30 @@ def _train(session: Session) -> SessionEnding:
         session.run()
         if session.study.refits:
             session.refit()
+        if session.study.confirm.pairs:
+            session.allow_the_rest()
+            if (why := session.confirm()) is not None:
+                session.view.say(f"not confirmed: {why}")
         if session.control.exit_code:
             return SessionEnding.INTERRUPTED
         _clear(session.paths.scratch, session.view)
         return SessionEnding.DONE
+
+
+def _confirm_alone(session: Session, limit_s: float) -> SessionEnding:
+    """Train what confirms the answer, and return how the study stands: as before, where it was not interrupted here.
+
+    Raises:
+        RunError: there is nothing to confirm.
+    """
+    earlier = [s.ending for s in session.ledger.sessions(session.study_id) if s.id != session.writer.session]
+    session.control.allow(limit_s)
+    with session.view:
+        if (why := session.confirm()) is not None:
+            raise RunError(f"{session.study.name} cannot be confirmed: {why}")
+    if session.control.exit_code or SessionEnding.INTERRUPTED in earlier[-1:] or SessionEnding.DIED in earlier[-1:]:
+        return SessionEnding.INTERRUPTED
+    return SessionEnding.DONE
 
 
 def _send_rest(tracker: TrackerProcess, session: Session) -> str | None:

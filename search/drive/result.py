@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from search.drive.confirmed import read_confirmed
 from search.drive.overview import Ending
 from search.ledger import FitRole, Ledger, StudyRow
 from search.ledger.events import EventKind
@@ -51,7 +52,8 @@ def read_answer(ledger: Ledger, row: StudyRow, study: Study) -> Answer:
         study: its declaration.
     """
     trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)
-    return answer(study, trials, epochs, row.facts, ledger.fits(row.id, FitRole.REFIT))
+    refits, confirmed = ledger.fits(row.id, FitRole.REFIT), read_confirmed(ledger, row.id)
+    return answer(study, trials, epochs, row.facts, refits, confirmed)
 
 
 def checkpoint_notes(ledger: Ledger, study_id: int) -> dict[int, str]:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from trainables.data import Splits
 
 
+SEARCH_SHARE = 0.8
+"""Of a time budget, what the search may use where it is confirmed; the rest, and what it leaves, is for that."""
+
+
 @dataclass(frozen=True)
 class Session:
     """What one session of a study works with.
@@ -87,7 +91,8 @@ class Session:
         ledger.refuse_while_driven_elsewhere(study_id)
         trials, epochs = ledger.trials(study_id), ledger.epochs(study_id)
         if study.budget.time_s is not None:
-            control.allow(study.budget.time_s - ledger.seconds_used(study_id))
+            share = SEARCH_SHARE if study.confirm.pairs else 1.0
+            control.allow(share * study.budget.time_s - ledger.seconds_used(study_id))
         writer = LedgerWriter(ledger, study_id)
         recorder = Recorder(study, writer, watch=view.update)
         going_on = {t.number for t in trials if t.state.resumable}
@@ -184,6 +189,17 @@ class Session:
                 self.executor.run(search)
             finally:
                 search.janitor.shutdown()
+
+    def allow_the_rest(self) -> None:
+        """Let what comes after the search use what is left of the time budget."""
+        if self.study.budget.time_s is not None:
+            self.control.allow(self.study.budget.time_s - self.ledger.seconds_used(self.study_id))
+
+    def confirm(self) -> str | None:
+        """Train what confirms the answer, as far as time and signals allow; return why there is nothing to confirm."""
+        from search.drive.confirm import Confirming
+
+        return Confirming(self.study, self.ledger, self.study_id, self.control, self.paths, self.view.say).run()
 
     def refit(self) -> None:
         """Train the best of each choice once more, as far as time and signals allow."""

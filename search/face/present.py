@@ -14,6 +14,13 @@ from search.declaration.study import Study
 from search.drive.result import Result
 from search.executors.capacity import Capacity
 from search.executors.retention import FINISHED
+from search.face.confirmation_table import (
+    ablation_table,
+    ablation_text,
+    confirmation_lines,
+    confirmation_table,
+    confirmation_text,
+)
 from search.face.grid import print_grid, wrapped
 from search.face.tables import (
     WIDE,
@@ -31,6 +38,7 @@ from search.ledger.outcome import SessionEnding, TrialState
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import mlflow_command, resume_command, sync_command
 from search.report.answer import Answer, Entry
+from search.report.confirmation import Confirmation
 from search.report.examples import data_lines
 from search.report.kept import Kept
 from trainables.data import Splits
@@ -101,6 +109,8 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
         say(console, f"no trial reported a finite {found.metric}")
     elif found.best is not None:
         say_words(console, verdict(found))
+        if found.confirmation is not None:
+            say_words(console, f"confirmed: {found.confirmation.sentence}")
         say_words(console, f"its epoch {found.best.epoch}: {metrics_text(found.best.metrics)}")
         print_grid(console, top_table(found))
         if found.front:
@@ -108,6 +118,8 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
             print_grid(console, front_table(found))
         if found.shown:
             print_grid(console, choices_table(found))
+    if found.confirmation is not None:
+        print_confirmation(console, found.confirmation)
     if found.curve is not None:
         print_grid(console, curve_table(found.curve))
         say_words(console, f"curve      {found.curve.verdict}")
@@ -131,6 +143,17 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
     say(console, f"ledger     {paths.ledger}")
 
 
+def print_confirmation(console: Console, found: Confirmation) -> None:
+    """Print the verdict, the finalists on fresh pairs, and what each parameter is worth."""
+    for line in confirmation_lines(found):
+        say_words(console, line)
+    print_grid(console, confirmation_table(found))
+    say_words(console, confirmation_text(found))
+    if found.ablation is not None:
+        say_words(console, ablation_text(found.ablation))
+        print_grid(console, ablation_table(found.ablation))
+
+
 def print_tracking(console: Console, study: Study, result: Result, paths: Paths) -> None:
     """Print where the runs can be looked at, and what is not there."""
     for line in tracking_lines(study, paths, result.untracked):
@@ -149,7 +172,8 @@ def verdict(found: Answer) -> str:
         return f"{best}; {early_end_text(found.baseline)}, so that nothing is compared with it"
     change = found.best.value - found.baseline.value
     relative = f" ({change / abs(found.baseline.value):+.1%})" if found.baseline.value else ""
-    return f"{best}, baseline {found.baseline.value:.5g}: {change:+.5g}{relative}; one seed each, not yet confirmed"
+    confirmed = "one seed each" if found.confirmation is not None else "one seed each, not yet confirmed"
+    return f"{best}, baseline {found.baseline.value:.5g}: {change:+.5g}{relative}; {confirmed}"
 
 
 def early_end_text(baseline: Entry) -> str:

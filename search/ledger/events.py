@@ -20,6 +20,8 @@ class EventKind(StrEnum):
     ABORTED = "aborted"
     ACTOR_LOST = "actor_lost"
     CHECKPOINT = "checkpoint"
+    CONFIRM_BEGUN = "confirm_begun"
+    CONFIRM_ENDED = "confirm_ended"
     CREDENTIALS_REMOVED = "credentials_removed"
     EXTENDED = "extended"
     LANE_MODE = "lane_mode"
@@ -31,6 +33,7 @@ class EventKind(StrEnum):
     REFITS_MISSING = "refits_missing"
     SHARE_USED_UP = "share_used_up"
     SPACE_EXHAUSTED = "space_exhausted"
+    TEST_OPENED = "test_opened"
     TRIALS_KEPT = "trials_kept"
     TRIED_ALONE = "tried_alone"
     VERSIONS_CHANGED = "versions_changed"
@@ -114,6 +117,46 @@ class CheckpointNote(Event):
 
     def _text(self) -> str:
         return self.note
+
+
+class ConfirmBegun(Event):
+    """A confirmation was begun, or goes on.
+
+    Attributes:
+        finalists: the trials whose configurations are trained beside the baseline's.
+        pairs: how many pairs were asked for; at most so many where ``auto``.
+        auto: whether pairs are added until the verdict is settled.
+    """
+
+    kind = EventKind.CONFIRM_BEGUN
+    finalists: tuple[int, ...]
+    pairs: int
+    auto: bool = False
+
+    def _text(self) -> str:
+        most = "at most " if self.auto else ""
+        return f"confirming trials {list(self.finalists)} beside the baseline on {most}{self.pairs} pairs"
+
+
+class ConfirmEnded(Event):
+    """A confirmation or an ablation ended before it was done.
+
+    Attributes:
+        missing: runs that were not trained.
+        runs: that there should be.
+        reason: what ended it, the time budget or the user.
+    """
+
+    kind = EventKind.CONFIRM_ENDED
+    level = Level.WARNING
+    missing: int
+    runs: int
+    reason: StopReason
+
+    def _text(self) -> str:
+        over = self.reason is StopReason.BUDGET
+        why = "the time budget is used up" if over else "it was stopped"
+        return f"the confirmation lacks {self.missing} of {self.runs} runs: {why}"
 
 
 class CredentialsRemoved(Event):
@@ -312,6 +355,22 @@ class SpaceExhausted(Event):
         return f"the space has no more points after {self.trials} trials"
 
 
+class TestOpened(Event):
+    """The held-out test part was opened.
+
+    Attributes:
+        finalists: the trials whose configurations are scored on it, beside the baseline's.
+        pairs: the numbers of the pairs.
+    """
+
+    kind = EventKind.TEST_OPENED
+    finalists: tuple[int, ...]
+    pairs: tuple[int, ...]
+
+    def _text(self) -> str:
+        return f"the test part was opened for trials {list(self.finalists)} and the baseline on {len(self.pairs)} pairs"
+
+
 class TriedAlone(Event):
     """A trial that ran out of memory among others is tried once more with the device for itself."""
 
@@ -375,6 +434,8 @@ EVENTS: Mapping[EventKind, type[Event]] = {
         Aborted,
         ActorLost,
         CheckpointNote,
+        ConfirmBegun,
+        ConfirmEnded,
         CredentialsRemoved,
         Extended,
         LaneModeMeasured,
@@ -387,6 +448,7 @@ EVENTS: Mapping[EventKind, type[Event]] = {
         RefitsMissing,
         ShareUsedUp,
         SpaceExhausted,
+        TestOpened,
         TrialsKept,
         TriedAlone,
         VersionsChanged,

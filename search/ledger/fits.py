@@ -18,6 +18,12 @@ class FitRole(StrEnum):
     REFIT = "refit"
     """The best of each choice of the balanced parameter, on the same splits."""
 
+    CONFIRM = "confirm"
+    """A finalist or the baseline, on the same pairs as the others."""
+
+    ABLATION = "ablation"
+    """The recommended configuration with one parameter set back, or the baseline with one of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class FitRow:
@@ -27,7 +33,7 @@ class FitRow:
         trial: the trial whose configuration it is; None where no trial had it.
         seed: the run's seed.
         split: the number of the re-split of training and validation part; all configurations share its examples.
-        epochs: after which it was scored, unless it ended itself before.
+        epochs: after which it was scored: as many as were trained, or the one that was best by what the run watched.
         state, reason, message: how it ended, as a trial's; the reason is None where it was trained to the end.
         metrics: those after the epoch that was scored; empty where the fit failed.
         seconds: training time, without the scoring where the two can be told apart; None where the fit failed.

@@ -75,6 +75,11 @@ class Paths:
         return self.folder / CHECKPOINTS
 
     @property
+    def predictions(self) -> Path:
+        """What confirmed models predicted of each example."""
+        return self.folder / "predictions"
+
+    @property
     def tracking_log(self) -> Path:
         """The log of the process that feeds MLflow."""
         return self.folder / "tracking.log"

@@ -18,6 +18,11 @@ def resume_command(paths: Paths) -> str:
     return _command("resume", paths)
 
 
+def confirm_command(paths: Paths, options: str = "") -> str:
+    """Return the command that trains what is missing of the study's confirmation."""
+    return _command("confirm", paths, options)
+
+
 def extend_command(paths: Paths, options: str) -> str:
     """Return the command that continues the study with a larger budget, which ``options`` say."""
     return _command("extend", paths, options)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from search.ledger.outcome import DIVERGED, StopReason, TrialState, shown_counts
+from search.report.ablation import ablation
 from search.report.choices import Choice, by_choice, shown_choices
 from search.report.comparison import Comparison, comparison
+from search.report.confirmation import Confirmation, Confirmed, confirmation
 from search.report.curve import Curve, curve
 from search.report.leaderboard import leaderboard
 from search.report.pareto import pareto
@@ -77,6 +79,7 @@ class Answer:
         choices: what each choice of each categorical parameter came to.
         shown: the parameters of ``choices`` that a reader should look at.
         comparison: the choices of the balanced parameter on the same splits, where the study asks for it.
+        confirmation: the finalists and the baseline on fresh pairs, where the study was confirmed.
         curve: the values of the whole-number parameter that the study names, side by side.
         further: what was weighed against the metric: mode by name.
         front: where something was, the trials that no other beats in everything, best by the metric first.
@@ -100,6 +103,7 @@ class Answer:
     choices: dict[str, tuple[Choice, ...]] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
     comparison: Comparison | None = None
+    confirmation: Confirmation | None = None
     curve: Curve | None = None
     further: dict[str, str] = field(default_factory=dict)
     front: tuple[FrontEntry, ...] = ()
@@ -123,6 +127,7 @@ def answer(
     epochs: pd.DataFrame,
     facts: StudyFacts,
     refits: Sequence[FitRow] = (),
+    confirmed: Confirmed | None = None,
 ) -> Answer:
     """Return what a study found.
 
@@ -132,6 +137,7 @@ def answer(
         epochs: the frame of ``Ledger.epochs_frame``.
         facts: those of the study.
         refits: the fits after the search, where the study compares the choices of a parameter.
+        confirmed: the runs of its confirmation, where there was one.
     """
     board = leaderboard(trials, epochs, study.objective)
     entries = [_entry(row) for row in board.to_dict("records")]
@@ -154,6 +160,7 @@ def answer(
         choices=choices,
         shown=shown_choices(study, choices, board),
         comparison=comparison(study, board, refits),
+        confirmation=_with_ablation(study, confirmation(study, board, confirmed), confirmed),
         curve=curve(study, trials, epochs, board, facts),
         further={o.metric: o.mode for o in study.further},
         front=tuple(_front_entry(row, study) for row in front),
@@ -161,6 +168,16 @@ def answer(
         problem=problem_of(study, trials, board),
         divergence=divergence_of(study, trials),
     )
+
+
+def _with_ablation(study: Study, found: Confirmation | None, confirmed: Confirmed | None) -> Confirmation | None:
+    """Return a confirmation with what each parameter is worth: of the recommended trial, else of a finalist."""
+    if found is None or confirmed is None:
+        return found
+    level = found.level
+    standings = [found.standing, *(s for s in found.finalists if s.validation is not None)]
+    tables = (ablation(study, s, found.baseline, confirmed.fits, level=level) for s in standings)
+    return replace(found, ablation=next((table for table in tables if table is not None), None))
 
 
 def epochs_saved(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> int:

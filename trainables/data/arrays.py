@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.array_preprocessing import ArrayPreprocessing
+from trainables.data.pair_cut import with_pair
 from trainables.data.parts import (
     TEST_SHARE,
     Parts,
@@ -36,7 +37,7 @@ CHANNELS = (1, 3, 4)
 EXPECTED = f"expected {' and '.join(WHOLE)}, or {', '.join(GIVEN)} and maybe {', '.join(HELD_OUT)}"
 
 
-def load(path: Path, *, task: str, seed: int) -> Parts:
+def load(path: Path, *, task: str, seed: int, pair: int | None = None) -> Parts:
     """Return the arrays of a file as examples.
 
     Numbers are standardised by the training part: columns one by one, images by their pixels' means.
@@ -46,6 +47,7 @@ def load(path: Path, *, task: str, seed: int) -> Parts:
             and ``y`` [N], [N, 1] or one column a class; or with both for each part.
         task: ``classification``, ``regression``, or ``auto`` (see ``read_target``).
         seed: seeds the split.
+        pair: seeds a pair; see ``with_pair``.
 
     Raises:
         DataError: everything that is wrong with the file, a line each.
@@ -60,10 +62,10 @@ def load(path: Path, *, task: str, seed: int) -> Parts:
         raise DataError(f"{what} is no file of arrays: {first_line(error)}") from None
     if found is None:
         raise DataError(f"{what} holds one array without names; {EXPECTED}, as numpy.savez writes them")
-    return parts_of(found, what=what, task=task, seed=seed)
+    return parts_of(found, what=what, task=task, seed=seed, pair=pair)
 
 
-def parts_of(found: Mapping[str, NDArray[Any]], *, what: str, task: str, seed: int) -> Parts:
+def parts_of(found: Mapping[str, NDArray[Any]], *, what: str, task: str, seed: int, pair: int | None = None) -> Parts:
     """Return named arrays as examples; ``what`` begins each line of what is wrong. See ``load``."""
     pairs = _pairs(found, what)
     notices: list[Notice] = []
@@ -88,7 +90,8 @@ def parts_of(found: Mapping[str, NDArray[Any]], *, what: str, task: str, seed: i
         cut = round(sizes[0] * TEST_SHARE)
         text = f"test: {cut:,} examples are cut from x_train, as there is no x_test"
         notices.append(Notice("arrays_test_cut", text, cut))
-    test, val, train = _indices(sizes, target, seed=seed)
+    indices = _indices(sizes, target, seed=seed)
+    test, val, train = with_pair(indices, None if target.numeric else target.y, pair)
     x = np.concatenate(xs)
 
     def part(indices: NDArray[np.int64]) -> Arrays:

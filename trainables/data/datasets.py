@@ -22,13 +22,13 @@ class DataSet:
     """A named data set.
 
     Attributes:
-        load: returns its parts for a declaration.
+        load: returns its parts for a declaration, and for the seed of a pair if there is one (see ``with_pair``).
         task: what is learned from it.
         images: whether its examples are images  # [channels, height, width].
         needs_files: whether its files lie in a folder of the user's, where they may be downloaded to.
     """
 
-    load: Callable[[DataSpec], Parts]
+    load: Callable[[DataSpec, int | None], Parts]
     task: Task = Task.CLASSIFICATION
     images: bool = False
     needs_files: bool = False
@@ -41,13 +41,17 @@ def load_splits(spec: DataSpec) -> Splits:
         DataError: unknown name, absent files, or too few examples.
     """
     parts = _load(spec, _data_stamp(spec))
+    return _splits(spec, parts, fingerprint(parts.train, parts.val, parts.test))
+
+
+def _splits(spec: DataSpec, parts: Parts, fingerprint: str) -> Splits:
     return Splits(
         name=spec.name,
         train=parts.train,
         val=parts.val,
         classes=_classes(parts),
         test_examples=len(parts.test),
-        fingerprint=fingerprint(parts.train, parts.val, parts.test),
+        fingerprint=fingerprint,
         scale=parts.scale,
         labels=parts.labels,
         notices=parts.notices,
@@ -62,8 +66,43 @@ def load_test(spec: DataSpec) -> Arrays:
     return _load(spec, _data_stamp(spec)).test
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A re-split of train and validation, which every configuration that is compared trains on once.
+
+    Attributes:
+        splits: what a run trains on, and what it watches meanwhile; standardised by this training part alone.
+        scored: what its model is scored on; of the search's training part, so that it chose nothing.
+        test: the held-out part, as ``splits`` is standardised.
+    """
+
+    splits: Splits
+    scored: Arrays
+    test: Arrays
+
+
+def load_pair(spec: DataSpec, *, seed: int) -> Pair:
+    """Return the re-split that ``seed`` makes, everything that is learned for it from its own training part.
+
+    The held-out part is among it: only a confirmation calls this, after the search.
+
+    Raises:
+        DataError: as ``load_splits``, or there are too few examples.
+    """
+    stamp = _data_stamp(spec)
+    held_out = len(_load(spec, stamp).test)
+    parts = _read(spec, seed)
+    test, scored = (Arrays(parts.test.x[part], parts.test.y[part]) for part in (slice(held_out), slice(held_out, None)))
+    parts = replace(parts, test=test)
+    return Pair(_splits(spec, parts, fingerprint(parts.train, parts.val, scored)), scored, test)
+
+
 @lru_cache(maxsize=2)
 def _load(spec: DataSpec, stamp: Hashable) -> Parts:
+    return _read(spec, None)
+
+
+def _read(spec: DataSpec, pair: int | None) -> Parts:
     if spec.source == "named" and spec.name not in DATASETS:
         raise DataError(f"unknown data set {spec.name!r}; known: {', '.join(DATASETS)}")
     if spec.pixels and (
@@ -71,7 +110,7 @@ def _load(spec: DataSpec, stamp: Hashable) -> Parts:
     ):
         images = ", ".join(name for name, found in DATASETS.items() if found.images)
         raise DataError(f"{spec.name} has no images; data sets that have: {images}, or images:FOLDER")
-    parts = _LOADERS[spec.source](spec)
+    parts = _LOADERS[spec.source](spec, pair)
     if spec.half is not None:
         parts = half_of(parts, spec.half, name=spec.name, classes=_classes(parts))
     return parts if spec.train_examples is None else _fewer(parts, spec, spec.train_examples)
@@ -122,46 +161,51 @@ def _fewer(parts: Parts, spec: DataSpec, examples: int) -> Parts:
     return replace(parts, train=Arrays(train.x[kept], train.y[kept]))
 
 
-def _shipped(load: Callable[[int], Parts], *, task: Task = Task.CLASSIFICATION) -> DataSet:
-    return DataSet(lambda spec: load(spec.seed), task)
+def _shipped(load: Callable[[int, int | None], Parts], *, task: Task = Task.CLASSIFICATION) -> DataSet:
+    return DataSet(lambda spec, pair: load(spec.seed, pair), task)
 
 
 def _torchvision(name: str, class_name: str) -> DataSet:
-    def load(spec: DataSpec) -> Parts:
+    def load(spec: DataSpec, pair: int | None) -> Parts:
         return torchvision_sets.load(
-            name, class_name, spec.data_dir, download=spec.download, seed=spec.seed, pixels=spec.pixels
+            name, class_name, spec.data_dir, download=spec.download, seed=spec.seed, pixels=spec.pixels, pair=pair
         )
 
     return DataSet(load, images=True, needs_files=True)
 
 
-def _named(spec: DataSpec) -> Parts:
-    return DATASETS[spec.name].load(spec)
+def _named(spec: DataSpec, pair: int | None) -> Parts:
+    return DATASETS[spec.name].load(spec, pair)
 
 
-def _table(spec: DataSpec) -> Parts:
+def _table(spec: DataSpec, pair: int | None) -> Parts:
     from trainables.data import table
 
-    return table.load(spec)
+    return table.load(spec, pair=pair)
 
 
-def _images(spec: DataSpec) -> Parts:
+def _images(spec: DataSpec, pair: int | None) -> Parts:
     from trainables.data import images
 
     assert spec.path is not None, "the study's declaration is checked for it"
     return images.load(
-        Path(spec.path), size=spec.image_size, seed=spec.seed, pixels=spec.pixels, background=spec.background
+        Path(spec.path),
+        size=spec.image_size,
+        seed=spec.seed,
+        pixels=spec.pixels,
+        background=spec.background,
+        pair=pair,
     )
 
 
-def _arrays(spec: DataSpec) -> Parts:
+def _arrays(spec: DataSpec, pair: int | None) -> Parts:
     from trainables.data import arrays
 
     assert spec.path is not None, "the study's declaration is checked for it"
-    return arrays.load(Path(spec.path), task=spec.task, seed=spec.seed)
+    return arrays.load(Path(spec.path), task=spec.task, seed=spec.seed, pair=pair)
 
 
-_LOADERS: dict[Source, Callable[[DataSpec], Parts]] = {
+_LOADERS: dict[Source, Callable[[DataSpec, int | None], Parts]] = {
     "named": _named,
     "table": _table,
     "images": _images,
@@ -169,7 +213,7 @@ _LOADERS: dict[Source, Callable[[DataSpec], Parts]] = {
 }
 
 DATASETS: dict[str, DataSet] = {
-    "digits": DataSet(lambda spec: sklearn_sets.digits(spec.seed, pixels=spec.pixels), images=True),
+    "digits": DataSet(lambda spec, pair: sklearn_sets.digits(spec.seed, pixels=spec.pixels, pair=pair), images=True),
     "mnist": _torchvision("mnist", "MNIST"),
     "fashion_mnist": _torchvision("fashion_mnist", "FashionMNIST"),
     "iris": _shipped(sklearn_sets.table("load_iris")),

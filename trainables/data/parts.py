@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.pair_cut import with_pair
 from trainables.data.preprocessing import Preprocessing, Standardisation
 from trainables.data.splits import Arrays, TargetScale, random_split, stratified_split
 from trainables.notice import Notice, notice_of
@@ -55,7 +56,9 @@ def spelled_alike(names: Iterable[str]) -> list[str]:
     return sorted(name for name in plain if counts[plain[name]] > 1)
 
 
-def cut_into_parts(x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, seed: int) -> Parts:
+def cut_into_parts(
+    x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, seed: int, pair: int | None = None
+) -> Parts:
     """Split examples 60 : 20 : 20; classes with their proportions, numbers at random.
 
     Args:
@@ -63,21 +66,29 @@ def cut_into_parts(x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, se
         y: [N] class numbers, or the target in its own units where ``numeric``.
         numeric: whether the target is a number.
         seed: seeds the split.
+        pair: seeds a pair; see ``part_indices``.
     """
     kind = np.float32 if numeric else np.int64
     held_out, validation, training = (
-        Arrays(x[i], y[i].astype(kind)) for i in part_indices(y, numeric=numeric, seed=seed)
+        Arrays(x[i], y[i].astype(kind)) for i in part_indices(y, numeric=numeric, seed=seed, pair=pair)
     )
     return Parts(training, validation, held_out)
 
 
-def part_indices(y: NDArray[np.generic], *, numeric: bool, seed: int) -> list[NDArray[np.int64]]:
-    """Return which examples are for test, for validation and for training, as ``cut_into_parts`` splits them."""
+def part_indices(
+    y: NDArray[np.generic], *, numeric: bool, seed: int, pair: int | None = None
+) -> list[NDArray[np.int64]]:
+    """Return which examples are for test, for validation and for training, as ``cut_into_parts`` splits them.
+
+    With the seed of a ``pair`` these are the parts of that re-split, of which ``with_pair`` says what they hold.
+    """
     test, val = (round(len(y) * share) for share in (TEST_SHARE, VALIDATION_SHARE))
     sizes = (test, val, len(y) - test - val)
     if numeric:
-        return random_split(len(y), sizes, seed=seed)
-    return stratified_split(y.astype(np.int64), sizes, seed=seed)
+        indices = random_split(len(y), sizes, seed=seed)
+    else:
+        indices = stratified_split(y.astype(np.int64), sizes, seed=seed)
+    return with_pair(indices, None if numeric else y.astype(np.int64), pair)
 
 
 def class_errors(

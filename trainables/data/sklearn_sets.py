@@ -15,12 +15,13 @@ DIGITS_LARGEST = 16
 """The largest value of a pixel of the digits."""
 
 
-def digits(seed: int, *, pixels: bool = False) -> Parts:
+def digits(seed: int, *, pixels: bool = False, pair: int | None = None) -> Parts:
     """Return 1,797 handwritten digits of 8x8 pixels (Alpaydin, Kaynak 1998), as images of one channel.
 
     Args:
         seed: seeds the split.
         pixels: return bytes, 0 to 255, instead of centred numbers.
+        pair: seeds a pair; see ``with_pair``.
     """
     from sklearn.datasets import load_digits
 
@@ -28,30 +29,30 @@ def digits(seed: int, *, pixels: bool = False) -> Parts:
     raw = ImagePreprocessing((1, 8, 8), largest=DIGITS_LARGEST, unit=DIGITS_LARGEST)
     images = x.reshape(-1, *raw.shape)
     if pixels:
-        return replace(cut_into_parts(raw.encode(images), y, numeric=False, seed=seed), preprocessing=raw)
-    parts = cut_into_parts((images / DIGITS_LARGEST).astype(np.float32), y, numeric=False, seed=seed)
+        return replace(cut_into_parts(raw.encode(images), y, numeric=False, seed=seed, pair=pair), preprocessing=raw)
+    parts = cut_into_parts((images / DIGITS_LARGEST).astype(np.float32), y, numeric=False, seed=seed, pair=pair)
     return replace(parts, preprocessing=replace(raw, standardisation=centre_pixels(parts)))
 
 
-def table(loader: str) -> Callable[[int], Parts]:
+def table(loader: str) -> Callable[[int, int | None], Parts]:
     """Return what loads one of scikit-learn's tables with classes, such as ``load_wine``."""
 
-    def load(seed: int) -> Parts:
+    def load(seed: int, pair: int | None) -> Parts:
         from sklearn import datasets
 
         found = getattr(datasets, loader)()
-        parts = cut_into_parts(found.data.astype(np.float32), found.target, numeric=False, seed=seed)
+        parts = cut_into_parts(found.data.astype(np.float32), found.target, numeric=False, seed=seed, pair=pair)
         names = tuple(map(str, found.feature_names))
         return replace(parts, preprocessing=NumberPreprocessing(names, standardise_columns(parts)))
 
     return load
 
 
-def diabetes(seed: int) -> Parts:
+def diabetes(seed: int, pair: int | None = None) -> Parts:
     """Return 442 patients, ten measurements each, and how far the disease went a year on (Efron et al. 2004)."""
     from sklearn.datasets import load_diabetes
 
     found = load_diabetes(scaled=False)
-    parts = cut_into_parts(found.data.astype(np.float32), found.target, numeric=True, seed=seed)
+    parts = cut_into_parts(found.data.astype(np.float32), found.target, numeric=True, seed=seed, pair=pair)
     made = NumberPreprocessing(tuple(found.feature_names), standardise_columns(parts))
     return replace(standardise_target(parts), preprocessing=made)

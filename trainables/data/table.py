@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def load(spec: DataSpec) -> Parts:
+def load(spec: DataSpec, *, pair: int | None = None) -> Parts:
     """Return a CSV, TSV, Parquet or Excel file as examples.
 
     Args:
         spec: names the file, the target, and how the file is to be read as far as the user says so.
+        pair: seeds a pair; see ``with_pair``.
 
     Raises:
         DataError: everything that is wrong with the file, a line each.
@@ -83,7 +84,7 @@ def load(spec: DataSpec) -> Parts:
         missing = len(table) - len(rows)
         text = f"dropped, no value for the target: {missing:,} rows"
         notices.append(Notice("dropped_rows", text, missing, warning=True))
-    parts = _parts(columns, found, seed=spec.seed)
+    parts = _parts(columns, found, seed=spec.seed, pair=pair)
     notices += parts.notices
     if not parts.train.x.shape[1]:
         why = [notice.text for notice in notices if notice.kind.startswith("dropped")]
@@ -92,11 +93,11 @@ def load(spec: DataSpec) -> Parts:
     return dataclasses.replace(parts, notices=tuple(notices), preprocessing=_as_read(parts.preprocessing, file, spec))
 
 
-def _parts(columns: pd.DataFrame, target: Target, *, seed: int) -> Parts:
+def _parts(columns: pd.DataFrame, target: Target, *, seed: int, pair: int | None) -> Parts:
     """Return the examples, everything that is learned for them from the training part alone."""
     import pandas as pd
 
-    test, val, train = part_indices(target.y, numeric=target.numeric, seed=seed)
+    test, val, train = part_indices(target.y, numeric=target.numeric, seed=seed, pair=pair)
     kinds = {str(name): kind_of(columns[name]) for name in columns}
     values = {name: column_numbers(columns[name], kind) for name, kind in kinds.items()}
     dropped = {name: why for name in kinds if (why := why_useless(values[name][train], kinds[name]))}
@@ -111,12 +112,14 @@ def _parts(columns: pd.DataFrame, target: Target, *, seed: int) -> Parts:
 
     parts = Parts(part(train), part(val), part(test), labels=target.labels)
     trained = {name: values[name][train] for name in kept}
-    notices = (
-        *column_notices(columns[kept], kinds, dropped, inputs=x.shape[1]),
-        *absent_classes(parts),
-        *suspicious_columns(trained, target.y[train], numeric=target.numeric, seed=seed),
-        *copied_rows(parts, trained),
-    )
+    notices: tuple[Notice, ...] = ()
+    if pair is None:  # of a pair nobody reads them
+        notices = (
+            *column_notices(columns[kept], kinds, dropped, inputs=x.shape[1]),
+            *absent_classes(parts),
+            *suspicious_columns(trained, target.y[train], numeric=target.numeric, seed=seed),
+            *copied_rows(parts, trained),
+        )
     parts = dataclasses.replace(parts, notices=notices, preprocessing=fitted, class_values=target.values)
     return standardise_target(parts) if target.numeric else parts
 

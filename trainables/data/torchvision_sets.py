@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.image_preprocessing import ImagePreprocessing
+from trainables.data.pair_cut import with_pair
 from trainables.data.parts import Parts, centre_pixels
 from trainables.data.splits import Arrays, stratified_split
 from trainables.errors import DataError
@@ -16,10 +17,19 @@ from trainables.errors import DataError
 VALIDATION_EXAMPLES = 10_000
 
 
-def load(name: str, class_name: str, data_dir: str | None, *, download: bool, seed: int, pixels: bool = False) -> Parts:
+def load(
+    name: str,
+    class_name: str,
+    data_dir: str | None,
+    *,
+    download: bool,
+    seed: int,
+    pixels: bool = False,
+    pair: int | None = None,
+) -> Parts:
     """Return the set as images of one channel; validation is cut from its training part.
 
-    Centred numbers, or bytes where ``pixels`` are asked for.
+    Centred numbers, or bytes where ``pixels`` are asked for; with a ``pair`` as ``with_pair`` cuts it.
 
     Raises:
         DataError: the files are absent or damaged; the message says what to do.
@@ -37,7 +47,12 @@ def load(name: str, class_name: str, data_dir: str | None, *, download: bool, se
         raise DataError(_why_not(name, Path(data_dir).absolute() / class_name / "raw", error, download)) from None
     (images, labels), (test_images, test_labels) = ((s.data.numpy(), s.targets.numpy()) for s in sets)
     sizes = (VALIDATION_EXAMPLES, len(labels) - VALIDATION_EXAMPLES)
-    indices = stratified_split(labels, sizes, seed=seed)
+    none_of_these = np.array([], np.int64)
+    scored, *indices = with_pair([none_of_these, *stratified_split(labels, sizes, seed=seed)], labels, pair)
+    if pair is not None:
+        test_images, test_labels = (
+            np.concatenate(both) for both in ((test_images, images[scored]), (test_labels, labels[scored]))
+        )
     raw = ImagePreprocessing((1, *images.shape[1:]), unit=255)
     if pixels:
         val, train = (Arrays(images[i][:, None], labels[i]) for i in indices)

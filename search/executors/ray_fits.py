@@ -1,0 +1,117 @@
+"""Configurations trained on a pair as Ray tasks, each with its share of CPU and GPU, in a process that may die."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+
+from search.declaration.study import Study
+from search.executors.capacity import Capacity, at_once
+from search.executors.control import Control
+from search.executors.faults import outcome_of_error, reason_of
+from search.executors.fits import FitDone, Job, NumberedPair, diverged, done_row, failed_row
+from search.executors.timing import USUAL, Timing
+from search.ledger.outcome import Outcome, StopReason
+from trainables.errors import is_of_a_signal
+from trainables.model_function import carried_function, take_function
+from trainables.registry import USER_MODEL_PREFIX, find_trainable
+
+
+class RayFits:
+    """Trains on Ray, which is up: on this machine, or on a cluster.
+
+    Args:
+        study: the declaration.
+        control: says whether to go on.
+        timing: how long to wait for what.
+    """
+
+    def __init__(self, study: Study, control: Control, *, timing: Timing = USUAL) -> None:
+        self._study = study
+        self._control = control
+        self._timing = timing
+        self._function = carried_function(study.trainable.removeprefix(USER_MODEL_PREFIX))
+        resources = study.resources
+        self._task = ray.remote(fit_job).options(
+            num_cpus=resources.cpus_per_trial,
+            num_gpus=resources.gpus_per_trial,
+            max_retries=study.faults.max_failures,
+            max_calls=0 if resources.gpus_per_trial == 0 else 1,
+        )
+
+    def run(self, pair: NumberedPair, jobs: Sequence[Job]) -> Iterator[FitDone]:
+        """Yield what comes of each job; see ``FitRunner``. As many run at once as there is room for."""
+        held, study = ray.put(pair), ray.put(self._study)
+        waiting = list(jobs)
+        running: dict[Any, tuple[Job, float]] = {}
+        most = at_once(Capacity.of_ray(), self._study.resources)  # what is beyond waits here, and its clock stands
+        try:
+            while waiting or running:
+                while waiting and len(running) < most:
+                    job = waiting.pop(0)
+                    running[self._task.remote(study, held, job, self._function)] = job, time.time()
+                done, _ = ray.wait(list(running), num_returns=1, timeout=self._timing.poll_s)
+                if self._control.stopping is not None and not done:
+                    return
+                for task in done:
+                    job, since = running.pop(task)
+                    yield _result(task, pair, job, since)
+                for task in [task for task, (_, since) in running.items() if self._hangs(since)]:
+                    job, since = running.pop(task)
+                    ray.cancel(task, force=True)
+                    limit_s = self._study.faults.trial_timeout_s
+                    outcome = Outcome(StopReason.ERROR, message=f"it took longer than {limit_s:g} s (--trial-timeout)")
+                    yield FitDone(failed_row(pair, job, outcome, since))
+        finally:
+            for task in running:
+                ray.cancel(task, force=True)
+
+    def _hangs(self, since: float) -> bool:
+        """Say whether a run took longer than all its epochs may: a trial's limit is that of one of them."""
+        limit_s = self._study.faults.trial_timeout_s
+        return limit_s is not None and time.time() - since > limit_s * self._study.budget.max_epochs
+
+
+def fit_job(study: Study, pair: NumberedPair, job: Job, function: bytes | None) -> FitDone:
+    """Train a configuration on a pair, and score it; what it raises is its row. Runs in a process of Ray's."""
+    import torch
+
+    from trainables.pair_run import BestEpoch, score
+    from trainables.tune import assigned_device
+    from trainables.weights_snapshot import snapshot_weights
+
+    started_at = time.time()
+    try:
+        take_function(study.trainable.removeprefix(USER_MODEL_PREFIX), function)
+        torch.set_num_threads(max(1, int(study.resources.cpus_per_trial)))
+        trainable, device = find_trainable(study.trainable), assigned_device()
+        config = trainable.configure(study.params_of(job.params), max_epochs=study.budget.max_epochs)
+        data = trainable.prepare(pair.data.splits, device)
+        run = trainable.start(config, data, seed=pair.seed, device=device)
+        best = BestEpoch(study.objective.metric, study.objective.mode)
+        for _ in range(study.budget.max_epochs):
+            report = run.step()
+            best.observe(report, lambda: snapshot_weights(run))
+            if report.stop is not None:
+                break
+        if not best.epoch:
+            return FitDone(failed_row(pair, job, diverged(), started_at))
+        scored = score(trainable, config, best, pair.data, test=job.test)
+        return FitDone(done_row(pair, job, best, scored, started_at), scored.predictions)
+    except BaseException as error:  # its own code may call sys.exit
+        if is_of_a_signal(error):
+            raise
+        return FitDone(failed_row(pair, job, outcome_of_error(error), started_at))
+
+
+def _result(task: Any, pair: NumberedPair, job: Job, since: float) -> FitDone:
+    try:
+        done: FitDone = ray.get(task)
+    except (RayError, RayTaskError) as error:
+        reason = StopReason.OUT_OF_MEMORY if isinstance(error, OutOfMemoryError) else StopReason.ERROR
+        return FitDone(failed_row(pair, job, Outcome(reason, message=reason_of(error)), since))
+    return done

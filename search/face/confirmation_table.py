@@ -1,0 +1,113 @@
+"""The confirmed answer as tables: the finalists beside the baseline, and what each parameter is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from search.face.grid import Column, Grid
+from search.report.confirmation import BETTER, Confirmation, Standing
+from search.report.paired import Interval
+from search.report.worth import Ablation
+from spaces import BASELINE_TRIAL
+from trainables.metrics import shown_metric
+
+
+def confirmation_table(found: Confirmation) -> Grid:
+    """Return the finalists in the order of the search, and the baseline below them, on the same pairs."""
+    test = [f"{shown_metric(found.metric)} ±"] if found.baseline.test is not None else []
+    names = ("trial", "searched", f"{found.metric} ±", *test, "minus baseline ±", "minus the best other")
+    grid = Grid([*(Column(name, right=True) for name in names), Column("")])
+    for standing in found.finalists:
+        grid.add(*_cells(standing, found, test=bool(test)))
+    grid.end_section()
+    grid.add(*_cells(found.baseline, found, test=bool(test)))
+    return grid
+
+
+def confirmation_text(found: Confirmation) -> str:
+    """Return what the table is, in a line."""
+    return (
+        f"means over {found.pairs} pairs of a seed and a re-split ({found.train_examples:,} examples train, "
+        f"{found.scored_examples:,} others score), ± half of the {100 * (1 - found.level):.4g}% interval"
+    )
+
+
+def confirmation_lines(found: Confirmation) -> list[str]:
+    """Return what is to be said of it in words, the verdict first."""
+    lines: list[str] = []
+    if found.confirmed_gain is not None and found.searched_gain:
+        luck = found.searched_gain - found.confirmed_gain
+        lines.append(
+            f"confirmed  the search's winner, trial {found.finalists[0].trial}: the search said "
+            f"{found.searched_gain:+.3g}, fresh pairs say {found.confirmed_gain:+.3g}; {luck:+.3g} of it was luck"
+        )
+    if found.verdict == BETTER:
+        lines.append(f"           recommended: trial {found.recommended}, {params_line(found.standing.params)}")
+    if found.test_opened:
+        times = "once" if found.test_opened == 1 else f"{found.test_opened} times"
+        more = "" if found.test_opened == 1 else ": what is chosen by it from now on is chosen on it"
+        lines.append(f"           the test part was opened {times}{more}")
+    lines += [
+        f"failed     trial {s.trial}: {s.failed} of {found.pairs} runs: {s.error}"
+        for s in (found.baseline, *found.finalists)
+        if s.failed
+    ]
+    return lines
+
+
+def ablation_table(found: Ablation) -> Grid:
+    """Return what each parameter of the recommended configuration is worth, most first."""
+    right = (Column(name, right=True) for name in ("is worth", "alone on the baseline"))
+    grid = Grid([Column("parameter"), Column("value"), Column("baseline"), *right, Column("")])
+    for row in found.rows:
+        grid.add(
+            row.parameter, _value(row.value), _value(row.baseline), _signed(row.in_place), _signed(row.alone), row.words
+        )
+    return grid
+
+
+def ablation_text(found: Ablation) -> str:
+    """Return what the table is, in a line."""
+    return (
+        f"parts      what trial {found.trial} loses on the same {found.pairs} pairs where one parameter is set back to "
+        "the baseline's value, and what the baseline gains by it alone"
+    )
+
+
+def params_line(params: Mapping[str, Any]) -> str:
+    """Return ``dropout=0.31 schedule=cosine``."""
+    return " ".join(f"{name}={_value(value)}" for name, value in params.items())
+
+
+def _cells(standing: Standing, found: Confirmation, *, test: bool) -> list[str]:
+    name = "baseline" if standing.trial == BASELINE_TRIAL else str(standing.trial)
+    tested = [_between(standing.test)] if test else []
+    mark = "recommended" if standing.trial == found.recommended else ""
+    return [
+        name,
+        f"{standing.searched:.4g}",
+        _between(standing.validation),
+        *tested,
+        _signed(standing.to_baseline),
+        "" if standing.to_next is None else f"{standing.to_next.mean:+.2g}",
+        mark,
+    ]
+
+
+def _between(found: Interval | None) -> str:
+    return "-" if found is None else f"{found.mean:.4g}{_half(found)}"
+
+
+def _signed(found: Interval | None) -> str:
+    return "" if found is None else f"{found.mean:+.2g}{_half(found)}"
+
+
+def _half(found: Interval) -> str:
+    return "" if found.high is None else f" ± {found.high - found.mean:.2g}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

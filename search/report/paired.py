@@ -1,0 +1,86 @@
+"""What may be said of configurations that trained on the same re-splits: intervals, p-values, several at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+LEVEL = 0.05
+"""The share of true nulls that may be called a difference."""
+
+LOOKS = (5, 8, 12, 18, 27, 40)
+"""How many pairs there are at each look of a confirmation that adds some until its verdict is settled."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over re-splits, with the interval of what it stands for.
+
+    Attributes:
+        mean: of the values.
+        low, high: the interval; None where there are too few values for one.
+        p: two-sided, of the mean being 0; None likewise, and where examples add a variance of their own.
+    """
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+
+
+def interval(
+    values: Sequence[float], *, share: float, level: float = LEVEL, variance_of_examples: float = 0.0
+) -> Interval:
+    """Return the mean of values over n re-splits of the same data, with its Student interval.
+
+    Re-splits share most of their examples, so that their values vary less than those of fresh data would: the variance
+    of the mean is their own times 1/n + ``share`` in place of 1/n (Nadeau and Bengio 2003, Inference for the
+    Generalization Error). A part that is the same for every value adds the variance that its examples alone make.
+
+    Args:
+        values: n of them.
+        share: scored examples / training examples.
+        level: 1 - the interval's confidence.
+        variance_of_examples: variance of the mean that is due to which examples were scored, where these were the
+            same each time.
+    """
+    n = len(values)
+    centre = fmean(values) if n else math.nan
+    if n < 2:
+        return Interval(centre)
+    from scipy.special import ndtri, stdtr, stdtrit
+
+    error = stdev(values) * math.sqrt(1 / n + share)
+    half = float(stdtrit(n - 1, 1 - level / 2)) * error
+    if variance_of_examples:  # known from many examples, unlike the spread of a few values
+        half = math.hypot(half, float(ndtri(1 - level / 2)) * math.sqrt(variance_of_examples))
+        return Interval(centre, centre - half, centre + half)
+    if error == 0:
+        p = 1.0 if centre == 0 else 0.0
+    else:
+        p = 2 * float(stdtr(n - 1, -abs(centre) / error))
+    return Interval(centre, centre - half, centre + half, p)
+
+
+def holm(ps: Sequence[float | None]) -> list[float | None]:
+    """Return the p-values corrected for being several (Holm 1979); those that are None stay so, and do not count."""
+    order = sorted((p, i) for i, p in enumerate(ps) if p is not None)
+    corrected: list[float | None] = [None] * len(ps)
+    highest = 0.0
+    for rank, (p, i) in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p))
+        corrected[i] = highest
+    return corrected
+
+
+def level_at(pairs: int) -> float:
+    """Return the level at which a look at so many pairs may settle a verdict, where it is looked at again and again.
+
+    The level is spent over the looks, half of what is left at each: the chance that any of them, however many there
+    are, calls a true null a difference is at most ``LEVEL`` (a union bound, so that looking often does no harm and the
+    intervals at these levels are a confidence sequence).
+    """
+    looks = sum(1 for look in LOOKS if look <= pairs)
+    return LEVEL / 2.0 ** max(1, looks)

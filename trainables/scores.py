@@ -1,0 +1,62 @@
+"""The metrics of a model's outputs, wherever these came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from trainables.data.splits import TargetScale
+from trainables.device_data import validation_batch_size
+from trainables.losses import Loss
+from trainables.metrics import classification_metrics, regression_metrics
+
+
+def scores(
+    outputs: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    loss: Loss,
+    scale: TargetScale | None,
+    spread: float,
+    extra_metrics: Sequence[str] = (),
+) -> dict[str, float]:
+    """Return the mean loss and the metrics of the task, named as those of a validation part.
+
+    Args:
+        outputs: [N, C] logits, or [N, 1] standardised numbers.
+        y: [N] class numbers, or standardised numbers.
+        loss: what a trial validates by.
+        scale: how a numeric target was standardised; None for classes.
+        spread: sum of the squared distances of a numeric target from its mean.
+        extra_metrics: those that are to be there besides the usual ones.
+    """
+    found = {"val_loss": loss(outputs, y, reduction="sum").item() / len(y)}
+    if scale is None:
+        found["val_accuracy"] = (outputs.argmax(1) == y).sum().item() / len(y)
+        return found | classification_metrics(extra_metrics, outputs, y)
+    error = outputs.squeeze(1) - y
+    squares, distances = error.square().sum().item(), error.abs().sum().item()
+    return found | regression_metrics(squares, distances, n=len(y), spread=spread, scale=scale)
+
+
+def outputs_of(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Return a network's outputs on CPU, in evaluation mode and in batches as a trial validates.
+
+    Args:
+        network: as it was trained; its mode stays what it was.
+        x: inputs as in training, at least one  # [N, ...].
+    """
+    first = next(iter((*network.parameters(), *network.buffers())), None)
+    if first is not None and first.is_floating_point() and x.is_floating_point():
+        x = x.to(first.dtype)
+    device = torch.device("cpu") if first is None else first.device
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            batches = torch.split(x, validation_batch_size(x[0].numel()))
+            return torch.cat([network(batch.to(device)).cpu() for batch in batches])
+    finally:
+        network.train(training)
