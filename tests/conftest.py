@@ -8,6 +8,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors here are small: a secon
 import pytest
 from hypothesis import settings
 
+from search.declaration.parts import Confirm
+from search.declaration.study import Study
+
 for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
     os.environ.pop(name, None)  # somebody's terminal is not the one that the texts here are compared for
 
@@ -17,6 +20,17 @@ settings.register_profile("explore", deadline=None, max_examples=2000)  # pytest
 settings.load_profile("repeatable")
 
 NOBODY = 65534
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unconfirmed():
+    """A study that a test declares is not confirmed unless the test says so: it would train 20 models more."""
+    field, usual = Study.model_fields["confirm"], Study.model_fields["confirm"].default
+    field.default = Confirm(pairs=0)
+    Study.model_rebuild(force=True)
+    yield
+    field.default = usual
+    Study.model_rebuild(force=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -175,7 +175,8 @@ def _with_ablation(study: Study, found: Confirmation | None, confirmed: Confirme
     if found is None or confirmed is None:
         return found
     level = found.level
-    standings = [found.standing, *(s for s in found.finalists if s.validation is not None)]
+    others = found.finalists if study.confirm.ablate else ()
+    standings = [found.standing, *(s for s in others if s.validation is not None)]
     tables = (ablation(study, s, found.baseline, confirmed.fits, level=level) for s in standings)
     return replace(found, ablation=next((table for table in tables if table is not None), None))
 

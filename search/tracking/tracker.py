@@ -15,10 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from search.ledger import EpochRow, Ledger, StudyRow, TrialRow
+from search.ledger import EpochRow, FitRole, Ledger, StudyRow, TrialRow
 from search.ledger.outcome import MLFLOW_STATUS
 from search.ledger.stored_study import study_from_row
 from search.tracking.experiment import DELETED, open_experiment
+from search.tracking.fit_runs import FIT, FitRuns
 from search.tracking.mlflow_client import Metric, MlflowClient, Param, RunTag, ViewType
 from search.tracking.parent_run import create_parent, finish_parent
 from search.tracking.process import UID
@@ -63,6 +64,7 @@ class _Server:
     experiment_id: str
     parent: str
     children: dict[int, _Child] = field(default_factory=dict)
+    fits: FitRuns = field(default_factory=FitRuns)
 
 
 class Tracker:
@@ -130,6 +132,7 @@ class Tracker:
         for number in touched:
             if number in self._trials:
                 self._send_trial(server, self._trials[number], self._unsent.pop(number, []))
+        self._send_fits(server)
         # A trial's end is written with or after its last epoch, and was read before the epochs were:
         # a run that is closed here has all of them.
         return not self._unsent
@@ -144,7 +147,11 @@ class Tracker:
         experiment_id = open_experiment(self._client, self._study.kind, artifacts=self._artifacts, say=self._say)
         children: dict[int, _Child] = {}
         parent: str | None = None
+        fits = FitRuns()
         for run in self._restored_runs(experiment_id):
+            if FIT in run.data.tags:
+                fits.found(run)
+                continue
             number = run.data.tags.get("lanewise.trial")
             if number is None:
                 parent = run.info.run_id
@@ -160,7 +167,21 @@ class Tracker:
                 )
         if parent is None:
             parent = create_parent(self._client, experiment_id, self._row, self._study)
-        return _Server(experiment_id, parent, children)
+        return _Server(experiment_id, parent, children, fits)
+
+    def _send_fits(self, server: _Server) -> None:
+        """Send the runs of the confirmation that are new."""
+        tags = {"lanewise.study": self._row.name, UID: str(self._uid)}
+        for role in (FitRole.CONFIRM, FitRole.ABLATION):
+            for fit in self._ledger.fits(self._row.id, role):
+                self.progress += server.fits.send(
+                    self._client,
+                    fit,
+                    experiment=server.experiment_id,
+                    parent=server.parent,
+                    tags=tags,
+                    settings=self._study.settings,
+                )
 
     def _is_open(self) -> bool:
         """Whether a search drives the study now, or died without a word."""
