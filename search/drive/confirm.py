@@ -23,10 +23,11 @@ from search.ledger.outcome import StopReason
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import confirm_command
 from search.report.ablation import variants
-from search.report.confirmation import Candidate, Confirmation, candidates, confirmation, is_settled
+from search.report.confirmation import Candidate, Confirmation, candidates, confirmation, is_settled, leader_of
 from search.report.leaderboard import leaderboard
 from search.report.paired import LOOKS
 from spaces import BASELINE_TRIAL, hash_params
+from trainables.data.parts import counted
 from trainables.errors import DataError
 from trainables.pace import Pace
 from trainables.registry import find_trainable
@@ -63,7 +64,7 @@ class Confirming:
             Why there is nothing to confirm; None where there is.
         """
         board = self._board()
-        baseline, finalists = candidates(board, self.study.confirm.finalists)
+        baseline, finalists = candidates(board, self.study.confirm.finalists, one_of_each=self.study.curve)
         if (why := why_not(self.study, baseline, finalists)) is not None:
             return why
         assert baseline is not None
@@ -99,7 +100,7 @@ class Confirming:
             missing = self._missing(jobs, range(look))
             if missing:
                 number = f"{look} pairs" + (f", of at most {most}" if auto else "")
-                self.say(f"confirming {len(finalists)} finalists and the baseline on {number} ...")
+                self.say(f"confirming {counted(len(finalists), 'finalist')} and the baseline on {number} ...")
                 opened = TestOpened(finalists=trials, pairs=tuple(missing))
                 if not self._train(runner, pairs, missing, opened):
                     return False
@@ -214,11 +215,8 @@ def ablated_trial(found: Confirmation, *, asked: bool) -> int | None:
     """Return the trial whose parameters are looked at: the recommended one; if ``asked``, else the best finalist."""
     if found.recommended != BASELINE_TRIAL:
         return found.recommended
-    known = [s for s in found.finalists if s.validation is not None]
-    if not asked or not known:
-        return None
-    sign = -1 if found.mode == "max" else 1
-    return min(known, key=lambda s: sign * (s.validation.mean if s.validation is not None else 0.0)).trial
+    leader = leader_of(found)
+    return leader.trial if asked and leader is not None else None
 
 
 def stacks_here(study: Study) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from search.face.grid import Column, Grid
-from search.report.confirmation import BETTER, Confirmation, Standing
+from search.report.confirmation import BETTER, Confirmation, Standing, leader_of
 from search.report.paired import Interval
 from search.report.worth import Ablation
 from spaces import BASELINE_TRIAL
@@ -16,7 +16,7 @@ from trainables.metrics import shown_metric
 def confirmation_table(found: Confirmation) -> Grid:
     """Return the finalists in the order of the search, and the baseline below them, on the same pairs."""
     test = [f"{shown_metric(found.metric)} ±"] if found.baseline.test is not None else []
-    names = ("trial", "searched", f"{found.metric} ±", *test, "minus baseline ±", "minus the best other")
+    names = ("trial", "searched", f"{found.metric} ±", *test, "minus baseline ±", "minus the next")
     grid = Grid([*(Column(name, right=True) for name in names), Column("")])
     for standing in found.finalists:
         grid.add(*_cells(standing, found, test=bool(test)))
@@ -42,6 +42,8 @@ def confirmation_lines(found: Confirmation) -> list[str]:
             f"confirmed  the search's winner, trial {found.finalists[0].trial}: the search said "
             f"{found.searched_gain:+.3g}, fresh pairs say {found.confirmed_gain:+.3g}; {luck:+.3g} of it was luck"
         )
+    if (next_ := beside_the_next(found)) is not None:
+        lines.append(f"           {next_}")
     if found.verdict == BETTER:
         lines.append(f"           recommended: trial {found.recommended}, {params_line(found.standing.params)}")
     if found.test_opened:
@@ -54,6 +56,15 @@ def confirmation_lines(found: Confirmation) -> list[str]:
         if s.failed
     ]
     return lines
+
+
+def beside_the_next(found: Confirmation) -> str | None:
+    """Return how the best finalist compares with the runner-up, in words; None where there is none."""
+    leader = leader_of(found)
+    if leader is None or leader.to_next is None or leader.to_next.p is None:
+        return None
+    told = "more than luck" if leader.to_next.p <= found.level else "cannot be told apart"
+    return f"the best finalist, trial {leader.trial}, beside the runner-up: {_signed(leader.to_next)}, {told}"
 
 
 def ablation_table(found: Ablation) -> Grid:

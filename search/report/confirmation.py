@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from search.ledger.outcome import DIVERGED, TrialState
 from search.report.paired import LEVEL, Interval, holm, interval, level_at
 from spaces import BASELINE_TRIAL, distance, hash_params
+from trainables.direction import Direction
 from trainables.metrics import TEST_ERROR, shown_metric
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Standing:
         test: its mean on the test part; None likewise, or where there is no test part.
         to_baseline: the mean paired difference to the baseline, with the p-value corrected over the finalists (Holm);
             None for the baseline.
-        to_next: the same to the best of the others, not corrected.
+        to_next: the same to the best of the other finalists, not corrected; None for the baseline.
         epochs: the mean of the epochs that were best.
         failed: runs that failed.
         error: what the first of them said.
@@ -142,12 +143,15 @@ class Confirmed:
     test_opened: int = 0
 
 
-def candidates(board: pd.DataFrame, finalists: int) -> tuple[Candidate | None, list[Candidate]]:
+def candidates(
+    board: pd.DataFrame, finalists: int, *, one_of_each: str | None = None
+) -> tuple[Candidate | None, list[Candidate]]:
     """Return the baseline, and the best distinct other configurations of trials that ended by themselves or at a rung.
 
     Args:
         board: the frame of ``leaderboard``.
         finalists: how many, at most.
+        one_of_each: a parameter of which no two finalists have the same value: the study asks how these compare.
     """
     found: dict[str, Candidate] = {}
     baseline: Candidate | None = None
@@ -158,6 +162,9 @@ def candidates(board: pd.DataFrame, finalists: int) -> tuple[Candidate | None, l
         elif row["state"] in (TrialState.COMPLETE.value, TrialState.PRUNED.value) and row["stop_reason"] != DIVERGED:
             found.setdefault(candidate.config_hash, candidate)
     chosen = [c for h, c in found.items() if baseline is None or h != baseline.config_hash]
+    if one_of_each is not None:
+        first = {c.params.get(one_of_each): c for c in reversed(chosen)}
+        chosen = [c for c in chosen if first[c.params.get(one_of_each)] is c]
     return baseline, chosen[:finalists]
 
 
@@ -205,6 +212,12 @@ def confirmation(study: Study, board: pd.DataFrame, confirmed: Confirmed | None)
         test_opened=confirmed.test_opened,
     )
     return replace(found, sentence=_sentence(found, auto=confirmed.auto))
+
+
+def leader_of(found: Confirmation) -> Standing | None:
+    """Return the finalist with the best mean on fresh pairs; None where too many runs of all of them failed."""
+    known = [s for s in found.finalists if s.validation is not None]
+    return min(known, key=lambda s: Direction(found.mode).cost(_mean(s)), default=None)
 
 
 def is_settled(found: Confirmation | None) -> bool:
@@ -261,16 +274,12 @@ def _compared(standings: Sequence[Standing], study: Study, share: float, level: 
         replace(s, to_baseline=None if d is None else replace(d, p=p))
         for s, d, p in zip(finalists, differences, corrected, strict=True)
     ]
-    found = [baseline, *beside]
-    ranked = sorted(
-        (s for s in found if s.validation is not None), key=lambda s: study.objective.direction.cost(_mean(s))
-    )
-    out = []
-    for s in found:
-        others = [other for other in ranked if other.trial != s.trial]
-        next_ = paired(s, others[0], share=share, level=level) if others and s.validation is not None else None
-        out.append(replace(s, to_next=next_))
-    return out
+    cost = study.objective.direction.cost
+    ranked = sorted((s for s in beside if s.validation is not None), key=lambda s: cost(_mean(s)))
+    for i, s in enumerate(beside):
+        other = next((other for other in ranked if other.trial != s.trial), None)
+        beside[i] = replace(s, to_next=None if other is None else paired(s, other, share=share, level=level))
+    return [baseline, *beside]
 
 
 def paired(a: Standing, b: Standing, *, share: float, level: float) -> Interval | None:
@@ -310,13 +319,10 @@ def _sentence(found: Confirmation, *, auto: bool) -> str:
         if found.pairs >= found.planned or auto
         else (f"over {found.pairs} of {found.planned} pairs")
     )
-    known = [s for s in found.finalists if s.to_baseline is not None]
-    if not known:
+    leader = found.standing if found.verdict == BETTER else leader_of(found)
+    beside = None if leader is None else leader.to_baseline
+    if leader is None or beside is None:
         return f"nothing can be said: too many runs failed {over}"
-    direction = -1 if found.mode == "max" else 1
-    leader = found.standing if found.verdict == BETTER else min(known, key=lambda s: direction * _mean(s))
-    beside = leader.to_baseline
-    assert beside is not None
     figures = f"{found.metric} {beside.mean:+.3g} {bounds(beside)} {over}"
     if found.verdict == BETTER:
         return f"better than the baseline: trial {leader.trial}, {figures}"
@@ -324,7 +330,7 @@ def _sentence(found: Confirmation, *, auto: bool) -> str:
         return f"worse than the baseline: the best finalist is trial {leader.trial}, {figures}; use the baseline"
     return (
         f"cannot be told apart from the baseline: the best finalist is trial {leader.trial}, {figures}; "
-        "use the baseline, the simplest that is as good"
+        "as far as these pairs tell, the baseline is as good, and simpler"
     )
 
 
