@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from search.declaration.study import Study
-from search.drive.confirmed import read_confirmed
 from search.drive.pairs import Pairs
 from search.drive.predictions import keep_predictions
 from search.executors.control import Control
 from search.executors.fits import FitRunner, Job
 from search.ledger import FitRole, Ledger, LedgerWriter
+from search.ledger.confirmed import read_confirmed
 from search.ledger.events import ConfirmBegun, ConfirmEnded, TestOpened
 from search.ledger.outcome import StopReason
 from search.ledger.paths import Paths

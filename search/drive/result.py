@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from search.drive.confirmed import read_confirmed
 from search.drive.overview import Ending
 from search.ledger import FitRole, Ledger, StudyRow
+from search.ledger.confirmed import read_confirmed
 from search.ledger.events import EventKind
 from search.report.answer import Answer, answer
 from search.report.kept import Kept

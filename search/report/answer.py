@@ -10,7 +10,7 @@ from search.ledger.outcome import DIVERGED, StopReason, TrialState, shown_counts
 from search.report.ablation import ablation
 from search.report.choices import Choice, by_choice, shown_choices
 from search.report.comparison import Comparison, comparison
-from search.report.confirmation import Confirmation, Confirmed, confirmation
+from search.report.confirmation import Confirmation, confirmation
 from search.report.curve import Curve, curve
 from search.report.leaderboard import leaderboard
 from search.report.pareto import pareto
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from search.declaration.study import Study
     from search.ledger import FitRow, StudyFacts
+    from search.ledger.confirmed import Confirmed
 
 SHOWN = 5
 

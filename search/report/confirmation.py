@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from search.declaration.study import Study
     from search.ledger import FitRow
+    from search.ledger.confirmed import Confirmed
     from search.report.worth import Ablation
 
 BETTER, WORSE, SAME = "better", "worse", "cannot be told apart"
@@ -124,25 +125,6 @@ class Confirmation:
         return next(s for s in (self.baseline, *self.finalists) if s.trial == self.recommended)
 
 
-@dataclass(frozen=True)
-class Confirmed:
-    """What a ledger has of a confirmation.
-
-    Attributes:
-        trials: the finalists that it was begun with.
-        planned: how many pairs were asked for.
-        auto: whether pairs are added until the verdict is settled.
-        fits: of the finalists and the baseline.
-        test_opened: how often the test part was opened.
-    """
-
-    trials: Sequence[int]
-    planned: int
-    auto: bool
-    fits: Sequence[FitRow]
-    test_opened: int = 0
-
-
 def candidates(
     board: pd.DataFrame, finalists: int, *, one_of_each: str | None = None
 ) -> tuple[Candidate | None, list[Candidate]]:
@@ -223,6 +205,22 @@ def leader_of(found: Confirmation) -> Standing | None:
 def is_settled(found: Confirmation | None) -> bool:
     """Say whether more pairs can change nothing that is asked: a finalist is better, or all are worse."""
     return found is not None and found.verdict != SAME
+
+
+def confirmation_csv(found: Confirmation) -> str:
+    """Return the table as CSV: the baseline first, a column for each pair."""
+    import pandas as pd
+
+    records = []
+    for s in (found.baseline, *found.finalists):
+        intervals = {"validation": s.validation, "test": s.test, "to_baseline": s.to_baseline, "to_next": s.to_next}
+        bounds_ = {
+            f"{name}_{part}": getattr(i, part) for name, i in intervals.items() if i for part in ("mean", "low", "high")
+        }
+        records.append(
+            {"trial": s.trial, "searched": s.searched, **bounds_, **{f"pair_{w}": v for w, v in s.values.items()}}
+        )
+    return pd.DataFrame(records).to_csv(index=False)
 
 
 def _runs_of(params: Mapping[str, Any], fits: Sequence[FitRow]) -> dict[int, FitRow]:

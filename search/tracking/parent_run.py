@@ -7,9 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 from search.ledger import FitRole, Ledger, StudyRow
+from search.ledger.confirmed import read_confirmed
 from search.ledger.outcome import MLFLOW_PARENT_STATUS
 from search.report.comparison import Comparison, comparison, comparison_csv
 from search.report.comparison_plot import comparison_figure
+from search.report.confirmation import Confirmation, confirmation, confirmation_csv
 from search.report.curve import Curve, curve, curve_csv
 from search.report.curve_plot import artifact_stem, curve_figure
 from search.report.leaderboard import leaderboard
@@ -89,6 +91,7 @@ def finish_parent(client: MlflowClient, run_id: str, ledger: Ledger, row: StudyR
         front = pareto(board, epochs, study.objectives).drop(columns=["params", "metrics"])
         client.log_text(run_id, front.to_csv(index=False), "pareto.csv")
     _log_comparison(client, run_id, comparison(study, board, ledger.fits(row.id, FitRole.REFIT)))
+    _log_confirmation(client, run_id, confirmation(study, board, read_confirmed(ledger, row.id)))
     _log_curve(client, run_id, curve(study, trials, epochs, board, row.facts))
     if len(board):
         _log_best(client, run_id, board, study.objective.metric)
@@ -119,6 +122,16 @@ def _log_comparison(client: MlflowClient, run_id: str, found: Comparison | None)
     client.log_text(run_id, comparison_csv(found), "comparison.csv")
     client.log_figure(run_id, comparison_figure(found), "comparison.png")
     client.set_tag(run_id, "lanewise.comparison", found.verdict)
+
+
+def _log_confirmation(client: MlflowClient, run_id: str, found: Confirmation | None) -> None:
+    """Log the verdict and the table of the confirmation, where there was one."""
+    if found is None:
+        return
+    client.log_text(run_id, confirmation_csv(found), "confirmation.csv")
+    client.set_tag(run_id, "lanewise.verdict", found.verdict)
+    client.set_tag(run_id, "lanewise.confirmation", found.sentence)
+    client.set_tag(run_id, "lanewise.recommended_trial", str(found.recommended))
 
 
 def _log_curve(client: MlflowClient, run_id: str, found: Curve | None) -> None:

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from search.ledger import FitRole, Ledger
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from search.ledger.events import ConfirmBegun, EventKind
-from search.report.confirmation import Confirmed
+from search.ledger.fits import FitRole, FitRow
+from search.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What a ledger has of a confirmation.
+
+    Attributes:
+        trials: the finalists that it was begun with.
+        planned: how many pairs were asked for.
+        auto: whether pairs are added until the verdict is settled.
+        fits: of the finalists and the baseline.
+        test_opened: how often the test part was opened.
+    """
+
+    trials: Sequence[int]
+    planned: int
+    auto: bool
+    fits: Sequence[FitRow]
+    test_opened: int = 0
 
 
 def read_confirmed(ledger: Ledger, study_id: int) -> Confirmed | None:
