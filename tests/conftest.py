@@ -19,18 +19,11 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, databas
 settings.register_profile("explore", deadline=None, max_examples=2000)  # pytest --hypothesis-profile=explore
 settings.load_profile("repeatable")
 
+# A study that a test declares is not confirmed unless the test says so: it would train 20 models more.
+Study.model_fields["confirm"].default = Confirm(pairs=0)
+Study.model_rebuild(force=True)
+
 NOBODY = 65534
-
-
-@pytest.fixture(autouse=True, scope="session")
-def unconfirmed():
-    """A study that a test declares is not confirmed unless the test says so: it would train 20 models more."""
-    field, usual = Study.model_fields["confirm"], Study.model_fields["confirm"].default
-    field.default = Confirm(pairs=0)
-    Study.model_rebuild(force=True)
-    yield
-    field.default = usual
-    Study.model_rebuild(force=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -18,7 +18,7 @@ from search.executors.control import Control
 from search.executors.fits import FitRunner, Job
 from search.ledger import FitRole, Ledger, LedgerWriter
 from search.ledger.confirmed import read_confirmed
-from search.ledger.events import ConfirmBegun, ConfirmEnded, TestOpened
+from search.ledger.events import ConfirmBegun, ConfirmEnded, HeldOutOpened
 from search.ledger.outcome import StopReason
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import confirm_command
@@ -101,7 +101,7 @@ class Confirming:
             if missing:
                 number = f"{look} pairs" + (f", of at most {most}" if auto else "")
                 self.say(f"confirming {counted(len(finalists), 'finalist')} and the baseline on {number} ...")
-                opened = TestOpened(finalists=trials, pairs=tuple(missing))
+                opened = HeldOutOpened(finalists=trials, pairs=tuple(missing))
                 if not self._train(runner, pairs, missing, opened):
                     return False
             if auto and is_settled(confirmation(self.study, board, read_confirmed(self.ledger, self.study_id))):
@@ -157,7 +157,9 @@ class Confirming:
         found = {pair: [job for job in jobs if (job.config_hash, pair) not in have] for pair in pairs}
         return {pair: left for pair, left in found.items() if left}
 
-    def _train(self, runner: FitRunner, pairs: Pairs, missing: dict[int, list[Job]], opened: TestOpened | None) -> bool:
+    def _train(
+        self, runner: FitRunner, pairs: Pairs, missing: dict[int, list[Job]], opened: HeldOutOpened | None
+    ) -> bool:
         """Train jobs pair by pair, each recorded when it ends; return whether all of them were."""
         runs, done = sum(map(len, missing.values())), 0
         pace = Pace(self.say, "confirmation" if opened is not None else "ablation")
@@ -176,11 +178,11 @@ class Confirming:
             self._say_what_is_missing(runs - done, runs)
         return done == runs
 
-    def _record_once(self, event: ConfirmBegun | TestOpened) -> None:
+    def _record_once(self, event: ConfirmBegun | HeldOutOpened) -> None:
         """Record an event, unless it goes on with what the last one of its kind began."""
         rows = self.ledger.events(self.study_id, event.kind)
         last = rows[-1].event if rows else None
-        if last == event or (isinstance(event, TestOpened) and _goes_on(event, last)):
+        if last == event or (isinstance(event, HeldOutOpened) and _goes_on(event, last)):
             return
         writer = LedgerWriter(self.ledger, self.study_id)
         writer.event(event)
@@ -197,9 +199,9 @@ class Confirming:
         return confirm_command(self.paths, options)
 
 
-def _goes_on(event: TestOpened, last: object) -> bool:
+def _goes_on(event: HeldOutOpened, last: object) -> bool:
     """Say whether an opening is the rest of one that was interrupted: the same finalists, on pairs that it had."""
-    return isinstance(last, TestOpened) and last.finalists == event.finalists and set(event.pairs) <= set(last.pairs)
+    return isinstance(last, HeldOutOpened) and last.finalists == event.finalists and set(event.pairs) <= set(last.pairs)
 
 
 def why_not(study: Study, baseline: Candidate | None, finalists: Sequence[Candidate]) -> str | None:

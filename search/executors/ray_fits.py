@@ -36,11 +36,11 @@ class RayFits:
         self._timing = timing
         self._function = carried_function(study.trainable.removeprefix(USER_MODEL_PREFIX))
         resources = study.resources
-        self._task = ray.remote(fit_job).options(
+        # with a GPU each in a process of its own, which gives the memory back
+        self._task = ray.remote(max_calls=1 if resources.gpus_per_trial else 0)(fit_job).options(
             num_cpus=resources.cpus_per_trial,
             num_gpus=resources.gpus_per_trial,
             max_retries=study.faults.max_failures,
-            max_calls=0 if resources.gpus_per_trial == 0 else 1,
         )
 
     def run(self, pair: NumberedPair, jobs: Sequence[Job]) -> Iterator[FitDone]:

@@ -355,7 +355,7 @@ class SpaceExhausted(Event):
         return f"the space has no more points after {self.trials} trials"
 
 
-class TestOpened(Event):
+class HeldOutOpened(Event):
     """The held-out test part was opened.
 
     Attributes:
@@ -448,7 +448,7 @@ EVENTS: Mapping[EventKind, type[Event]] = {
         RefitsMissing,
         ShareUsedUp,
         SpaceExhausted,
-        TestOpened,
+        HeldOutOpened,
         TrialsKept,
         TriedAlone,
         VersionsChanged,

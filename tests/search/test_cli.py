@@ -16,7 +16,7 @@ def lanewise(*arguments, module="search"):
 
 
 def search_run(*arguments):
-    return lanewise(*arguments, module="search.run")
+    return lanewise("--no-confirm", *arguments, module="search.run")
 
 
 def test_an_unknown_study_gets_the_nearest_name_and_exit_2(tmp_path):

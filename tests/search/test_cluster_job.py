@@ -13,7 +13,7 @@ from tests.support.ray_head import RayHead, command_line
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
 
-SEARCH = ("python", "-m", "search.run", "regularization", "--address", "auto", "--name", "it")
+SEARCH = ("python", "-m", "search.run", "--no-confirm", "regularization", "--address", "auto", "--name", "it")
 
 
 @pytest.fixture(scope="module")

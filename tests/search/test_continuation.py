@@ -69,6 +69,7 @@ FREE = [
     {"ledger": "postgresql+psycopg://u@h/n"},
     {"shown": ["schedule"]},
     {"keep_checkpoints": 0},
+    {"confirm": {"pairs": 7}},
     {"checkpoint_every_s": 1.0},
 ]
 

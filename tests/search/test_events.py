@@ -9,9 +9,12 @@ from search.ledger.events import (
     Aborted,
     ActorLost,
     CheckpointNote,
+    ConfirmBegun,
+    ConfirmEnded,
     CredentialsRemoved,
     EventKind,
     Extended,
+    HeldOutOpened,
     LaneModeMeasured,
     LanesChosen,
     LanesHalved,
@@ -30,6 +33,21 @@ from search.ledger.events import (
 from search.ledger.outcome import StopReason
 
 EXAMPLES = [
+    (
+        ConfirmBegun(finalists=(44, 3), pairs=40, auto=True),
+        Level.INFO,
+        "confirming trials [44, 3] beside the baseline on at most 40 pairs",
+    ),
+    (
+        ConfirmEnded(missing=4, runs=20, reason=StopReason.BUDGET),
+        Level.WARNING,
+        "the confirmation lacks 4 of 20 runs: the time budget is used up",
+    ),
+    (
+        HeldOutOpened(finalists=(44,), pairs=(0, 1, 2)),
+        Level.INFO,
+        "the test part was opened for trials [44] and the baseline on 3 pairs",
+    ),
     (Aborted(reason="3 trials failed"), Level.ERROR, "3 trials failed"),
     (
         ActorLost(trial=4, reason="node died", wait_s=0.5, failures=1, max_failures=3),

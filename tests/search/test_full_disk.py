@@ -99,7 +99,7 @@ def run(command, **options):
 
 
 def search(home, *options, checkpoint_every=0, **how):
-    command = (sys.executable, "-m", "search.run", "regularization", "--home", home, "--name", "s")
+    command = (sys.executable, "-m", "search.run", "--no-confirm", "regularization", "--home", home, "--name", "s")
     return run([*command, *SEARCH, "--checkpoint-every", checkpoint_every, *options], **how)
 
 

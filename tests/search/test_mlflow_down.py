@@ -42,8 +42,18 @@ def start():
     started = []
 
     def start(home, uri, *options):
-        command = [sys.executable, "-m", "search.run", "regularization", "--home", str(home), "--name", "it"]
-        command += ["--tracking", uri, *SEARCH, *options]
+        command = [
+            sys.executable,
+            "-m",
+            "search.run",
+            "--no-confirm",
+            "regularization",
+            "--home",
+            str(home),
+            "--name",
+            "it",
+        ]
+        command += ["--no-confirm", "--tracking", uri, *SEARCH, *options]
         started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         return started[-1]
 

@@ -263,6 +263,7 @@ GIVEN = [
     ("max_epochs", 7, lambda s: s.budget.max_epochs, 7),
     ("time_budget", "1h30m", lambda s: s.budget.time_s, 5400),
     ("seed", 3, lambda s: s.seed, 3),
+    ("no_ablate", True, lambda s: s.confirm.ablate, False),
     ("dataset", "mnist", lambda s: s.data.name, "mnist"),
     ("data", "mnist", lambda s: s.data.name, "mnist"),
     ("data", "images:/tmp", lambda s: (s.data.source, s.data.path, s.data.name), ("images", "/tmp", "tmp")),
@@ -503,4 +504,9 @@ def test_a_model_is_tried_out_when_the_data_are_there(home):
 
 def test_every_option_is_tried_here():
     tried = {option for option, *_ in GIVEN} | {option for options, _ in BAD for option in options}
-    assert {f.name for f in dataclasses.fields(Options)} - tried == {"home", "dry_run", "json_"}  # given elsewhere
+    assert {f.name for f in dataclasses.fields(Options)} - tried == {
+        "home",
+        "dry_run",
+        "json_",
+        "no_confirm",
+    }  # given elsewhere

@@ -37,7 +37,7 @@ def lanewise(*arguments):
     """Run the main job as a process of its own, on few and short trials."""
     options = {f"--{name.replace('_', '-')}": value for name, value in QUICK.items()}
     words = [word for option in options.items() for word in option]
-    command = [sys.executable, "-m", "search.run", *map(str, (*arguments[:1], *words, *arguments[1:]))]
+    command = [sys.executable, "-m", "search.run", "--no-confirm", *map(str, (*arguments[:1], *words, *arguments[1:]))]
     return subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
 
 

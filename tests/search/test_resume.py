@@ -33,7 +33,7 @@ TUNE = ("--executor", "tune", "--workers", "1", "--trials", "8")
 
 
 def start(home, name, *options, tracking="offline", kind="regularization"):
-    command = [sys.executable, "-m", "search.run", kind, "--home", home, "--name", name]
+    command = [sys.executable, "-m", "search.run", "--no-confirm", kind, "--home", home, "--name", name]
     command += ["--max-epochs", "27", "--checkpoint-every", "0.2", "--tracking", tracking, *options]
     return subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -32,9 +32,19 @@ class Running:
 
     def __init__(self, home: Path, *options: str) -> None:
         self.home = home
-        command = [sys.executable, "-m", "search.run", "regularization", "--home", str(home), "--name", "it"]
+        command = [
+            sys.executable,
+            "-m",
+            "search.run",
+            "--no-confirm",
+            "regularization",
+            "--home",
+            str(home),
+            "--name",
+            "it",
+        ]
         self.process = subprocess.Popen(
-            [*command, *ENDLESS, *options],
+            [*command, "--no-confirm", *ENDLESS, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

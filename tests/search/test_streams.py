@@ -12,8 +12,20 @@ from search.errors import OutputError
 from search.ledger import Ledger, sqlite_url
 
 SEARCH = (
-    *(sys.executable, "-m", "search.run", "regularization", "--name", "mine", "--trials", "3", "--max-epochs", "3"),
-    *("--train-examples", "300", "--tracking", "offline"),
+    *(
+        sys.executable,
+        "-m",
+        "search.run",
+        "--no-confirm",
+        "regularization",
+        "--name",
+        "mine",
+        "--trials",
+        "3",
+        "--max-epochs",
+        "3",
+    ),
+    *("--train-examples", "300", "--tracking", "offline", "--no-confirm"),
 )
 
 

@@ -96,8 +96,20 @@ def test_a_resume_gives_the_same_trials_and_refuses_other_weights(searched, tmp_
 def test_processes_of_their_own_share_features_on_disk_and_have_the_same_curves(searched, tmp_path):
     home, _ = searched
     expected, params, _ = curves(home, "lanes")
-    run = [sys.executable, "-m", "search.run", "transfer", *map(str, QUICK), "--trials", "8", "--max-epochs", "3"]
+    run = [
+        sys.executable,
+        "-m",
+        "search.run",
+        "--no-confirm",
+        "transfer",
+        *map(str, QUICK),
+        "--trials",
+        "8",
+        "--max-epochs",
+        "3",
+    ]
     run += [
+        "--no-confirm",
         "--scheduler",
         "none",
         "--executor",
