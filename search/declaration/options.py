@@ -120,6 +120,12 @@ class Options:
     time_budget: str | None = option(
         "End after this long: 90s, 10m, 1h30m.", Group.BUDGET, sets="budget.time_s", read=parse_duration
     )
+    until_gain_below: float | None = option(
+        "End once twice the trials are expected to gain less than this.",
+        Group.BUDGET,
+        sets="budget.until_gain_below",
+        metavar="GAIN",
+    )
 
     no_confirm: bool = option(
         "Leave out the confirmation: the best 3 and the baseline on 5 fresh seeds and splits.",

@@ -17,9 +17,10 @@ from search.executors.control import Control
 from search.executors.progress import View
 from search.executors.recorder import Recorder
 from search.ledger import EpochRow, Ledger, LedgerWriter, TrialRow
-from search.ledger.events import Aborted, Event, ShareUsedUp, SpaceExhausted
+from search.ledger.events import Aborted, Event, EventKind, GainBelow, ShareUsedUp, SpaceExhausted
 from search.ledger.outcome import SessionEnding
 from search.ledger.paths import Paths
+from search.ledger.printed_commands import extend_command
 
 if TYPE_CHECKING:
     from search.executors.search import Executor, Search
@@ -97,7 +98,10 @@ class Session:
         recorder = Recorder(study, writer, watch=view.update)
         going_on = {t.number for t in trials if t.state.resumable}
         tried = memory_retry.tried_alone(ledger, study_id)
-        search = _search(study, splits, recorder, control, paths)  # first: what that raises is no fault of the ledger
+        ended_by = _ended_by(ledger, study_id)
+        search = _search(
+            study, splits, recorder, control, paths, ended_by
+        )  # what that raises is no fault of the ledger
         with checked_history(trials, epochs, metric=study.objective.metric, ledger=paths.ledger):
             recorder.replay(trials, epochs)
             _take_up(search, trials, epochs, going_on - tried)
@@ -141,7 +145,7 @@ class Session:
         open_alone = any(t.state.resumable and t.number in self.tried_alone for t in self.trials)
         try:
             self.executor.run(replace(search, lanes=facts.lanes, lane_modes=facts.lane_modes))
-            self._say_what_is_used_up(search)
+            self._say_why_no_more(search)
             if self.control.stopping is None and (recorder.out_of_memory or open_alone):
                 self._run_alone()
             if self.control.unsaved is not None:
@@ -156,9 +160,11 @@ class Session:
             recorder.flush()
             search.janitor.shutdown()
 
-    def _say_what_is_used_up(self, search: Search) -> None:
-        """Say that the space, or a choice's part of it, has no more points."""
+    def _say_why_no_more(self, search: Search) -> None:
+        """Say that more trials would bring too little, or that the space, or a choice's part, has no more points."""
         events: list[Event] = []
+        if search.sampler.settled is not None:
+            self.view.say(f"{search.sampler.settled.sentence}; go on with: {extend_command(self.paths, '--trials 16')}")
         if search.sampler.exhausted:
             events.append(SpaceExhausted(trials=self.recorder.progress.ended))
         if self.study.balanced is not None:
@@ -208,7 +214,20 @@ class Session:
         refit_best(self.study, self.ledger, self.study_id, self.splits, self.control, self.paths, self.view.say)
 
 
-def _search(study: Study, splits: Splits, recorder: Recorder, control: Control, paths: Paths) -> Search:
+def _ended_by(ledger: Ledger, study_id: int) -> list[GainBelow]:
+    """Return the decisions to end the search that earlier sessions took, oldest first."""
+    events = (row.event for row in ledger.events(study_id, EventKind.GAIN_BELOW))
+    return [event for event in events if isinstance(event, GainBelow)]
+
+
+def _search(
+    study: Study,
+    splits: Splits,
+    recorder: Recorder,
+    control: Control,
+    paths: Paths,
+    ended_by: Sequence[GainBelow] = (),
+) -> Search:
     """Return a search that has taken up nothing yet.
 
     Raises:
@@ -220,7 +239,7 @@ def _search(study: Study, splits: Splits, recorder: Recorder, control: Control, 
     from search.executors.search import Search
 
     try:
-        scheduler, sampler = build_scheduler(study), OptunaSampler(study)
+        scheduler, sampler = build_scheduler(study), OptunaSampler(study, ended_by=ended_by, note=recorder.event)
     except (ArithmeticError, ValueError, TypeError) as error:  # Ray's and Optuna's, of a number that is too large
         raise RunError(
             f"the scheduler {study.scheduler.name} or the sampler {study.sampler} cannot be built as declared "

@@ -24,6 +24,7 @@ class EventKind(StrEnum):
     CONFIRM_ENDED = "confirm_ended"
     CREDENTIALS_REMOVED = "credentials_removed"
     EXTENDED = "extended"
+    GAIN_BELOW = "gain_below"
     LANE_MODE = "lane_mode"
     LANES = "lanes"
     LANES_HALVED = "lanes_halved"
@@ -199,6 +200,31 @@ class Extended(Redeclared):
     """One field of the declaration was changed by ``extend``."""
 
     kind = EventKind.EXTENDED
+
+
+class GainBelow(Event):
+    """No further trial begins, for more of them are expected to bring less than the study asks for.
+
+    Attributes:
+        trials: that had ended, the baseline left out.
+        planned: the trials that the declaration had then, the baseline included.
+        metric: the objective.
+        gain: what twice as many trials were expected to better it by.
+        below: the gain that the study asks for.
+    """
+
+    kind = EventKind.GAIN_BELOW
+    trials: int
+    planned: int
+    metric: str
+    gain: float
+    below: float
+
+    def _text(self) -> str:
+        return (
+            f"ended after {self.trials} trials beside the baseline, of {self.planned}: twice as many are expected to "
+            f"better {self.metric} by {self.gain:.3g}, less than {self.below:g} (--until-gain-below)"
+        )
 
 
 class TrialsKept(Event):
@@ -438,6 +464,7 @@ EVENTS: Mapping[EventKind, type[Event]] = {
         ConfirmEnded,
         CredentialsRemoved,
         Extended,
+        GainBelow,
         LaneModeMeasured,
         LanesChosen,
         LaneWorkerLost,

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -10,11 +11,14 @@ import pytest
 from search.declaration.parts import Resources
 from search.declaration.studies import find
 from search.declaration.study import SAMPLERS, Study
-from search.drive.engine import conduct
+from search.drive.continuation import extend_study
+from search.drive.engine import conduct, resume
 from search.drive.examples import load_data
 from search.executors.ray_session import ray_session
 from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
+from search.ledger.events import EventKind
+from search.ledger.paths import Paths
 from spaces import Space, category, float_, int_
 from tests.support.marks import some_slow
 from trainables.data import DataSpec
@@ -139,6 +143,35 @@ def test_the_baseline_trains_to_its_own_end_in_tune(tmp_path, scheduler):
     with ray_session(Resources()):  # one for all of them: its start takes longer than they do
         for sampler in SAMPLERS if scheduler == "asha" else SAMPLERS[:1]:
             assert_the_baseline_trains_to_its_end(tmp_path, "tune", scheduler, sampler)
+
+
+def assert_little_gain_ends_the_search_and_a_resume_keeps_to_it(home, executor):
+    budget = {"trials": 40, "max_epochs": 1, "until_gain_below": 1e9}
+    none = {"name": "none", "grace": 1, "reduction_factor": 2}
+    study = small_study("gain", executor=executor, budget=budget, scheduler=none, lanes={"lanes": 4})
+    found, paths = search(study, home), Paths(home, "gain")
+    ended = len(found.trials)
+    assert 17 <= ended < 40
+    assert found.events["kind"].tolist().count("gain_below") == 1
+    assert set(found.trials["state"]) == {"COMPLETE"}, "those that ran train on"
+    _, again = resume(paths, view=Silent(), load=load_data)
+    assert (again.answer.trials, again.exit_code) == (ended, 0)
+    more = partial(extend_study, trials=8, max_epochs=None, time_budget=None, set_=())
+    _, extended = resume(paths, view=Silent(), load=load_data, change=more)
+    assert ended + 16 <= extended.answer.trials <= 48
+    with Ledger(paths.ledger_url) as ledger:
+        events = ledger.events(ledger.study("gain").id, EventKind.GAIN_BELOW)
+    assert [event.event.planned for event in events] == [40, 48][: len(events)]
+
+
+def test_little_gain_ends_a_search_in_lanes(tmp_path):
+    assert_little_gain_ends_the_search_and_a_resume_keeps_to_it(tmp_path, "lanes")
+
+
+@pytest.mark.slow
+def test_little_gain_ends_a_search_in_tune(tmp_path):
+    with ray_session(Resources()):
+        assert_little_gain_ends_the_search_and_a_resume_keeps_to_it(tmp_path, "tune")
 
 
 def test_the_number_of_lanes_is_no_part_of_a_curve(fixed, tmp_path):

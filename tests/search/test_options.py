@@ -262,6 +262,7 @@ GIVEN = [
     ("trials", 5, lambda s: s.budget.trials, 5),
     ("max_epochs", 7, lambda s: s.budget.max_epochs, 7),
     ("time_budget", "1h30m", lambda s: s.budget.time_s, 5400),
+    ("until_gain_below", 0.01, lambda s: s.budget.until_gain_below, 0.01),
     ("seed", 3, lambda s: s.seed, 3),
     ("dataset", "mnist", lambda s: s.data.name, "mnist"),
     ("data", "mnist", lambda s: s.data.name, "mnist"),
