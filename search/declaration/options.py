@@ -231,6 +231,12 @@ class Options:
     reduction_factor: int | None = option(
         "One trial in this many passes a rung.", Group.SEARCH, sets="scheduler.reduction_factor"
     )
+    audit_fraction: float | None = option(
+        "Share of the pruned trials that train on after the search, to tell what pruning cost.",
+        Group.SEARCH,
+        sets="scheduler.audit_fraction",
+        metavar="SHARE",
+    )
 
     executor: str | None = option("auto, lanes or tune.", Group.PLACE, sets="executor")
     cpus_per_trial: float | None = option("Cores of a trial.", Group.PLACE, sets="resources.cpus_per_trial")

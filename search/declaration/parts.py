@@ -129,11 +129,22 @@ class SchedulerSpec(Frozen):
         name: ``asha`` (Li et al. 2018, arXiv:1810.05934), ``median`` or ``none``.
         grace: epochs that every trial gets; the first rung.
         reduction_factor: ASHA's eta: about one trial in this many passes a rung.
+        audit_fraction: the share of the pruned trials, drawn at random, that train to their end after the search. They
+            count for nothing but for saying what pruning cost.
     """
 
     name: Literal["asha", "median", "none"] = "asha"
     grace: int = Field(3, ge=1)
     reduction_factor: int = Field(3, ge=2, le=MAX_REDUCTION_FACTOR)
+    audit_fraction: float = Field(0.0, ge=0, le=1)
+
+    @field_validator("audit_fraction")
+    @classmethod
+    def _somebody_is_pruned(cls, fraction: float, info: ValidationInfo) -> float:
+        if fraction and info.data.get("name") == "none":
+            rule = "{value}: {0} none prunes no trial that could be audited"
+            refuse([Mistake(("scheduler", "audit_fraction"), rule, fraction, others=(("scheduler", "name"),))])
+        return fraction
 
 
 class Resources(Frozen):

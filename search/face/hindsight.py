@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from search.declaration.study import Study
 from search.face.grid import Column, Grid
 from search.report.answer import Answer
+from search.report.audit import Audit
 from search.report.expected_best import ExpectedBest
 from search.report.pruning import LEAST_TRIALS, Pruning, RungCorrelation
 
@@ -29,14 +30,24 @@ def cost_table(found: Pruning) -> Grid:
 
 def hindsight_lines(found: Answer, study: Study) -> list[str]:
     """Return what is said below the table, each a sentence with its label."""
-    lines = [] if found.pruning is None else rung_lines(found.pruning.rungs, study, found.counts.get("pruned", 0))
+    lines = []
+    if found.pruning is not None:
+        audited = 0 if found.pruning.audit is None else found.pruning.audit.trained
+        lines += rung_lines(found.pruning.rungs, found.counts.get("pruned", 0) - audited)
+        if found.pruning.audit is not None:
+            lines.append(f"audit      {audit_text(found.pruning.audit, found.metric)}")
     if found.expected is not None:
         lines.append(f"more       {expected_text(found.expected, study)}")
     return lines
 
 
-def rung_lines(rungs: Sequence[RungCorrelation], study: Study, pruned: int) -> list[str]:
-    """Return how the ranks at the rungs agree with those at the end, in a line; none where there is no rung."""
+def rung_lines(rungs: Sequence[RungCorrelation], unknown: int) -> list[str]:
+    """Return how the ranks at the rungs agree with those at the end, in a line; none where there is no rung.
+
+    Args:
+        rungs: of the study.
+        unknown: the pruned trials whose end is not known.
+    """
     if not rungs:
         return []
     known = [rung for rung in rungs if rung.correlation is not None]
@@ -44,8 +55,29 @@ def rung_lines(rungs: Sequence[RungCorrelation], study: Study, pruned: int) -> l
         most = max(rung.trials for rung in rungs)
         return [f"rungs      rank correlation with the end: it takes {LEAST_TRIALS} trials that got there, not {most}"]
     each = ", ".join(f"epoch {r.epoch} {r.correlation:.2f} [{r.low:.2f}, {r.high:.2f}] (n={r.trials})" for r in known)
-    missing = f"; without the {pruned} that were pruned, which makes it look lower" if pruned else ""
+    missing = f"; without {unknown} that were pruned, which makes it look lower" if unknown else ""
     return [f"rungs      rank correlation with the end: {each}{missing}"]
+
+
+def audit_text(found: Audit, metric: str) -> str:
+    """Return what pruning cost, in a sentence."""
+    if not found.drawn:
+        return "no pruned trial was drawn: there are few of them for so small a share (--audit-fraction)"
+    cost = f"{found.epochs} epochs, {_seconds(found.seconds)} device-seconds"
+    text = f"{found.trained} of {found.drawn} pruned trials that were drawn trained on ({cost})"
+    if found.failed:
+        text += f", {found.failed} failed"
+    if found.drawn > found.trained + found.failed:
+        text += ", the rest does so on resume"
+    if found.share_low is None or found.share_high is None:
+        return text
+    share = f"95%: {found.share_low:.0%} to {found.share_high:.0%} of all pruned would have"
+    if found.regret is None or found.low is None or found.high is None:
+        return f"{text}; none came to a better {metric} than the best ({share})"
+    return (
+        f"{text}; {found.better} came to a better {metric} than the best ({share}), and the regret of pruning one is "
+        f"{found.regret:.2g} [{found.low:.2g}, {found.high:.2g}]"
+    )
 
 
 def expected_text(found: ExpectedBest, study: Study) -> str:

@@ -19,6 +19,7 @@ class EventKind(StrEnum):
 
     ABORTED = "aborted"
     ACTOR_LOST = "actor_lost"
+    AUDIT_ENDED = "audit_ended"
     CHECKPOINT = "checkpoint"
     CONFIRM_BEGUN = "confirm_begun"
     CONFIRM_ENDED = "confirm_ended"
@@ -103,6 +104,23 @@ class ActorLost(Event):
             f"trial {self.trial}: its actor was lost ({self.reason}); it is started again in {self.wait_s:g} s "
             f"(failure {self.failures}, --max-failures {self.max_failures})"
         )
+
+
+class AuditEnded(Event):
+    """A pruned trial trained on after the search, to its end; its row and its rank are what they were.
+
+    Attributes:
+        reason: how it ended this time.
+        message: what its exception said, where it failed.
+    """
+
+    kind = EventKind.AUDIT_ENDED
+    trial: int
+    reason: StopReason
+    message: str = ""
+
+    def _text(self) -> str:
+        return f"trial {self.trial}: its audit ended ({': '.join(filter(None, (self.reason.value, self.message)))})"
 
 
 class CheckpointNote(Event):
@@ -459,6 +477,7 @@ EVENTS: Mapping[EventKind, type[Event]] = {
     for event in (
         Aborted,
         ActorLost,
+        AuditEnded,
         CheckpointNote,
         ConfirmBegun,
         ConfirmEnded,

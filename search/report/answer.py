@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.ledger.outcome import DIVERGED, StopReason, TrialState, shown_counts
 from search.report.ablation import ablation
+from search.report.audit import Audited
 from search.report.choices import Choice, by_choice, shown_choices
 from search.report.comparison import Comparison, comparison
 from search.report.confirmation import Confirmation, confirmation
@@ -136,6 +137,7 @@ def answer(
     facts: StudyFacts,
     refits: Sequence[FitRow] = (),
     confirmed: Confirmed | None = None,
+    audited: Audited | None = None,
 ) -> Answer:
     """Return what a study found.
 
@@ -146,6 +148,7 @@ def answer(
         facts: those of the study.
         refits: the fits after the search, where the study compares the choices of a parameter.
         confirmed: the runs of its confirmation, where there was one.
+        audited: the pruned trials that were drawn to train on, where the study asks for that.
     """
     board = leaderboard(trials, epochs, study.objective)
     entries = [_entry(row) for row in board.to_dict("records")]
@@ -175,7 +178,7 @@ def answer(
         diverged=int((trials["stop_reason"] == DIVERGED).sum()),
         problem=problem_of(study, trials, board),
         divergence=divergence_of(study, trials),
-        pruning=pruning(study, trials, epochs),
+        pruning=pruning(study, trials, epochs, board, audited),
         expected=_expected(study, trials, board),
     )
 

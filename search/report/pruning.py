@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from search.ledger.outcome import DIVERGED, TrialState
+from search.report.audit import Audit, Audited, audit
 from search.report.leaderboard import with_objectives
 
 if TYPE_CHECKING:
@@ -70,26 +71,40 @@ class Pruning:
     Attributes:
         outcomes: in the order complete, pruned, diverged, failed, others; those that no trial had are left out.
         rungs: first to last. Where a scheduler pruned, the trials that it stopped are missing from them (their ends
-            are not known), and a correlation over the survivors alone is lower than one over all trials.
+            are not known), but for those that were audited, and a correlation over the survivors alone is lower than
+            one over all trials.
+        audit: what became of pruned trials that trained on; None where the study asks for none.
     """
 
     outcomes: tuple[OutcomeCost, ...]
     rungs: tuple[RungCorrelation, ...]
+    audit: Audit | None = None
 
 
-def pruning(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> Pruning | None:
+def pruning(
+    study: Study, trials: pd.DataFrame, epochs: pd.DataFrame, board: pd.DataFrame, audited: Audited | None = None
+) -> Pruning | None:
     """Return what pruning saved, and how rungs and ends agree; None where no trial has begun.
 
     Args:
         study: its budget, its objective and its scheduler's rungs count.
         trials: the frame of ``Ledger.trials_frame``.
         epochs: the frame of ``Ledger.epochs_frame``.
+        board: the frame of ``leaderboard``.
+        audited: the pruned trials that were drawn, where the study has some audited.
     """
+    import pandas as pd
+
     if trials.empty:
         return None
-    ended = trials[trials["state"] == TrialState.COMPLETE.value]["number"]
-    whole = epochs[epochs["number"].isin(ended)]
-    return Pruning(_outcomes(study, trials, epochs), tuple(_rung(study, whole, rung) for rung in rungs_of(study)))
+    whole = epochs[epochs["number"].isin(trials[trials["state"] == TrialState.COMPLETE.value]["number"])]
+    if audited is not None and not audited.whole.empty:
+        whole = pd.concat([whole, audited.whole]) if not whole.empty else audited.whole
+    return Pruning(
+        outcomes=_outcomes(study, trials, epochs),
+        rungs=tuple(_rung(study, whole, rung) for rung in rungs_of(study)),
+        audit=None if audited is None else audit(study, trials, board, audited),
+    )
 
 
 def rungs_of(study: Study) -> list[int]:

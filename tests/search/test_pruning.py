@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from search.report.leaderboard import leaderboard
 from search.report.pruning import LEAST_TRIALS, pruning, rungs_of
 from tests.search.conftest import make_study
 from tests.search.test_answer import CURVES, record
@@ -13,7 +14,8 @@ STUDY = {"budget": {"max_epochs": 5}, "scheduler": {"grace": 1, "reduction_facto
 
 def found(ledger, study_id, curves, **values):
     study = make_study(**{**STUDY, **values})
-    return pruning(study, *record(ledger, study_id, curves, metric=study.objective.metric))
+    trials, epochs = record(ledger, study_id, curves, metric=study.objective.metric)
+    return pruning(study, trials, epochs, leaderboard(trials, epochs, study.objective))
 
 
 def test_each_outcome_has_what_it_trained_and_what_it_did_not(ledger, study_id):
