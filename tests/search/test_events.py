@@ -8,6 +8,7 @@ from search.ledger.events import (
     EVENTS,
     Aborted,
     ActorLost,
+    AuditEnded,
     CheckpointNote,
     CredentialsRemoved,
     EventKind,
@@ -63,6 +64,7 @@ EXAMPLES = [
         "worker 1 was lost (killed); trial 3 is tried again in 0 s; trial 7 is given up; trial 11 is tried again in "
         "2.5 s; it died 4 times before it was up and is given up",
     ),
+    (AuditEnded(trial=3, reason=StopReason.PATIENCE), Level.INFO, "trial 3: its audit ended (patience)"),
     (
         GainBelow(trials=23, planned=64, metric="val_loss", gain=0.00123456, below=0.002),
         Level.INFO,
