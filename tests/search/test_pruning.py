@@ -1,9 +1,15 @@
-"""What pruning saved by outcome, and how the ranks at the rungs agree with those at the end."""
+"""What pruning saved and cost by outcome, and how the ranks at the rungs agree with those at the end."""
+
+import math
 
 import numpy as np
+import pandas as pd
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import binomtest, spearmanr
 
+from search.brain.audit import is_drawn
+from search.ledger.outcome import StopReason
+from search.report.audit import Audited
 from search.report.leaderboard import leaderboard
 from search.report.pruning import LEAST_TRIALS, pruning, rungs_of
 from tests.search.conftest import make_study
@@ -86,3 +92,78 @@ def test_the_interval_holds_the_true_correlation_about_as_often_as_it_says():
         low, high = _interval(spearmanr(x, y).statistic, 20)
         hits += low <= rank_correlation <= high
     assert 0.92 < hits / 400 < 0.99  # binomial error 1.1%
+
+
+def audited(drawn, curves, ended):
+    """Return what a ledger has of an audit: values by epoch and ends, by number."""
+    rows = [
+        {"number": number, "epoch": epoch, "seconds": 0.25, "val_loss": value}
+        for number, values in curves.items()
+        for epoch, value in enumerate(values, 1)
+    ]
+    return Audited(drawn, pd.DataFrame(rows, columns=["number", "epoch", "seconds", "val_loss"]), ended)
+
+
+def audit_found(ledger, study_id, records, pruned=10):
+    """Return the audit of a search whose best is 0.5."""
+    study = make_study(**STUDY)
+    trials, epochs = record(ledger, study_id, [("max", [0.6, 0.5]), *[("rung", [0.9])] * pruned])
+    return pruning(study, trials, epochs, leaderboard(trials, epochs, study.objective), records)
+
+
+END = StopReason.MAX_EPOCHS
+
+
+def test_regret_is_what_a_pruned_trial_would_have_bettered_the_best_by(ledger, study_id):
+    curves = {1: [0.9, 0.3, 0.4], 2: [0.9, 0.8, 0.7], 3: [0.9, 0.45], 4: [0.9, 0.6], 5: [0.9]}
+    ends = {1: END, 2: END, 3: StopReason.PATIENCE, 4: END, 5: StopReason.ERROR}
+    found = audit_found(ledger, study_id, audited([1, 2, 3, 4, 5, 6], curves, ends)).audit
+    assert (found.drawn, found.trained, found.failed, found.better) == (6, 4, 1, 2)
+    assert found.regret == pytest.approx((0.2 + 0.05) / 4)
+    assert 0 <= found.low < found.regret < found.high <= 0.2
+    exact = binomtest(2, 4).proportion_ci(method="exact")
+    assert (found.share_low, found.share_high) == pytest.approx((exact.low, exact.high))
+    assert (found.epochs, found.seconds) == (11, 2.75)
+
+
+def test_where_none_was_better_there_is_no_interval_but_of_the_share(ledger, study_id):
+    found = audit_found(
+        ledger, study_id, audited([1, 2, 3], {n: [0.9, 0.6] for n in (1, 2, 3)}, dict.fromkeys((1, 2, 3), END))
+    )
+    assert (found.audit.better, found.audit.regret, found.audit.low, found.audit.high) == (0, 0.0, None, None)
+    assert found.audit.share_low == 0
+    assert found.audit.share_high == pytest.approx(1 - 0.025 ** (1 / 3))
+
+
+def test_an_audited_trial_that_diverged_counts_with_what_was_finite_and_without_with_nothing(ledger, study_id):
+    curves = {1: [math.nan], 2: [0.4, math.nan]}
+    found = audit_found(ledger, study_id, audited([1, 2], curves, dict.fromkeys(curves, StopReason.DIVERGED))).audit
+    assert (found.trained, found.better) == (2, 1)
+    assert found.regret == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("drawn", [[], [1, 2]])
+def test_an_audit_of_which_nothing_has_ended_has_no_regret(ledger, study_id, drawn):
+    found = audit_found(ledger, study_id, audited(drawn, {}, {})).audit
+    assert (found.drawn, found.trained, found.regret, found.share_low, found.share_high) == (len(drawn), 0, *[None] * 3)
+
+
+def test_audited_trials_are_compared_at_the_rungs_and_cost_nothing_of_what_was_saved(ledger, study_id):
+    numbers = range(1, LEAST_TRIALS)
+    records = audited(numbers, {n: [n / 10, n / 20, n / 30] for n in numbers}, dict.fromkeys(numbers, END))
+    found = audit_found(ledger, study_id, records)
+    assert [(r.epoch, r.trials) for r in found.rungs] == [(1, 8), (2, 8), (4, 0)]
+    pruned = {row.outcome: row for row in found.outcomes}["pruned"]
+    assert (pruned.trials, pruned.epochs, pruned.epochs_left) == (10, 10, 40)
+
+
+def test_each_trial_is_drawn_with_the_share_that_was_asked_for_whatever_else_is_declared():
+    def drawn(share, **values):
+        scheduler = {"grace": 1, "audit_fraction": share}
+        study = make_study(scheduler=scheduler, **values)
+        return {number for number in range(4000) if is_drawn(study, number)}
+
+    assert drawn(0.0) == set() and drawn(1.0) == set(range(4000))
+    assert abs(len(drawn(0.05)) - 200) < 4 * math.sqrt(4000 * 0.05 * 0.95)  # 4 standard deviations
+    assert drawn(0.05) <= drawn(0.2)
+    assert drawn(0.05) == drawn(0.05, budget={"trials": 9}) != drawn(0.05, seed=1)
