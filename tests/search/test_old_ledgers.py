@@ -309,6 +309,24 @@ def test_a_damaged_one_is_refused_in_a_line_and_a_copy_is_kept(tmp_path, stateme
     assert copy.read_bytes() == paths.ledger_file.read_bytes() == before
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_a_ledger_of_version_2_has_no_audit_and_gets_the_table_for_one(tmp_path, written):
+    paths = copy_of("finished", tmp_path)
+    with Ledger(paths.ledger_url) as ledger:
+        ledger.migrate()
+    change(paths, "drop table audit_epochs")
+    change(paths, "update lanewise_meta set value = '2'")
+    before = files_of(tmp_path)
+    with Ledger(paths.ledger_url) as ledger:
+        migrated = ledger.migrate() if written else None
+        row = ledger.study("finished")
+        assert ledger.audit_epochs(row.id) == [] and len(ledger.trials(row.id)) > 0
+    if written:
+        assert (migrated.old_version, migrated.new_version) == (2, schema.VERSION)
+    else:
+        assert files_of(tmp_path) == before
+
+
 def test_a_new_study_in_a_shared_ledger_of_an_older_version_migrates_it(tmp_path):
     paths = copy_of("finished", tmp_path)
     with Ledger(paths.ledger_url) as ledger:
