@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from search.drive.audit import read_audited
-from search.drive.confirmed import read_confirmed
 from search.drive.overview import Ending
 from search.ledger import FitRole, Ledger, StudyRow
 from search.ledger.confirmed import read_confirmed
