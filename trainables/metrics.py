@@ -28,23 +28,25 @@ class Metric:
         mode: whether the smallest or the largest value is the best.
         task: the task that has the metric; None for both.
         extra: whether it is computed only for a study that names it, because it takes time or seldom matters.
+        limit: the best value that it can have; None where it has none, or nobody asks.
     """
 
     mode: Literal["min", "max"]
     task: Task | None = None
     extra: bool = False
+    limit: float | None = None
 
 
 METRICS = {
-    "train_loss": Metric("min"),
-    "val_loss": Metric("min"),
-    "val_accuracy": Metric("max", Task.CLASSIFICATION),
-    "val_balanced_accuracy": Metric("max", Task.CLASSIFICATION, extra=True),
-    "val_macro_f1": Metric("max", Task.CLASSIFICATION, extra=True),
-    "val_roc_auc": Metric("max", Task.CLASSIFICATION, extra=True),
-    "val_rmse": Metric("min", Task.REGRESSION),
-    "val_mae": Metric("min", Task.REGRESSION),
-    "val_r2": Metric("max", Task.REGRESSION),
+    "train_loss": Metric("min", limit=0.0),
+    "val_loss": Metric("min", limit=0.0),
+    "val_accuracy": Metric("max", Task.CLASSIFICATION, limit=1.0),
+    "val_balanced_accuracy": Metric("max", Task.CLASSIFICATION, extra=True, limit=1.0),
+    "val_macro_f1": Metric("max", Task.CLASSIFICATION, extra=True, limit=1.0),
+    "val_roc_auc": Metric("max", Task.CLASSIFICATION, extra=True, limit=1.0),
+    "val_rmse": Metric("min", Task.REGRESSION, limit=0.0),
+    "val_mae": Metric("min", Task.REGRESSION, limit=0.0),
+    "val_r2": Metric("max", Task.REGRESSION, limit=1.0),
     "parameters": Metric("min", extra=True),
     "lr": Metric("min"),
 }

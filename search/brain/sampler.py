@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import optuna
 
+from search.brain.gain_rule import GainRule
 from search.brain.optuna_samplers import points, suggest_params
 from search.brain.optuna_study import OptunaStudy, Values, best_epoch
 from search.brain.order import TrialOrder
 from search.brain.shares import Share, Shares
 from search.declaration.study import Study, fits
 from search.ledger import TrialRow
+from search.ledger.events import Event, GainBelow
 from search.ledger.outcome import Outcome, TrialState
 from spaces import BASELINE_TRIAL, Point, Space, Value, hash_params
 from trainables.derive import derive
@@ -45,14 +47,20 @@ class OptunaSampler:
 
     Args:
         study: the declaration.
+        ended_by: what the ledger has of earlier decisions to end the search, oldest first.
+        note: is told such a decision when it is taken, for the ledger: a resume keeps to it.
 
     Attributes:
         exhausted: whether the space has no more points; set from outside, no new trial is ordered.
         closed: set from outside when the search is being stopped: no trial at all is ordered.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(
+        self, study: Study, *, ended_by: Iterable[GainBelow] = (), note: Callable[[Event], None] = lambda event: None
+    ) -> None:
         self._study = study
+        self._rule = GainRule(study, ended_by)
+        self._note = note
         self._space: Space = study.space
         self._shares = None if study.balanced is None else Shares(study.space, study.balanced)
         # 1 where the baseline is a point more than the space has
@@ -69,7 +77,14 @@ class OptunaSampler:
     @property
     def finished(self) -> bool:
         """Whether no further trial will be ordered: none is left, or the search is being stopped."""
-        return self.closed or not self._unfinished and (self.exhausted or self._next >= self._study.budget.trials)
+        if self.closed or self._unfinished:
+            return self.closed
+        return self.exhausted or self.settled is not None or self._next >= self._study.budget.trials
+
+    @property
+    def settled(self) -> GainBelow | None:
+        """Why no further trial is proposed where more are expected to bring too little; None where they are not."""
+        return self._rule.decision
 
     @property
     def handed_on(self) -> dict[Value, int]:
@@ -79,6 +94,9 @@ class OptunaSampler:
     def ask(self) -> TrialOrder | None:
         """Return the next trial, those that go on first; None when there is none."""
         if self.finished:
+            return None
+        if not self._unfinished and (settled := self._rule.decide()) is not None:
+            self._note(settled)
             return None
         order = self._unfinished.popleft() if self._unfinished else self._propose()
         self.exhausted = self.exhausted or order is None
@@ -94,6 +112,7 @@ class OptunaSampler:
     def tell(self, number: int, outcome: Outcome) -> None:
         """Tell Optuna how trial ``number`` ended, with its intermediate values."""
         trial = self._open.pop(number)
+        self._rule.ended(number, (first for first, *_ in trial.values.values()))
         self._results[number] = self._optuna.tell(trial.optuna_trial, trial.values, outcome.state, outcome.reason)
 
     def replay(
@@ -132,6 +151,7 @@ class OptunaSampler:
             state = TrialState.FAILED if row.state.resumable else row.state
             told = self._optuna.add_ended(row.params, finite, state, row.reason, row.sampler_attrs)
             self._results[row.number] = told
+            self._rule.ended(row.number, (first for first, *_ in finite.values()))
             return
         self._results[row.number] = None
         self._open[row.number] = _Open(self._optuna.add_running(row.params, row.sampler_attrs), finite)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
+from search.brain.audit import is_drawn
 from search.brain.decision import Decision
 from search.brain.rungs import Rung, RunningMeans
 from search.declaration.study import Objective, Study
@@ -46,10 +48,14 @@ class RecordingScheduler:
     Args:
         inner: Ray's scheduler.
         objective: what it compares trials by.
+        drawn: says of a trial's number whether it is audited once it is stopped; that changes nothing but the reason.
     """
 
-    def __init__(self, inner: TrialScheduler, objective: Objective) -> None:
+    def __init__(
+        self, inner: TrialScheduler, objective: Objective, *, drawn: Callable[[int], bool] = lambda number: False
+    ) -> None:
         self._inner = inner
+        self._drawn = drawn
         self._objective = objective
         self._metric = objective.metric
         self._pruned: dict[int, int] = {}
@@ -114,12 +120,16 @@ class RecordingScheduler:
         if rung is None and not behind:
             return None
         reason = self._reason(rung, value, cutoff, behind=behind)
+        if behind and not stops:
+            reason += "; the baseline goes on all the same"
+        elif stops and self._drawn(number):
+            reason += "; drawn for the audit: it trains to its end after the search, and counts as stopped here"
         return Decision(
             epoch=rung or epoch,
             action="stop" if stops else "continue",
             value=value,
             cutoff=cutoff,
-            reason=reason if stops or not behind else f"{reason}; the baseline goes on all the same",
+            reason=reason,
         )
 
     def complete(self, number: int, report: EpochReport) -> None:
@@ -189,7 +199,7 @@ def build_scheduler(study: Study) -> RecordingScheduler:
         )
     else:
         inner = FIFOScheduler()
-    return RecordingScheduler(inner, objective)
+    return RecordingScheduler(inner, objective, drawn=partial(is_drawn, study))
 
 
 def _keep_in_order(asha: AsyncHyperBandScheduler) -> None:

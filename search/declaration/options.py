@@ -120,6 +120,12 @@ class Options:
     time_budget: str | None = option(
         "End after this long: 90s, 10m, 1h30m.", Group.BUDGET, sets="budget.time_s", read=parse_duration
     )
+    until_gain_below: float | None = option(
+        "End once twice the trials are expected to gain less than this.",
+        Group.BUDGET,
+        sets="budget.until_gain_below",
+        metavar="GAIN",
+    )
 
     no_confirm: bool = option(
         "Leave out the confirmation: the best 3 and the baseline on 5 fresh seeds and splits.",
@@ -224,6 +230,12 @@ class Options:
     grace: int | None = option("Epochs every trial gets: the first rung.", Group.SEARCH, sets="scheduler.grace")
     reduction_factor: int | None = option(
         "One trial in this many passes a rung.", Group.SEARCH, sets="scheduler.reduction_factor"
+    )
+    audit_fraction: float | None = option(
+        "Share of the pruned trials that train on after the search, to tell what pruning cost.",
+        Group.SEARCH,
+        sets="scheduler.audit_fraction",
+        metavar="SHARE",
     )
 
     executor: str | None = option("auto, lanes or tune.", Group.PLACE, sets="executor")

@@ -90,6 +90,12 @@ class Objective(Frozen):
         """Which way the metric is better, with what follows from it: ``better``, ``best``, a sort order."""
         return Direction(self.mode)
 
+    @property
+    def limit(self) -> float | None:
+        """The best value that can be, 0 of a loss say; None where none is known."""
+        known = METRICS.get(self.metric)
+        return known.limit if known is not None and known.mode == self.mode else None
+
     def better(self, a: float, b: float) -> bool:
         """Say whether ``a`` is strictly better than ``b``; NaN is better than nothing."""
         return self.direction.better(a, b)
@@ -102,11 +108,14 @@ class Budget(Frozen):
         trials: number of trials, the baseline included.
         max_epochs: epochs per trial, at most.
         time_s: wall seconds of the search; None for no limit.
+        until_gain_below: no further trial begins once twice as many are expected to better the best value of the
+            objective by less than this, in its units; None for no such end.
     """
 
     trials: int = Field(64, ge=1)
     max_epochs: int = Field(30, ge=1)
     time_s: float | None = Field(None, gt=0)
+    until_gain_below: float | None = Field(None, gt=0, allow_inf_nan=False)
 
 
 MAX_REDUCTION_FACTOR = 1_000_000
@@ -120,11 +129,22 @@ class SchedulerSpec(Frozen):
         name: ``asha`` (Li et al. 2018, arXiv:1810.05934), ``median`` or ``none``.
         grace: epochs that every trial gets; the first rung.
         reduction_factor: ASHA's eta: about one trial in this many passes a rung.
+        audit_fraction: the share of the pruned trials, drawn at random, that train to their end after the search. They
+            count for nothing but for saying what pruning cost.
     """
 
     name: Literal["asha", "median", "none"] = "asha"
     grace: int = Field(3, ge=1)
     reduction_factor: int = Field(3, ge=2, le=MAX_REDUCTION_FACTOR)
+    audit_fraction: float = Field(0.0, ge=0, le=1)
+
+    @field_validator("audit_fraction")
+    @classmethod
+    def _somebody_is_pruned(cls, fraction: float, info: ValidationInfo) -> float:
+        if fraction and info.data.get("name") == "none":
+            rule = "{value}: {0} none prunes no trial that could be audited"
+            refuse([Mistake(("scheduler", "audit_fraction"), rule, fraction, others=(("scheduler", "name"),))])
+        return fraction
 
 
 class Resources(Frozen):

@@ -161,6 +161,7 @@ def extend_study(
         space = study.space
         errors += error.errors
     budget = {
+        **study.budget.model_dump(),
         "trials": study.budget.trials + max(0, trials or 0),
         "max_epochs": max_epochs or study.budget.max_epochs,
         "time_s": None if study.budget.time_s is None else study.budget.time_s + more_s,

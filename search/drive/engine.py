@@ -283,6 +283,7 @@ def _train(session: Session) -> SessionEnding:
             session.allow_the_rest()
             if (why := session.confirm()) is not None:
                 session.view.say(f"not confirmed: {why}")
+        session.audit()
         if session.control.exit_code:
             return SessionEnding.INTERRUPTED
         _clear(session.paths.scratch, session.view)

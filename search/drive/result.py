@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from search.drive.audit import read_audited
 from search.drive.overview import Ending
 from search.ledger import FitRole, Ledger, StudyRow
 from search.ledger.confirmed import read_confirmed
@@ -53,7 +54,7 @@ def read_answer(ledger: Ledger, row: StudyRow, study: Study) -> Answer:
     """
     trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)
     refits, confirmed = ledger.fits(row.id, FitRole.REFIT), read_confirmed(ledger, row.id)
-    return answer(study, trials, epochs, row.facts, refits, confirmed)
+    return answer(study, trials, epochs, row.facts, refits, confirmed, read_audited(ledger, row.id, study))
 
 
 def checkpoint_notes(ledger: Ledger, study_id: int) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from search.declaration.study import Study
 from search.drive import memory_retry
+from search.drive.audit import audited_study, audits_left
 from search.drive.history import checked_history, refuse_untrainable
 from search.errors import RunError, StorageError
 from search.executors.choice import ExecutorChoice
@@ -17,9 +19,12 @@ from search.executors.control import Control
 from search.executors.progress import View
 from search.executors.recorder import Recorder
 from search.ledger import EpochRow, Ledger, LedgerWriter, TrialRow
-from search.ledger.events import Aborted, Event, ShareUsedUp, SpaceExhausted
+from search.ledger.audits import AuditWriter
+from search.ledger.events import Aborted, Event, EventKind, GainBelow, ShareUsedUp, SpaceExhausted
 from search.ledger.outcome import SessionEnding
 from search.ledger.paths import Paths
+from search.ledger.printed_commands import extend_command
+from trainables.data.parts import counted
 
 if TYPE_CHECKING:
     from search.executors.search import Executor, Search
@@ -97,7 +102,10 @@ class Session:
         recorder = Recorder(study, writer, watch=view.update)
         going_on = {t.number for t in trials if t.state.resumable}
         tried = memory_retry.tried_alone(ledger, study_id)
-        search = _search(study, splits, recorder, control, paths)  # first: what that raises is no fault of the ledger
+        ended_by = _ended_by(ledger, study_id)
+        search = _search(
+            study, splits, recorder, control, paths, ended_by
+        )  # what that raises is no fault of the ledger
         with checked_history(trials, epochs, metric=study.objective.metric, ledger=paths.ledger):
             recorder.replay(trials, epochs)
             _take_up(search, trials, epochs, going_on - tried)
@@ -141,24 +149,34 @@ class Session:
         open_alone = any(t.state.resumable and t.number in self.tried_alone for t in self.trials)
         try:
             self.executor.run(replace(search, lanes=facts.lanes, lane_modes=facts.lane_modes))
-            self._say_what_is_used_up(search)
+            self._say_why_no_more(search)
             if self.control.stopping is None and (recorder.out_of_memory or open_alone):
                 self._run_alone()
-            if self.control.unsaved is not None:
-                recorder.event(Aborted(reason=self.control.unsaved))
-                raise StorageError(self.control.unsaved)
-            if self.control.aborted is not None:
-                recorder.event(Aborted(reason=self.control.aborted))
-                raise RunError(f"the search was ended: {self.control.aborted}; what was recorded: {self.paths.ledger}")
+            self._refuse_what_ended_it(recorder)
             if not recorder.progress.ended and self.control.stopping is None:
                 raise RunError(f"no trial was started; see {self.paths.folder}")
         finally:
             recorder.flush()
             search.janitor.shutdown()
 
-    def _say_what_is_used_up(self, search: Search) -> None:
-        """Say that the space, or a choice's part of it, has no more points."""
+    def _refuse_what_ended_it(self, recorder: Recorder) -> None:
+        """Refuse to go on after too many failures, or without room for checkpoints.
+
+        Raises:
+            StorageError, RunError: with what it was.
+        """
+        if self.control.unsaved is not None:
+            recorder.event(Aborted(reason=self.control.unsaved))
+            raise StorageError(self.control.unsaved)
+        if self.control.aborted is not None:
+            recorder.event(Aborted(reason=self.control.aborted))
+            raise RunError(f"the search was ended: {self.control.aborted}; what was recorded: {self.paths.ledger}")
+
+    def _say_why_no_more(self, search: Search) -> None:
+        """Say that more trials would bring too little, or that the space, or a choice's part, has no more points."""
         events: list[Event] = []
+        if search.sampler.settled is not None:
+            self.view.say(f"{search.sampler.settled.sentence}; go on with: {extend_command(self.paths, '--trials 16')}")
         if search.sampler.exhausted:
             events.append(SpaceExhausted(trials=self.recorder.progress.ended))
         if self.study.balanced is not None:
@@ -201,6 +219,42 @@ class Session:
 
         return Confirming(self.study, self.ledger, self.study_id, self.control, self.paths, self.view.say).run()
 
+    def audit(self) -> None:
+        """Train the pruned trials that were drawn for it to their end, as far as time and signals allow.
+
+        In a folder of their own, and from their first epoch on: the curve is the one of the search, whose states and
+        models stay untouched. What was trained of one before an interruption is gone on from.
+        """
+        left = audits_left(self.study, self.ledger, self.study_id)
+        if not left or self.control.stopping is not None:
+            return
+        self.view.say(f"audit: {counted(len(left), 'pruned trial')} drawn for it train to their end ...")
+        study, facts = audited_study(self.study, len(left)), self.ledger.study(self.study.name).facts
+        writer = AuditWriter(self.ledger, self.study_id, session=self.writer.session)
+        recorder = Recorder(study, writer, watch=self.view.update)
+        lanes = None if facts.lanes is None else min(facts.lanes, len(left))
+        search = replace(
+            _search(study, self.splits, recorder, self.control, self.paths),
+            folder=self.paths.audit,
+            lanes=lanes,
+            lane_modes=facts.lane_modes,
+        )
+        numbers = {trial.number for trial in left}
+        epochs = [row for row in self.ledger.audit_epochs(self.study_id) if row.number in numbers]
+        try:
+            with checked_history(left, epochs, metric=study.objective.metric, ledger=self.paths.ledger):
+                recorder.replay(left, epochs)
+                _take_up(search, left, epochs, numbers)
+            search.sampler.exhausted = True  # it orders these and no others
+            search.sweep(left)
+            self.executor.run(search)
+            self._refuse_what_ended_it(recorder)
+        finally:
+            recorder.flush()
+            search.janitor.shutdown()
+        if not audits_left(self.study, self.ledger, self.study_id):
+            shutil.rmtree(self.paths.audit, ignore_errors=True)
+
     def refit(self) -> None:
         """Train the best of each choice once more, as far as time and signals allow."""
         from search.drive.refits import refit_best
@@ -208,7 +262,20 @@ class Session:
         refit_best(self.study, self.ledger, self.study_id, self.splits, self.control, self.paths, self.view.say)
 
 
-def _search(study: Study, splits: Splits, recorder: Recorder, control: Control, paths: Paths) -> Search:
+def _ended_by(ledger: Ledger, study_id: int) -> list[GainBelow]:
+    """Return the decisions to end the search that earlier sessions took, oldest first."""
+    events = (row.event for row in ledger.events(study_id, EventKind.GAIN_BELOW))
+    return [event for event in events if isinstance(event, GainBelow)]
+
+
+def _search(
+    study: Study,
+    splits: Splits,
+    recorder: Recorder,
+    control: Control,
+    paths: Paths,
+    ended_by: Sequence[GainBelow] = (),
+) -> Search:
     """Return a search that has taken up nothing yet.
 
     Raises:
@@ -220,7 +287,7 @@ def _search(study: Study, splits: Splits, recorder: Recorder, control: Control, 
     from search.executors.search import Search
 
     try:
-        scheduler, sampler = build_scheduler(study), OptunaSampler(study)
+        scheduler, sampler = build_scheduler(study), OptunaSampler(study, ended_by=ended_by, note=recorder.event)
     except (ArithmeticError, ValueError, TypeError) as error:  # Ray's and Optuna's, of a number that is too large
         raise RunError(
             f"the scheduler {study.scheduler.name} or the sampler {study.sampler} cannot be built as declared "

@@ -22,6 +22,7 @@ from search.face.confirmation_table import (
     confirmation_text,
 )
 from search.face.grid import print_grid, wrapped
+from search.face.hindsight import cost_table, hindsight_lines
 from search.face.tables import (
     WIDE,
     choices_table,
@@ -131,6 +132,7 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
         say_words(console, f"compared   {found.comparison.verdict}")
     say_data(console, result.data)
     say_words(console, epochs_text(found, study))
+    print_hindsight(console, found, study)
     if result.ending in (SessionEnding.INTERRUPTED, SessionEnding.DIED):
         how = "interrupted" if result.ending is SessionEnding.INTERRUPTED else "interrupted (its process is gone)"
         say(console, f"{how}  go on with: {resume_command(paths)}")
@@ -152,6 +154,14 @@ def print_confirmation(console: Console, found: Confirmation) -> None:
     if found.ablation is not None:
         say_words(console, ablation_text(found.ablation))
         print_grid(console, ablation_table(found.ablation))
+
+
+def print_hindsight(console: Console, found: Answer, study: Study) -> None:
+    """Print whether pruning was right and whether more trials would help."""
+    if found.pruning is not None:
+        print_grid(console, cost_table(found.pruning))
+    for line in hindsight_lines(found, study):
+        say_words(console, line)
 
 
 def print_tracking(console: Console, study: Study, result: Result, paths: Paths) -> None:

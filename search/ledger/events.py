@@ -19,11 +19,13 @@ class EventKind(StrEnum):
 
     ABORTED = "aborted"
     ACTOR_LOST = "actor_lost"
+    AUDIT_ENDED = "audit_ended"
     CHECKPOINT = "checkpoint"
     CONFIRM_BEGUN = "confirm_begun"
     CONFIRM_ENDED = "confirm_ended"
     CREDENTIALS_REMOVED = "credentials_removed"
     EXTENDED = "extended"
+    GAIN_BELOW = "gain_below"
     LANE_MODE = "lane_mode"
     LANES = "lanes"
     LANES_HALVED = "lanes_halved"
@@ -102,6 +104,23 @@ class ActorLost(Event):
             f"trial {self.trial}: its actor was lost ({self.reason}); it is started again in {self.wait_s:g} s "
             f"(failure {self.failures}, --max-failures {self.max_failures})"
         )
+
+
+class AuditEnded(Event):
+    """A pruned trial trained on after the search, to its end; its row and its rank are what they were.
+
+    Attributes:
+        reason: how it ended this time.
+        message: what its exception said, where it failed.
+    """
+
+    kind = EventKind.AUDIT_ENDED
+    trial: int
+    reason: StopReason
+    message: str = ""
+
+    def _text(self) -> str:
+        return f"trial {self.trial}: its audit ended ({': '.join(filter(None, (self.reason.value, self.message)))})"
 
 
 class CheckpointNote(Event):
@@ -199,6 +218,31 @@ class Extended(Redeclared):
     """One field of the declaration was changed by ``extend``."""
 
     kind = EventKind.EXTENDED
+
+
+class GainBelow(Event):
+    """No further trial begins, for more of them are expected to bring less than the study asks for.
+
+    Attributes:
+        trials: that had ended, the baseline left out.
+        planned: the trials that the declaration had then, the baseline included.
+        metric: the objective.
+        gain: what twice as many trials were expected to better it by.
+        below: the gain that the study asks for.
+    """
+
+    kind = EventKind.GAIN_BELOW
+    trials: int
+    planned: int
+    metric: str
+    gain: float
+    below: float
+
+    def _text(self) -> str:
+        return (
+            f"ended after {self.trials} trials beside the baseline, of {self.planned}: twice as many are expected to "
+            f"better {self.metric} by {self.gain:.3g}, less than {self.below:g} (--until-gain-below)"
+        )
 
 
 class TrialsKept(Event):
@@ -433,11 +477,13 @@ EVENTS: Mapping[EventKind, type[Event]] = {
     for event in (
         Aborted,
         ActorLost,
+        AuditEnded,
         CheckpointNote,
         ConfirmBegun,
         ConfirmEnded,
         CredentialsRemoved,
         Extended,
+        GainBelow,
         LaneModeMeasured,
         LanesChosen,
         LaneWorkerLost,

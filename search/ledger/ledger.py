@@ -153,7 +153,13 @@ class Ledger(Database):
 
     def epochs(self, study_id: int, *, after_id: int = 0) -> list[EpochRow]:
         """Return the epochs of all trials in the order they were reported."""
-        table = schema.epochs
+        return self._epochs(schema.epochs, study_id, after_id)
+
+    def audit_epochs(self, study_id: int, *, after_id: int = 0) -> list[EpochRow]:
+        """Return the epochs of pruned trials that trained on after the search, from their first one on."""
+        return self._epochs(schema.audit_epochs, study_id, after_id)
+
+    def _epochs(self, table: sa.Table, study_id: int, after_id: int) -> list[EpochRow]:
         query = sa.select(table).where(table.c.study_id == study_id, table.c.id > after_id)
         return self.read(query.order_by(table.c.id), epoch_row)
 
@@ -197,13 +203,11 @@ class Ledger(Database):
 
     def epochs_frame(self, study_id: int) -> pd.DataFrame:
         """Return one row an epoch: number, epoch, seconds, at, and a column for each metric."""
-        import pandas as pd
+        return _frame(self.epochs(study_id))
 
-        rows = [
-            {"number": e.number, "epoch": e.epoch, "seconds": e.seconds, "at": e.at, **e.metrics}
-            for e in self.epochs(study_id)
-        ]
-        return pd.DataFrame(rows, columns=None if rows else ["number", "epoch", "seconds", "at"])
+    def audit_epochs_frame(self, study_id: int) -> pd.DataFrame:
+        """Return the same of the pruned trials that trained on; see ``audit_epochs``."""
+        return _frame(self.audit_epochs(study_id))
 
     def decisions_frame(self, study_id: int) -> pd.DataFrame:
         """Return one row a decision of the scheduler: number, epoch, action, value, cutoff, reason."""
@@ -223,3 +227,10 @@ class Ledger(Database):
     def _rows(self, table: sa.Table, study_id: int, build: Callable[[Any], T]) -> list[T]:
         """Return what ``build`` makes of each row of a study, oldest first."""
         return self.read(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id), build)
+
+
+def _frame(epochs: Sequence[EpochRow]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [{"number": e.number, "epoch": e.epoch, "seconds": e.seconds, "at": e.at, **e.metrics} for e in epochs]
+    return pd.DataFrame(rows, columns=None if rows else ["number", "epoch", "seconds", "at"])

@@ -151,5 +151,10 @@ def _insert_refits(
         connection.execute(sa.insert(schema.fits).values(study_id=study_id, **fit_columns(row)))
 
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _to_2}
+def _to_3(connection: Connection) -> None:
+    """Pruned trials may train on after the search, in a table of their own."""
+    schema.audit_epochs.create(connection)
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3}
 """What brings a ledger of each version to the next."""

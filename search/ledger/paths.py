@@ -75,6 +75,11 @@ class Paths:
         return self.folder / CHECKPOINTS
 
     @property
+    def audit(self) -> Path:
+        """What pruned trials that train on need until they are done: states, Ray's files."""
+        return self.folder / "audit"
+
+    @property
     def predictions(self) -> Path:
         """What confirmed models predicted of each example."""
         return self.folder / "predictions"

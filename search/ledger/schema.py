@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 2
+VERSION = 3
 """The version of these tables. ``migrations`` brings an older ledger to it; a newer one is refused."""
 
 VERSION_KEY = "schema_version"
@@ -82,6 +82,19 @@ trials = Table(
 
 epochs = Table(
     "epochs",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("metrics", Text, nullable=False),
+    UniqueConstraint("study_id", "number", "epoch"),
+)
+
+audit_epochs = Table(
+    "audit_epochs",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
     Column("study_id", ForeignKey("studies.id"), nullable=False),

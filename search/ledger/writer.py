@@ -35,12 +35,13 @@ class _Pending:
     new_trials: list[dict[str, Any]] = field(default_factory=list)
     changed: list[dict[str, Any]] = field(default_factory=list)
     epochs: list[dict[str, Any]] = field(default_factory=list)
+    audit_epochs: list[dict[str, Any]] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return any((self.new_trials, self.changed, self.epochs, self.decisions, self.events, self.facts))
+        return any(vars(self).values())
 
 
 class LedgerWriter:
@@ -118,16 +119,17 @@ class LedgerWriter:
     def epoch(self, number: int, epoch: int, *, seconds: float, metrics: Mapping[str, float]) -> None:
         """Record an epoch's metrics."""
         self._mark()
-        self._pending.epochs.append(
-            {
-                "study_id": self.study_id,
-                "number": number,
-                "epoch": epoch,
-                "seconds": seconds,
-                "at": time.time(),
-                "metrics": json.dumps(dict(metrics)),
-            }
-        )
+        self._pending.epochs.append(self._epoch_row(number, epoch, seconds, metrics))
+
+    def _epoch_row(self, number: int, epoch: int, seconds: float, metrics: Mapping[str, float]) -> dict[str, Any]:
+        return {
+            "study_id": self.study_id,
+            "number": number,
+            "epoch": epoch,
+            "seconds": seconds,
+            "at": time.time(),
+            "metrics": json.dumps(dict(metrics)),
+        }
 
     def decision(
         self,
@@ -230,6 +232,7 @@ def _write(connection: Connection, study_id: int, batch: _Pending) -> None:
         connection.execute(sa.insert(table), batch.new_trials)
     for rows, into in (
         (batch.epochs, schema.epochs),
+        (batch.audit_epochs, schema.audit_epochs),
         (batch.decisions, schema.decisions),
         (batch.events, schema.events),
     ):

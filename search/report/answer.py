@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from search.ledger.outcome import DIVERGED, StopReason, TrialState, shown_counts
 from search.report.ablation import ablation
+from search.report.audit import Audited
 from search.report.choices import Choice, by_choice, shown_choices
 from search.report.comparison import Comparison, comparison
 from search.report.confirmation import Confirmation, confirmation
 from search.report.curve import Curve, curve
+from search.report.expected_best import ExpectedBest, expected_best
 from search.report.leaderboard import leaderboard
 from search.report.pareto import pareto
 from search.report.problem import divergence_of, problem_of
+from search.report.pruning import Pruning, pruning
 from spaces import BASELINE_TRIAL
+from trainables.derive import derive
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,6 +91,8 @@ class Answer:
         diverged: how many of the pruned trials no scheduler stopped: their loss was NaN or infinite.
         problem: why there is no answer, in a line that says what to do: all trials failed or diverged, say.
         divergence: where at least half of the trials diverged, what to do about it, in a line.
+        pruning: what it saved, by outcome, and how the rungs and the trials' ends agree; None without a trial.
+        expected: what more trials would come to; None where too few have ended.
     """
 
     study: str
@@ -111,6 +117,8 @@ class Answer:
     diverged: int = 0
     problem: str | None = None
     divergence: str | None = None
+    pruning: Pruning | None = None
+    expected: ExpectedBest | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -129,6 +137,7 @@ def answer(
     facts: StudyFacts,
     refits: Sequence[FitRow] = (),
     confirmed: Confirmed | None = None,
+    audited: Audited | None = None,
 ) -> Answer:
     """Return what a study found.
 
@@ -139,6 +148,7 @@ def answer(
         facts: those of the study.
         refits: the fits after the search, where the study compares the choices of a parameter.
         confirmed: the runs of its confirmation, where there was one.
+        audited: the pruned trials that were drawn to train on, where the study asks for that.
     """
     board = leaderboard(trials, epochs, study.objective)
     entries = [_entry(row) for row in board.to_dict("records")]
@@ -168,6 +178,8 @@ def answer(
         diverged=int((trials["stop_reason"] == DIVERGED).sum()),
         problem=problem_of(study, trials, board),
         divergence=divergence_of(study, trials),
+        pruning=pruning(study, trials, epochs, board, audited),
+        expected=_expected(study, trials, board),
     )
 
 
@@ -189,6 +201,24 @@ def epochs_saved(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> in
     stopped = trials[trials["stop_reason"].fillna("").str.startswith(StopReason.RUNG)]["number"]
     trained = epochs[epochs["number"].isin(stopped)]
     return len(stopped) * study.budget.max_epochs - len(trained)
+
+
+def _expected(study: Study, trials: pd.DataFrame, board: pd.DataFrame) -> ExpectedBest | None:
+    """Return what more trials would come to, from those that will not go on."""
+    values = dict(zip(board["number"], board["value"], strict=True))
+    proposed = [
+        int(number)
+        for number, state in zip(trials["number"], trials["state"], strict=True)
+        if number != BASELINE_TRIAL and not TrialState(state).resumable
+    ]
+    return expected_best(
+        [values.get(number) for number in proposed],
+        study.objective.direction,
+        known=values.get(BASELINE_TRIAL),
+        limit=study.objective.limit,
+        exchangeable=study.sampler == "random",
+        seed=derive(study.seed, "expected best") % 2**32,
+    )
 
 
 def _front_entry(row: Mapping[Any, Any], study: Study) -> FrontEntry:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,8 @@ log = logging.getLogger("lanewise.tracking")
 
 METRICS_PER_BATCH = 800
 """MLflow takes 1,000 entities in one ``log_batch``; params and tags go with the metrics."""
+AUDITED = "lanewise.audited"
+"""The tag of a pruned trial that trained on after the search: its run has these epochs too, and stays ``KILLED``."""
 MESSAGE = "lanewise.message"
 """The tag that holds what the exception of a failed trial said."""
 
@@ -93,7 +95,7 @@ class Tracker:
         self._artifacts = artifacts
         self._say = say
         self._server: _Server | None = None
-        self._last_epoch_id = 0
+        self._last_epoch_id = self._last_audit_id = 0
         self._revision = -1
         self._trials: dict[int, TrialRow] = {}
         self._unsent: dict[int, list[EpochRow]] = defaultdict(list)
@@ -108,7 +110,8 @@ class Tracker:
     def forget(self) -> None:
         """Start over from what the server says it has; called after an error."""
         self._server = None
-        self._last_epoch_id, self._revision = 0, -1
+        self._last_epoch_id = self._last_audit_id = 0
+        self._revision = -1
         self._trials.clear()
         self._unsent.clear()
 
@@ -120,6 +123,8 @@ class Tracker:
         """
         server = self._server or self._reconcile()
         self._server = server
+        # before the trials are read: those that are audited have ended, and are then among those that were sent
+        audit = self._ledger.audit_epochs(self._row.id, after_id=self._last_audit_id)
         changed = self._ledger.trials(self._row.id, after_revision=self._revision)
         epochs = self._ledger.epochs(self._row.id, after_id=self._last_epoch_id)
         for trial in changed:
@@ -132,6 +137,8 @@ class Tracker:
         for number in touched:
             if number in self._trials:
                 self._send_trial(server, self._trials[number], self._unsent.pop(number, []))
+        self._send_audits(server, audit)
+        self._last_audit_id = max((row.id for row in audit), default=self._last_audit_id)
         self._send_fits(server)
         # A trial's end is written with or after its last epoch, and was read before the epochs were:
         # a run that is closed here has all of them.
@@ -168,6 +175,20 @@ class Tracker:
         if parent is None:
             parent = create_parent(self._client, experiment_id, self._row, self._study)
         return _Server(experiment_id, parent, children, fits)
+
+    def _send_audits(self, server: _Server, audit: Sequence[EpochRow]) -> None:
+        """Send the epochs that pruned trials trained after the search, to the runs that were closed before."""
+        audited: dict[int, list[EpochRow]] = defaultdict(list)
+        for row in audit:
+            audited[row.number].append(row)
+        for number, epochs in audited.items():
+            child = server.children[number]
+            sent = self._sent_epoch(child.run_id) if child.sent_epoch is None else child.sent_epoch
+            new = [row for row in epochs if row.epoch > sent]  # the audit trains the epochs before the rung once more
+            for batch in _batches([metric for row in new for metric in _metrics(row)]):
+                self._client.log_batch(child.run_id, metrics=batch, tags=[RunTag(AUDITED, "true")])
+            child.sent_epoch = max(sent, epochs[-1].epoch)
+            self.progress += len(new)
 
     def _send_fits(self, server: _Server) -> None:
         """Send the runs of the confirmation that are new."""
@@ -228,7 +249,7 @@ class Tracker:
             child.sent_epoch = self._sent_epoch(child.run_id)
         sent = child.sent_epoch
         new = [e for e in epochs if e.epoch > sent]
-        metrics = [Metric(name, value, int(e.at * 1000), e.epoch) for e in new for name, value in e.values.items()]
+        metrics = [metric for row in new for metric in _metrics(row)]
         self._log(child, trial, metrics, ending=standing != child.standing)
         if new:
             child.sent_epoch = new[-1].epoch
@@ -239,7 +260,7 @@ class Tracker:
 
     def _log(self, child: _Child, trial: TrialRow, metrics: list[Metric], *, ending: bool) -> None:
         """Send metrics in as few calls as MLflow allows: the params with the first, the last tags with the last."""
-        chunks = [metrics[i : i + METRICS_PER_BATCH] for i in range(0, len(metrics), METRICS_PER_BATCH)] or [[]]
+        chunks = _batches(metrics)
         for i, chunk in enumerate(chunks):
             params = [] if child.has_params else self._params(trial)
             tags = self._end_tags(child, trial) if ending and i == len(chunks) - 1 else []
@@ -284,6 +305,16 @@ class Tracker:
         else:
             self._client.set_terminated(child.run_id, status, end_time=ended_ms)
         child.standing = standing
+
+
+def _batches(metrics: list[Metric]) -> list[list[Metric]]:
+    """Return the metrics in as many parts as MLflow takes in a call each; one empty part where there are none."""
+    return [metrics[i : i + METRICS_PER_BATCH] for i in range(0, len(metrics), METRICS_PER_BATCH)] or [[]]
+
+
+def _metrics(row: EpochRow) -> list[Metric]:
+    """Return an epoch as MLflow takes it."""
+    return [Metric(name, value, int(row.at * 1000), row.epoch) for name, value in row.values.items()]
 
 
 def _standing(status: str, ended_ms: int | None) -> _Standing:

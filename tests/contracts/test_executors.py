@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -10,12 +11,16 @@ import pytest
 from search.declaration.parts import Resources
 from search.declaration.studies import find
 from search.declaration.study import SAMPLERS, Study
-from search.drive.engine import conduct
+from search.drive.continuation import extend_study
+from search.drive.engine import conduct, resume
 from search.drive.examples import load_data
 from search.executors.ray_session import ray_session
 from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
+from search.ledger.events import EventKind
+from search.ledger.paths import Paths
 from spaces import Space, category, float_, int_
+from tests.support.controls import SpentOnce
 from tests.support.marks import some_slow
 from trainables.data import DataSpec
 
@@ -139,6 +144,114 @@ def test_the_baseline_trains_to_its_own_end_in_tune(tmp_path, scheduler):
     with ray_session(Resources()):  # one for all of them: its start takes longer than they do
         for sampler in SAMPLERS if scheduler == "asha" else SAMPLERS[:1]:
             assert_the_baseline_trains_to_its_end(tmp_path, "tune", scheduler, sampler)
+
+
+def assert_little_gain_ends_the_search_and_a_resume_keeps_to_it(home, executor):
+    budget = {"trials": 40, "max_epochs": 1, "until_gain_below": 1e9}
+    none = {"name": "none", "grace": 1, "reduction_factor": 2}
+    study = small_study("gain", executor=executor, budget=budget, scheduler=none, lanes={"lanes": 4})
+    found, paths = search(study, home), Paths(home, "gain")
+    ended = len(found.trials)
+    assert 17 <= ended < 40
+    assert found.events["kind"].tolist().count("gain_below") == 1
+    assert set(found.trials["state"]) == {"COMPLETE"}, "those that ran train on"
+    _, again = resume(paths, view=Silent(), load=load_data)
+    assert (again.answer.trials, again.exit_code) == (ended, 0)
+    more = partial(extend_study, trials=8, max_epochs=None, time_budget=None, set_=())
+    _, extended = resume(paths, view=Silent(), load=load_data, change=more)
+    assert ended + 16 <= extended.answer.trials <= 48
+    with Ledger(paths.ledger_url) as ledger:
+        events = ledger.events(ledger.study("gain").id, EventKind.GAIN_BELOW)
+    assert [event.event.planned for event in events] == [40, 48][: len(events)]
+
+
+def test_little_gain_ends_a_search_in_lanes(tmp_path):
+    assert_little_gain_ends_the_search_and_a_resume_keeps_to_it(tmp_path, "lanes")
+
+
+@pytest.mark.slow
+def test_little_gain_ends_a_search_in_tune(tmp_path):
+    with ray_session(Resources()):
+        assert_little_gain_ends_the_search_and_a_resume_keeps_to_it(tmp_path, "tune")
+
+
+AUDITED = {
+    "budget": {"trials": 12, "max_epochs": 6, "time_s": None},
+    "resources": {"workers": 1},
+    "lanes": {"lanes": 1},
+}
+"""One trial at a time, so that two searches take the same decisions."""
+
+
+def audited_study(name, executor, fraction):
+    scheduler = {"name": "asha", "grace": 1, "reduction_factor": 2, "audit_fraction": fraction}
+    return small_study(name, executor=executor, scheduler=scheduler, **AUDITED)
+
+
+def audit_of(home, name):
+    with Ledger(Paths(home, name).ledger_url) as ledger:
+        row = ledger.study(name)
+        events = ledger.events(row.id, EventKind.AUDIT_ENDED)
+        return ledger.audit_epochs_frame(row.id), {event.trial: event.event.reason.value for event in events}
+
+
+def assert_audited_trials_train_on_and_count_for_nothing(home, executor):
+    plain = search(small_study("plain", executor=executor, scheduler=ASHA, **AUDITED), home)
+    found = search(audited_study("audited", executor, 0.5), home)
+    for frame, columns in (
+        ("trials", ["number", "state", "stop_reason", "params", "seed", "config_hash"]),
+        ("epochs", ["number", "epoch", "train_loss", "val_loss"]),
+        ("decisions", ["number", "epoch", "action", "value", "cutoff"]),
+    ):
+        assert getattr(found, frame)[columns].equals(getattr(plain, frame)[columns]), "bit for bit, in the same order"
+    epochs, ended = audit_of(home, "audited")
+    pruned = {n for n, reason in found.reasons().items() if reason.startswith("rung_")}
+    assert set() < set(ended) < pruned, "some of those that were pruned, and no other"
+    drawn = found.decisions[found.decisions["reason"].str.contains("drawn for the audit")]
+    assert set(drawn["number"]) == set(ended) and set(drawn["action"]) == {"stop"}
+    assert set(ended.values()) == {"max_epochs"}
+    for number in ended:
+        whole = epochs[epochs["number"] == number]
+        assert whole["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+        before = found.curve(number)
+        assert whole["val_loss"].tolist()[: len(before)] == before, "bit for bit"
+    assert not Paths(home, "audited").audit.exists()
+    models = [sorted(p.name for p in Paths(home, n).checkpoints.glob("*")) for n in ("plain", "audited")]
+    assert models[0] == models[1] != []
+
+
+ASHA = {"name": "asha", "grace": 1, "reduction_factor": 2}
+
+
+def test_pruned_trials_that_are_audited_train_on_and_count_for_nothing_in_lanes(tmp_path):
+    assert_audited_trials_train_on_and_count_for_nothing(tmp_path, "lanes")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_pruned_trials_that_are_audited_train_on_and_count_for_nothing_in_tune(tmp_path):
+    with ray_session(Resources()):
+        assert_audited_trials_train_on_and_count_for_nothing(tmp_path, "tune")
+
+
+@pytest.mark.parametrize("epochs", [1, 8, 13])
+def test_an_audit_that_is_interrupted_goes_on_where_it_was(tmp_path, epochs):
+    study, paths = audited_study("stopped", "lanes", 1.0), Paths(tmp_path, "stopped")
+    expected = search(audited_study("whole", "lanes", 1.0), tmp_path)
+    control = SpentOnce(lambda: paths.ledger_file.exists() and len(audit_of(tmp_path, "stopped")[0]) >= epochs)
+    first = conduct(study, tmp_path, load_data, view=Silent(), control=control).answer
+    before, ended = audit_of(tmp_path, "stopped")
+    assert len(before) >= epochs and len(ended) < sum(expected.trials["state"] == "PRUNED")
+    _, result = resume(paths, view=Silent(), load=load_data)
+    after, ended = audit_of(tmp_path, "stopped")
+    columns = ["number", "epoch", "val_loss"]
+    assert after[: len(before)][columns].equals(before[columns])
+    whole, _ = audit_of(tmp_path, "whole")
+    ordered = [frame.sort_values(["number", "epoch"], ignore_index=True)[columns] for frame in (after, whole)]
+    assert ordered[0].equals(ordered[1]), "the same rows, none twice"
+    assert set(ended) == set(expected.trials["number"][expected.trials["state"] == "PRUNED"])
+    assert (result.answer.best, result.answer.top, result.answer.states) == (first.best, first.top, first.states)
+    assert result.answer.pruning.audit.trained == len(ended)
 
 
 def test_the_number_of_lanes_is_no_part_of_a_curve(fixed, tmp_path):

@@ -8,12 +8,14 @@ from search.ledger.events import (
     EVENTS,
     Aborted,
     ActorLost,
+    AuditEnded,
     CheckpointNote,
     ConfirmBegun,
     ConfirmEnded,
     CredentialsRemoved,
     EventKind,
     Extended,
+    GainBelow,
     HeldOutOpened,
     LaneModeMeasured,
     LanesChosen,
@@ -79,6 +81,13 @@ EXAMPLES = [
         Level.WARNING,
         "worker 1 was lost (killed); trial 3 is tried again in 0 s; trial 7 is given up; trial 11 is tried again in "
         "2.5 s; it died 4 times before it was up and is given up",
+    ),
+    (AuditEnded(trial=3, reason=StopReason.PATIENCE), Level.INFO, "trial 3: its audit ended (patience)"),
+    (
+        GainBelow(trials=23, planned=64, metric="val_loss", gain=0.00123456, below=0.002),
+        Level.INFO,
+        "ended after 23 trials beside the baseline, of 64: twice as many are expected to better val_loss by 0.00123, "
+        "less than 0.002 (--until-gain-below)",
     ),
     (
         LedgerMigrated(old_version=1, new_version=2, copy_of_old="/x/ledger.db.v1"),

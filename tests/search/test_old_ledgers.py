@@ -66,6 +66,9 @@ def test_a_study_is_shown_as_the_version_that_recorded_it_showed_it_and_no_file_
         as_it_was["ending"] = "died"
     for newer in ("diverged", "divergence", "problem", "confirmation"):
         assert not found.pop(newer)
+    pruning, expected_best = found.pop("pruning"), found.pop("expected")
+    assert sum(outcome["epochs"] for outcome in pruning["outcomes"]) == found["epochs_trained"]
+    assert (expected_best is None) == (found["trials"] < 9), "one of them the baseline"
     assert found["checkpoints"].pop("why_not") is None
     if as_it_was["data"] is not None:  # sentences alone, of before notices
         as_it_was["data"] = with_notices(as_it_was["data"])
@@ -304,6 +307,24 @@ def test_a_damaged_one_is_refused_in_a_line_and_a_copy_is_kept(tmp_path, stateme
     assert "is damaged (" in line and said in line
     (copy,) = paths.folder.glob("ledger.db.damaged-*")
     assert copy.read_bytes() == paths.ledger_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_ledger_of_version_2_has_no_audit_and_gets_the_table_for_one(tmp_path, written):
+    paths = copy_of("finished", tmp_path)
+    with Ledger(paths.ledger_url) as ledger:
+        ledger.migrate()
+    change(paths, "drop table audit_epochs")
+    change(paths, "update lanewise_meta set value = '2'")
+    before = files_of(tmp_path)
+    with Ledger(paths.ledger_url) as ledger:
+        migrated = ledger.migrate() if written else None
+        row = ledger.study("finished")
+        assert ledger.audit_epochs(row.id) == [] and len(ledger.trials(row.id)) > 0
+    if written:
+        assert (migrated.old_version, migrated.new_version) == (2, schema.VERSION)
+    else:
+        assert files_of(tmp_path) == before
 
 
 def test_a_new_study_in_a_shared_ledger_of_an_older_version_migrates_it(tmp_path):

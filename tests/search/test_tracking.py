@@ -21,6 +21,7 @@ from search.declaration.study import Objective
 from search.drive.lock import driver_lock
 from search.errors import RunError
 from search.ledger import Ledger, LedgerWriter, StudyFacts, schema, sqlite_url
+from search.ledger.audits import AuditWriter
 from search.ledger.outcome import Outcome, SessionEnding, StopReason
 from search.ledger.paths import Paths
 from search.tracking.follow import DRAIN_GRACE_S, send_to_new_store, sync
@@ -400,3 +401,33 @@ def test_a_curve_is_logged_to_the_parent_as_a_table_and_a_figure_and_again_by_a_
 def parents(client, experiment):
     runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
     return [run for run in runs if "lanewise.trial" not in run.data.tags]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_pruned_trial_that_is_audited_gets_its_further_epochs_once_and_stays_killed(ledger, tmp_path, restarted):
+    study_id, writer, session = record_study(ledger)
+    four_endings(writer)
+    tracker, client = make_tracker(ledger, tmp_path)
+    tracker.update()
+    audit = AuditWriter(ledger, study_id)
+    for epochs in ((1, 2, 3, 4), (5,)):  # from the first one on; the rung was at 3
+        for epoch in epochs:
+            metrics = {"train_loss": 0.5, "val_loss": 1 / epoch, "val_accuracy": 0.5, "lr": 0.1}
+            audit.epoch(1, epoch, seconds=0.01, metrics=metrics)
+        audit.flush()
+        if restarted:
+            tracker, client = make_tracker(ledger, tmp_path)
+        assert tracker.update()
+    audit.trial_ended(1, Outcome(StopReason.MAX_EPOCHS))
+    audit.flush()
+    ended_at = ledger.trials(study_id)[1].ended_at
+    ledger.end_session(session, SessionEnding.DONE)
+    sync(tracker, grace_s=DRAIN_GRACE_S)
+    children, _ = children_and_parent(client)
+    run = children[1]
+    assert points(client, run) == dict.fromkeys(METRICS, [1, 2, 3, 4, 5])
+    losses = [m.value for m in client.get_metric_history(run.info.run_id, "val_loss")]
+    assert losses == [1.0, 0.7, 0.6, 1 / 4, 1 / 5], "those up to the rung are the trial's own"
+    assert (run.info.status, run.info.end_time) == ("KILLED", int(ended_at * 1000))
+    assert (run.data.tags["lanewise.stop_reason"], run.data.tags["lanewise.audited"]) == ("rung_3", "true")
+    assert "lanewise.audited" not in children[0].data.tags

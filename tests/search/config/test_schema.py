@@ -101,7 +101,7 @@ def test_what_the_docstrings_say_of_the_fields_is_read():
 def test_the_fields_of_a_place_are_those_of_the_model():
     assert set(Study.model_fields) < set(names_at(()))
     assert {"set", "model"} <= set(names_at(()))
-    assert names_at(("budget",)) == ("trials", "max_epochs", "time_s")
+    assert names_at(("budget",)) == ("trials", "max_epochs", "time_s", "until_gain_below")
     assert "name" in names_at(("data",))
     assert names_at(("settings",)) == names_at(("space", "dropout")) == names_at(("nonsense",)) == ()
     assert names_at(("budget", "trials")) == ()
