@@ -20,7 +20,7 @@ model: tests.trainables.user_models:small
 data: {name: digits}
 space:
   width: {type: int, low: 4, high: 32, baseline: 8}
-  dropout: {type: float, low: 0.0, high: 0.5, baseline: 0.0}
+  drop: {type: float, low: 0.0, high: 0.5, baseline: 0.0}
 settings: {learning_rate: 0.003, batch_size: 64}
 """
 WHERE = {"lanes": ("regularization",), "tune": ("--config", "own.yaml")}
