@@ -22,6 +22,7 @@ from search.face.confirmation_table import (
     confirmation_text,
 )
 from search.face.grid import print_grid, wrapped
+from search.face.importance_table import importance_lines, importance_table
 from search.face.tables import (
     WIDE,
     choices_table,
@@ -40,6 +41,7 @@ from search.ledger.printed_commands import mlflow_command, resume_command, sync_
 from search.report.answer import Answer, Entry
 from search.report.confirmation import Confirmation
 from search.report.examples import data_lines
+from search.report.importance import Importance
 from search.report.kept import Kept
 from trainables.data import Splits
 from trainables.data.parts import counted
@@ -118,6 +120,8 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
             print_grid(console, front_table(found))
         if found.shown:
             print_grid(console, choices_table(found))
+        if found.importance is not None:
+            say_importance(console, found.importance)
     if found.confirmation is not None:
         print_confirmation(console, found.confirmation)
     if found.curve is not None:
@@ -152,6 +156,14 @@ def print_confirmation(console: Console, found: Confirmation) -> None:
     if found.ablation is not None:
         say_words(console, ablation_text(found.ablation))
         print_grid(console, ablation_table(found.ablation))
+
+
+def say_importance(console: Console, found: Importance) -> None:
+    """Print what each parameter was worth, and what must be known of that."""
+    if found.parameters:
+        print_grid(console, importance_table(found))
+    for line in importance_lines(found):
+        say_words(console, line)
 
 
 def print_tracking(console: Console, study: Study, result: Result, paths: Paths) -> None:

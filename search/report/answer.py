@@ -12,6 +12,7 @@ from search.report.choices import Choice, by_choice, shown_choices
 from search.report.comparison import Comparison, comparison
 from search.report.confirmation import Confirmation, confirmation
 from search.report.curve import Curve, curve
+from search.report.importance import Importance, importance
 from search.report.leaderboard import leaderboard
 from search.report.pareto import pareto
 from search.report.problem import divergence_of, problem_of
@@ -87,6 +88,7 @@ class Answer:
         diverged: how many of the pruned trials no scheduler stopped: their loss was NaN or infinite.
         problem: why there is no answer, in a line that says what to do: all trials failed or diverged, say.
         divergence: where at least half of the trials diverged, what to do about it, in a line.
+        importance: what each parameter was worth, at equal epochs; None for fewer than ten trials.
     """
 
     study: str
@@ -111,6 +113,7 @@ class Answer:
     diverged: int = 0
     problem: str | None = None
     divergence: str | None = None
+    importance: Importance | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -168,6 +171,7 @@ def answer(
         diverged=int((trials["stop_reason"] == DIVERGED).sum()),
         problem=problem_of(study, trials, board),
         divergence=divergence_of(study, trials),
+        importance=importance(study, trials, epochs),
     )
 
 

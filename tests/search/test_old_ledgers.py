@@ -64,7 +64,7 @@ def test_a_study_is_shown_as_the_version_that_recorded_it_showed_it_and_no_file_
     found, as_it_was = json.loads(shown(tmp_path, "show", name, "--json")), json.loads(expected(name, "show.json"))
     if as_it_was["ending"] == "running":  # what was said of a process that was gone
         as_it_was["ending"] = "died"
-    for newer in ("diverged", "divergence", "problem", "confirmation"):
+    for newer in ("diverged", "divergence", "problem", "confirmation", "importance"):
         assert not found.pop(newer)
     assert found["checkpoints"].pop("why_not") is None
     if as_it_was["data"] is not None:  # sentences alone, of before notices
