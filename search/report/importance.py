@@ -146,15 +146,15 @@ def importance(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> Impo
     counts = rng.multinomial(n, np.full(n, 1 / n), size=max(20, min(RESAMPLES, MOST_CELLS // n)))
     with threadpool_limits(1):  # small matrices: threads would wait for each other longer than they compute
         parameters = _parameters(assessed, at, counts, rng)
-    return Importance(
-        epoch=at.epoch,
-        trials=n,
-        left_out=at.left_out,
-        parameters=parameters,
-        interactions=_interactions(study, at, counts),
-        gaps=_gaps(assessed, at, counts),
-        warnings=_warnings(study, at, parameters, {p: k for p, k in having.items() if 0 < k < FEWEST}),
-    )
+        return Importance(
+            epoch=at.epoch,
+            trials=n,
+            left_out=at.left_out,
+            parameters=parameters,
+            interactions=_interactions(study, at, counts),
+            gaps=_gaps(assessed, at, counts),
+            warnings=_warnings(at, parameters, {p: k for p, k in having.items() if 0 < k < FEWEST}),
+        )
 
 
 def _nothing(problem: str) -> Importance:
@@ -219,9 +219,7 @@ def _gaps(assessed: Sequence[Parameter], at: Comparable, counts: NDArray[np.int6
     return (*strongest[0], *strongest[1])
 
 
-def _warnings(
-    study: Study, at: Comparable, parameters: Sequence[ParameterImportance], rare: Mapping[str, int]
-) -> tuple[str, ...]:
+def _warnings(at: Comparable, parameters: Sequence[ParameterImportance], rare: Mapping[str, int]) -> tuple[str, ...]:
     said = []
     if len(at.params) < FEW:
         said.append(f"{len(at.params)} trials are few: the order of the parameters is not settled below {FEW}")

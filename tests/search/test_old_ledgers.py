@@ -24,6 +24,7 @@ from search.ledger.events import EventKind, TriedAlone
 from search.ledger.facts import with_notices
 from search.ledger.outcome import SessionEnding, StopReason, TrialState
 from search.ledger.paths import Paths
+from search.report.comparable import FEWEST
 from tests.support.old_ledgers import FOLDER, STUDIES, copy_of, dump, expected, resumed_by_the_older
 from trainables.derive import derive
 
@@ -64,8 +65,9 @@ def test_a_study_is_shown_as_the_version_that_recorded_it_showed_it_and_no_file_
     found, as_it_was = json.loads(shown(tmp_path, "show", name, "--json")), json.loads(expected(name, "show.json"))
     if as_it_was["ending"] == "running":  # what was said of a process that was gone
         as_it_was["ending"] = "died"
-    for newer in ("diverged", "divergence", "problem", "confirmation", "importance"):
+    for newer in ("diverged", "divergence", "problem", "confirmation"):
         assert not found.pop(newer)
+    assert (found.pop("importance") is None) == (found["trials"] < FEWEST)
     assert found["checkpoints"].pop("why_not") is None
     if as_it_was["data"] is not None:  # sentences alone, of before notices
         as_it_was["data"] = with_notices(as_it_was["data"])
