@@ -59,7 +59,7 @@ def interaction(
     tame losses of all sizes (Conover and Iman 1981); of two strong parameters they may make a small interaction.
 
     Returns:
-        None where a cell has fewer than two trials.
+        None where a cell has fewer than three trials.
     """
     import numpy as np
 
@@ -70,7 +70,7 @@ def interaction(
     rows, columns = _levels(first, having), _levels(second, having)
     cells = np.unique(np.stack([rows, columns]), axis=1, return_inverse=True)[1].ravel()
     possible = len(set(rows)) * len(set(columns))
-    if min(len(set(rows)), len(set(columns))) < 2 or np.bincount(cells, minlength=possible).min() < 2:
+    if min(len(set(rows)), len(set(columns))) < 2 or np.bincount(cells, minlength=possible).min() < 3:
         return None
     additive = np.column_stack([np.ones(len(having)), _dummies(rows), _dummies(columns)])
     full = np.column_stack([np.ones(len(having)), _dummies(cells)])

@@ -38,6 +38,9 @@ MOST_CELLS = 2_000_000
 
 LEVEL = 0.05
 
+MOST_NAMED = 4
+"""Conditional parameters that a warning names: the most important ones."""
+
 
 @dataclass(frozen=True)
 class ParameterImportance:
@@ -228,7 +231,8 @@ def _warnings(at: Comparable, parameters: Sequence[ParameterImportance], rare: M
     if at.diverged:
         said.append(f"{at.diverged} trials diverged and count as the worst")
     if conditional := [row for row in parameters if row.condition is not None]:
-        names = ", ".join(f"{row.parameter} ({row.trials})" for row in conditional)
+        names = ", ".join(f"{row.parameter} ({row.trials})" for row in conditional[:MOST_NAMED])
+        names += f" and {len(conditional) - MOST_NAMED} more" if len(conditional) > MOST_NAMED else ""
         said.append(f"conditional, from the trials that have them alone: {names}")
     if rare:
         names = ", ".join(f"{name} ({count})" for name, count in rare.items())
