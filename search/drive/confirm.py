@@ -113,7 +113,7 @@ class Confirming:
         found = confirmation(self.study, board, read_confirmed(self.ledger, self.study_id))
         if found is None or self.study.confirm.ablate is False:
             return
-        ablated = ablated_trial(found, asked=self.study.confirm.ablate is True)
+        ablated = ablated_trial(found)
         if ablated is None:
             return
         params = next(s.params for s in (found.baseline, *found.finalists) if s.trial == ablated)
@@ -213,12 +213,12 @@ def why_not(study: Study, baseline: Candidate | None, finalists: Sequence[Candid
     return None
 
 
-def ablated_trial(found: Confirmation, *, asked: bool) -> int | None:
-    """Return the trial whose parameters are looked at: the recommended one; if ``asked``, else the best finalist."""
+def ablated_trial(found: Confirmation) -> int | None:
+    """Return the trial whose parameters are looked at: the recommended one, or the best finalist beside a baseline."""
     if found.recommended != BASELINE_TRIAL:
         return found.recommended
     leader = leader_of(found)
-    return leader.trial if asked and leader is not None else None
+    return None if leader is None else leader.trial
 
 
 def stacks_here(study: Study) -> bool:

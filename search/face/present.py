@@ -23,6 +23,7 @@ from search.face.confirmation_table import (
 )
 from search.face.grid import print_grid, wrapped
 from search.face.hindsight import cost_table, hindsight_lines
+from search.face.importance_table import importance_lines, importance_table
 from search.face.tables import (
     WIDE,
     choices_table,
@@ -41,6 +42,7 @@ from search.ledger.printed_commands import mlflow_command, resume_command, sync_
 from search.report.answer import Answer, Entry
 from search.report.confirmation import Confirmation
 from search.report.examples import data_lines
+from search.report.importance import Importance
 from search.report.kept import Kept
 from trainables.data import Splits
 from trainables.data.parts import counted
@@ -117,10 +119,12 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
         if found.front:
             say_words(console, front_text(found))
             print_grid(console, front_table(found))
+        if found.confirmation is not None:
+            print_confirmation(console, found.confirmation)
         if found.shown:
             print_grid(console, choices_table(found))
-    if found.confirmation is not None:
-        print_confirmation(console, found.confirmation)
+        if found.importance is not None:
+            say_importance(console, found.importance)
     if found.curve is not None:
         print_grid(console, curve_table(found.curve))
         say_words(console, f"curve      {found.curve.verdict}")
@@ -161,6 +165,14 @@ def print_hindsight(console: Console, found: Answer, study: Study) -> None:
     if found.pruning is not None:
         print_grid(console, cost_table(found.pruning))
     for line in hindsight_lines(found, study):
+        say_words(console, line)
+
+
+def say_importance(console: Console, found: Importance) -> None:
+    """Print what each parameter was worth, and what must be known of that."""
+    if found.parameters:
+        print_grid(console, importance_table(found))
+    for line in importance_lines(found):
         say_words(console, line)
 
 

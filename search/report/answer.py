@@ -11,9 +11,10 @@ from search.report.ablation import ablation
 from search.report.audit import Audited
 from search.report.choices import Choice, by_choice, shown_choices
 from search.report.comparison import Comparison, comparison
-from search.report.confirmation import Confirmation, confirmation
+from search.report.confirmation import Confirmation, confirmation, leader_of
 from search.report.curve import Curve, curve
 from search.report.expected_best import ExpectedBest, expected_best
+from search.report.importance import Importance, importance
 from search.report.leaderboard import leaderboard
 from search.report.pareto import pareto
 from search.report.problem import divergence_of, problem_of
@@ -93,6 +94,7 @@ class Answer:
         divergence: where at least half of the trials diverged, what to do about it, in a line.
         pruning: what it saved, by outcome, and how the rungs and the trials' ends agree; None without a trial.
         expected: what more trials would come to; None where too few have ended.
+        importance: what each parameter was worth, at equal epochs; None for fewer than ten trials.
     """
 
     study: str
@@ -119,6 +121,7 @@ class Answer:
     divergence: str | None = None
     pruning: Pruning | None = None
     expected: ExpectedBest | None = None
+    importance: Importance | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -180,6 +183,7 @@ def answer(
         divergence=divergence_of(study, trials),
         pruning=pruning(study, trials, epochs, board, audited),
         expected=_expected(study, trials, board),
+        importance=importance(study, trials, epochs),
     )
 
 
@@ -188,8 +192,8 @@ def _with_ablation(study: Study, found: Confirmation | None, confirmed: Confirme
     if found is None or confirmed is None:
         return found
     level = found.level
-    others = found.finalists if study.confirm.ablate else ()
-    standings = [found.standing, *(s for s in others if s.validation is not None)]
+    leader = leader_of(found)
+    standings = [found.standing, *([] if leader is None else [leader])]
     tables = (ablation(study, s, found.baseline, confirmed.fits, level=level) for s in standings)
     return replace(found, ablation=next((table for table in tables if table is not None), None))
 

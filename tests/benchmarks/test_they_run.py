@@ -19,6 +19,7 @@ SMALL = {
     "driver_cost": ("--trials 20 --runs 1",),
     "freeze_depth": ("--images IMAGES --image-size 16 --trials 3 --max-epochs 3 --seeds 1",),
     "fresh_seeds": ("--study tabular --data iris --metric val_accuracy --target 0 --trials 2 --seeds 2",),
+    "importance": ("--studies 2",),
     "lane_engine": (
         "--lanes 2 --looped 1 --repetitions 5",
         f"--gpu --device cpu --train-examples 200 --repetitions 1 {FEW}",

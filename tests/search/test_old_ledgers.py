@@ -24,6 +24,7 @@ from search.ledger.events import EventKind, TriedAlone
 from search.ledger.facts import with_notices
 from search.ledger.outcome import SessionEnding, StopReason, TrialState
 from search.ledger.paths import Paths
+from search.report.comparable import FEWEST
 from tests.support.old_ledgers import FOLDER, STUDIES, copy_of, dump, expected, resumed_by_the_older
 from trainables.derive import derive
 
@@ -69,6 +70,7 @@ def test_a_study_is_shown_as_the_version_that_recorded_it_showed_it_and_no_file_
     pruning, expected_best = found.pop("pruning"), found.pop("expected")
     assert sum(outcome["epochs"] for outcome in pruning["outcomes"]) == found["epochs_trained"]
     assert (expected_best is None) == (found["trials"] < 9), "one of them the baseline"
+    assert (found.pop("importance") is None) == (found["trials"] < FEWEST)
     assert found["checkpoints"].pop("why_not") is None
     if as_it_was["data"] is not None:  # sentences alone, of before notices
         as_it_was["data"] = with_notices(as_it_was["data"])
