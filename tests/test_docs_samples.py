@@ -199,7 +199,7 @@ def form(answer):
 def searched(tmp_path_factory):
     """The home of the search that the pages show, and what it printed."""
     home = tmp_path_factory.mktemp("home")
-    return home, invoke("run", "regularization", "--home", home).stdout
+    return home, python(home.parent, "-m", "search.run", "regularization", "--home", str(home))
 
 
 def test_the_answer_has_the_form_that_is_shown(searched):

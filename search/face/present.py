@@ -38,9 +38,9 @@ from search.face.tables import (
 )
 from search.ledger.outcome import SessionEnding, TrialState
 from search.ledger.paths import Paths
-from search.ledger.printed_commands import mlflow_command, resume_command, sync_command
+from search.ledger.printed_commands import confirm_command, mlflow_command, resume_command, sync_command
 from search.report.answer import Answer, Entry
-from search.report.confirmation import Confirmation
+from search.report.confirmation import SAME, Confirmation
 from search.report.examples import data_lines
 from search.report.importance import Importance
 from search.report.kept import Kept
@@ -120,7 +120,7 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
             say_words(console, front_text(found))
             print_grid(console, front_table(found))
         if found.confirmation is not None:
-            print_confirmation(console, found.confirmation)
+            print_confirmation(console, found.confirmation, paths)
         if found.shown:
             print_grid(console, choices_table(found))
         if found.importance is not None:
@@ -149,12 +149,14 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
     say(console, f"ledger     {paths.ledger}")
 
 
-def print_confirmation(console: Console, found: Confirmation) -> None:
+def print_confirmation(console: Console, found: Confirmation, paths: Paths) -> None:
     """Print the verdict, the finalists on fresh pairs, and what each parameter is worth."""
     for line in confirmation_lines(found):
         say_words(console, line)
     print_grid(console, confirmation_table(found))
     say_words(console, confirmation_text(found))
+    if found.verdict == SAME:
+        say(console, f"more pairs may tell: {confirm_command(paths, f'--seeds {2 * found.pairs}')}")
     if found.ablation is not None:
         say_words(console, ablation_text(found.ablation))
         print_grid(console, ablation_table(found.ablation))
