@@ -198,8 +198,8 @@ def form(answer):
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     """The home of the search that the pages show, and what it printed."""
-    home = tmp_path_factory.mktemp("home")
-    return home, python(home.parent, "-m", "search.run", "regularization", "--home", str(home))
+    folder = tmp_path_factory.mktemp("you")
+    return folder / "lanewise-home", python(folder, "-m", "search.run", "regularization")
 
 
 def test_the_answer_has_the_form_that_is_shown(searched):
