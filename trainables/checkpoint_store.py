@@ -125,6 +125,10 @@ class CheckpointStore:
         """Return where the best model of trial ``number`` lies, if it has one."""
         return self._trial(number) / BEST
 
+    def files_folder(self, number: int) -> Path:
+        """Return where the code of trial ``number`` may leave files of its own, beside the checkpoints; they stay."""
+        return self.folder.parent / "trials" / f"trial_{number:05d}"
+
     def remove_best(self, number: int) -> None:
         """Remove the best model of trial ``number``."""
         _remove(self.best_path(number))

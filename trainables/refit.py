@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from trainables.cpu_threads import torch_threads
-from trainables.protocols import Trainable
+from trainables.protocols import Closes, Trainable
+from trainables.report import RunEnded
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,18 @@ def refit(
         epochs: how many epochs to train at most.
         stopping: says before each epoch whether to give up; the result is then None.
     """
-    with torch_threads(1), threadpool_limits(limits=1):
+    with torch_threads(1), threadpool_limits(limits=1), ExitStack() as stack:
         run = trainable.start(config, data, seed=seed, device=torch.device("cpu"))
+        if isinstance(run, Closes):
+            stack.callback(run.close)
         seconds = 0.0
         for _ in range(epochs):
             if stopping():
                 return None
-            report = run.step()
+            try:
+                report = run.step()
+            except RunEnded:
+                break
             seconds += report.seconds
             if report.stop is not None:
                 break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +20,10 @@ from search.executors.faults import reason_of
 from search.executors.search import Search
 from search.executors.tune_adapters import TuneScheduler, TuneSearcher, report_of, trial_config
 from search.ledger.events import ActorLost, CheckpointNote
-from search.ledger.outcome import Outcome, StopReason
+from search.ledger.outcome import Outcome, StopReason, TrialState
+from trainables.notice import Notice
 from trainables.report import EPOCH, STOP
-from trainables.tune import MESSAGE, NOTES, TRACEBACK
+from trainables.tune import MESSAGE, NOTES, NOTICES, TRACEBACK
 
 
 class TuneBridge(Callback):  # type: ignore[misc]
@@ -120,8 +121,9 @@ class TuneBridge(Callback):  # type: ignore[misc]
         self._reported_at[trial.trial_id] = self._timing.now()
         for note in result.get(NOTES, ()):
             self._search.recorder.event(CheckpointNote(trial=number, note=note))
+        self._noticed(result.get(NOTICES, ()))
         if EPOCH not in result:
-            return  # it raised; ``on_trial_complete`` has the rest
+            return  # it raised, or returned; ``on_trial_complete`` has the rest
         if self.stopping and result[STOP] is None:  # Tune has already marked it as done: it is being stopped
             # and did not ask the scheduler; a resume would take the epoch for one that was decided on
             self._scheduler.on_trial_result(None, trial, result)
@@ -164,7 +166,14 @@ class TuneBridge(Callback):  # type: ignore[misc]
         self._search.recorder.ended(number, outcome)
         if self._search.recorder.retention.keeps(number):
             self._keep_best(trial)
-        self._search.abort_on_too_many_failures()
+        if outcome.state is TrialState.FAILED:
+            reported = self._reported.get(number, trial.config["epochs_before"])
+            self._search.failed(number, outcome, epochs=reported)
+
+    def _noticed(self, told: Iterable[tuple[int, Sequence[Mapping[str, Any]]]]) -> None:
+        """Record what trials have to say beside their reports."""
+        for number, notices in told:
+            self._search.noticed(number, [Notice.from_dict(notice) for notice in notices])
 
     def _keep_best(self, trial: Trial) -> None:
         """Have a trial that has just ended write its best model, before the ledger calls it ended.

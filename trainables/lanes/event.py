@@ -15,6 +15,7 @@ class LaneEvent:
     Attributes:
         report: None where the trial raised.
         error: None where it reported.
+        stop: why there is no further epoch, where neither came of it: the report before was the last.
         shared: whether the error is that of a stack of several trials, and so of none in particular. They
             are in the middle of an epoch then: each can only go on from a checkpoint.
     """
@@ -22,6 +23,7 @@ class LaneEvent:
     report: EpochReport | None
     error: BaseException | None = None
     shared: bool = False
+    stop: str | None = None
 
 
 def raised(error: BaseException, *, shared: bool = False) -> LaneEvent:
