@@ -11,6 +11,8 @@ from typing import Any
 from trainables.errors import CheckpointError, is_out_of_memory
 
 BEST = "best.pt"
+ARTIFACTS = "artifacts"
+"""The folder of a trial's artifacts, below that of its files."""
 NAME = re.compile(r"epoch_\d{6,}\.pt")
 
 

@@ -6,6 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+NOTE = "note"
+ARTIFACT = "artifact"
+"""The kinds of the notices that a trial's own code makes: a line of text, the name of a file."""
+
 UNREAD = "unread_parameter"
 SOUGHT = "sought_parameter"
 """The kinds of the notices about parameters that nothing read, and about names that were looked for among them."""

@@ -112,17 +112,18 @@ def place_in_trace(trace: str) -> str | None:
 
 def place_in_traceback(text: str) -> str | None:
     """Return file and line of the innermost frame of the user's in a traceback as text; None if none is."""
-    own = [found for found in TRACEBACK_FRAME.finditer(text) if _is_own(found[1])]
+    own = [found for found in TRACEBACK_FRAME.finditer(text) if is_users_file(found[1])]
     return f"{os.path.basename(own[-1][1])}, line {own[-1][2]}" if own else None
 
 
 def own_traceback(text: str) -> str:
     """Return a traceback as text from its first frame of the user's on, without what led there."""
-    first = next((found for found in TRACEBACK_FRAME.finditer(text) if _is_own(found[1])), None)
+    first = next((found for found in TRACEBACK_FRAME.finditer(text) if is_users_file(found[1])), None)
     return text if first is None else f"Traceback (most recent call last):\n{text[first.start() :]}".rstrip()
 
 
-def _is_own(file: str) -> bool:
+def is_users_file(file: str) -> bool:
+    """Say whether a source file is neither ours nor of a library."""
     return not file.startswith(OUR_PACKAGES) and not _is_library(file)
 
 

@@ -136,7 +136,7 @@ class ControlLoop:
 
     def _tell(self, worker: RunningWorker, trial: RunningTrial, event: LaneEvent) -> None:
         if event.error is not None:
-            self._fail(worker, trial, outcome_of_error(event.error))
+            self._fail(worker, trial, outcome_of_error(event.error, event.trace))
         elif event.stop is not None:
             self._search.scheduler.remove(trial.number)  # it has decided on the last report
             outcome = self._search.scheduler.outcome(trial.number, event.stop)

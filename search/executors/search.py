@@ -19,8 +19,8 @@ from search.ledger.events import TrialNote
 from search.ledger.outcome import Outcome, StopReason, TrialState
 from search.ledger.paths import CHECKPOINTS
 from spaces import BASELINE_TRIAL
-from trainables.checkpoint_store import CheckpointStore
-from trainables.notice import SOUGHT, UNREAD, Notice, TryOut
+from trainables.checkpoint_store import ARTIFACTS, CheckpointStore
+from trainables.notice import ARTIFACT, SOUGHT, UNREAD, Notice, TryOut
 from trainables.registry import is_train_function
 from trainables.user_code import own_traceback, place_in_traceback
 
@@ -94,7 +94,10 @@ class Search:
         """Record what a trial has to say; a parameter that a training function never reads ends the search."""
         for notice in notices:
             if notice.kind not in (UNREAD, SOUGHT):
-                self.recorder.event(TrialNote(trial=number, about=notice.kind, note=notice.text))
+                path = None
+                if notice.kind == ARTIFACT:
+                    path = str((self.checkpoints.files_folder(number) / ARTIFACTS / notice.text).absolute())
+                self.recorder.event(TrialNote(trial=number, about=notice.kind, note=notice.text, path=path))
         named = {notice.kind: notice.names for notice in notices}
         if number != BASELINE_TRIAL or UNREAD not in named:
             return

@@ -252,12 +252,14 @@ class TrialNote(Event):
     Attributes:
         about: ``note`` or ``artifact`` (the name of a file of the trial's) of the code itself; else what kind it is.
         note: in one line.
+        path: where an artifact lay when it was noted; None for anything else.
     """
 
     kind = EventKind.TRIAL_NOTE
     trial: int
     about: str
     note: str
+    path: str | None = None
 
     def _text(self) -> str:
         return f"trial {self.trial}: {'artifact ' if self.about == 'artifact' else ''}{self.note}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from inspect import isgeneratorfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trainables.errors import CheckpointError, ConfigError, named_with_last_line
 from trainables.notice import SOUGHT, UNREAD, Notice, notice_of
 from trainables.params_read import Lookups, Reads
+from trainables.reached_source import reached_sources
 from trainables.report import MAX_EPOCHS, RETURNED, EpochReport, RunEnded
 from trainables.train_function.config import FunctionConfig, FunctionData
 from trainables.train_function.drivers import Driver, GeneratorDriver, TrainFunction, thread_driver
@@ -20,7 +20,6 @@ from trainables.train_function.kept import Kept
 from trainables.train_function.reporting import Reporting
 from trainables.train_function.streams import RandomStreams
 from trainables.train_function.trial import Trial
-from trainables.user_code import user_sources
 
 if TYPE_CHECKING:
     import torch
@@ -192,12 +191,11 @@ class FunctionRun:
         self._kept.check_readable()
 
     def _judge_reads(self) -> None:
-        """Tell which parameters the function never read, nor looks up anywhere in its source."""
+        """Tell which parameters the function never read, nor looks up anywhere in what it may run."""
         unread = self._reads.unread
         if unread:
-            with suppress(Exception):  # sources that cannot be read say nothing
-                lookups = Lookups(user_sources(self._path.partition(":")[0]))
-                unread = [name for name in unread if not lookups.have(name)]
+            lookups = Lookups(reached_sources(self._function))
+            unread = [name for name in unread if not lookups.have(name)]
         if unread:
             self._notices.append(notice_of(UNREAD, "never read", unread, warning=True))
             self._notices.append(notice_of(SOUGHT, "looked for", sorted(self._reads.sought)))

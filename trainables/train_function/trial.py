@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainables.checkpoint_store import ARTIFACTS
 from trainables.errors import ConfigError
-from trainables.notice import Notice
+from trainables.notice import ARTIFACT, NOTE, Notice
 from trainables.train_function.kept import Kept
 from trainables.train_function.reporting import Reporting
 from trainables.train_function.streams import RandomStreams
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
     import torch
 
     from trainables.data import Splits
-
-NOTE = "note"
-ARTIFACT = "artifact"
-"""The kinds of the notices that a function makes itself."""
-
-ARTIFACTS = "artifacts"
-"""The folder below a trial's own in which its artifacts lie."""
 
 LONGEST_NOTE = 500
 

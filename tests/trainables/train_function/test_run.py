@@ -263,3 +263,28 @@ def test_a_trial_has_what_its_page_says(make, tmp_path):
     assert [(n.kind, n.text) for n in run.take_notices()] == [("artifact", "log.txt"), ("note", "two lines")]
     assert (seen["number"], seen["seed"], seen["data"], seen["most"]) == (3, 1, None, 5)
     assert seen["device"] == torch.device("cpu")
+
+
+def reads_by_a_helper(trial):
+    helper(trial.params)
+    trial.report(val_loss=1.0)
+
+
+def helper(params):
+    if params["optimizer"] == "sgd":
+        params["momentum"]
+
+
+def reads_by_a_table(trial):
+    TABLE["sgd"](trial.params)
+    trial.report(val_loss=1.0)
+
+
+TABLE = {"sgd": lambda params: params["optimizer"]}
+
+
+@pytest.mark.parametrize("function", [reads_by_a_helper, reads_by_a_table])
+def test_a_name_that_is_looked_up_under_other_values_counts_as_read(make, function):
+    run = make(function, params={"optimizer": "adamw", "momentum": 0.9, "momentun": 0.5}, max_epochs=1)
+    run.step()
+    assert {notice.kind: notice.names for notice in run.take_notices()} == {UNREAD: ("momentun",), SOUGHT: ()}
