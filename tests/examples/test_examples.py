@@ -1,4 +1,4 @@
-"""The scripts of ``examples/``: each plain, and searched by a few changed lines; killed, a search goes on to the same."""
+"""The scripts of ``examples/``: each plain, and searched by a few changed lines; killed, it goes on to the same."""
 
 import difflib
 import subprocess
