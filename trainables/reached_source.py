@@ -17,7 +17,8 @@ PLAIN = (str, bytes, int, float, complex, bool, type(None), ModuleType)
 def reached_sources(function: Any) -> list[str]:
     """Return the source of a function and of the functions and classes of the user's that it names, and so on.
 
-    Of what is reached by other ways (a table of functions, an object's method) the whole module counts.
+    Of what is reached by other ways (a table of functions, an object's method) the whole module counts; of what has no
+    source here, each string that its code holds.
 
     Args:
         function: imported; of a module, or of the script or notebook.
@@ -31,10 +32,13 @@ def reached_sources(function: Any) -> list[str]:
         seen.add(id(part))
         if not isinstance(part, FunctionType | type):
             return user_sources(str(getattr(function, "__module__", "")))
-        with suppress(OSError, TypeError):  # typed at a prompt
-            found.append(textwrap.dedent(inspect.getsource(part)))
         methods = [inner for inner in vars(part).values() if isinstance(inner, FunctionType)]
-        for inner in [part, *methods] if isinstance(part, FunctionType) else methods:
+        functions = [part, *methods] if isinstance(part, FunctionType) else methods
+        try:
+            found.append(textwrap.dedent(inspect.getsource(part)))
+        except (OSError, TypeError):  # of a notebook, in another process
+            found += [f"x[{word!r}]" for inner in functions for word in _words(inner.__code__)]
+        for inner in functions:
             waiting += _named_by(inner)
     return found
 
@@ -44,6 +48,15 @@ def _named_by(function: FunctionType) -> list[Any]:
     around = [cell.cell_contents for cell in function.__closure__ or () if cell.cell_contents is not None]
     named = [function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__]
     return [value for value in (*around, *named) if not isinstance(value, PLAIN)]
+
+
+def _words(code: CodeType) -> Iterator[str]:
+    """Return every string in a function's code: what it looks up is among them."""
+    for constant in code.co_consts:
+        if isinstance(constant, str):
+            yield constant
+        elif isinstance(constant, CodeType):
+            yield from _words(constant)
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -58,6 +58,8 @@ def _error(study: Study, name: str, sought: Sequence[str]) -> str:
     looked = f", which looks for {', '.join(missed)}" if missed else ""
     model = function_path(study.trainable)
     if is_train_function(study.trainable):
+        missed = [n for n in sought if n not in given]
+        looked = f", which looks for {', '.join(missed)}" if missed else ""
         return (
             f"{where}.{name} was never read by {model}{looked}: it would move nothing.{nearest(name, missed)} "
             f"Leave it out, or read trial.params[{name!r}]"

@@ -80,6 +80,7 @@ def changes_its_metrics(trial):
 
 
 def returns_early(trial):
+    trial.params.get("learning_rate")
     for epoch in trial.epochs():
         trial.report(val_loss=1 / epoch)
         if epoch == 3:
@@ -87,6 +88,7 @@ def returns_early(trial):
 
 
 def has_its_own_range(trial):
+    trial.params.get("learning_rate")
     for epoch in range(1, 100):
         trial.report(val_loss=1 / epoch)
 
@@ -102,6 +104,7 @@ def works_after_the_loop(trial):
 
 
 def swallows_the_end(trial):
+    trial.params.get("learning_rate")
     for epoch in range(1, 1000):
         with contextlib.suppress(BaseException):
             trial.report(val_loss=1 / epoch)
@@ -154,6 +157,7 @@ def raises_at_once(trial):
 
 
 def raises_late(trial):
+    trial.params.get("learning_rate")
     for epoch in trial.epochs():
         if epoch == 2:
             raise ValueError("late")
@@ -178,3 +182,27 @@ def reads_all_but(trial):
     trial.params["learning_rate"]
     for epoch in trial.epochs():
         trial.report(val_loss=epoch)
+
+
+def looks_for_momentum(trial):
+    trial.params["learning_rate"], trial.params.get("momentum", 0.9)
+    for epoch in trial.epochs():
+        trial.report(val_loss=epoch)
+
+
+def leaves_files(trial):
+    trial.note("begins")
+    (trial.folder / "log.txt").write_text(str(trial.number))
+    trial.artifact(trial.folder / "log.txt")
+    for epoch in trial.epochs():
+        trial.report(val_loss=trial.params["learning_rate"] / epoch)
+
+
+def looks_at_data(trial):
+    for _epoch in trial.epochs():
+        trial.report(val_loss=len(trial.data.train) + 0 * trial.params["learning_rate"])
+
+
+def scores(trial):
+    for epoch in trial.epochs():
+        trial.report(score=epoch + 0 * trial.params["learning_rate"])

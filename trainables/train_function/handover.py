@@ -89,15 +89,19 @@ class Handover:
         """
         if threading.current_thread() is not self._thread:
             raise RuntimeError("the trial reports from the thread that its function was called in")
+        self.refuse_after_end()
+        self._from_body.put(value)
+        self._to_body.get()
+        if self._ending:
+            raise TrialEnded
+
+    def refuse_after_end(self) -> None:
+        """Raise ``TrialEnded`` once more where the body went on after it; the body calls this."""
         if self._ending:
             self._swallowed += 1
             if self._swallowed >= MOST_SWALLOWED:
                 self._from_body.put(_Swallowed())
                 threading.Event().wait()  # no thread can be ended from outside; this one does no more
-            raise TrialEnded
-        self._from_body.put(value)
-        self._to_body.get()
-        if self._ending:
             raise TrialEnded
 
     def end(self, wait_s: float = END_WAIT_S) -> Ending:

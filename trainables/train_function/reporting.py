@@ -33,6 +33,7 @@ class Reporting:
 
     Attributes:
         deliver: is given each report, within the function; may raise ``TrialEnded`` there.
+        refuse_after_end: called before a report is looked at; raises ``TrialEnded`` where the trial has ended.
         epoch: how many epochs were reported.
         looped: whether the function loops over ``epochs``.
         names: the metrics of the first report; empty before it.
@@ -46,6 +47,7 @@ class Reporting:
         self._required = tuple(required)
         self._given = 0
         self._began = time.perf_counter()
+        self.refuse_after_end: Callable[[], None] = lambda: None
         self.epoch = 0
         self.looped = False
         self.names: tuple[str, ...] = ()
@@ -81,6 +83,7 @@ class Reporting:
             ConfigError: what is wrong with it.
             TrialEnded: the trial is to end.
         """
+        self.refuse_after_end()
         if self.looped and self.epoch >= self._given:
             raise ConfigError(f"{self._who}: epoch {self.epoch} was reported twice; call trial.report once an epoch")
         if self.epoch >= self._max_epochs:

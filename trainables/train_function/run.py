@@ -160,6 +160,7 @@ class FunctionRun:
             trial = self._trial()
             driver = thread = thread_driver(self._function, lambda: trial, name=f"trial {self._number}")
             self._reporting.deliver = thread.hand_over
+            self._reporting.refuse_after_end = thread.refuse_after_end
         # a run that is let go of without ``close`` leaves no thread waiting for ever
         weakref.finalize(self, driver.end).atexit = False
         self._driver = driver

@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import math
 import random
@@ -288,3 +289,16 @@ def test_a_name_that_is_looked_up_under_other_values_counts_as_read(make, functi
     run = make(function, params={"optimizer": "adamw", "momentum": 0.9, "momentun": 0.5}, max_epochs=1)
     run.step()
     assert {notice.kind: notice.names for notice in run.take_notices()} == {UNREAD: ("momentun",), SOUGHT: ()}
+
+
+def test_a_function_that_swallows_its_end_after_its_last_epoch_is_ended_too(make):
+    def goes_on_for_ever(trial):
+        while True:
+            with contextlib.suppress(BaseException):
+                trial.report(val_loss=1.0)
+
+    run = make(goes_on_for_ever, max_epochs=1)
+    assert run.step().stop == MAX_EPOCHS
+    run.close()
+    (notice,) = run.take_notices()
+    assert "went on after it was told to end" in notice.text
