@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from trainables.cpu_threads import torch_threads
-from trainables.protocols import Closes, Trainable
-from trainables.report import RunEnded
+from trainables.protocols import Trainable
+from trainables.stepping import reports_of
 
 
 @dataclass(frozen=True)
@@ -50,19 +49,15 @@ def refit(
         epochs: how many epochs to train at most.
         stopping: says before each epoch whether to give up; the result is then None.
     """
-    with torch_threads(1), threadpool_limits(limits=1), ExitStack() as stack:
+    with torch_threads(1), threadpool_limits(limits=1):
         run = trainable.start(config, data, seed=seed, device=torch.device("cpu"))
-        if isinstance(run, Closes):
-            stack.callback(run.close)
-        seconds = 0.0
+        reports = reports_of(run, epochs=epochs)
+        metrics, seconds = dict[str, float](), 0.0
         for _ in range(epochs):
             if stopping():
                 return None
-            try:
-                report = run.step()
-            except RunEnded:
+            report = next(reports, None)
+            if report is None:
                 break
-            seconds += report.seconds
-            if report.stop is not None:
-                break
-    return Refit(report.values, getattr(run, "fit_seconds", seconds))
+            metrics, seconds = report.values, seconds + report.seconds
+    return Refit(metrics, getattr(run, "fit_seconds", seconds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,9 +79,13 @@ class Trial:
 
     @property
     def folder(self) -> Path:
-        """The trial's own folder, below the study's; made when it is first asked for. It stays."""
+        """The trial's own folder, below the study's; made when it is first asked for. It stays.
+
+        Outside of a trial it is a temporary one.
+        """
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="lanewise-trial-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder
 
