@@ -81,6 +81,7 @@ def lanewise(executor: str, trials: int, epochs: int, products: int, home: Path)
         budget={"trials": trials, "max_epochs": epochs},
         sampler="random",
         scheduler={"name": "none"},
+        confirm={"pairs": 0},
         executor=executor,
         resources={"workers": 1},
         tracking={"enabled": False},

@@ -122,7 +122,7 @@ def test_the_training_function_shown_is_searched(tmp_path):
     (tmp_path / "train_mine.py").write_text(sample("python", "# train_mine.py"))
     (tmp_path / "space.yaml").write_text(sample("yaml", "# space.yaml"))
     command = sample("sh", "python -m search.run --train ").split()
-    answer = json.loads(python(tmp_path, *command[1:], "--trials", "4", "--max-epochs", "3", "--json"))
+    answer = json.loads(python(tmp_path, *command[1:], "--trials", "4", "--max-epochs", "3", "--no-confirm", "--json"))
     assert (answer["trials"], answer["metric"], answer["data"]["task"]) == (4, "val_loss", "none")
     assert {"val_loss", "val_accuracy"} == answer["best"]["metrics"].keys()
 

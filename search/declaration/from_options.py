@@ -58,10 +58,10 @@ def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
         "space": space,
         "settings": settings,
     }
-    if options.model is not None:
-        values["trainable"] = f"{USER_MODEL_PREFIX}{options.model}"
-    elif options.train is not None:
+    if options.train is not None:
         values["trainable"] = f"{TRAIN_FUNCTION_PREFIX}{options.train}"
+    elif options.model is not None:
+        values["trainable"] = f"{USER_MODEL_PREFIX}{options.model}"
     _set_objectives(values, options, errors)
     _set_tracking(values, options)
     _set_plain_fields(values, options, errors)

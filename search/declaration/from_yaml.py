@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path as File
 
-from search.declaration.from_data import Declared, declare_study
+from search.declaration.from_data import SET_HINT, Declared, declare_study
 from search.declaration.text_file import read_text_file
 from search.errors import UsageError
 from spaces.located_yaml import YamlDocument, YamlError, load_yaml
@@ -68,8 +68,10 @@ def read_space_study(file: File, *, kind: str, train: str) -> tuple[Declared, li
     space = {name: value for name, value in document.data.items() if isinstance(value, Mapping)}
     settings = {name: value for name, value in document.data.items() if name not in space}
     declared = declare_study({"space": space, "settings": settings}, kind=kind, train=train)
-    here = [replace(m, path=m.path[1:], others=()) for m in declared.mistakes]
-    places = zip(declared.mistakes, here, strict=True)
+    # where no parameter is left, the kind is one that has no space; nothing else here is of a registered study
+    mistakes = [replace(m, hint="" if m.hint == SET_HINT else m.hint) for m in declared.mistakes if m.path != ("kind",)]
+    here = [replace(m, path=m.path[1:], others=()) for m in mistakes]
+    places = zip(mistakes, here, strict=True)
     numbered = [(_line(document, inner), sentence(outer, _without_part)) for outer, inner in places]
     numbered.sort(key=lambda pair: pair[0] or 0)
     return declared, [f"{_place(file, number)}: {line}" for number, line in numbered]

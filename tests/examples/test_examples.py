@@ -61,7 +61,7 @@ def start(home, name, example):
     command = [sys.executable, "-m", "search.run", "--train", f"{example}:train", "--space", f"{example}.yaml"]
     command += ["--home", home, "--name", name, "--executor", "lanes", "--lanes", "2", "--trials", "5"]
     command += ["--max-epochs", "4", "--grace", "2", "--objective", OBJECTIVES[example], "--checkpoint-every", "0"]
-    command += ["--tracking", "offline"]
+    command += ["--tracking", "offline", "--no-confirm"]
     return subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -140,6 +140,7 @@ BAD = [
     ({"train": "loop"}, "train 'loop' must be package.module:function, such as train_mine:train"),
     (
         {"train": "tests.trainables.train_functions:trian"},
+        "train tests.trainables.train_functions:trian: "
         "tests.trainables.train_functions has no 'trian'. Did you mean 'train'?",
     ),
     (

@@ -6,6 +6,7 @@ import pytest
 
 from search import declare
 from search.api import load
+from search.declaration.from_yaml import read_space_study
 from search.drive.engine import conduct, resume
 from search.drive.examples import load_data
 from search.errors import RunError, UsageError
@@ -42,12 +43,11 @@ class Heard(Silent):
 
 def study_of(function, *, space=RATE, trials=4, **fields):
     budget = {"trials": trials, "max_epochs": 6}
-    fields = {"checkpoint_every_s": 0.0, "sampler": "random", **fields}
+    usual = {"checkpoint_every_s": 0.0, "sampler": "random", "executor": "lanes", "confirm": {"pairs": 0}}
+    fields = {**usual, **fields}
     train = f"{MODULE}:{function}"
     tracking = {"enabled": False}
-    return declare(
-        "mine", name="mine", train=train, space=space, budget=budget, executor="lanes", tracking=tracking, **fields
-    )
+    return declare("mine", name="mine", train=train, space=space, budget=budget, **{"tracking": tracking, **fields})
 
 
 def search(study, home, *, view=None, control=None):
@@ -114,9 +114,8 @@ def test_a_parameter_that_is_never_read_ends_the_search_after_the_first_trial(tm
 
 def test_what_a_registered_study_brings_along_and_nothing_reads_is_noted(tmp_path):
     budget, tracking = {"trials": 2, "max_epochs": 2}, {"enabled": False}
-    study = declare(
-        "regularization", name="mine", train=f"{MODULE}:train", budget=budget, executor="lanes", tracking=tracking
-    )
+    rest = {"executor": "lanes", "confirm": {"pairs": 0}, "tracking": tracking}
+    study = declare("regularization", name="mine", train=f"{MODULE}:train", budget=budget, **rest)
     assert study.data.source == "none"
     search(study, tmp_path)
     (searched, _) = [note for _, about, note in notes(tmp_path) if about == "unread_parameter"]
@@ -180,3 +179,46 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_curves(tmp_path, function
     resume(Paths(tmp_path / "halved", "mine"), view=Heard(), load=load_data, executor=executor)
     assert 0 < before < len(epochs(tmp_path / "halved"))
     assert epochs(tmp_path / "halved") == epochs(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["lanes", "tune"])
+@pytest.mark.parametrize(
+    ("function", "why"), [("exits", "died"), ("hangs", "no report in 6 s (--trial-timeout)")], ids=["exits", "hangs"]
+)
+def test_a_function_that_exits_or_hangs_costs_its_trial_alone(tmp_path, executor, function, why):
+    faults = {"max_failures": 1, "trial_timeout_s": 6.0}
+    study = study_of(function, faults=faults, scheduler={"name": "none"}, executor=executor)
+    result = conduct(study, tmp_path, load_data, view=Heard())
+    assert result.answer.states == {"COMPLETE": 3, "FAILED": 1}
+    (message,) = result.answer.failures
+    assert why in message
+
+
+@pytest.mark.slow
+def test_on_ray_tune_it_is_the_same_search_and_mlflow_has_its_artifacts(tmp_path):
+    from mlflow.tracking import MlflowClient
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    study = study_of("leaves_files", executor="tune", tracking={"uri": uri}, scheduler={"name": "none"})
+    result = conduct(study, tmp_path, load_data, view=Heard())
+    assert result.untracked is None
+    assert {(n, about, note) for n, about, note in notes(tmp_path)} == {
+        (n, about, note) for n in range(4) for about, note in (("note", "begins"), ("artifact", "log.txt"))
+    }
+    client = MlflowClient(uri)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    files = {run.info.run_name: [a.path for a in client.list_artifacts(run.info.run_id)] for run in runs}
+    assert {name: paths for name, paths in files.items() if name.startswith("trial")} == {
+        f"trial {n}": ["log.txt"] for n in range(4)
+    }
+
+
+def test_a_file_of_a_whole_space_is_refused_with_its_lines(tmp_path):
+    file = tmp_path / "space.yaml"
+    file.write_text("rate: {type: flaot, low: 1}\nwidth: 16\ndropout: {low: 0.1}\n")
+    _, lines = read_space_study(file, kind="mine", train=f"{MODULE}:train")
+    assert lines == [
+        f"{file}:1: space.rate.type must be one of float, int, category, got 'flaot'. Did you mean 'float'?",
+        f"{file}:3: dropout.type is missing: float, int, category",
+    ]

@@ -165,6 +165,7 @@ def raises_late(trial):
 
 
 def exits(trial):
+    trial.params["learning_rate"]
     for epoch in trial.epochs():
         if epoch == 2 and trial.number == 1:
             os._exit(3)
@@ -172,6 +173,7 @@ def exits(trial):
 
 
 def hangs(trial):
+    trial.params["learning_rate"]
     for epoch in trial.epochs():
         if epoch == 2 and trial.number == 1:
             time.sleep(1000)
