@@ -515,7 +515,6 @@ EVENTS: Mapping[EventKind, type[Event]] = {
         ShareUsedUp,
         SpaceExhausted,
         HeldOutOpened,
-        TestOpened,
         TrialNote,
         TrialsKept,
         TriedAlone,

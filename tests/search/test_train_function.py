@@ -222,3 +222,10 @@ def test_a_file_of_a_whole_space_is_refused_with_its_lines(tmp_path):
         f"{file}:1: space.rate.type must be one of float, int, category, got 'flaot'. Did you mean 'float'?",
         f"{file}:3: dropout.type is missing: float, int, category",
     ]
+
+
+@pytest.mark.slow
+def test_a_function_is_confirmed_on_fresh_seeds_alone(tmp_path):
+    study = study_of("train", confirm={"pairs": 2}, scheduler={"name": "none"})
+    confirmed = conduct(study, tmp_path, load_data, view=Heard()).answer.confirmation
+    assert (confirmed.pairs, confirmed.train_examples, confirmed.test_opened) == (2, 0, 0)

@@ -13,6 +13,7 @@ from trainables import checkpoint
 from trainables.errors import CheckpointError, ConfigError
 from trainables.notice import SOUGHT, UNREAD
 from trainables.report import MAX_EPOCHS, RunEnded
+from trainables.stepping import reports_of
 from trainables.train_function import handover
 
 FUNCTIONS = ["train", "train_yielding"]
@@ -302,3 +303,13 @@ def test_a_function_that_swallows_its_end_after_its_last_epoch_is_ended_too(make
     run.close()
     (notice,) = run.take_notices()
     assert "went on after it was told to end" in notice.text
+
+
+@pytest.mark.parametrize(
+    ("function", "epochs", "reported"), [("returns_early", 9, 3), ("train", 2, 2), ("train", 9, 5)]
+)
+def test_the_reports_of_a_run_end_with_it_and_close_it(make, function, epochs, reported):
+    before = threading.active_count()
+    run = make(function)
+    assert [report.epoch for report in reports_of(run, epochs=epochs)] == list(range(1, reported + 1))
+    assert threading.active_count() == before
