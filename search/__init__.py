@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from search.api import StudyResult, declare, load, load_model, run
     from search.declaration.study import Budget, Objective, Study
     from search.errors import RunError, UsageError
+    from trainables.train_function.handover import TrialEnded
+    from trainables.train_function.trial import Trial
 
 _HOMES = {
     "Budget": "search.declaration.study",
@@ -23,6 +25,8 @@ _HOMES = {
     "RunError": "search.errors",
     "Study": "search.declaration.study",
     "StudyResult": "search.api",
+    "Trial": "trainables.train_function.trial",
+    "TrialEnded": "trainables.train_function.handover",
     "UsageError": "search.errors",
     "declare": "search.api",
     "load": "search.api",
@@ -37,6 +41,8 @@ __all__ = [
     "RunError",
     "Study",
     "StudyResult",
+    "Trial",
+    "TrialEnded",
     "UsageError",
     "declare",
     "load",

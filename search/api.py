@@ -107,6 +107,7 @@ def declare(
     kind: str,
     *,
     model: str | Callable[..., Any] | None = None,
+    train: str | Callable[..., Any] | None = None,
     data: Any = NOT_GIVEN,
     target: str | None = None,
     **fields: Any,
@@ -117,6 +118,7 @@ def declare(
         kind: a registered study's, which is then changed by ``fields``; or a word of your own, which needs ``space``.
         model: your own model: ``package.module:function``, or that function, also one of this script or notebook; a
             search of such a one is resumed from here alone.
+        train: your own training loop, likewise; it is called with a ``Trial``, and needs no ``data``.
         data: what is learned from: a data set's name, a path, ``DataSpec`` or a mapping of its fields; or what the
             program holds: a pandas frame with ``target``, ``(x, y)`` or ``(x_train, y_train, x_val, y_val)`` and maybe
             ``x_test, y_test`` as arrays or tensors, a torch dataset or one for each part, a scikit-learn bunch. What is
@@ -129,11 +131,12 @@ def declare(
     Raises:
         UsageError: everything that is wrong; ``errors`` has a line each.
     """
-    path = None if model is None else _path_of(model)
+    path = None if model is None else _path_of(model, "model")
+    loop = None if train is None else _path_of(train, "train")
     plain = {name: _plain(value, name) for name, value in fields.items()}
     if data is not NOT_GIVEN or target is not None:
         plain["data"] = _data(data, target)
-    declared = declare_study(plain, kind=kind, model=path)
+    declared = declare_study(plain, kind=kind, model=path, train=loop)
     if declared.mistakes or declared.study is None:
         raise usage_error(declared.mistakes)
     return settled_study(declared.study, sized=declared.sized)
@@ -235,12 +238,12 @@ def _result(study: Study, result: Result, paths: Paths) -> StudyResult:
     return StudyResult(study, result.answer, result.ending, result.untracked, paths)
 
 
-def _path_of(model: str | Callable[..., Any]) -> str:
-    """Return ``package.module:function``, by which another process finds a model function; see ``path_of_function``."""
-    if isinstance(model, str):
-        return model
+def _path_of(function: str | Callable[..., Any], kind: str) -> str:
+    """Return ``package.module:function``, by which another process finds a function; see ``path_of_function``."""
+    if isinstance(function, str):
+        return function
     try:
-        return path_of_function(model)
+        return path_of_function(function, kind=kind)
     except ConfigError as error:
         raise UsageError(error.errors) from None
 

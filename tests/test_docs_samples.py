@@ -30,11 +30,12 @@ RUN = (
     "from sklearn.datasets import load_digits",
     "# my_models.py",
     "# customers.py",
+    "# train_mine.py",
 )
 """The beginning of each Python sample; each has a test below."""
 
-CHANGES = "# filters.yaml"
-"""The beginning of the YAML sample that is no study but changes to a space."""
+CHANGES = ("# filters.yaml", "# space.yaml")
+"""The beginnings of the YAML samples that are no study but changes to a space, or a space."""
 
 
 def python(folder, *arguments):
@@ -117,6 +118,15 @@ def test_the_mistakes_shown_of_a_command_are_what_it_says(tmp_path):
     assert (done.returncode, done.stderr.splitlines()) == (2, shown)
 
 
+def test_the_training_function_shown_is_searched(tmp_path):
+    (tmp_path / "train_mine.py").write_text(sample("python", "# train_mine.py"))
+    (tmp_path / "space.yaml").write_text(sample("yaml", "# space.yaml"))
+    command = sample("sh", "python -m search.run --train ").split()
+    answer = json.loads(python(tmp_path, *command[1:], "--trials", "4", "--max-epochs", "3", "--no-confirm", "--json"))
+    assert (answer["trials"], answer["metric"], answer["data"]["task"]) == (4, "val_loss", "none")
+    assert {"val_loss", "val_accuracy"} == answer["best"]["metrics"].keys()
+
+
 def test_the_values_compared_are_those_of_the_file_shown(tmp_path):
     file = tmp_path / "patience.yaml"
     file.write_text(sample("yaml", "# patience.yaml"))
@@ -137,7 +147,7 @@ def own(tmp_path, monkeypatch):
     """The example of a user's own model, in the current directory."""
     (tmp_path / "my_models.py").write_text(sample("python", "# my_models.py"))
     (tmp_path / "cnn.yaml").write_text(sample("yaml", "# cnn.yaml"))
-    (tmp_path / "filters.yaml").write_text(sample("yaml", CHANGES))
+    (tmp_path / "filters.yaml").write_text(sample("yaml", CHANGES[0]))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.delitem(sys.modules, "my_models", raising=False)

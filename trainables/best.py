@@ -13,7 +13,7 @@ from trainables.checkpoint_store import CheckpointStore
 from trainables.direction import Direction
 from trainables.errors import CheckpointError, ConfigError
 from trainables.protocols import CanRebuild
-from trainables.registry import find_trainable
+from trainables.registry import find_trainable, is_train_function
 from trainables.report import EpochReport, to_result
 from trainables.weights_snapshot import WeightsSnapshot
 
@@ -138,8 +138,11 @@ class BestModels:
             "model": best.weights(),
         }
         if not has_weights(state["model"]):
+            empty = "its state_dict is empty"
+            if is_train_function(best.facts["trainable"]):
+                empty = "its function gave nothing to trial.keep"
             return [
-                f"trial {number}: its best model, of epoch {best.epoch}, is not kept: its state_dict is empty, so that "
+                f"trial {number}: its best model, of epoch {best.epoch}, is not kept: {empty}, so that "
                 "nothing could be loaded from it"
             ]
         try:

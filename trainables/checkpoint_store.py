@@ -11,6 +11,8 @@ from typing import Any
 from trainables.errors import CheckpointError, is_out_of_memory
 
 BEST = "best.pt"
+ARTIFACTS = "artifacts"
+"""The folder of a trial's artifacts, below that of its files."""
 NAME = re.compile(r"epoch_\d{6,}\.pt")
 
 
@@ -124,6 +126,10 @@ class CheckpointStore:
     def best_path(self, number: int) -> Path:
         """Return where the best model of trial ``number`` lies, if it has one."""
         return self._trial(number) / BEST
+
+    def files_folder(self, number: int) -> Path:
+        """Return where the code of trial ``number`` may leave files of its own, beside the checkpoints; they stay."""
+        return self.folder.parent / "trials" / f"trial_{number:05d}"
 
     def remove_best(self, number: int) -> None:
         """Remove the best model of trial ``number``."""

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
+
+NOTE = "note"
+ARTIFACT = "artifact"
+"""The kinds of the notices that a trial's own code makes: a line of text, the name of a file."""
+
+UNREAD = "unread_parameter"
+SOUGHT = "sought_parameter"
+"""The kinds of the notices about parameters that nothing read, and about names that were looked for among them."""
 
 MOST_NAMES = 100
 """Names that a notice keeps: it is stored with the study and sent to MLflow."""
@@ -27,6 +35,11 @@ class Notice:
     count: int | None = None
     names: tuple[str, ...] = ()
     warning: bool = False
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what ``to_dict`` made plain data of."""
+        return cls(saved["kind"], saved["text"], saved["count"], tuple(saved["names"]), saved["warning"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""

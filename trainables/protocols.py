@@ -7,6 +7,7 @@ methods, and an executor looks for it with ``isinstance``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from trainables.config import MlpConfig
     from trainables.data import Splits
     from trainables.device_data import DeviceData
-    from trainables.notice import TryOut
+    from trainables.notice import Notice, TryOut
     from trainables.report import EpochReport
 
 
@@ -24,7 +25,11 @@ class Run(Protocol):
     """One trial in training, an epoch at a time."""
 
     def step(self) -> EpochReport:
-        """Train and validate one epoch."""
+        """Train and validate one epoch.
+
+        Raises:
+            RunEnded: there is none left, though the last report did not say so.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything a bitwise resume needs.
@@ -45,18 +50,45 @@ class HasFullWeights(Protocol):
         """Return a function that makes the full model's state as it is now, whenever it is called."""
 
 
+@runtime_checkable
+class IsToldItsTrial(Protocol):
+    """A run whose code is told which trial it is, and may leave files."""
+
+    def identify(self, number: int, folder: Path) -> None:
+        """Take the trial's number and the folder of its files, which need not exist; before the first step."""
+
+
+@runtime_checkable
+class TellsNotices(Protocol):
+    """A run that has something to say beside its reports."""
+
+    def take_notices(self) -> list[Notice]:
+        """Return, once, what a user should know; asked after each step, and after ``close``."""
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """A run that has something to end, a thread say, before it is let go of."""
+
+    def close(self) -> None:
+        """End it; ``step`` is not called again. Raises nothing."""
+
+
 class Trainable(Protocol):
     """Turns params and splits into a stream of epoch reports.
 
     Attributes:
         stacks: whether many of its trials can train as one stack of tensors (lanes).
         loops: whether its trials can train in turn in one process.
-        metrics: the names that a report may hold.
+        metrics: the names that a report may hold; None where its own code decides.
     """
 
     stacks: bool
     loops: bool
-    metrics: tuple[str, ...]
+
+    @property
+    def metrics(self) -> tuple[str, ...] | None:
+        """The names that a report may hold."""
 
     def configure(self, params: Mapping[str, Any], *, max_epochs: int) -> Any:
         """Return the validated configuration of a trial; raises ``ConfigError``."""
@@ -82,6 +114,14 @@ class CanTryOut(Protocol):
 
     def try_out(self, configs: Sequence[Any], splits: Splits) -> TryOut:
         """Run the first of ``configs`` a little, look at the others, and return what is wrong and what is to know."""
+
+
+@runtime_checkable
+class IsUserCode(Protocol):
+    """A trainable around a function of the user's own."""
+
+    def import_mistakes(self) -> list[str]:
+        """Import the function, at first in a process of its own, and return why it cannot be used; empty if it can."""
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from trainables.cpu_threads import torch_threads
 from trainables.protocols import Trainable
+from trainables.stepping import reports_of
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,13 @@ def refit(
     """
     with torch_threads(1), threadpool_limits(limits=1):
         run = trainable.start(config, data, seed=seed, device=torch.device("cpu"))
-        seconds = 0.0
+        reports = reports_of(run, epochs=epochs)
+        metrics, seconds = dict[str, float](), 0.0
         for _ in range(epochs):
             if stopping():
                 return None
-            report = run.step()
-            seconds += report.seconds
-            if report.stop is not None:
+            report = next(reports, None)
+            if report is None:
                 break
-    return Refit(report.values, getattr(run, "fit_seconds", seconds))
+            metrics, seconds = report.values, seconds + report.seconds
+    return Refit(metrics, getattr(run, "fit_seconds", seconds))

@@ -16,6 +16,19 @@ METRICS = "metrics"
 MAX_EPOCHS = "max_epochs"
 PATIENCE = "patience"
 DIVERGED = "diverged"
+RETURNED = "returned"
+
+
+class RunEnded(Exception):
+    """Raised by a run's ``step`` where there is no further epoch: the last report was the last.
+
+    Attributes:
+        stop: why, such as ``returned``.
+    """
+
+    def __init__(self, stop: str) -> None:
+        super().__init__(f"there is no further epoch: {stop}")
+        self.stop = stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,15 +30,26 @@ class TorchStream:
         import torch
 
         with torch.random.fork_rng([] if self._device is None else [self._device]):
-            torch.set_rng_state(self._cpu)
-            if self._device is not None:
-                torch.cuda.set_rng_state(self._cuda, self._device)
+            self.put_in_place()
             try:
                 yield
             finally:
-                self._cpu = torch.get_rng_state()
-                if self._device is not None:
-                    self._cuda = torch.cuda.get_rng_state(self._device)
+                self.load_state_dict(self.current())
+
+    def put_in_place(self) -> None:
+        """Have torch's global generators go on from here; within ``as_global_rng``."""
+        import torch
+
+        torch.set_rng_state(self._cpu)
+        if self._device is not None:
+            torch.cuda.set_rng_state(self._cuda, self._device)
+
+    def current(self) -> dict[str, Any]:
+        """Return where torch's global generators are, as ``state_dict`` does; within ``as_global_rng``."""
+        import torch
+
+        cuda = {} if self._device is None else {"cuda": torch.cuda.get_rng_state(self._device)}
+        return {"cpu": torch.get_rng_state(), **cuda}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resume needs."""

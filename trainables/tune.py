@@ -20,9 +20,9 @@ from trainables.disk import space_hint
 from trainables.errors import CheckpointWriteError, is_of_a_signal, is_out_of_memory, named_with_last_line
 from trainables.kept_data import KeptData
 from trainables.model_function import take_function
-from trainables.protocols import Run
-from trainables.registry import USER_MODEL_PREFIX, find_trainable
-from trainables.report import STOP, to_result
+from trainables.protocols import Closes, IsToldItsTrial, Run, TellsNotices
+from trainables.registry import find_trainable, function_path
+from trainables.report import STOP, RunEnded, to_result
 from trainables.weights_snapshot import snapshot_weights
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from trainables.data import Splits
 
 NOTES = "notes"
+NOTICES = "notices"
 MESSAGE = "message"
 TRACEBACK = "traceback"
 UNSAVED = "unsaved"
@@ -60,10 +61,11 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         """Import torch, put the data on the device and start the first trial."""
         import torch
 
-        take_function(config["trainable"].removeprefix(USER_MODEL_PREFIX), function)
+        take_function(function_path(config["trainable"]), function)
         self._saved_at = 0.0
         self._number = -1
         self._notes: list[str] = []
+        self._notices: list[tuple[int, list[dict[str, Any]]]] = []
         assert splits is not None, "bound with tune.with_parameters"
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
         torch.set_num_threads(max(1, int(cpus)))
@@ -87,12 +89,13 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         try:
             report = self._run.step()
             self._best.observe(self._number, report, partial(snapshot_weights, self._run))
+        except RunEnded as ended:
+            return {DONE: True, STOP: ended.stop, **self._take_notes()}
         except BaseException as error:  # its code may call sys.exit, for which Ray would start it again
             if is_of_a_signal(error):
                 raise
-            return failed_result(error)
-        result: dict[str, Any] = {**to_result(report), DONE: report.stop is not None, NOTES: self._notes}
-        self._notes = []
+            return {**failed_result(error), **self._take_notes()}
+        result: dict[str, Any] = {**to_result(report), DONE: report.stop is not None, **self._take_notes()}
         if report.stop is None and time.monotonic() - self._saved_at >= self._checkpoint_every_s:
             result[SHOULD_CHECKPOINT] = True
             self._saved_at = time.monotonic()
@@ -130,6 +133,30 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         """Write the best model of trial ``number``, which has just ended here; see ``BestModels.keep``."""
         return self._best.keep(number)()
 
+    def end_trial(self) -> list[tuple[int, list[dict[str, Any]]]]:
+        """End the code of the trial that has ended here, and return what there is to say, as ``NOTICES``."""
+        self._let_go()
+        told: list[tuple[int, list[dict[str, Any]]]] = self._take_notes()[NOTICES]
+        return told
+
+    def _let_go(self) -> None:
+        """Let go of the run: its memory is for the next."""
+        run = self.__dict__.pop("_run", None)
+        if isinstance(run, Closes):
+            run.close()
+        self._tell(run)
+
+    def _tell(self, run: object) -> None:
+        if isinstance(run, TellsNotices) and (notices := run.take_notices()):
+            self._notices.append((self._number, [notice.to_dict() for notice in notices]))
+
+    def _take_notes(self) -> dict[str, Any]:
+        """Return, once, what the driver should know beside a result."""
+        self._tell(self.__dict__.get("_run"))
+        taken = {NOTES: self._notes, NOTICES: self._notices}
+        self._notes, self._notices = [], []
+        return taken
+
     def _use(self, state: dict[str, Any] | None) -> None:
         """Build the run, at the state's epoch if there is one."""
         self._run: Run = self._new_run()
@@ -137,9 +164,8 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             self._run.load_state_dict(state)
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self.__dict__.pop("_run", None)  # its memory is for the next
+        self._let_go()
         self._broken: dict[str, Any] | None = None
-        self._notes = []
         self._best.forget(self._number)
         try:
             self._start(config)
@@ -156,9 +182,8 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             self._data_by_trainable[name] = trainable.prepare(self._splits, self._device)
         validated = trainable.configure(config["params"], max_epochs=config["max_epochs"])
         data = self._data_by_trainable[name]
-        self._new_run: Callable[[], Run] = partial(
-            trainable.start, validated, data, seed=config["seed"], device=self._device
-        )
+        start = partial(trainable.start, validated, data, seed=config["seed"], device=self._device)
+        self._new_run: Callable[[], Run] = partial(_identified, start, self._number, self._store)
         facts = trial_facts(
             self._number,
             trainable=name,
@@ -178,6 +203,13 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             self._use(None)
         self._checkpoint_every_s: float = config["checkpoint_every_s"]
         self._saved_at = time.monotonic()
+
+
+def _identified(start: Callable[[], Run], number: int, store: CheckpointStore) -> Run:
+    run = start()
+    if isinstance(run, IsToldItsTrial):
+        run.identify(number, store.files_folder(number))
+    return run
 
 
 def failed_result(error: BaseException) -> dict[str, Any]:

@@ -23,6 +23,8 @@ OUR_PACKAGES = tuple(f"{Path(__file__).parent.parent / name}{os.sep}" for name i
 STDLIB = f"{Path(os.__file__).parent}{os.sep}"
 FRAME = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
 """A frame in what ``faulthandler`` writes."""
+TRACEBACK_FRAME = re.compile(r'^  File "(.+)", line (\d+), in ', re.MULTILINE)
+"""A frame in what ``traceback`` writes."""
 
 
 def import_user_module(name: str, *, who: str) -> ModuleType:
@@ -106,6 +108,23 @@ def place_in_trace(trace: str) -> str | None:
     frames = [(found[1], found[2]) for found in FRAME.finditer(trace)]
     own = [(file, line) for file, line in frames if not file.startswith(OURS) and not _is_library(file)]
     return f"{os.path.basename(own[0][0])}, line {own[0][1]}" if own else None
+
+
+def place_in_traceback(text: str) -> str | None:
+    """Return file and line of the innermost frame of the user's in a traceback as text; None if none is."""
+    own = [found for found in TRACEBACK_FRAME.finditer(text) if is_users_file(found[1])]
+    return f"{os.path.basename(own[-1][1])}, line {own[-1][2]}" if own else None
+
+
+def own_traceback(text: str) -> str:
+    """Return a traceback as text from its first frame of the user's on, without what led there."""
+    first = next((found for found in TRACEBACK_FRAME.finditer(text) if is_users_file(found[1])), None)
+    return text if first is None else f"Traceback (most recent call last):\n{text[first.start() :]}".rstrip()
+
+
+def is_users_file(file: str) -> bool:
+    """Say whether a source file is neither ours nor of a library."""
+    return not file.startswith(OUR_PACKAGES) and not _is_library(file)
 
 
 def _is_library(file: str) -> bool:

@@ -12,8 +12,6 @@ loop too.
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -25,12 +23,13 @@ from trainables.derive import derive
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
 from trainables.model_build import ModelConfig, build_model, model_run
-from trainables.model_function import SIGNATURE, ModelFunction, carried_function, find_function
+from trainables.model_function import SIGNATURE, ModelFunction
 from trainables.network_trainables import MlpTrainable
 from trainables.notice import TryOut
 from trainables.own_process import OwnProcessError, in_own_process
 from trainables.protocols import Run
 from trainables.torch_stream import TorchStream
+from trainables.user_function import IMPORT_LIMIT_S, UserFunction
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +37,7 @@ if TYPE_CHECKING:
 
     from trainables.data import Splits
 
-MODEL_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
-TRY_OUT_LIMIT_S = 300.0
+TRY_OUT_LIMIT_S = IMPORT_LIMIT_S
 """Seconds that a model may take to be tried out: its function may fetch weights."""
 
 TRAINING_PARAMETERS = frozenset({f.name for f in fields(MlpConfig)} - {*MODEL_FIELDS, "max_epochs"} | {"l1"})
@@ -63,8 +61,7 @@ class ModelTrainable:
     metrics: tuple[str, ...] = tuple(METRICS)
 
     def __init__(self, path: str, *, limit_s: float = TRY_OUT_LIMIT_S) -> None:
-        if not MODEL_PATH.fullmatch(path):
-            raise ConfigError(f"model {path!r} must be package.module:function, such as models:small_net")
+        self._named = UserFunction(path, "model", SIGNATURE, "models:small_net", limit_s)
         self.path = path
         self._limit_s = limit_s
 
@@ -81,15 +78,7 @@ class ModelTrainable:
 
     def import_mistakes(self) -> list[str]:
         """Import the function, at first in a process of its own, and return why it cannot be had; empty if it can."""
-        if self.path.partition(":")[0] in sys.modules:
-            return self._looked_up()
-        import torch  # noqa: F401 - once, here: the process has it then, and this one needs it next
-
-        try:
-            mistakes = in_own_process(self._looked_up, limit_s=self._limit_s, quiet=True)
-        except OwnProcessError as error:
-            return [f"{self._who} cannot be imported: it {error}"]
-        return mistakes or self._looked_up()
+        return self._named.import_mistakes()
 
     def try_out(self, configs: Sequence[ModelConfig], splits: Splits) -> TryOut:
         """Do all that a trial does with the first of ``configs``, small, in a process of its own; see there."""
@@ -142,16 +131,8 @@ class ModelTrainable:
         Raises:
             ConfigError: no such module or function (the nearest name is suggested), or the import failed.
         """
-        return find_function(self.path, who=self._who)
-
-    def _looked_up(self) -> list[str]:
-        try:
-            self.function()
-            carried_function(self.path)
-        except ConfigError as error:
-            return list(error.errors)
-        return []
+        return self._named.find()
 
     @property
     def _who(self) -> str:
-        return f"model {self.path}"
+        return self._named.who

@@ -18,7 +18,7 @@ ANY_STUDY = "regularization"
 @takes_options
 def check(options: Options) -> int:
     """Say what is understood of your data, your model and your settings; nothing is trained."""
-    if options.kind is None and options.config is None:
+    if options.kind is None and options.config is None and options.train is None:
         options = dataclasses.replace(options, kind=ANY_STUDY)
     study = resolve(options)
     splits = load_data(study)

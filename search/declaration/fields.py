@@ -17,6 +17,7 @@ from spaces import Space
 FILE_KEYS = {
     "set": "Changes to the registered study's space and settings, as --set and --space make them.",
     "model": "The user's own model, package.module:function; short for trainable: model:package.module:function.",
+    "train": "The user's own training function, package.module:function; short for trainable: train:package...",
 }
 """Names that a file may hold besides the fields of a study, with their meanings."""
 

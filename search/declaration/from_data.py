@@ -16,8 +16,12 @@ from search.declaration.study import Study
 from search.declaration.validate import valid_study
 from search.errors import UsageError
 from spaces import Space, SpaceError, apply_overrides
+from trainables.data.spec import NO_DATA
 from trainables.mistake import ABSENT, Mistake, Path, placed
-from trainables.registry import USER_MODEL_PREFIX
+from trainables.registry import TRAIN_FUNCTION_PREFIX, USER_MODEL_PREFIX, is_train_function
+
+FUNCTIONS = {"model": USER_MODEL_PREFIX, "train": TRAIN_FUNCTION_PREFIX}
+"""What a file calls a user's function, and how the name of the trainable begins that it stands for."""
 
 SET_HINT = "what only changes a registered study's parameter belongs under set"
 
@@ -39,38 +43,45 @@ class Declared:
     sized: bool = False
 
 
-def declare_study(data: Mapping[str, Any], *, kind: str | None = None, model: str | None = None) -> Declared:
+def declare_study(
+    data: Mapping[str, Any], *, kind: str | None = None, model: str | None = None, train: str | None = None
+) -> Declared:
     """Build the study that ``data`` declares.
 
     Args:
-        data: fields of a study, as plain data, and ``set`` and ``model``. Where its kind is registered, it is laid
-            over that study: the fields of ``budget``, ``scheduler`` and their like one by one, all else whole.
+        data: fields of a study, as plain data, and ``set``, ``model`` and ``train``. Where its kind is registered, it
+            is laid over that study: the fields of ``budget``, ``scheduler`` and their like one by one, all else whole.
         kind: the study's, where ``data`` does not say it.
-        model: ``package.module:function``, which goes before what ``data`` says.
+        model: ``package.module:function`` of a model, which goes before what ``data`` says.
+        train: the same of a training function.
     """
     left, mistakes, removed = copy.deepcopy(dict(data)), list[Mistake](), set[Path]()
     while True:
-        study, found = _attempt(left, kind, model)
+        study, found = _attempt(left, kind, model, train)
         mistakes += [m for m in found if m not in mistakes and not _follows(m, removed)]
         if not _leave_out(left, found, removed):
             break  # nothing is wrong any more, or nothing that could be left out
     if study is None:
-        for name in ("space", "settings", "set", "trainable", "model"):
+        for name in ("space", "settings", "set", "trainable", "model", "train"):
             left.pop(name, None)
-        study, _ = _attempt(left, kind, None)
+        study, _ = _attempt(left, kind, None, None)
     of_data = data.get("data")
     return Declared(
         study, tuple(mistakes), "settings" in data, sized=isinstance(of_data, Mapping) and "image_size" in of_data
     )
 
 
-def _attempt(data: Mapping[str, Any], kind: str | None, model: str | None) -> tuple[Study | None, list[Mistake]]:
+def _attempt(
+    data: Mapping[str, Any], kind: str | None, model: str | None, train: str | None
+) -> tuple[Study | None, list[Mistake]]:
     """Return the study, or None, and what can be told to be wrong."""
     mistakes: list[Mistake] = []
     values = _laid_over(data, kind, mistakes)
-    trainable = _trainable(data, model, mistakes)
+    trainable = _trainable(data, model, train, mistakes)
     if trainable is not None:
         values["trainable"] = trainable
+    if is_train_function(str(values.get("trainable"))) and "data" not in data:
+        values["data"] = {"source": NO_DATA, "name": NO_DATA}
     _apply_set(values, data.get("set", {}), mistakes)
     scheduler = data.get("scheduler", {})
     if isinstance(scheduler, Mapping) and "grace" not in scheduler:
@@ -149,7 +160,7 @@ def _laid_over(data: Mapping[str, Any], kind: str | None, mistakes: list[Mistake
         if name in FILE_KEYS:
             continue
         if name == "data":
-            transfers = values.get("trainable") == backbone.TRANSFER and not {"model", "trainable"} & data.keys()
+            transfers = values.get("trainable") == backbone.TRANSFER and not {*FUNCTIONS, "trainable"} & data.keys()
             values[name] = data_of(value, base.get(name, {}), transfers=transfers, mistakes=mistakes)
             continue
         field = Study.model_fields.get(name)
@@ -167,19 +178,22 @@ def _laid_over(data: Mapping[str, Any], kind: str | None, mistakes: list[Mistake
     return values
 
 
-def _trainable(data: Mapping[str, Any], model: str | None, mistakes: list[Mistake]) -> str | None:
-    """Return the trainable that ``model`` or the data's own ``model`` stands for."""
-    if model is not None:
-        return f"{USER_MODEL_PREFIX}{model}"
-    if "model" not in data:
+def _trainable(data: Mapping[str, Any], model: str | None, train: str | None, mistakes: list[Mistake]) -> str | None:
+    """Return the trainable that ``model`` or ``train`` stands for, or the data's own entry of these names."""
+    if model is not None and train is not None:
+        mistakes.append(Mistake(("model",), "and {0} exclude each other", others=(("train",),)))
+    for key, path in (("model", model), ("train", train)):
+        if path is not None:
+            return f"{FUNCTIONS[key]}{path}"
+    named = [key for key in (*FUNCTIONS, "trainable") if key in data]
+    if len(named) > 1:
+        mistakes.append(Mistake((named[0],), "and {0} exclude each other", others=((named[1],),)))
+    if not named or named[0] == "trainable":
         return None
-    named = data["model"]
-    if not isinstance(named, str):
-        mistakes.append(Mistake(("model",), "must be package.module:function", named))
+    if not isinstance(data[named[0]], str):
+        mistakes.append(Mistake((named[0],), "must be package.module:function", data[named[0]]))
         return None
-    if "trainable" in data:
-        mistakes.append(Mistake(("model",), "and {0} exclude each other", others=(("trainable",),)))
-    return f"{USER_MODEL_PREFIX}{named}"
+    return f"{FUNCTIONS[named[0]]}{data[named[0]]}"
 
 
 def _apply_set(values: dict[str, Any], changes: object, mistakes: list[Mistake]) -> None:

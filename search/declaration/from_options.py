@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from search.declaration import backbone
-from search.declaration.from_yaml import read_study
+from search.declaration.from_yaml import read_space_study, read_study
 from search.declaration.options import Options, flag_of, table
 from search.declaration.own_data import declared_data
 from search.declaration.rungs import lower_grace
-from search.declaration.studies import find
-from search.declaration.study import Objective, Study
+from search.declaration.studies import find, registered
+from search.declaration.study import NAME, Objective, Study
 from search.declaration.text_file import read_text_file
 from search.declaration.validate import valid_study
 from search.errors import UsageError
 from spaces import Space, SpaceError, Value, apply_overrides, merge_changes, parse_assignments, read_overrides
 from trainables.data import DataSpec
-from trainables.data.spec import path_errors
+from trainables.data.spec import NO_DATA, path_errors
 from trainables.mistake import Mistake, sentence
-from trainables.registry import USER_MODEL_PREFIX
+from trainables.registry import TRAIN_FUNCTION_PREFIX, USER_MODEL_PREFIX
 
 T = TypeVar("T")
 
@@ -40,7 +40,11 @@ def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
     """
     errors: list[str] = []
     declared, presets, sized = _start(options, errors)
-    transfers = backbone.transfers(declared) and options.model is None
+    if options.train is not None and options.model is not None:
+        errors.append("--train and --model exclude each other: a training function makes its own model")
+    transfers = backbone.transfers(declared) and options.model is None and options.train is None
+    if options.train is not None and options.config is None:
+        declared = declared.model_copy(update={"data": DataSpec(NO_DATA, source=NO_DATA)})
     data = _collect(lambda: declared_data(declared.data, options, any_size=transfers), errors)
     if data is not None:
         errors += path_errors(data)
@@ -54,7 +58,9 @@ def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
         "space": space,
         "settings": settings,
     }
-    if options.model is not None:
+    if options.train is not None:
+        values["trainable"] = f"{TRAIN_FUNCTION_PREFIX}{options.train}"
+    elif options.model is not None:
         values["trainable"] = f"{USER_MODEL_PREFIX}{options.model}"
     _set_objectives(values, options, errors)
     _set_tracking(values, options)
@@ -73,15 +79,35 @@ def _start(options: Options, errors: list[str]) -> tuple[Study, bool, bool]:
     """Return the study to start from, whether a data set's preset belongs to it, and whether the user sized images."""
     sized = options.image_size is not None
     if options.config is None:
+        if options.kind is None and options.train is not None:
+            return _start_from_space(options, options.train, errors), False, sized
         if options.kind is None:
             raise UsageError("name a STUDY, or a file with --config FILE; `python -m search list` shows the studies")
         return find(options.kind), True, sized
-    declared, wrong = read_study(options.config, kind=options.kind, model=options.model)
+    declared, wrong = read_study(options.config, kind=options.kind, model=options.model, train=options.train)
     errors += wrong
     if declared.study is None:
         raise UsageError(errors)
     presets = options.dataset is not None or options.data is not None or not declared.own_settings
     return declared.study, presets, sized or declared.sized
+
+
+def _start_from_space(options: Options, train: str, errors: list[str]) -> Study:
+    """Return the study of a training function whose space is a file."""
+    if options.space is None:
+        raise UsageError("--train needs a space: --space FILE is the whole of it, or name a STUDY or a --config FILE")
+    declared, wrong = read_space_study(options.space, kind=_kind_of(train), train=train)
+    errors += wrong
+    if declared.study is None:
+        raise UsageError(errors)
+    return declared.study
+
+
+def _kind_of(train: str) -> str:
+    """Return what the study of a training function is called: after its module, unless a registered study is."""
+    module = train.partition(":")[0].rpartition(".")[2]
+    kind = module if NAME.fullmatch(module) else "train"
+    return f"{kind}-train" if kind in registered() else kind
 
 
 def _set_plain_fields(values: dict[str, Any], options: Options, errors: list[str]) -> None:
@@ -103,7 +129,7 @@ def _set_plain_fields(values: dict[str, Any], options: Options, errors: list[str
 
 def _set_objectives(values: dict[str, Any], options: Options, errors: list[str]) -> None:
     given = [_collect(partial(Objective.parse, text), errors) for text in options.objective]
-    found = [objective.model_dump() for objective in given if objective is not None]
+    found = [objective.model_dump(exclude_unset=True) for objective in given if objective is not None]
     if found:
         values["objective"], values["further"] = found[0], tuple(found[1:])
 
@@ -120,7 +146,8 @@ def _set_tracking(values: dict[str, Any], options: Options) -> None:
 def _overridden(
     declared: Study, data: DataSpec, presets: bool, options: Options, errors: list[str]
 ) -> tuple[Space, dict[str, Value]]:
-    in_file = _collect(partial(_changes_in, options.space), errors) or {}
+    is_whole = options.train is not None and options.kind is None and options.config is None
+    in_file = {} if is_whole else _collect(partial(_changes_in, options.space), errors) or {}
     readable = [text for text in options.set_ if _collect(partial(parse_assignments, [text]), errors)]
     preset = declared.presets.get(data.name, {}) if presets and data.source == "named" else {}
     space = declared.space

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import combinations
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -13,7 +14,7 @@ from search.declaration.study import NAME, Study
 from spaces.json_schema import changes_schema
 from trainables.data.datasets import DATASETS
 from trainables.metrics import METRICS
-from trainables.user_model import MODEL_PATH
+from trainables.user_function import PATH
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -32,7 +33,8 @@ def study_schema() -> dict[str, Any]:
     schema["$defs"]["DataSpec"]["properties"]["name"]["examples"] = list(DATASETS)
     schema["$defs"]["Objective"]["properties"]["metric"]["examples"] = list(METRICS)
     properties["set"] = {**changes_schema(), "description": FILE_KEYS["set"]}
-    properties["model"] = {"type": "string", "pattern": f"^{MODEL_PATH.pattern}$", "description": FILE_KEYS["model"]}
+    for key in ("model", "train"):
+        properties[key] = {"type": "string", "pattern": f"^{PATH.pattern}$", "description": FILE_KEYS[key]}
     return {
         "$schema": DIALECT,
         **schema,
@@ -40,7 +42,7 @@ def study_schema() -> dict[str, Any]:
         "required": ["kind"],
         "if": {"properties": {"kind": {"enum": kinds}}},
         "else": {"required": ["kind", "space"]},
-        "not": {"required": ["model", "trainable"]},
+        "not": {"anyOf": [{"required": list(two)} for two in combinations(("model", "train", "trainable"), 2)]},
     }
 
 

@@ -194,6 +194,11 @@ class Options:
     model: str | None = option(
         "Your own model: what the function returns.", Group.MODEL, metavar="PACKAGE.MODULE:FUNCTION"
     )
+    train: str | None = option(
+        "Your own training loop: the function that is called with a trial.",
+        Group.MODEL,
+        metavar="PACKAGE.MODULE:FUNCTION",
+    )
     backbone: str | None = option(
         "Backbone of a transfer: narrow_resnet, resnet18, or another of torchvision's models.",
         Group.MODEL,
@@ -213,7 +218,9 @@ class Options:
     set_: Sequence[str] = option(
         "Also PARAM.low=, PARAM.high=, PARAM.choices=a,b.", Group.SPACE, default=(), metavar="PARAM=VALUE"
     )
-    space: Path | None = option("YAML file of the same changes.", Group.SPACE)
+    space: Path | None = option(
+        "YAML file of the same changes; with --train and no STUDY, the whole space.", Group.SPACE
+    )
 
     objective: Sequence[str] = option(
         "Repeated: what is weighed against the first. [val_loss]",

@@ -13,7 +13,7 @@ from search.declaration.options import Options
 from spaces import nearest
 from trainables.data.datasets import DATASETS
 from trainables.data.image_modes import background_colour
-from trainables.data.spec import LARGEST_IMAGE, READ_AS, SEPARATOR_WORDS, WHITE, DataSpec
+from trainables.data.spec import LARGEST_IMAGE, NO_DATA, READ_AS, SEPARATOR_WORDS, WHITE, DataSpec
 from trainables.mistake import Mistake
 from trainables.task import AUTO, Task
 
@@ -85,7 +85,10 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
     if data.task not in TASKS:
         mistakes.append(Mistake(("data", "task"), f"must be {', '.join(TASKS[:-1])} or {TASKS[-1]}", data.task))
     mistakes += _text_mistakes(data)
-    if data.source != "named" and data.path is None:
+    if data.source == NO_DATA and data.train_examples is not None:
+        rule = "{value}: there are no examples, the training function brings its own"
+        mistakes.append(Mistake(("data", "train_examples"), rule, data.train_examples))
+    if data.source not in ("named", NO_DATA) and data.path is None:
         mistakes.append(_names_nothing(data.source))
     if not 1 <= data.image_size <= LARGEST_IMAGE:
         size = data.image_size

@@ -20,6 +20,7 @@ from search.declaration.mistakes import refuse, usage_error
 from trainables.direction import Direction
 from trainables.metrics import METRICS
 from trainables.mistake import Mistake
+from trainables.report import SECONDS
 
 
 def without_credentials(*path: str, host_and_port: bool = False) -> AfterValidator:
@@ -78,12 +79,18 @@ class Objective(Frozen):
         Raises:
             UsageError: a mode that is neither min nor max.
         """
-        metric, _, mode = text.partition(":")
-        mode = mode or (METRICS[metric].mode if metric in METRICS else "min")
+        metric, colon, mode = text.partition(":")
+        if not colon:
+            return cls(metric=metric)
         if mode not in ("min", "max"):
             rule = f"{text}: the part after the colon must be min or max"
             raise usage_error([Mistake(("objective",), rule, mode)])
         return cls(metric=metric, mode=mode)
+
+    @property
+    def directed(self) -> bool:
+        """Whether it is known which way the metric is better: that was given, or the metric is one of ours."""
+        return "mode" in self.model_fields_set or self.metric in (*METRICS, SECONDS)
 
     @property
     def direction(self) -> Direction:

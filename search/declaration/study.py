@@ -26,11 +26,11 @@ from search.declaration.parts import Objective as Objective
 from search.declaration.parts import Resources as Resources
 from spaces import BASELINE_TRIAL, Space, SpaceError, Value
 from spaces.json_schema import space_schema
-from trainables.data.spec import DataSpec
+from trainables.data.spec import NO_DATA, DataSpec
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
 from trainables.mistake import Mistake, Path, dotted, sentence
-from trainables.registry import find_trainable
+from trainables.registry import find_trainable, is_train_function
 from trainables.report import SECONDS
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2")
@@ -60,7 +60,8 @@ class Study(Frozen):
         name: what this run of it is called, unique within a home.
         question: in one sentence, for the report.
         trainable: a key of ``trainables.registry.TRAINABLES``, ``model:package.module:function`` (a model of the
-            user's own) or ``package.module:attribute`` (a trainable).
+            user's own), ``train:package.module:function`` (a training loop of the user's own) or
+            ``package.module:attribute`` (a trainable).
         space: what is searched.
         settings: what every trial shares: widths, batch size, patience ...
         objective: what trials are compared and ranked by.
@@ -130,8 +131,10 @@ class Study(Frozen):
 
     @field_validator("data")
     @classmethod
-    def _data_exists(cls, data: DataSpec) -> DataSpec:
+    def _data_exists(cls, data: DataSpec, info: ValidationInfo) -> DataSpec:
         refuse(data_mistakes(data))
+        if data.source == NO_DATA and not is_train_function(info.data.get("trainable", "train:")):
+            refuse([Mistake(("data", "source"), "{value}: a training function alone brings its own", data.source)])
         return data
 
     @field_validator("objective")
@@ -171,6 +174,10 @@ class Study(Frozen):
     def _metrics_are_reported(cls, metrics: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "trainable" in info.data:
             known = find_trainable(info.data["trainable"]).metrics
+            if known is None:
+                rule = "{value}: a training function reports what it likes, and no metric is added"
+                refuse(Mistake(("metrics",), rule, m, others=(("metrics", i),)) for i, m in enumerate(metrics))
+                return metrics
             unknown = [(i, m) for i, m in enumerate(metrics) if m not in known]
             refuse(
                 Mistake(("metrics",), "{value} is unknown", m, allowed=tuple(known), others=(("metrics", i),))
@@ -184,7 +191,7 @@ class Study(Frozen):
         try:
             find_trainable(name)
         except ConfigError as error:
-            refuse(Mistake(("trainable",), line, others=(("model",),), whole=True) for line in error.errors)
+            refuse(Mistake(("trainable",), line, others=(("model",), ("train",)), whole=True) for line in error.errors)
         return name
 
     @field_validator("scheduler")
@@ -255,7 +262,9 @@ class Study(Frozen):
 
     @property
     def extra_metrics(self) -> tuple[str, ...]:
-        """The metrics that are computed because this study names them."""
+        """The metrics that a report holds because this study names them."""
+        if find_trainable(self.trainable).metrics is None:
+            return tuple(dict.fromkeys(o.metric for o in self.objectives if o.metric != SECONDS))
         named = dict.fromkeys((*(o.metric for o in self.objectives), *self.metrics))
         return tuple(name for name in named if name in METRICS and METRICS[name].extra)
 
@@ -321,10 +330,18 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _not_reported(trainable: str, objective: Objective, *, at: Path) -> list[Mistake]:
     """Return that the trainable does not report an objective, if so."""
-    known = (*find_trainable(trainable).metrics, SECONDS)
+    metrics = find_trainable(trainable).metrics
+    if metrics is None:
+        return [] if objective.directed else [Mistake(at, *_undirected(objective.metric))]
+    known = (*metrics, SECONDS)
     if objective.metric in known:
         return []
     return [Mistake(at, "{value} is not reported", objective.metric, allowed=known, label="Reported")]
+
+
+def _undirected(metric: str) -> tuple[str, str]:
+    """Return why an objective that no table has must say its mode, and its name."""
+    return f"{{value}}: say which way it is better, {metric}:max or {metric}:min (mode: max or min in a file)", metric
 
 
 def _of_a_trial(mistake: Mistake) -> Mistake:

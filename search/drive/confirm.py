@@ -28,6 +28,7 @@ from search.report.leaderboard import leaderboard
 from search.report.paired import LOOKS
 from spaces import BASELINE_TRIAL, hash_params
 from trainables.data.parts import counted
+from trainables.data.spec import NO_DATA
 from trainables.errors import DataError
 from trainables.pace import Pace
 from trainables.registry import find_trainable
@@ -101,7 +102,8 @@ class Confirming:
             if missing:
                 number = f"{look} pairs" + (f", of at most {most}" if auto else "")
                 self.say(f"confirming {counted(len(finalists), 'finalist')} and the baseline on {number} ...")
-                opened = HeldOutOpened(finalists=trials, pairs=tuple(missing))
+                has_test = self.study.data.source != NO_DATA
+                opened = HeldOutOpened(finalists=trials, pairs=tuple(missing)) if has_test else None
                 if not self._train(runner, pairs, missing, opened):
                     return False
             if auto and is_settled(confirmation(self.study, board, read_confirmed(self.ledger, self.study_id))):
@@ -162,7 +164,8 @@ class Confirming:
     ) -> bool:
         """Train jobs pair by pair, each recorded when it ends; return whether all of them were."""
         runs, done = sum(map(len, missing.values())), 0
-        pace = Pace(self.say, "confirmation" if opened is not None else "ablation")
+        role = next(iter(missing.values()))[0].role
+        pace = Pace(self.say, "confirmation" if role is FitRole.CONFIRM else "ablation")
         for number, jobs in missing.items():
             if self.control.stopping is not None:
                 break

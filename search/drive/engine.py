@@ -47,7 +47,9 @@ from search.report.kept import kept_on_disk
 from search.tracking.preflight import refuse_useless_store, store_of
 from search.tracking.process import OTHERWISE, WITHOUT_IT, TrackerProcess
 from trainables.address_space import narrow_address_space
+from trainables.data.spec import NO_DATA
 from trainables.disk import space_hint
+from trainables.registry import function_path
 
 if TYPE_CHECKING:
     from search.executors.search import Executor
@@ -87,7 +89,8 @@ def conduct(
         tracker = _warm_tracker(study, paths, view, stack)
         choice = choose_executor(study)
         splits = with_scratch(load(study), paths, shared=choice.several_processes)
-        view.say(f"searching {study.name}: {study.budget.trials} trials on {splits.name}, ledger {paths.ledger}")
+        data = function_path(study.trainable) if study.data.source == NO_DATA else splits.name
+        view.say(f"searching {study.name}: {study.budget.trials} trials on {data}, ledger {paths.ledger}")
         if (lowered := lowered_grace(study)) is not None:
             view.say(lowered)
         for i, line in enumerate(data_lines(splits.facts())):

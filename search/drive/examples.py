@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from search.declaration.study import Study
-from search.drive.unread import judge_unread
+from search.declaration.unread import judge_unread
 from search.errors import UsageError
 from trainables.data import Splits, load_splits
 from trainables.data.target import TASK_NOTICE

@@ -10,8 +10,8 @@ from pathlib import Path
 from search.drive.versions import version_of
 from trainables.errors import ConfigError
 from trainables.model_function import in_main, source_of_main
-from trainables.registry import USER_MODEL_PREFIX
-from trainables.user_model import ModelTrainable
+from trainables.protocols import IsUserCode
+from trainables.registry import find_trainable, function_path
 
 
 def model_of(trainable: str) -> dict[str, str]:
@@ -22,13 +22,13 @@ def model_of(trainable: str) -> dict[str, str]:
     Args:
         trainable: as a study names it; it can be imported.
     """
-    if trainable.startswith(USER_MODEL_PREFIX):
-        if mistakes := ModelTrainable(trainable.removeprefix(USER_MODEL_PREFIX)).import_mistakes():
-            raise ConfigError(mistakes)
-    if in_main(path := trainable.removeprefix(USER_MODEL_PREFIX)):
+    found = find_trainable(trainable)
+    if isinstance(found, IsUserCode) and (mistakes := found.import_mistakes()):
+        raise ConfigError(mistakes)
+    if in_main(path := function_path(trainable)):
         where, sha256 = source_of_main(path)
         return {"trainable": trainable, "file": where, "sha256": sha256}
-    module, colon, _ = trainable.removeprefix(USER_MODEL_PREFIX).partition(":")
+    module, colon, _ = function_path(trainable).partition(":")
     file = getattr(importlib.import_module(module), "__file__", None) if colon else None
     if file is None:  # ours, or of a module that has no file
         return {"trainable": trainable, "lanewise": version_of("lanewise") or "unknown"}

@@ -21,8 +21,8 @@ from trainables.address_space import narrow_address_space
 from trainables.machine import THIS_MACHINE, Machine
 from trainables.mistake import Mistake
 from trainables.mistake import Path as Place
+from trainables.protocols import IsUserCode
 from trainables.registry import find_trainable
-from trainables.user_model import ModelTrainable
 
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Of which the end of a name is drawn: those that are not taken for one another."""
@@ -52,7 +52,7 @@ def obstacles(study: Study, home: Path, *, resumes: bool = False, machine: Machi
     found = [] if resumes else taken(study.name, home) + stored_secrets(study)
     unfit = executor_mistakes(study)
     found += unfit or ray_mistakes(study, Path.cwd())
-    if isinstance(trainable := find_trainable(study.trainable), ModelTrainable):
+    if isinstance(trainable := find_trainable(study.trainable), IsUserCode):
         found += [Mistake(("trainable",), line, whole=True) for line in trainable.import_mistakes()]
     return found + preflight(study, home, machine)
 

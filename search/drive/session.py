@@ -170,6 +170,8 @@ class Session:
             raise StorageError(self.control.unsaved)
         if self.control.aborted is not None:
             recorder.event(Aborted(reason=self.control.aborted))
+            if self.control.details:
+                self.view.say(self.control.details)
             raise RunError(f"the search was ended: {self.control.aborted}; what was recorded: {self.paths.ledger}")
 
     def _say_why_no_more(self, search: Search) -> None:

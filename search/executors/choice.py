@@ -10,7 +10,7 @@ from search.declaration.mistakes import usage_error
 from search.declaration.study import Study
 from trainables.mistake import Mistake
 from trainables.protocols import Trainable
-from trainables.registry import find_trainable
+from trainables.registry import find_trainable, is_train_function
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,9 @@ class ExecutorChoice:
 
 def executor_mistakes(study: Study) -> list[Mistake]:
     """Return why the executor that a study names cannot run it; empty if it can."""
+    if is_train_function(study.trainable) and study.lanes.precision != "fp32":
+        rule = "{value}: a training function casts by itself, with torch.autocast"
+        return [Mistake(("lanes", "precision"), rule, study.lanes.precision)]
     if study.executor != "lanes" or find_trainable(study.trainable).loops:
         return []
     rule = f"lanes: the trainable {study.trainable} neither stacks nor shares a process"

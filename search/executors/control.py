@@ -45,6 +45,7 @@ class Control:
             self.allow(time_s)
         self._signal: signal.Signals | None = None
         self.aborted: str | None = None
+        self.details = ""
         self.unsaved: str | None = None
 
     @property
@@ -69,9 +70,15 @@ class Control:
         """Ask for a clean stop."""
         self._signal = received
 
-    def abort(self, why: str) -> None:
-        """Ask for a clean stop because the search itself has gone wrong."""
-        self.aborted = self.aborted or why
+    def abort(self, why: str, *, details: str = "") -> None:
+        """Ask for a clean stop because the search itself has gone wrong.
+
+        Args:
+            why: in one line.
+            details: what a user needs to see besides: a traceback of the user's own code, say.
+        """
+        if self.aborted is None:
+            self.aborted, self.details = why, details
 
     def cannot_save(self, why: str) -> None:
         """Ask for a clean stop because a checkpoint cannot be written: its disk is full, say."""

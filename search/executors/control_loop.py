@@ -117,6 +117,8 @@ class ControlLoop:
             return
         worker.failed_starts, worker.not_before = 0, 0.0
         self._note(result.notes)
+        for number, notices in result.notices:
+            self._search.noticed(number, notices)
         self._record_modes(result.measured)
         no_room = sorted(n for n, e in result.events.items() if e.shared and is_out_of_memory(e.error))
         if no_room:
@@ -134,7 +136,12 @@ class ControlLoop:
 
     def _tell(self, worker: RunningWorker, trial: RunningTrial, event: LaneEvent) -> None:
         if event.error is not None:
-            self._fail(worker, trial, outcome_of_error(event.error))
+            self._fail(worker, trial, outcome_of_error(event.error, event.trace))
+        elif event.stop is not None:
+            self._search.scheduler.remove(trial.number)  # it has decided on the last report
+            outcome = self._search.scheduler.outcome(trial.number, event.stop)
+            self._search.sampler.tell(trial.number, outcome)
+            self._retire(worker, trial, outcome)
         elif event.report is not None and event.report.epoch > trial.reported:
             trial.reported = event.report.epoch
             self._report(worker, trial, event.report)
@@ -158,7 +165,7 @@ class ControlLoop:
         self._search.scheduler.remove(trial.number)
         self._search.sampler.tell(trial.number, outcome)
         self._retire(worker, trial, outcome)
-        self._search.abort_on_too_many_failures()
+        self._search.failed(trial.number, outcome, epochs=trial.reported)
 
     def _retire(self, worker: RunningWorker, trial: RunningTrial, outcome: Outcome) -> None:
         """Record the end of a trial; its lane is free from the worker's next orders on."""

@@ -21,10 +21,15 @@ def reason_of(error: BaseException | None) -> str:
     return lines[-1].partition(" Some common causes")[0].strip() if lines else "no message"
 
 
-def outcome_of_error(error: BaseException | None) -> Outcome:
-    """Return the outcome of a trial that raised in its lane."""
+def outcome_of_error(error: BaseException | None, trace: str = "") -> Outcome:
+    """Return the outcome of a trial that raised in its lane.
+
+    Args:
+        error: what it raised.
+        trace: the traceback as text, where the error came from another process without it.
+    """
     return Outcome(
         StopReason.OUT_OF_MEMORY if is_out_of_memory(error) else StopReason.ERROR,
         message=named_with_last_line(error),
-        traceback="".join(traceback.format_exception(error)),
+        traceback=trace or "".join(traceback.format_exception(error)),
     )

@@ -18,8 +18,9 @@ from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError, is_of_a_signal
 from trainables.kept_data import KeptData
 from trainables.model_function import take_function
-from trainables.protocols import HasStackableForm, Run, ThreadSafe, Trainable
-from trainables.registry import USER_MODEL_PREFIX, find_trainable
+from trainables.notice import Notice
+from trainables.protocols import HasStackableForm, IsToldItsTrial, Run, ThreadSafe, Trainable
+from trainables.registry import find_trainable, function_path
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +51,7 @@ class Advance:
     Attributes:
         events: what each seated trial reported.
         notes: what the ledger should know of checkpoints (that one was damaged, say).
+        notices: what trials have to say beside their reports, each with the trial's number.
         measured: how groups train whose mode was measured since the last orders.
         unsaved: why a checkpoint could not be written, or empty; the search cannot go on safely then.
         saved: whether checkpoints of these epochs were written.
@@ -57,6 +59,7 @@ class Advance:
 
     events: dict[int, LaneEvent]
     notes: tuple[CheckpointNote, ...] = ()
+    notices: tuple[tuple[int, list[Notice]], ...] = ()
     measured: tuple[LaneModeMeasured, ...] = ()
     unsaved: str = ""
     saved: bool = False
@@ -96,7 +99,7 @@ class LaneHost:
 
         where = _assigned_device() if device is None else torch.device(device)
         self._study = study
-        take_function(study.trainable.removeprefix(USER_MODEL_PREFIX), function)
+        take_function(function_path(study.trainable), function)
         self._shape, self._outputs = splits.shape, splits.outputs
         self._kept_data = KeptData.of(splits).to_dict()
         self._trainable: Trainable = find_trainable(study.trainable)
@@ -106,6 +109,7 @@ class LaneHost:
         self._seating = -1
         self._saved_at = time.monotonic()
         self._seats: dict[int, Seat] = {}
+        self._notices: list[tuple[int, list[Notice]]] = []
         data = self._trainable.prepare(splits, where)
         self._lanes, self._reason = choose_number(study, self._trainable, data, where)
         stands_in = self._trainable if isinstance(self._trainable, HasStackableForm) else None
@@ -153,7 +157,11 @@ class LaneHost:
                 notes += self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
             except CheckpointWriteError as error:
                 unsaved = str(error)
-        return Advance(events | failed, tuple(notes), self._take_measured(), unsaved, saved=due)
+        for number, seat in self._seats.items():
+            self._notices.append((number, seat.take_notices()))
+        notices = tuple(told for told in self._notices if told[1])
+        self._notices.clear()
+        return Advance(events | failed, tuple(notes), notices, self._take_measured(), unsaved, saved=due)
 
     def close(self) -> None:
         """Let go of the lanes and the data; the host is of no use afterwards."""
@@ -194,7 +202,7 @@ class LaneHost:
     def _retire(self, number: int) -> None:
         """Free the lane of a trial, if it has one."""
         if number in self._seats:
-            self._seats.pop(number).retire()
+            self._notices.append((number, self._seats.pop(number).retire()))
 
     def _take_measured(self) -> tuple[LaneModeMeasured, ...]:
         taken = dict(self._worker.choices)
@@ -257,6 +265,8 @@ class LaneHost:
     def _start(self, config: Any, data: Any, *, seed: int, device: torch.device) -> Run:
         """Start a looped trial; each of its steps says first whose it is."""
         run = self._trainable.start(config, data, seed=seed, device=device)
+        if isinstance(run, IsToldItsTrial):
+            run.identify(self._seating, self._store.files_folder(self._seating))
         return run if self._marker is None else RunWithMarkerFile(run, self._marker, self._seating)
 
     def _catch_up(
@@ -264,19 +274,26 @@ class LaneHost:
     ) -> None:
         """Bring trials of an earlier session to the epoch that the ledger has of each.
 
-        A trial that is there leaves its lane until all are, so that none runs ahead of the others.
+        A trial that is there stands still, or leaves its lane where that cannot, until all are, so that none runs
+        ahead of the others.
         """
         behind = {order.number: order.epochs - self._seat(order, notes, failed) for order in orders}
         states: dict[int, dict[str, Any]] = {}
-        while self._seats:
-            for number in [n for n, epochs in behind.items() if epochs <= 0 and n in self._seats]:
+        held: set[int] = set()
+        while self._seats.keys() - held:
+            for number in [n for n, epochs in behind.items() if epochs <= 0 and n in self._seats.keys() - held]:
+                if self._seats[number].hold(True):
+                    held.add(number)
+                    continue
                 states[number] = self._seats[number].state()
                 self._retire(number)
-            for number, event in (self._train() if self._seats else {}).items():
+            for number, event in (self._train() if self._seats.keys() - held else {}).items():
                 if event.error is not None:
                     failed[number] = event
                     self._retire(number)
             behind = {number: epochs - 1 for number, epochs in behind.items()}
+        for number in held:
+            self._seats[number].hold(False)
         for order in orders:
             if order.number in states:
                 self._seat(order, notes, failed, states[order.number])

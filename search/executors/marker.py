@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.protocols import HasFullWeights, Run
+from trainables.protocols import Closes, HasFullWeights, Run, TellsNotices
 
 if TYPE_CHECKING:
     from trainables.report import EpochReport
@@ -26,6 +26,10 @@ class RunWithMarkerFile:
         self.load_state_dict = run.load_state_dict
         if isinstance(run, HasFullWeights):
             self.full_weights = run.full_weights
+        if isinstance(run, TellsNotices):
+            self.take_notices = run.take_notices
+        if isinstance(run, Closes):
+            self.close = run.close
 
     def step(self) -> EpochReport:
         """Say whose epoch it is, and train it."""

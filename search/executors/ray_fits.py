@@ -18,7 +18,7 @@ from search.executors.timing import USUAL, Timing
 from search.ledger.outcome import Outcome, StopReason
 from trainables.errors import is_of_a_signal
 from trainables.model_function import carried_function, take_function
-from trainables.registry import USER_MODEL_PREFIX, find_trainable
+from trainables.registry import find_trainable, function_path
 
 
 class RayFits:
@@ -34,7 +34,7 @@ class RayFits:
         self._study = study
         self._control = control
         self._timing = timing
-        self._function = carried_function(study.trainable.removeprefix(USER_MODEL_PREFIX))
+        self._function = carried_function(function_path(study.trainable))
         resources = study.resources
         # with a GPU each in a process of its own, which gives the memory back
         self._task = ray.remote(max_calls=1 if resources.gpus_per_trial else 0)(fit_job).options(
@@ -81,23 +81,21 @@ def fit_job(study: Study, pair: NumberedPair, job: Job, function: bytes | None) 
     import torch
 
     from trainables.pair_run import BestEpoch, score
+    from trainables.stepping import reports_of
     from trainables.tune import assigned_device
     from trainables.weights_snapshot import snapshot_weights
 
     started_at = time.time()
     try:
-        take_function(study.trainable.removeprefix(USER_MODEL_PREFIX), function)
+        take_function(function_path(study.trainable), function)
         torch.set_num_threads(max(1, int(study.resources.cpus_per_trial)))
         trainable, device = find_trainable(study.trainable), assigned_device()
         config = trainable.configure(study.params_of(job.params), max_epochs=study.budget.max_epochs)
         data = trainable.prepare(pair.data.splits, device)
         run = trainable.start(config, data, seed=pair.seed, device=device)
         best = BestEpoch(study.objective.metric, study.objective.mode)
-        for _ in range(study.budget.max_epochs):
-            report = run.step()
+        for report in reports_of(run, epochs=study.budget.max_epochs):
             best.observe(report, lambda: snapshot_weights(run))
-            if report.stop is not None:
-                break
         if not best.epoch:
             return FitDone(failed_row(pair, job, diverged(), started_at))
         scored = score(trainable, config, best, pair.data, test=job.test)

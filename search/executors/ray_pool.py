@@ -21,7 +21,7 @@ from search.ledger.events import CheckpointNote
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
 from trainables.model_function import carried_function
-from trainables.registry import USER_MODEL_PREFIX
+from trainables.registry import function_path
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -49,7 +49,7 @@ class RayPool:
         self._modes = modes
         self._checkpoints = checkpoints
         self._splits = ray.put(splits)
-        self._function = carried_function(study.trainable.removeprefix(USER_MODEL_PREFIX))
+        self._function = carried_function(function_path(study.trainable))
         resources = study.resources
         self._actor_class = ray.remote(LaneHost).options(
             num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_restarts=0

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Protocol
 from search.brain.sampler import OptunaSampler
 from search.brain.scheduler import RecordingScheduler
 from search.declaration.study import Study
+from search.declaration.unread import judge_unread
 from search.executors.control import Control
 from search.executors.recorder import Recorder
 from search.ledger import TrialRow
-from search.ledger.outcome import TrialState
+from search.ledger.events import TrialNote
+from search.ledger.outcome import Outcome, StopReason, TrialState
 from search.ledger.paths import CHECKPOINTS
-from trainables.checkpoint_store import CheckpointStore
+from spaces import BASELINE_TRIAL
+from trainables.checkpoint_store import ARTIFACTS, CheckpointStore
+from trainables.notice import ARTIFACT, SOUGHT, UNREAD, Notice, TryOut
+from trainables.registry import is_train_function
+from trainables.user_code import own_traceback, place_in_traceback
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -65,12 +71,41 @@ class Search:
         for number in settled:
             self.janitor.submit(store.trim, number, keep_best=retention.keeps(number))
 
-    def abort_on_too_many_failures(self) -> None:
-        """Ask for an end where more trials failed than the study allows."""
+    def failed(self, number: int, outcome: Outcome, *, epochs: int) -> None:
+        """Ask for an end where more trials failed than the study allows, or where all others would fail alike.
+
+        Args:
+            number: of a trial that has just failed.
+            outcome: how.
+            epochs: how many it had reported.
+        """
+        first = number == BASELINE_TRIAL and not epochs and outcome.traceback
+        if first and outcome.reason is StopReason.ERROR and is_train_function(self.study.trainable):
+            place = place_in_traceback(outcome.traceback)
+            line = outcome.message if place is None else f"{place}: {outcome.message}"
+            why = f"{line} (trial 0, before its first report, as every other would)"
+            self.control.abort(why, details=own_traceback(outcome.traceback))
         limit = self.study.faults.abort_after
         failed = self.recorder.progress.states[TrialState.FAILED]
         if limit is not None and failed >= limit:
             self.control.abort(f"{failed} trials failed (--abort-after-failures {limit})")
+
+    def noticed(self, number: int, notices: Sequence[Notice]) -> None:
+        """Record what a trial has to say; a parameter that a training function never reads ends the search."""
+        for notice in notices:
+            if notice.kind not in (UNREAD, SOUGHT):
+                path = None
+                if notice.kind == ARTIFACT:
+                    path = str((self.checkpoints.files_folder(number) / ARTIFACTS / notice.text).absolute())
+                self.recorder.event(TrialNote(trial=number, about=notice.kind, note=notice.text, path=path))
+        named = {notice.kind: notice.names for notice in notices}
+        if number != BASELINE_TRIAL or UNREAD not in named:
+            return
+        found = judge_unread(self.study, TryOut(unread=named[UNREAD], sought=named.get(SOUGHT, ())))
+        for known in found.notices:
+            self.recorder.event(TrialNote(trial=number, about=known.kind, note=known.text))
+        if found.errors:
+            self.control.abort("; ".join(found.errors))
 
 
 class Executor(Protocol):

@@ -19,7 +19,7 @@ from search.executors.tune_adapters import TuneScheduler, TuneSearcher
 from search.executors.tune_bridge import TuneBridge
 from search.ledger.paths import CHECKPOINTS
 from trainables.model_function import carried_function
-from trainables.registry import USER_MODEL_PREFIX
+from trainables.registry import function_path
 from trainables.tune import TuneTrainable
 
 tune_module.TuneController = PatientController
@@ -57,7 +57,7 @@ class TuneExecutor:
                     splits=search.splits,
                     checkpoints=str(search.folder / CHECKPOINTS),
                     objective=search.study.remembered_by,
-                    function=carried_function(search.study.trainable.removeprefix(USER_MODEL_PREFIX)),
+                    function=carried_function(function_path(search.study.trainable)),
                 ),
                 name="tune",
                 storage_path=str(search.folder / "ray"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +21,11 @@ from search.executors.faults import reason_of
 from search.executors.search import Search
 from search.executors.tune_adapters import TuneScheduler, TuneSearcher, report_of, trial_config
 from search.ledger.events import ActorLost, CheckpointNote
-from search.ledger.outcome import Outcome, StopReason
+from search.ledger.outcome import Outcome, StopReason, TrialState
+from trainables.notice import Notice
+from trainables.registry import is_train_function
 from trainables.report import EPOCH, STOP
-from trainables.tune import MESSAGE, NOTES, TRACEBACK
+from trainables.tune import MESSAGE, NOTES, NOTICES, TRACEBACK
 
 
 class TuneBridge(Callback):  # type: ignore[misc]
@@ -57,6 +60,7 @@ class TuneBridge(Callback):  # type: ignore[misc]
         self._reported_at: dict[str, float] = {}
         self._hung: dict[int, str] = {}
         self._stopping_since: float | None = None
+        self._ending: list[Any] = []
         self.stopper = _ControlStopper(self)
 
     @property
@@ -80,6 +84,7 @@ class TuneBridge(Callback):  # type: ignore[misc]
         try:
             self._search.recorder.tick()
             self._search.tidy()
+            self._hear_of_endings(wait_s=0)
             self._end_hung(trials)
             self._resize()
         except RunError as error:  # raised again by ``finish``, after Tune has let go of its actors
@@ -120,8 +125,9 @@ class TuneBridge(Callback):  # type: ignore[misc]
         self._reported_at[trial.trial_id] = self._timing.now()
         for note in result.get(NOTES, ()):
             self._search.recorder.event(CheckpointNote(trial=number, note=note))
+        self._noticed(result.get(NOTICES, ()))
         if EPOCH not in result:
-            return  # it raised; ``on_trial_complete`` has the rest
+            return  # it raised, or returned; ``on_trial_complete`` has the rest
         if self.stopping and result[STOP] is None:  # Tune has already marked it as done: it is being stopped
             # and did not ask the scheduler; a resume would take the epoch for one that was decided on
             self._scheduler.on_trial_result(None, trial, result)
@@ -164,7 +170,25 @@ class TuneBridge(Callback):  # type: ignore[misc]
         self._search.recorder.ended(number, outcome)
         if self._search.recorder.retention.keeps(number):
             self._keep_best(trial)
-        self._search.abort_on_too_many_failures()
+        if is_train_function(self._search.study.trainable) and trial.temporary_state.ray_actor is not None:
+            self._ending.append(trial.temporary_state.ray_actor.end_trial.remote())
+        if outcome.state is TrialState.FAILED:
+            reported = self._reported.get(number, trial.config["epochs_before"])
+            self._search.failed(number, outcome, epochs=reported)
+
+    def _noticed(self, told: Iterable[tuple[int, Sequence[Mapping[str, Any]]]]) -> None:
+        """Record what trials have to say beside their reports."""
+        for number, notices in told:
+            self._search.noticed(number, [Notice.from_dict(notice) for notice in notices])
+
+    def _hear_of_endings(self, *, wait_s: float) -> None:
+        """Record what there is to say of functions that were told to end."""
+        if not self._ending:
+            return
+        done, self._ending = ray.wait(self._ending, num_returns=len(self._ending), timeout=wait_s)
+        for future in done:
+            with suppress(RayError):  # its actor died, or was let go of
+                self._noticed(ray.get(future))
 
     def _keep_best(self, trial: Trial) -> None:
         """Have a trial that has just ended write its best model, before the ledger calls it ended.
@@ -226,6 +250,7 @@ class TuneBridge(Callback):  # type: ignore[misc]
         """Record why the trials that were running at the end did not go on."""
         if self._failure is not None:
             raise self._failure
+        self._hear_of_endings(wait_s=self._timing.save_s)
         recorder, reason = self._search.recorder, self._search.control.stopping
         for number in sorted(recorder.running):
             recorder.ended(number, Outcome(reason or StopReason.DIED))

@@ -27,9 +27,12 @@ def confirmation_table(found: Confirmation) -> Grid:
 
 def confirmation_text(found: Confirmation) -> str:
     """Return what the table is, in a line."""
+    interval = f"± half of the {100 * (1 - found.level):.4g}% interval"
+    if not found.train_examples:
+        return f"means over {found.pairs} fresh seeds (the training function's own data, split as it does), {interval}"
     return (
         f"means over {found.pairs} pairs of a seed and a re-split ({found.train_examples:,} examples train, "
-        f"{found.scored_examples:,} others score), ± half of the {100 * (1 - found.level):.4g}% interval"
+        f"{found.scored_examples:,} others score), {interval}"
     )
 
 

@@ -36,6 +36,7 @@ class EventKind(StrEnum):
     SHARE_USED_UP = "share_used_up"
     SPACE_EXHAUSTED = "space_exhausted"
     TEST_OPENED = "test_opened"
+    TRIAL_NOTE = "trial_note"
     TRIALS_KEPT = "trials_kept"
     TRIED_ALONE = "tried_alone"
     VERSIONS_CHANGED = "versions_changed"
@@ -243,6 +244,25 @@ class GainBelow(Event):
             f"ended after {self.trials} trials beside the baseline, of {self.planned}: twice as many are expected to "
             f"better {self.metric} by {self.gain:.3g}, less than {self.below:g} (--until-gain-below)"
         )
+
+
+class TrialNote(Event):
+    """Something that a trial's own code, or what drives it, has to say.
+
+    Attributes:
+        about: ``note`` or ``artifact`` (the name of a file of the trial's) of the code itself; else what kind it is.
+        note: in one line.
+        path: where an artifact lay when it was noted; None for anything else.
+    """
+
+    kind = EventKind.TRIAL_NOTE
+    trial: int
+    about: str
+    note: str
+    path: str | None = None
+
+    def _text(self) -> str:
+        return f"trial {self.trial}: {'artifact ' if self.about == 'artifact' else ''}{self.note}"
 
 
 class TrialsKept(Event):
@@ -495,6 +515,7 @@ EVENTS: Mapping[EventKind, type[Event]] = {
         ShareUsedUp,
         SpaceExhausted,
         HeldOutOpened,
+        TrialNote,
         TrialsKept,
         TriedAlone,
         VersionsChanged,

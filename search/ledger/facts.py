@@ -30,7 +30,7 @@ class DataFacts(TypedDict):
     Attributes:
         train, validation, test: examples in each part.
         shape: the axes of one example.
-        task: ``classification`` or ``regression``.
+        task: ``classification`` or ``regression``; ``none`` where the study names no data.
         classes: 0 where a number is learned.
         labels: the names of the classes, where they have any.
         target_mean, target_deviation: over the training part, where a number is learned.

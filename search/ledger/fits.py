@@ -58,6 +58,14 @@ class FitRow:
     started_at: float | None
     ended_at: float | None
 
+    @property
+    def share(self) -> float:
+        """Scored examples / training examples; 0 where the data are a training function's own, and no re-split of ours.
+
+        Runs on those differ by their seeds alone, which share nothing.
+        """
+        return self.scored_examples / self.train_examples if self.train_examples else 0.0
+
 
 def fit_columns(fit: FitRow) -> dict[str, Any]:
     """Return a fit as its columns hold it."""

@@ -163,9 +163,10 @@ class Ledger(Database):
         query = sa.select(table).where(table.c.study_id == study_id, table.c.id > after_id)
         return self.read(query.order_by(table.c.id), epoch_row)
 
-    def events(self, study_id: int, *kinds: EventKind) -> list[EventRow]:
-        """Return what else happened in the order it did; with ``kinds`` only events of these."""
-        rows = self._rows(schema.events, study_id, event_row)
+    def events(self, study_id: int, *kinds: EventKind, trial: int | None = None) -> list[EventRow]:
+        """Return what else happened in the order it did; with ``kinds`` only events of these, or of one ``trial``."""
+        of_trial = () if trial is None else (schema.events.c.number == trial,)
+        rows = self._rows(schema.events, study_id, event_row, *of_trial)
         return [row for row in rows if row.kind in kinds] if kinds else rows
 
     def add_fits(self, study_id: int, fits: Sequence[FitRow]) -> None:
@@ -224,9 +225,11 @@ class Ledger(Database):
         rows = [(e.at, e.level.value, e.kind.value, e.trial, e.message) for e in self.events(study_id)]
         return pd.DataFrame(rows, columns=columns)
 
-    def _rows(self, table: sa.Table, study_id: int, build: Callable[[Any], T]) -> list[T]:
-        """Return what ``build`` makes of each row of a study, oldest first."""
-        return self.read(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id), build)
+    def _rows(
+        self, table: sa.Table, study_id: int, build: Callable[[Any], T], *also: sa.ColumnElement[bool]
+    ) -> list[T]:
+        """Return what ``build`` makes of each row of a study for which ``also`` is so, oldest first."""
+        return self.read(sa.select(table).where(table.c.study_id == study_id, *also).order_by(table.c.id), build)
 
 
 def _frame(epochs: Sequence[EpochRow]) -> pd.DataFrame:

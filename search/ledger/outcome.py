@@ -33,6 +33,7 @@ class StopReason(StrEnum):
 
     MAX_EPOCHS = "max_epochs"
     PATIENCE = "patience"
+    RETURNED = "returned"
     RUNG = "rung"
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out_of_memory"
@@ -45,6 +46,7 @@ class StopReason(StrEnum):
 STATES: dict[StopReason, TrialState] = {
     StopReason.MAX_EPOCHS: TrialState.COMPLETE,
     StopReason.PATIENCE: TrialState.COMPLETE,
+    StopReason.RETURNED: TrialState.COMPLETE,
     StopReason.RUNG: TrialState.PRUNED,
     StopReason.DIVERGED: TrialState.PRUNED,
     StopReason.OUT_OF_MEMORY: TrialState.FAILED,

@@ -76,7 +76,7 @@ def _worth(
     metric, sign = study.objective.metric, -1 if study.objective.mode == "max" else 1
     back, alone = runs
     errors = [fits[w].message for fits in runs for w in pairs if metric not in fits[w].metrics]
-    share = max(back[w].scored_examples / back[w].train_examples for w in pairs)
+    share = max(back[w].share for w in pairs)
     lost = [sign * (back[w].metrics[metric] - standing.values[w]) for w in pairs if metric in back[w].metrics]
     gained = [
         sign * (baseline.values[w] - alone[w].metrics[metric])

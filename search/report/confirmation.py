@@ -170,7 +170,7 @@ def confirmation(study: Study, board: pd.DataFrame, confirmed: Confirmed | None)
         return None
     level = level_at(len(whole)) if confirmed.auto else LEVEL
     fits = [runs[t][w] for t in chosen for w in whole]
-    share = max(f.scored_examples / f.train_examples for f in fits)
+    share = max(f.share for f in fits)
     standings = [_standing(study, by_trial[t], {w: runs[t][w] for w in whole}, share, level) for t in chosen]
     baseline, *finalists = _compared(standings, study, share, level)
     verdict, recommended = _judged(baseline, finalists, study, share, level)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trainables.data.spec import NO_DATA
+
 SHOWN = 5
 
 
 def data_lines(facts: Mapping[str, Any]) -> list[str]:
     """Return what ``Splits.facts`` holds in words: a line with the parts, and one for each notice."""
+    if facts["task"] == NO_DATA:
+        return ["none named: the training function brings its own", *map(notice_text, facts["notices"])]
     counts = f"{facts['train']} train, {facts['validation']} validation, {facts['test']} test (held out)"
     notices = map(notice_text, facts["notices"])
     return [f"{facts['name']}: {counts}, {target_text(facts)}", *notices]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from search.ledger import EpochRow, FitRole, Ledger, StudyRow, TrialRow
+from search.ledger.events import EventKind
 from search.ledger.outcome import MLFLOW_STATUS
 from search.ledger.stored_study import study_from_row
 from search.tracking.experiment import DELETED, open_experiment
@@ -24,6 +25,7 @@ from search.tracking.mlflow_client import Metric, MlflowClient, Param, RunTag, V
 from search.tracking.parent_run import create_parent, finish_parent
 from search.tracking.process import UID
 from search.tracking.store import Say, open_store
+from trainables.registry import is_train_function
 from trainables.report import SECONDS
 
 log = logging.getLogger("lanewise.tracking")
@@ -299,12 +301,21 @@ class Tracker:
     def _set_standing(self, child: _Child, trial: TrialRow, standing: _Standing) -> None:
         if trial.traceback:
             self._client.log_text(child.run_id, trial.traceback, "traceback.txt")
+        if standing != RUNNING and is_train_function(self._study.trainable):
+            self._log_artifacts(child, trial)
         status, ended_ms = standing
         if ended_ms is None:
             self._client.update_run(child.run_id, status=status)
         else:
             self._client.set_terminated(child.run_id, status, end_time=ended_ms)
         child.standing = standing
+
+    def _log_artifacts(self, child: _Child, trial: TrialRow) -> None:
+        """Send the files that the trial's own code kept with it, as far as they are there."""
+        for event in self._ledger.events(self._row.id, EventKind.TRIAL_NOTE, trial=trial.number):
+            path = getattr(event.event, "path", None)
+            if path is not None and Path(path).is_file():
+                self._client.log_artifact(child.run_id, path)
 
 
 def _batches(metrics: list[Metric]) -> list[list[Metric]]:

@@ -36,6 +36,7 @@ SMALL = {
     "steady_state": (f"--against optuna {PAIR}",),
     "ten_thousand_trials": ("--trials 500 --tpe-trials 0",),
     "tracking_overhead": ("--runs 1 --seconds 0.1",),
+    "training_function": ("--pairs 1 --trials 2 --epochs 2 --epoch-s 0.001",),
     "transfer_depths": ("--images 20 --image-size 32 --epochs 1 --depths 5 --pairs 1",),
     "transfer_search": (f"--against ray_tune --images 20 --image-size 32 {PAIR}",),
     "whole_process": (f"--against ray_tune {PAIR}",),

@@ -28,6 +28,7 @@ from search.ledger.events import (
     RefitsMissing,
     ShareUsedUp,
     SpaceExhausted,
+    TrialNote,
     TrialsKept,
     TriedAlone,
     VersionsChanged,
@@ -107,6 +108,8 @@ EXAMPLES = [
         "norm=True has no more points after 3 trials; the others had its share",
     ),
     (SpaceExhausted(trials=12), Level.INFO, "the space has no more points after 12 trials"),
+    (TrialNote(trial=2, about="note", note="warm start"), Level.INFO, "trial 2: warm start"),
+    (TrialNote(trial=2, about="artifact", note="curve.png"), Level.INFO, "trial 2: artifact curve.png"),
     (TrialsKept(fitting=3, trials=4), Level.INFO, "3 of 4 trials fit and are told to the sampler"),
     (TriedAlone(trial=5), Level.WARNING, "trial 5 ran out of memory; it is tried once more, alone"),
     (

@@ -137,6 +137,29 @@ BAD = [
         {"model": "tests.trainables.user_models:smal"},
         "model tests.trainables.user_models:smal: tests.trainables.user_models has no 'smal'. Did you mean 'small'?",
     ),
+    ({"train": "loop"}, "train 'loop' must be package.module:function, such as train_mine:train"),
+    (
+        {"train": "tests.trainables.train_functions:trian"},
+        "train tests.trainables.train_functions:trian: "
+        "tests.trainables.train_functions has no 'trian'. Did you mean 'train'?",
+    ),
+    (
+        {"train": "tests.trainables.train_functions:train", "model": "tests.trainables.user_models:small"},
+        "--train and --model exclude each other",
+    ),
+    (
+        {"train": "tests.trainables.train_functions:two_arguments"},
+        "train tests.trainables.train_functions:two_arguments takes (trial, data); expected one argument, "
+        "function(trial)",
+    ),
+    (
+        {"train": "tests.trainables.train_functions:train", "objective": ["val_f1"]},
+        "--objective 'val_f1': say which way it is better, val_f1:max or val_f1:min",
+    ),
+    (
+        {"train": "tests.trainables.train_functions:train", "metric": ["val_macro_f1"]},
+        "--metric 'val_macro_f1': a training function reports what it likes",
+    ),
 ]
 
 
@@ -263,6 +286,12 @@ GIVEN = [
         "tests.trainables.user_models:small",
         lambda s: s.trainable,
         "model:tests.trainables.user_models:small",
+    ),
+    (
+        "train",
+        "tests.trainables.train_functions:train",
+        lambda s: s.trainable,
+        "train:tests.trainables.train_functions:train",
     ),
     ("trials", 5, lambda s: s.budget.trials, 5),
     ("max_epochs", 7, lambda s: s.budget.max_epochs, 7),

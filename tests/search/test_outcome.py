@@ -18,6 +18,7 @@ TABLE = [
     # reason, state, Optuna, MLflow
     ("max_epochs", "COMPLETE", "COMPLETE", "FINISHED"),
     ("patience", "COMPLETE", "COMPLETE", "FINISHED"),
+    ("returned", "COMPLETE", "COMPLETE", "FINISHED"),
     ("rung", "PRUNED", "PRUNED", "KILLED"),
     ("diverged", "PRUNED", "PRUNED", "KILLED"),
     ("out_of_memory", "FAILED", "FAIL", "FAILED"),

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.api import declare
-from search.drive.unread import judge_unread
+from search.declaration.unread import judge_unread
 from trainables.notice import TryOut
 from trainables.user_model import TRAINING_PARAMETERS
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from trainables.data import sklearn_sets, torchvision_sets
 from trainables.data.halves import half_of
 from trainables.data.parts import Parts
-from trainables.data.spec import DataSpec, Source, path_errors
+from trainables.data.spec import NO_DATA, DataSpec, Source, path_errors
 from trainables.data.splits import Arrays, Splits, fingerprint, random_split, stratified_split
 from trainables.errors import DataError
 from trainables.task import Task
@@ -41,7 +43,8 @@ def load_splits(spec: DataSpec) -> Splits:
         DataError: unknown name, absent files, or too few examples.
     """
     parts = _load(spec, _data_stamp(spec))
-    return _splits(spec, parts, fingerprint(parts.train, parts.val, parts.test))
+    known = NO_DATA if spec.source == NO_DATA else fingerprint(parts.train, parts.val, parts.test)
+    return _splits(spec, parts, known)
 
 
 def _splits(spec: DataSpec, parts: Parts, fingerprint: str) -> Splits:
@@ -138,7 +141,7 @@ def _classes(parts: Parts) -> int:
     """Return how many classes there are; 0 where the target is a number."""
     if parts.scale is not None:
         return 0
-    return len(parts.labels) or int(parts.train.y.max()) + 1
+    return len(parts.labels) or int(parts.train.y.max(initial=-1)) + 1
 
 
 def _file_stamp(file: str | Path) -> tuple[str, int, int]:
@@ -205,11 +208,17 @@ def _arrays(spec: DataSpec, pair: int | None) -> Parts:
     return arrays.load(Path(spec.path), task=spec.task, seed=spec.seed, pair=pair)
 
 
+def _nothing(spec: DataSpec, pair: int | None) -> Parts:
+    none = Arrays(np.empty((0, 0), np.float32), np.empty(0, np.int64))
+    return Parts(none, none, none)
+
+
 _LOADERS: dict[Source, Callable[[DataSpec, int | None], Parts]] = {
     "named": _named,
     "table": _table,
     "images": _images,
     "arrays": _arrays,
+    "none": _nothing,
 }
 
 DATASETS: dict[str, DataSet] = {

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from trainables.task import AUTO
 
-Source: TypeAlias = Literal["named", "table", "images", "arrays"]
+Source: TypeAlias = Literal["named", "table", "images", "arrays", "none"]
 Half: TypeAlias = Literal["first", "second"]
 
 READ_AS = ("number", "text", "date")
@@ -18,6 +18,9 @@ SEPARATOR_WORDS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "ba
 """What may be written for a separator that is hard to type."""
 
 WHITE = "white"
+
+NO_DATA: Source = "none"
+"""The source of a study that names no data: its training function brings its own. Also their name and fingerprint."""
 
 LARGEST_IMAGE = 1024
 """Pixels that an image may be wide and high."""
@@ -33,7 +36,8 @@ class DataSpec:
         download: allow torchvision to download into ``data_dir``.
         train_examples: use only this many training examples (stratified); None for all.
         seed: seeds the splits.
-        source: ``named``, or the user's own ``table``, ``images`` or ``arrays``.
+        source: ``named``, or the user's own ``table``, ``images`` or ``arrays``; ``none`` where the training function
+            brings its own.
         path: absolute path of the table's file, the images' folder or the arrays' file; None for a named set.
         target: the column of a table that is predicted.
         task: what is learned from a table or arrays: ``classification``, ``regression``, or ``auto`` to tell by the

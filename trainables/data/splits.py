@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainables.data.duplicates import equal_rows, with_copies
 from trainables.data.preprocessing import Preprocessing
-from trainables.data.spec import DataSpec
+from trainables.data.spec import NO_DATA, DataSpec
 from trainables.errors import DataError
 from trainables.notice import Notice
 from trainables.task import Task
@@ -101,7 +101,7 @@ class Splits:
             "validation": len(self.val),
             "test": self.test_examples,
             "shape": list(self.shape),
-            "task": self.task.value,
+            "task": self.task.value if len(self.train) else NO_DATA,
             "classes": self.classes,
             "labels": list(self.labels),
             "target_mean": None if self.scale is None else self.scale.mean,
@@ -157,8 +157,10 @@ def resplit(splits: Splits, *, seed: int) -> Splits:
     """Return train and validation parts of the same sizes, cut anew from the two together.
 
     The test part stays closed. Columns and target stay standardised as they are, by the training part that
-    was. Copies of a user's image stay together, so that the sizes may differ by as many.
+    was. Copies of a user's image stay together, so that the sizes may differ by as many. Of no examples nothing is cut.
     """
+    if not len(splits.train):
+        return splits
     x, y = (np.concatenate([getattr(part, name) for part in (splits.train, splits.val)]) for name in ("x", "y"))
     if splits.spec is not None and splits.spec.source == "images":
         val, train = _cut_with_copies(x, y, share=len(splits.val) / len(y), seed=seed)

@@ -15,6 +15,8 @@ class LaneEvent:
     Attributes:
         report: None where the trial raised.
         error: None where it reported.
+        trace: the error's traceback as text, which an error that travels to another process loses.
+        stop: why there is no further epoch, where neither came of it: the report before was the last.
         shared: whether the error is that of a stack of several trials, and so of none in particular. They
             are in the middle of an epoch then: each can only go on from a checkpoint.
     """
@@ -22,6 +24,8 @@ class LaneEvent:
     report: EpochReport | None
     error: BaseException | None = None
     shared: bool = False
+    trace: str = ""
+    stop: str | None = None
 
 
 def raised(error: BaseException, *, shared: bool = False) -> LaneEvent:
@@ -30,5 +34,6 @@ def raised(error: BaseException, *, shared: bool = False) -> LaneEvent:
     An error outlives its frames by the tensors in their variables: those are let go here, so that what
     did not fit is gone before anything else is tried.
     """
+    trace = "".join(traceback.format_exception(error))
     traceback.clear_frames(error.__traceback__)
-    return LaneEvent(None, error, shared)
+    return LaneEvent(None, error, shared, trace)

@@ -16,6 +16,7 @@ from trainables.lanes.seat import Seat
 from trainables.lanes.threads import start_pool
 from trainables.loop import TrainingRun
 from trainables.protocols import Run
+from trainables.report import RunEnded
 
 Start = Callable[..., Run]
 """(config, data, *, seed, device) -> a trial at epoch 0."""
@@ -48,6 +49,7 @@ class LoopedLanes:
         self._start: Start = start or TrainingRun
         self._runs: dict[int, Run] = {}
         self._seconds: dict[int, float] = {}
+        self._held: set[int] = set()
         self.threads = threads or 1
         # numbers below 1e-38 stay as they are: these are the plain loop's curves, bit for bit
         self._pool = None if threads is None else start_pool(threads, device, flush=False)
@@ -63,19 +65,21 @@ class LoopedLanes:
         """Start a trial, on ``data`` of its own if there is any; for ``full_state`` see ``Seat``."""
         data = self._data if data is None else data
         self._runs[number] = run = self._start(config, data, seed=seed, device=self._device)
-        return Seat(number, run, partial(self._retire, number), full_state=full_state)
+        hold = partial(self._hold, number)
+        return Seat(number, run, partial(self._retire, number), full_state=full_state, hold=hold)
 
     def advance(self) -> dict[int, LaneEvent]:
-        """Train one epoch of every seated trial; what one raises is its own event.
+        """Train one epoch of every seated trial that is not held; what one raises is its own event.
 
         Those that took longest last time go first, so that no core waits long for another at the end.
         """
+        running = [number for number in self._runs if number not in self._held]
         if self._pool is None:
-            return {number: self._advance(run) for number, run in self._runs.items()}
-        order = sorted(self._runs, key=lambda number: self._seconds.get(number, math.inf), reverse=True)
+            return {number: self._advance(self._runs[number]) for number in running}
+        order = sorted(running, key=lambda number: self._seconds.get(number, math.inf), reverse=True)
         events = dict(zip(order, self._pool.map(self._advance, [self._runs[n] for n in order]), strict=True))
         self._seconds |= {n: e.report.seconds for n, e in events.items() if e.report is not None}
-        return {number: events[number] for number in self._runs}
+        return {number: events[number] for number in running}
 
     def compact(self) -> None:
         """Do nothing: a trial that is not there costs nothing."""
@@ -85,14 +89,20 @@ class LoopedLanes:
         if self._pool is not None:
             self._pool.shutdown()
 
+    def _hold(self, number: int, held: bool) -> None:
+        (self._held.add if held else self._held.discard)(number)
+
     def _retire(self, number: int) -> None:
         del self._runs[number]
+        self._held.discard(number)
         self._seconds.pop(number, None)
 
     def _advance(self, run: Run) -> LaneEvent:
         try:
             with self._casting():
                 return LaneEvent(run.step())
+        except RunEnded as ended:
+            return LaneEvent(None, stop=ended.stop)
         except BaseException as error:  # a trial that calls sys.exit fails alone too
             if is_of_a_signal(error):
                 raise

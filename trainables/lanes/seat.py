@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from trainables.lanes.trial import LaneTrial
-from trainables.protocols import Run
+from trainables.notice import Notice
+from trainables.protocols import Closes, Run, TellsNotices
 from trainables.weights_snapshot import WeightsSnapshot, snapshot_weights
 
 
@@ -19,6 +20,7 @@ class Seat:
         leave: frees the lane.
         full_state: makes the state of the trial's whole model from the state of what trains in the lane; None
             where that is the whole model.
+        hold: has the lane stand still, or go on; None where it cannot.
     """
 
     def __init__(
@@ -28,20 +30,41 @@ class Seat:
         leave: Callable[[], None],
         *,
         full_state: Callable[[Any], Any] | None = None,
+        hold: Callable[[bool], None] | None = None,
     ) -> None:
         self.number = number
         self._held: tuple[LaneTrial | Run, Callable[[], None]] | None = (trial, leave)
         self._full_state = full_state
+        self._hold = hold
 
-    def retire(self) -> None:
+    def retire(self) -> list[Notice]:
         """Free the lane, whatever became of the trial; a seat that is kept holds none of its tensors.
+
+        Returns:
+            What there is to say of the trial's end.
 
         Raises:
             KeyError: the trial was retired before; so do all other methods.
         """
-        _, leave = self._holding()
+        trial, leave = self._holding()
         self._held = None
         leave()
+        if isinstance(trial, Closes):
+            trial.close()
+        return trial.take_notices() if isinstance(trial, TellsNotices) else []
+
+    def hold(self, held: bool) -> bool:
+        """Have the trial stand still while others train, or go on; say whether its lane can do that."""
+        self._holding()
+        if self._hold is None:
+            return False
+        self._hold(held)
+        return True
+
+    def take_notices(self) -> list[Notice]:
+        """Return, once, what the trial has to say beside its reports."""
+        trial = self._holding()[0]
+        return trial.take_notices() if isinstance(trial, TellsNotices) else []
 
     def state(self) -> dict[str, Any]:
         """Return the trial's checkpoint, in the format of the plain loop."""

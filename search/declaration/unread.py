@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from search.declaration.studies import registered
 from search.declaration.study import Study
 from trainables.mistake import nearest
-from trainables.notice import Notice, TryOut, notice_of
+from trainables.notice import UNREAD, Notice, TryOut, notice_of
+from trainables.registry import function_path, is_train_function
 from trainables.user_model import TRAINING_PARAMETERS
-
-UNREAD = "unread_parameter"
-"""The kind of the notices."""
 
 ELSEWHERE = {
     **dict.fromkeys(("epochs", "n_epochs", "num_epochs"), "budget.max_epochs"),
@@ -58,7 +56,14 @@ def _error(study: Study, name: str, sought: Sequence[str]) -> str:
     meant = _suggestion(name, [n for n in (*sought, *sorted(TRAINING_PARAMETERS)) if n not in given])
     missed = [n for n in sought if n not in given and n not in TRAINING_PARAMETERS]
     looked = f", which looks for {', '.join(missed)}" if missed else ""
-    model = study.trainable.removeprefix("model:")
+    model = function_path(study.trainable)
+    if is_train_function(study.trainable):
+        missed = [n for n in sought if n not in given]
+        looked = f", which looks for {', '.join(missed)}" if missed else ""
+        return (
+            f"{where}.{name} was never read by {model}{looked}: it would move nothing.{nearest(name, missed)} "
+            f"Leave it out, or read trial.params[{name!r}]"
+        )
     return (
         f"{where}.{name} is read by nothing, neither by the training loop nor by {model}{looked}: "
         f"it would move nothing.{meant} Leave it out, or read params[{name!r}]"
@@ -76,15 +81,18 @@ def _notices(study: Study, names: Sequence[str]) -> list[Notice]:
     searched = [name for name in names if name in study.space and not study.space[name].distribution.single()]
     fixed = [name for name in names if name not in searched]
     found = []
+    nobody = "neither the training loop nor the model reads"
+    if is_train_function(study.trainable):
+        nobody = "the training function never reads"
     if searched:
         baseline = study.space[searched[0]].baseline
         value = str(baseline).lower() if isinstance(baseline, bool) else baseline
         text = (
-            f"{study.kind} searches {', '.join(searched)}, which neither the training loop nor the model reads: "
+            f"{study.kind} searches {', '.join(searched)}, which {nobody}: "
             f"they move nothing; fix each, as --set {searched[0]}={value}"
         )
         found.append(notice_of(UNREAD, text, searched, warning=True))
     if fixed:
-        text = f"{study.kind} has set what neither the training loop nor the model reads: {', '.join(fixed)}"
+        text = f"{study.kind} has set what {nobody}: {', '.join(fixed)}"
         found.append(notice_of(UNREAD, text, fixed))
     return found

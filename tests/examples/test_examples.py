@@ -1,0 +1,96 @@
+"""The scripts of ``examples/``: each plain, and searched by a few changed lines; killed, it goes on to the same."""
+
+import difflib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.search.test_resume import TABLES, again, read, succeed, wait_for_epochs
+from tests.trainables.conftest import CPU
+from trainables.cpu_threads import torch_threads
+from trainables.registry import find_trainable
+from trainables.report import MAX_EPOCHS
+from trainables.train_function.config import FunctionData
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+OBJECTIVES = {"images": "val_loss:min", "sequences": "val_loss:min", "gan": "wasserstein:min"}
+MOST_CHANGED = 8
+
+
+@pytest.fixture(autouse=True)
+def among_the_examples(monkeypatch):
+    monkeypatch.chdir(EXAMPLES)
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    yield
+    for name in OBJECTIVES:
+        sys.modules.pop(name, None)
+        sys.modules.pop(f"{name}_plain", None)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_script_is_searched_by_at_most_eight_changed_lines(name):
+    plain, searched = ((EXAMPLES / f"{name}{end}.py").read_text().splitlines() for end in ("_plain", ""))
+    changes = [line for line in difflib.ndiff(plain, searched) if line[:2] in ("- ", "+ ") and line[2:].strip()]
+    removed = sum(line.startswith("-") for line in changes)
+    assert 0 < max(removed, len(changes) - removed) <= MOST_CHANGED, changes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_plain_script_and_its_training_function_learn(name, capsys):
+    with torch_threads(1):
+        __import__(f"{name}_plain").train()
+        assert capsys.readouterr().out.count("=") >= 4
+        trainable = find_trainable(f"train:{name}:train")
+        params = {"learning_rate": 0.01, "dropout": 0.0, "filters": 8, "width": 16}
+        params |= {"generator_rate": 1e-3, "critic_rate": 1e-3}
+        metric = OBJECTIVES[name].partition(":")[0]
+        config = trainable.configure(params, max_epochs=4)
+        run = trainable.start(config, FunctionData(None, (metric,)), seed=1, device=CPU)
+        reports = [run.step() for _ in range(4)]
+        run.close()
+    assert reports[-1].stop == MAX_EPOCHS
+    assert reports[-1].metrics[metric] < reports[0].metrics[metric]
+    assert run.full_weights()().keys() == ({"generator", "critic"} if name == "gan" else {"model"})
+
+
+def start(home, name, example):
+    command = [sys.executable, "-m", "search.run", "--train", f"{example}:train", "--space", f"{example}.yaml"]
+    command += ["--home", home, "--name", name, "--executor", "lanes", "--lanes", "2", "--trials", "5"]
+    command += ["--max-epochs", "4", "--grace", "2", "--objective", OBJECTIVES[example], "--checkpoint-every", "0"]
+    command += ["--tracking", "offline", "--no-confirm"]
+    return subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("example", OBJECTIVES)
+def test_a_killed_search_of_a_script_resumes_to_the_same_curves_and_models(tmp_path, example):
+    succeed(start(tmp_path, "reference", example))
+    expected = [read(tmp_path, "reference", query) for query in TABLES]
+    process = start(tmp_path, "killed", example)
+    for epochs in (3, 8):
+        wait_for_epochs(process, tmp_path, "killed", epochs)
+        process.kill()
+        process.communicate()
+        process = again(tmp_path, "killed")
+    succeed(process)
+    assert [read(tmp_path, "killed", query) for query in TABLES] == expected
+    assert weights(tmp_path, "killed") == weights(tmp_path, "reference")
+
+
+def weights(home, name):
+    """Return the best models on disk, every bit of them, by trial."""
+    from trainables import checkpoint
+
+    found = {}
+    for path in (home / name / "checkpoints").glob("trial_*/best.pt"):
+        state = checkpoint.load(path)
+        parts = {f"{part}.{key}": t for part, inner in state["model"].items() for key, t in inner.items()}
+        assert all(isinstance(t, torch.Tensor) for t in parts.values())
+        found[path.parent.name] = state["epoch"], state["value"], {key: t.numpy().tobytes() for key, t in parts.items()}
+    assert found
+    return found

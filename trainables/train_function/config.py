@@ -1,0 +1,30 @@
+"""What is known of a training function's trial before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainables.data import Splits
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionConfig:
+    """The configuration of a trial: what its function reads, and how many epochs it has."""
+
+    params: dict[str, Any]
+    max_epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionData:
+    """What all trials of a worker share.
+
+    Attributes:
+        splits: the study's examples; None where it names none.
+        required: the metrics that each report must hold.
+    """
+
+    splits: Splits | None
+    required: tuple[str, ...]
