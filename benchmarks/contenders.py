@@ -59,7 +59,7 @@ def contender(name: str, arguments: argparse.Namespace) -> Contender:
     else:
         widths = ["--set", "hidden=128-64"] if arguments.dataset != "digits" else []
         argv = [
-            *(sys.executable, "-m", "search.run", "regularization", *common, "--name", "bench"),
+            *(sys.executable, "-m", "search.run", "--no-confirm", "regularization", *common, "--name", "bench"),
             *("--max-epochs", str(arguments.epochs), "--executor", name, "--json", *widths),
         ]
     return Contender(LABELS[name], tuple(argv), private_words(arguments))

@@ -72,7 +72,7 @@ def _cells(rows: list[dict[str, Any]]) -> list[str]:
 
 def _contender(arguments: argparse.Namespace, folder: str, seed: int) -> Contender:
     sizes = ("--image-size", str(arguments.image_size), "--trials", str(arguments.trials))
-    argv = [sys.executable, "-m", "search.run", "transfer", "--data", f"images:{folder}", *sizes]
+    argv = [sys.executable, "-m", "search.run", "--no-confirm", "transfer", "--data", f"images:{folder}", *sizes]
     argv += ["--max-epochs", str(arguments.max_epochs), "--seed", str(seed), "--tracking", "offline", "--json"]
     if arguments.train_examples is not None:
         argv += ["--train-examples", str(arguments.train_examples)]

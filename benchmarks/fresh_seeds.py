@@ -84,7 +84,19 @@ def _options(arguments: argparse.Namespace) -> dict[str, str]:
 def _search(arguments: argparse.Namespace) -> Contender:
     options = _options(arguments)
     words = [word for pair in options.items() for word in pair]
-    argv = (sys.executable, "-m", "search.run", arguments.study, "--home", HOME, "--name", "bench", "--json", *words)
+    argv = (
+        sys.executable,
+        "-m",
+        "search.run",
+        "--no-confirm",
+        arguments.study,
+        "--home",
+        HOME,
+        "--name",
+        "bench",
+        "--json",
+        *words,
+    )
     folder = options.get("--data-dir")
     return Contender(f"study {arguments.study}", argv, private=((folder, "DATA_DIR"),) if folder else ())
 

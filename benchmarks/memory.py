@@ -28,7 +28,18 @@ def main() -> int:
     search = Contender(
         f"{arguments.lanes} lanes",
         (
-            *(sys.executable, "-m", "search.run", "regularization", "--home", HOME, "--name", "bench", "--json"),
+            *(
+                sys.executable,
+                "-m",
+                "search.run",
+                "--no-confirm",
+                "regularization",
+                "--home",
+                HOME,
+                "--name",
+                "bench",
+                "--json",
+            ),
             *("--trials", str(arguments.lanes), "--lanes", str(arguments.lanes), "--max-epochs", "1", "--grace", "1"),
             *("--dataset", arguments.dataset, *data, "--executor", "lanes"),
         ),

@@ -36,6 +36,7 @@ def search(arguments: argparse.Namespace, precision: str, seed: int) -> tuple[fl
         "executor": "lanes",
         "lanes": {"precision": precision},
         "tracking": {"enabled": False},
+        "confirm": {"pairs": 0},
     }
     study = Study.model_validate({**declared.model_dump(), **changes})
     with tempfile.TemporaryDirectory() as home:

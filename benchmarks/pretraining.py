@@ -60,7 +60,17 @@ def main() -> int:
 
 
 def _contender(name: str, tree: str, folder: str, arguments: argparse.Namespace) -> Contender:
-    search = [sys.executable, "-m", "search.run", "transfer", "--source-data", f"images:{folder}", "--home", HOME]
+    search = [
+        sys.executable,
+        "-m",
+        "search.run",
+        "--no-confirm",
+        "transfer",
+        "--source-data",
+        f"images:{folder}",
+        "--home",
+        HOME,
+    ]
     search += ["--set", f"source_epochs={arguments.epochs}", "--trials", "1", "--max-epochs", "1"]
     search += ["--scheduler", "none", "--tracking", "offline", "--json"]
     private = ((f"images:{folder}", "images:IMAGES"), (tree, "TREE"))

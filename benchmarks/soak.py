@@ -98,6 +98,7 @@ def soak(executor: str, trials: int, home: Path) -> Looks:
         "budget": {"trials": trials, "max_epochs": 3},
         "scheduler": {**declared["scheduler"], "grace": 1},
         "checkpoint_every_s": 1,
+        "confirm": {"pairs": 0},
         "data": {**declared["data"], "train_examples": 300},
     }
     looks = Looks(trials)

@@ -86,6 +86,7 @@ def long_study(sampler: str, trials: int) -> Study:
         "executor": "lanes",
         "lanes": {"mode": "looped"},
         "tracking": {"enabled": False},
+        "confirm": {"pairs": 0},
     }
     return Study.model_validate({**find("regularization").model_dump(), **changes})
 

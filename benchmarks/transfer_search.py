@@ -116,7 +116,18 @@ def _contender(name: str, arguments: argparse.Namespace, folder: str) -> Contend
     if name == "ray_tune":
         peer = [sys.executable, "-m", "benchmarks.peers.ray_tune_transfer", "--images", folder, *size, *common]
         return Contender(LABELS[name], (*peer, "--epochs", str(arguments.epochs)), private)
-    argv = [sys.executable, "-m", "search.run", "transfer", "--data", f"images:{folder}", *size, "--weights", "none"]
+    argv = [
+        sys.executable,
+        "-m",
+        "search.run",
+        "--no-confirm",
+        "transfer",
+        "--data",
+        f"images:{folder}",
+        *size,
+        "--weights",
+        "none",
+    ]
     argv += [*common, "--max-epochs", str(arguments.epochs), "--name", "bench", "--json", "--set", "cache_mb=4096"]
     argv += ["--set", "augmentation=none"]  # the script has none
     argv += ["--set", "feature_cache=off"] if name == "uncached" else []

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 FEW = "--trials 3 --epochs 3"
 PAIR = f"{FEW} --pairs 1"
 SMALL = {
+    "confirmation_cost": (PAIR,),
+    "confirmation_statistics": ("--studies 4 --families 4",),
     "conv_lanes": ("--images digits --repetitions 1",),
     "driver_cost": ("--trials 20 --runs 1",),
     "freeze_depth": ("--images IMAGES --image-size 16 --trials 3 --max-epochs 3 --seeds 1",),
@@ -26,6 +28,7 @@ SMALL = {
     ),
     "ledger": ("--trials 20 --runs 1",),
     "memory": ("--dataset digits --lanes 2 --runs 1",),
+    "planted_effects": ("--studies 1 --ablations 1",),
     "precision": (f"{FEW} --seeds 2",),
     "pretraining": ("--images 20 --image-size 16 --epochs 1 --pairs 1",),
     "quality": (f"--against optuna {FEW} --seeds 2",),
