@@ -35,7 +35,7 @@ def main() -> int:
     ratio = 1 / statistics.median(by_pair)
     body = "\n\n".join(
         [
-            "digits, 4 configurations on 5 pairs, and what each parameter is worth where the product's own rule has it; "
+            "digits, 4 configurations on 5 pairs, and what each parameter is worth where the product's rule has it; "
             "whole processes, from the command to its end.",
             table(["", "wall s", "CPU s"], rows),
             verdict(f"confirmed / not confirmed, median of {arguments.pairs} pairs", ratio, TARGET, at_least=False)
