@@ -41,9 +41,12 @@ def confirmation_lines(found: Confirmation) -> list[str]:
     lines: list[str] = []
     if found.confirmed_gain is not None and found.searched_gain:
         luck = found.searched_gain - found.confirmed_gain
+        of_luck = (
+            f"{abs(luck):.3g} of it was luck" if luck * found.searched_gain > 0 else "it promised no more than that"
+        )
         lines.append(
             f"confirmed  the search's winner, trial {found.finalists[0].trial}: the search said "
-            f"{found.searched_gain:+.3g}, fresh pairs say {found.confirmed_gain:+.3g}; {luck:+.3g} of it was luck"
+            f"{found.searched_gain:+.3g}, fresh pairs say {found.confirmed_gain:+.3g}; {of_luck}"
         )
     if (next_ := beside_the_next(found)) is not None:
         lines.append(f"           {next_}")
