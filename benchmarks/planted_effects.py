@@ -98,7 +98,7 @@ THREE = Space(
     (
         category("learning_rate", (1e-4, 5e-3), baseline=1e-4),
         category("label_smoothing", (0.0, 0.4), baseline=0.4),
-        category("dropout", (0.0, 0.5), baseline=0.5),
+        category("dropout", (0.0, 0.8), baseline=0.8),
     )
 )
 

@@ -16,7 +16,8 @@ from trainables.metrics import shown_metric
 def confirmation_table(found: Confirmation) -> Grid:
     """Return the finalists in the order of the search, and the baseline below them, on the same pairs."""
     test = [f"{shown_metric(found.metric)} ±"] if found.baseline.test is not None else []
-    names = ("trial", "searched", f"{found.metric} ±", *test, "minus baseline ±", "minus the next")
+    compared = [] if found.compared is None else [found.compared]
+    names = ("trial", *compared, "searched", f"{found.metric} ±", *test, "minus baseline ±", "minus the next")
     grid = Grid([*(Column(name, right=True) for name in names), Column("")])
     for standing in found.finalists:
         grid.add(*_cells(standing, found, test=bool(test)))
@@ -41,9 +42,10 @@ def confirmation_lines(found: Confirmation) -> list[str]:
     lines: list[str] = []
     if found.confirmed_gain is not None and found.searched_gain:
         luck = found.searched_gain - found.confirmed_gain
-        of_luck = (
-            f"{abs(luck):.3g} of it was luck" if luck * found.searched_gain > 0 else "it promised no more than that"
-        )
+        if found.confirmed_gain * found.searched_gain <= 0:
+            of_luck = "all of it was luck"
+        else:
+            of_luck = f"{abs(luck):.3g} of it was luck" if luck * found.searched_gain > 0 else "it promised no more"
         lines.append(
             f"confirmed  the search's winner, trial {found.finalists[0].trial}: the search said "
             f"{found.searched_gain:+.3g}, fresh pairs say {found.confirmed_gain:+.3g}; {of_luck}"
@@ -70,7 +72,9 @@ def beside_the_next(found: Confirmation) -> str | None:
     if leader is None or leader.to_next is None or leader.to_next.p is None:
         return None
     told = "more than luck" if leader.to_next.p <= found.level else "cannot be told apart"
-    return f"the best finalist, trial {leader.trial}, beside the runner-up: {_signed(leader.to_next)}, {told}"
+    values = "" if found.compared is None else f", {found.compared} {_value(leader.params.get(found.compared, '-'))}"
+    kind = "the runner-up" if found.compared is None else f"the next best {found.compared}"
+    return f"the best finalist, trial {leader.trial}{values}, beside {kind}: {_signed(leader.to_next)}, {told}"
 
 
 def ablation_table(found: Ablation) -> Grid:
@@ -101,8 +105,10 @@ def _cells(standing: Standing, found: Confirmation, *, test: bool) -> list[str]:
     name = "baseline" if standing.trial == BASELINE_TRIAL else str(standing.trial)
     tested = [_between(standing.test)] if test else []
     mark = "recommended" if standing.trial == found.recommended else ""
+    compared = [] if found.compared is None else [_value(standing.params.get(found.compared, "-"))]
     return [
         name,
+        *compared,
         f"{standing.searched:.4g}",
         _between(standing.validation),
         *tested,

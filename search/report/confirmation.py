@@ -99,6 +99,7 @@ class Confirmation:
         searched_gain, confirmed_gain: the search's winner less the baseline, as the search saw it and on fresh pairs.
         scored_examples, train_examples: of a pair.
         test_opened: how often the test part was opened so far.
+        compared: the parameter of which finalists have different values, where the study compares these.
         ablation: what each parameter of the recommended configuration is worth, where that was asked for.
     """
 
@@ -117,6 +118,7 @@ class Confirmation:
     scored_examples: int
     train_examples: int
     test_opened: int = 0
+    compared: str | None = None
     ablation: Ablation | None = None
 
     @property
@@ -192,6 +194,7 @@ def confirmation(study: Study, board: pd.DataFrame, confirmed: Confirmed | None)
         scored_examples=fits[0].scored_examples,
         train_examples=fits[0].train_examples,
         test_opened=confirmed.test_opened,
+        compared=study.curve,
     )
     return replace(found, sentence=_sentence(found, auto=confirmed.auto))
 
