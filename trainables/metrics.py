@@ -29,12 +29,14 @@ class Metric:
         task: the task that has the metric; None for both.
         extra: whether it is computed only for a study that names it, because it takes time or seldom matters.
         limit: the best value that it can have; None where it has none, or nobody asks.
+        exact: whether it follows from the configuration alone, and not from examples or seeds.
     """
 
     mode: Literal["min", "max"]
     task: Task | None = None
     extra: bool = False
     limit: float | None = None
+    exact: bool = False
 
 
 METRICS = {
@@ -47,7 +49,7 @@ METRICS = {
     "val_rmse": Metric("min", Task.REGRESSION, limit=0.0),
     "val_mae": Metric("min", Task.REGRESSION, limit=0.0),
     "val_r2": Metric("max", Task.REGRESSION, limit=1.0),
-    "parameters": Metric("min", extra=True),
+    "parameters": Metric("min", extra=True, exact=True),
     "lr": Metric("min"),
 }
 """Every metric of the networks here. ``parameters`` counts the trainable numbers of the model."""
@@ -58,6 +60,11 @@ TEST, VALIDATION = "test_", "val_"
 
 TEST_ERROR = "test_error"
 """The standard error of the objective on the test part over its examples, where it is a mean of theirs."""
+
+
+def is_exact(metric: str) -> bool:
+    """Say whether a metric, which may be one of a user's own, follows from the configuration alone."""
+    return metric in METRICS and METRICS[metric].exact
 
 
 def shown_metric(metric: str) -> str:

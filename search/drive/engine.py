@@ -47,6 +47,7 @@ from search.report.kept import kept_on_disk
 from search.tracking.preflight import refuse_useless_store, store_of
 from search.tracking.process import OTHERWISE, WITHOUT_IT, TrackerProcess
 from trainables.address_space import narrow_address_space
+from trainables.data.parts import counted
 from trainables.data.spec import NO_DATA
 from trainables.disk import space_hint
 from trainables.registry import function_path
@@ -90,7 +91,7 @@ def conduct(
         choice = choose_executor(study)
         splits = with_scratch(load(study), paths, shared=choice.several_processes)
         data = function_path(study.trainable) if study.data.source == NO_DATA else splits.name
-        view.say(f"searching {study.name}: {study.budget.trials} trials on {data}, ledger {paths.ledger}")
+        view.say(f"searching {study.name}: {counted(study.budget.trials, 'trial')} on {data}, ledger {paths.ledger}")
         if (lowered := lowered_grace(study)) is not None:
             view.say(lowered)
         for i, line in enumerate(data_lines(splits.facts())):
@@ -304,7 +305,8 @@ def _confirm_alone(session: Session, limit_s: float) -> SessionEnding:
     with session.view:
         if (why := session.confirm()) is not None:
             raise RunError(f"{session.study.name} cannot be confirmed: {why}")
-    if session.control.exit_code or SessionEnding.INTERRUPTED in earlier[-1:] or SessionEnding.DIED in earlier[-1:]:
+    was_cut_off = earlier[-1:] in ([SessionEnding.INTERRUPTED], [SessionEnding.DIED])
+    if session.control.exit_code or (was_cut_off and session.has_trials_left):
         return SessionEnding.INTERRUPTED
     return SessionEnding.DONE
 

@@ -210,6 +210,11 @@ class Session:
             finally:
                 search.janitor.shutdown()
 
+    @property
+    def has_trials_left(self) -> bool:
+        """Whether trials were still to be trained when the session was prepared."""
+        return len(self.trials) < self.study.budget.trials or any(t.state.resumable for t in self.trials)
+
     def allow_the_rest(self) -> None:
         """Let what comes after the search use what is left of the time budget."""
         if self.study.budget.time_s is not None:

@@ -10,6 +10,8 @@ from search.report.confirmation import BETTER, Confirmation, Standing, leader_of
 from search.report.paired import Interval
 from search.report.worth import Ablation
 from spaces import BASELINE_TRIAL
+from trainables.data.parts import counted
+from trainables.direction import Direction
 from trainables.metrics import shown_metric
 
 
@@ -31,9 +33,15 @@ def confirmation_text(found: Confirmation) -> str:
     interval = f"± half of the {100 * (1 - found.level):.4g}% interval"
     if not found.train_examples:
         return f"means over {found.pairs} fresh seeds (the training function's own data, split as it does), {interval}"
+    if found.baseline.test is None:  # not measured on the examples that score: a loss in training, a function's own
+        return (
+            f"means over {found.pairs} pairs of a seed and a re-split ({found.train_examples:,} examples train; "
+            f"{found.metric} as each run has it at its best epoch), {interval}"
+        )
+    score = "scores" if found.scored_examples == 1 else "score"
     return (
         f"means over {found.pairs} pairs of a seed and a re-split ({found.train_examples:,} examples train, "
-        f"{found.scored_examples:,} others score), {interval}"
+        f"{counted(found.scored_examples, 'other')} {score}), {interval}"
     )
 
 
@@ -41,15 +49,7 @@ def confirmation_lines(found: Confirmation) -> list[str]:
     """Return what is to be said of it in words, the verdict first."""
     lines: list[str] = []
     if found.confirmed_gain is not None and found.searched_gain:
-        luck = found.searched_gain - found.confirmed_gain
-        if found.confirmed_gain * found.searched_gain <= 0:
-            of_luck = "all of it was luck"
-        else:
-            of_luck = f"{abs(luck):.3g} of it was luck" if luck * found.searched_gain > 0 else "it promised no more"
-        lines.append(
-            f"confirmed  the search's winner, trial {found.finalists[0].trial}: the search said "
-            f"{found.searched_gain:+.3g}, fresh pairs say {found.confirmed_gain:+.3g}; {of_luck}"
-        )
+        lines.append(f"confirmed  {_searched_and_confirmed(found, found.confirmed_gain)}")
     if (next_ := beside_the_next(found)) is not None:
         lines.append(f"           {next_}")
     if found.verdict == BETTER:
@@ -64,6 +64,19 @@ def confirmation_lines(found: Confirmation) -> list[str]:
         if s.failed
     ]
     return lines
+
+
+def _searched_and_confirmed(found: Confirmation, confirmed: float) -> str:
+    """Return what the search promised of its best configuration beside the baseline, and how much of it is left."""
+    cost, searched, trial = Direction(found.mode).cost, found.searched_gain, found.finalists[0].trial
+    said = f"the search said {searched:+.3g}, fresh pairs say {confirmed:+.3g}"
+    if cost(searched) > 0:
+        return f"the search's best but the baseline, trial {trial}: {said}"
+    if cost(confirmed) <= cost(searched):
+        luck = "none"
+    else:
+        luck = "all" if cost(confirmed) >= 0 else f"{abs(searched - confirmed):.3g}"
+    return f"the search's winner, trial {trial}: {said}; {luck} of it was luck"
 
 
 def beside_the_next(found: Confirmation) -> str | None:

@@ -289,7 +289,7 @@ def tracking_text(study: Study, paths: Paths) -> str:
 
 def states_text(found: Answer) -> str:
     """Return ``64 trials: 50 pruned, 14 complete``."""
-    return f"{found.trials} trials: {counts_text(found.counts)}"
+    return f"{counted(found.trials, 'trial')}: {counts_text(found.counts)}"
 
 
 def counts_text(counts: Mapping[str, int]) -> str:

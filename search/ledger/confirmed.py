@@ -17,9 +17,9 @@ class Confirmed:
     Attributes:
         trials: the finalists that it was begun with.
         planned: how many pairs were asked for.
-        auto: whether pairs are added until the verdict is settled.
+        auto: whether pairs are, or ever were, added until the verdict is settled: what was looked at stays so.
         fits: of the finalists and the baseline.
-        test_opened: how often the test part was opened.
+        test_opened: how many confirmations opened the test part; one that looks again after more pairs is one.
     """
 
     trials: Sequence[int]
@@ -31,10 +31,15 @@ class Confirmed:
 
 def read_confirmed(ledger: Ledger, study_id: int) -> Confirmed | None:
     """Return what a ledger has of a study's confirmation; None where none was begun."""
-    begun = [row.event for row in ledger.events(study_id, EventKind.CONFIRM_BEGUN)]
-    last = begun[-1] if begun else None
-    if not isinstance(last, ConfirmBegun):
+    begun: list[ConfirmBegun] = []
+    opened: set[int] = set()
+    for row in ledger.events(study_id, EventKind.CONFIRM_BEGUN, EventKind.TEST_OPENED):
+        if isinstance(row.event, ConfirmBegun):
+            begun.append(row.event)
+        else:
+            opened.add(len(begun))
+    if not begun:
         return None
     fits = [*ledger.fits(study_id, FitRole.CONFIRM), *ledger.fits(study_id, FitRole.ABLATION)]
-    opened = len(ledger.events(study_id, EventKind.TEST_OPENED))
-    return Confirmed(last.finalists, last.pairs, last.auto, fits, opened)
+    last, auto = begun[-1], any(event.auto for event in begun)
+    return Confirmed(last.finalists, last.pairs, auto, fits, len(opened))

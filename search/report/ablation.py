@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from search.report.confirmation import Standing
+from search.report.confirmation import FEWEST_AFTER_FAILURES, FEWEST_PAIRS, NOT_FINITE, Standing, finite_values
 from search.report.paired import holm, interval
 from search.report.worth import Ablation, Worth
 from spaces import Space, differing, hash_params, with_one_of
+from trainables.metrics import is_exact
 
 if TYPE_CHECKING:
     from search.declaration.study import Study
@@ -43,25 +45,22 @@ def ablation(
         study: says by which objective, in which space.
         standing: the configuration, on its pairs.
         baseline: the baseline, on its own.
-        fits: of the confirmation and of the ablation.
+        fits: of the confirmation and of the ablation; a pair counts once every parameter had its runs on it.
         level: 1 - the confidence of the intervals.
     """
     values: dict[str, dict[int, FitRow]] = {}
     for fit in fits:
         values.setdefault(fit.config_hash, {})[fit.split] = fit
-    rows = []
-    for variant in variants(study.space, standing.params):
-        back, alone = (values.get(hash_params(dict(p)), {}) for p in (variant.set_back, variant.alone))
-        pairs = [w for w in standing.values if w in back and w in alone]
-        if len(pairs) < 2:
-            return None
-        rows.append(_worth(study, variant, standing, baseline, (back, alone), pairs, level))
-    if not rows:
+    parts = variants(study.space, standing.params)
+    runs = [tuple(values.get(hash_params(dict(p)), {}) for p in (v.set_back, v.alone)) for v in parts]
+    pairs = [w for w in standing.values if all(w in fits for both in runs for fits in both)]
+    if not parts or len(pairs) < FEWEST_PAIRS:
         return None
+    rows = [_worth(study, v, standing, baseline, both, pairs, level) for v, both in zip(parts, runs, strict=True)]
     corrected = holm([r.in_place.p if r.in_place is not None else None for r in rows])
     told = [replace(r, words=_words(r, p, level)) for r, p in zip(rows, corrected, strict=True)]
     told.sort(key=lambda r: -(r.in_place.mean if r.in_place is not None else 0.0))
-    return Ablation(standing.trial, len(standing.values), tuple(told))
+    return Ablation(standing.trial, len(pairs), tuple(told))
 
 
 def _worth(
@@ -69,29 +68,26 @@ def _worth(
     variant: Variant,
     standing: Standing,
     baseline: Standing,
-    runs: tuple[Mapping[int, FitRow], Mapping[int, FitRow]],
+    runs: Sequence[Mapping[int, FitRow]],
     pairs: Sequence[int],
     level: float,
 ) -> Worth:
     metric, sign = study.objective.metric, -1 if study.objective.mode == "max" else 1
-    back, alone = runs
-    errors = [fits[w].message for fits in runs for w in pairs if metric not in fits[w].metrics]
-    share = max(back[w].share for w in pairs)
-    lost = [sign * (back[w].metrics[metric] - standing.values[w]) for w in pairs if metric in back[w].metrics]
-    gained = [
-        sign * (baseline.values[w] - alone[w].metrics[metric])
-        for w in pairs
-        if metric in alone[w].metrics and w in baseline.values
-    ]
-    fewest = 3 if errors else 2
+    back, alone = ({w: fits[w] for w in pairs} for fits in runs)
+    set_back, added = finite_values(back, metric), finite_values(alone, metric)
+    failed = [fits[w] for fits, kept in ((back, set_back), (alone, added)) for w in pairs if w not in kept]
+    lost = [sign * (set_back[w] - standing.values[w]) for w in set_back]
+    gained = [sign * (baseline.values[w] - added[w]) for w in added if w in baseline.values]
+    judge = partial(interval, share=max(back[w].share for w in pairs), level=level, exact=is_exact(metric))
+    fewest = FEWEST_AFTER_FAILURES if failed else FEWEST_PAIRS
     name = variant.parameter
     return Worth(
         parameter=name,
         value=standing.params[name],
         baseline=study.space.baseline[name],
-        in_place=interval(lost, share=share, level=level) if len(lost) >= fewest else None,
-        alone=interval(gained, share=share, level=level) if len(gained) >= fewest else None,
-        error=errors[0] if errors else None,
+        in_place=judge(lost) if len(lost) >= fewest else None,
+        alone=judge(gained) if len(gained) >= fewest else None,
+        error=failed[0].message or NOT_FINITE if failed else None,
     )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from search.ledger.outcome import DIVERGED, TrialState
 from search.report.paired import LEVEL, Interval, holm, interval, level_at
 from spaces import BASELINE_TRIAL, distance, hash_params
+from trainables.data.parts import counted
 from trainables.direction import Direction
-from trainables.metrics import TEST_ERROR, shown_metric
+from trainables.metrics import TEST_ERROR, is_exact, shown_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
     from search.ledger.confirmed import Confirmed
     from search.report.worth import Ablation
 
+Judge: TypeAlias = "Callable[..., Interval]"
+"""``interval`` with the shares, the level and the kind of metric of a study."""
+
 BETTER, WORSE, SAME = "better", "worse", "cannot be told apart"
+
+NOT_FINITE = "a value that is not finite"
 
 FEWEST_PAIRS = 2
 """Pairs that a confirmation needs: one has no spread."""
@@ -172,10 +179,11 @@ def confirmation(study: Study, board: pd.DataFrame, confirmed: Confirmed | None)
         return None
     level = level_at(len(whole)) if confirmed.auto else LEVEL
     fits = [runs[t][w] for t in chosen for w in whole]
-    share = max(f.share for f in fits)
-    standings = [_standing(study, by_trial[t], {w: runs[t][w] for w in whole}, share, level) for t in chosen]
-    baseline, *finalists = _compared(standings, study, share, level)
-    verdict, recommended = _judged(baseline, finalists, study, share, level)
+    exact = is_exact(study.objective.metric)
+    judge = partial(interval, share=max(f.share for f in fits), level=level, exact=exact)
+    standings = [_standing(study, by_trial[t], {w: runs[t][w] for w in whole}, judge) for t in chosen]
+    baseline, *finalists = _compared(standings, study, judge)
+    verdict, recommended = _judged(baseline, finalists, study, judge, level)
     gain = finalists[0].searched - baseline.searched
     first = finalists[0].to_baseline
     found = Confirmation(
@@ -232,15 +240,14 @@ def _runs_of(params: Mapping[str, Any], fits: Sequence[FitRow]) -> dict[int, Fit
     return {fit.split: fit for fit in fits if fit.config_hash == wanted}
 
 
-def _standing(
-    study: Study,
-    row: Mapping[Any, Any],
-    runs: Mapping[int, FitRow],
-    share: float,
-    level: float,
-) -> Standing:
+def finite_values(runs: Mapping[int, FitRow], metric: str) -> dict[int, float]:
+    """Return a metric by pair, of the runs that have a finite one."""
+    return {w: float(f.metrics[metric]) for w, f in runs.items() if math.isfinite(f.metrics.get(metric, math.nan))}
+
+
+def _standing(study: Study, row: Mapping[Any, Any], runs: Mapping[int, FitRow], judge: Judge) -> Standing:
     metric = study.objective.metric
-    values = {w: float(f.metrics[metric]) for w, f in runs.items() if math.isfinite(f.metrics.get(metric, math.nan))}
+    values = finite_values(runs, metric)
     failed = [f for w, f in runs.items() if w not in values]
     found = Standing(
         trial=int(row["number"]),
@@ -248,7 +255,7 @@ def _standing(
         searched=float(row["value"]),
         values=values,
         failed=len(failed),
-        error=failed[0].message or "a value that is not finite" if failed else None,
+        error=failed[0].message or NOT_FINITE if failed else None,
     )
     if len(values) < (FEWEST_AFTER_FAILURES if failed else FEWEST_PAIRS):
         return found
@@ -258,18 +265,16 @@ def _standing(
     error = fmean(m.get(TEST_ERROR, 0.0) ** 2 for m in tested) if tested else 0.0
     return replace(
         found,
-        validation=interval(list(values.values()), share=share, level=level),
-        test=interval([m[name] for m in tested], share=share, level=level, variance_of_examples=error)
-        if len(tested) > 1
-        else None,
+        validation=judge(list(values.values())),
+        test=judge([m[name] for m in tested], variance_of_examples=error) if len(tested) > 1 else None,
         epochs=sum(runs[w].epochs for w in values) / len(values),
     )
 
 
-def _compared(standings: Sequence[Standing], study: Study, share: float, level: float) -> list[Standing]:
+def _compared(standings: Sequence[Standing], study: Study, judge: Judge) -> list[Standing]:
     """Return the standings, each beside the baseline and beside the best of the others."""
     baseline, *finalists = standings
-    differences = [paired(s, baseline, share=share, level=level) for s in finalists]
+    differences = [_paired(s, baseline, judge) for s in finalists]
     corrected = holm([None if d is None else d.p for d in differences])
     beside = [
         replace(s, to_baseline=None if d is None else replace(d, p=p))
@@ -279,35 +284,39 @@ def _compared(standings: Sequence[Standing], study: Study, share: float, level: 
     ranked = sorted((s for s in beside if s.validation is not None), key=lambda s: cost(_mean(s)))
     for i, s in enumerate(beside):
         other = next((other for other in ranked if other.trial != s.trial), None)
-        beside[i] = replace(s, to_next=None if other is None else paired(s, other, share=share, level=level))
+        beside[i] = replace(s, to_next=None if other is None else _paired(s, other, judge))
     return [baseline, *beside]
 
 
-def paired(a: Standing, b: Standing, *, share: float, level: float) -> Interval | None:
+def _paired(a: Standing, b: Standing, judge: Judge) -> Interval | None:
     """Return the mean difference of ``a`` to ``b`` on the pairs that both have; None where these are too few."""
     if a.validation is None or b.validation is None:
         return None
     both = sorted(a.values.keys() & b.values.keys())
     if len(both) < (FEWEST_AFTER_FAILURES if a.failed or b.failed else FEWEST_PAIRS):
         return None
-    return interval([a.values[w] - b.values[w] for w in both], share=share, level=level)
+    return judge([a.values[w] - b.values[w] for w in both])
 
 
 def _judged(
-    baseline: Standing, finalists: Sequence[Standing], study: Study, share: float, level: float
+    baseline: Standing, finalists: Sequence[Standing], study: Study, judge: Judge, level: float
 ) -> tuple[str, int]:
     """Return the verdict, and the trial that is recommended."""
     cost = study.objective.direction.cost
-    told = [s for s in finalists if s.to_baseline is not None and (s.to_baseline.p or 0.0) <= level]
+    told = [s for s in finalists if _is_told(s.to_baseline, level)]
     better = [s for s in told if s.to_baseline is not None and cost(s.to_baseline.mean) < 0]
     if better:
         best = min(better, key=lambda s: cost(_mean(s)))
-        beside = [paired(s, best, share=share, level=level) for s in better]
-        same = [s for s, d in zip(better, beside, strict=True) if s is best or d is None or d.p is None or d.p > level]
+        beside = [_paired(s, best, judge) for s in better]
+        same = [s for s, d in zip(better, beside, strict=True) if s is best or not _is_told(d, level)]
         return BETTER, min(same, key=lambda s: distance(study.space, s.params, baseline.params)).trial
     known = [s for s in finalists if s.validation is not None]
     leader = min(known, key=lambda s: cost(_mean(s)), default=None)
     return (WORSE if leader is not None and leader in told else SAME), baseline.trial
+
+
+def _is_told(difference: Interval | None, level: float) -> bool:
+    return difference is not None and difference.p is not None and difference.p <= level
 
 
 def _mean(s: Standing) -> float:
@@ -329,6 +338,8 @@ def _sentence(found: Confirmation, *, auto: bool) -> str:
         return f"better than the baseline: trial {leader.trial}, {figures}"
     if found.verdict == WORSE:
         return f"worse than the baseline: the best finalist is trial {leader.trial}, {figures}; use the baseline"
+    if beside.low is not None and beside.high is not None and not beside.low <= 0 <= beside.high:
+        figures += f", which the best of {counted(len(found.finalists), 'finalist')} may reach by luck"
     return (
         f"cannot be told apart from the baseline: the best finalist is trial {leader.trial}, {figures}; "
         "as far as these pairs tell, the baseline is as good, and simpler"

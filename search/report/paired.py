@@ -31,7 +31,12 @@ class Interval:
 
 
 def interval(
-    values: Sequence[float], *, share: float, level: float = LEVEL, variance_of_examples: float = 0.0
+    values: Sequence[float],
+    *,
+    share: float,
+    level: float = LEVEL,
+    variance_of_examples: float = 0.0,
+    exact: bool = False,
 ) -> Interval:
     """Return the mean of values over n re-splits of the same data, with its Student interval.
 
@@ -45,6 +50,9 @@ def interval(
         level: 1 - the interval's confidence.
         variance_of_examples: variance of the mean that is due to which examples were scored, where these were the
             same each time.
+        exact: whether a value is the same whatever was drawn, so that values without a spread are a fact. Else they
+            are too few, or too coarse, to have one, as accuracies on a few examples are: there is no interval, and p
+            is that of n differences with the same sign (the sign test).
     """
     n = len(values)
     centre = fmean(values) if n else math.nan
@@ -57,8 +65,10 @@ def interval(
     if variance_of_examples:  # known from many examples, unlike the spread of a few values
         half = math.hypot(half, float(ndtri(1 - level / 2)) * math.sqrt(variance_of_examples))
         return Interval(centre, centre - half, centre + half)
+    if error == 0 and centre and not exact:
+        return Interval(centre, p=2.0 ** (1 - n))
     if error == 0:
-        p = 1.0 if centre == 0 else 0.0
+        p = 0.0 if centre else 1.0
     else:
         p = 2 * float(stdtr(n - 1, -abs(centre) / error))
     return Interval(centre, centre - half, centre + half, p)

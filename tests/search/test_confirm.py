@@ -14,8 +14,10 @@ from search.drive.confirm import Confirming
 from search.drive.result import read_answer
 from search.errors import UsageError
 from search.executors.control import Control
+from search.face.confirmation_table import confirmation_lines
 from search.ledger import FitRole, LedgerWriter
-from search.ledger.events import EventKind
+from search.ledger.confirmed import read_confirmed
+from search.ledger.events import ConfirmBegun, EventKind, HeldOutOpened
 from search.ledger.outcome import Outcome, StopReason, TrialState
 from search.ledger.paths import Paths
 from search.report.confirmation import BETTER, SAME
@@ -307,3 +309,42 @@ def test_bad_input_gets_a_line(tmp_path, options, line):
     with pytest.raises(UsageError) as raised:
         invoke("confirm", *options, "--home", tmp_path)
     assert any(text.startswith(line) for text in raised.value.errors)
+
+
+def test_an_ablation_that_was_stopped_says_on_how_many_pairs_it_is(ledger, study_id, tmp_path):
+    record(ledger, study_id)
+    study = declared(pairs=4, finalists=1, ablate=True)
+    confirm(ledger, tmp_path, study, StopsWith(ledger, 2 * 4 + 2 * 2))
+    partial = found(ledger, study)
+    assert partial.pairs == 4 and partial.ablation.pairs in (2, 3)
+    confirm(ledger, tmp_path, study)
+    assert found(ledger, study).ablation.pairs == found(ledger, study).pairs == 4
+
+
+def test_looks_of_one_confirmation_open_the_test_part_once_and_stay_spent(ledger, study_id, tmp_path):
+    record(ledger, study_id)
+    writer = LedgerWriter(ledger, study_id)
+    for event in (
+        ConfirmBegun(finalists=(1, 2), pairs=40, auto=True),
+        HeldOutOpened(finalists=(1, 2), pairs=(0, 1, 2, 3, 4)),
+        HeldOutOpened(finalists=(1, 2), pairs=(5, 6, 7)),
+    ):
+        writer.event(event)
+    writer.flush()
+    assert read_confirmed(ledger, study_id).test_opened == 1
+    confirm(ledger, tmp_path)
+    after = read_confirmed(ledger, study_id)
+    assert after.test_opened == 2 and after.planned == 3 and after.auto
+
+
+@pytest.mark.parametrize(
+    ("searched", "confirmed", "said"),
+    [(-0.6, -0.5, "; 0.1 of it was luck"), (-0.6, -0.7, "none of it was luck"), (-0.6, 0.1, "all of it was luck")],
+)
+def test_luck_is_what_is_missing_from_what_was_promised(ledger, study_id, tmp_path, searched, confirmed, said):
+    record(ledger, study_id)
+    confirm(ledger, tmp_path, declared(pairs=2))
+    answer = dataclasses.replace(found(ledger), searched_gain=searched, confirmed_gain=confirmed)
+    assert said in confirmation_lines(answer)[0]
+    other_way = dataclasses.replace(answer, mode="max", searched_gain=-searched, confirmed_gain=-confirmed)
+    assert said in confirmation_lines(other_way)[0]

@@ -24,9 +24,14 @@ def test_p_agrees_with_the_interval():
         assert (found.p <= LEVEL) == (not found.low <= 0 <= found.high)
 
 
-@pytest.mark.parametrize(("values", "p"), [([0.0, 0.0, 0.0], 1.0), ([0.5, 0.5], 0.0)])
-def test_values_without_a_spread_are_equal_or_not(values, p):
-    assert interval(values, share=0.2).p == p
+@pytest.mark.parametrize(("values", "p"), [([0.0, 0.0, 0.0], 1.0), ([0.5, 0.5], 0.5), ([0.5] * 6, 1 / 32)])
+def test_values_too_coarse_for_a_spread_go_by_their_sign(values, p):
+    found = interval(values, share=0.2)
+    assert found.p == p and (found.low is None) == (found.mean != 0)
+
+
+def test_what_no_draw_changes_needs_no_spread():
+    assert interval([0.5, 0.5], share=0.2, exact=True).p == 0.0
 
 
 def test_one_value_has_no_interval():
