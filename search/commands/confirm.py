@@ -13,6 +13,7 @@ from search.commands.run import announcing, conclude
 from search.declaration.options import parse_duration
 from search.declaration.parts import Confirm
 from search.declaration.study import Study
+from search.drive.continuation import with_data_at
 from search.drive.engine import resume
 from search.drive.examples import load_data
 from search.drive.lookup import open_ledger
@@ -47,6 +48,12 @@ def confirm(
         typer.Option("--ablate/--no-ablate", help="Tell what each parameter is worth. [default: where it is cheap]"),
     ] = None,
     time_budget: Annotated[str | None, typer.Option(help="End after this long: 90s, 10m, 1h30m.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND:PATH", help="Where the study's own table:FILE or images:FOLDER lies now, if it moved."
+        ),
+    ] = None,
     accept_changed_model: Annotated[
         bool, typer.Option("--accept-changed-model", help="Go on though the trainable's source has changed.")
     ] = False,
@@ -77,7 +84,7 @@ def confirm(
             paths,
             view=view,
             load=load_data,
-            change=partial(_with_confirmation, changed=changed),
+            change=partial(_with_confirmation, changed=changed, data=data),
             extends=False,
             accept_changed_model=accept_changed_model,
             untracked_ok=untracked_ok,
@@ -108,7 +115,8 @@ def _asked(seeds: str | None, finalists: int | None, ablate: bool | None) -> tup
     return changed, errors
 
 
-def _with_confirmation(study: Study, *, changed: dict[str, object]) -> Study:
+def _with_confirmation(study: Study, *, changed: dict[str, object], data: str | None) -> Study:
     """Return the study with the confirmation that is asked for; one that had none has the usual one."""
+    study = study if data is None else with_data_at(study, data)
     before = study.confirm if study.confirm.pairs else Confirm()
     return study.model_copy(update={"confirm": before.model_copy(update=changed)})

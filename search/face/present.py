@@ -156,7 +156,7 @@ def print_confirmation(console: Console, found: Confirmation, paths: Paths) -> N
     print_grid(console, confirmation_table(found))
     say_words(console, confirmation_text(found))
     if found.verdict == SAME:
-        say(console, f"more pairs may tell: {confirm_command(paths, f'--seeds {2 * found.pairs}')}")
+        say(console, f"more pairs may tell: {confirm_command(paths, '--seeds auto')}")
     if found.ablation is not None:
         say_words(console, ablation_text(found.ablation))
         print_grid(console, ablation_table(found.ablation))

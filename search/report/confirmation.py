@@ -342,7 +342,7 @@ def _sentence(found: Confirmation, *, auto: bool) -> str:
         figures += f", which the best of {counted(len(found.finalists), 'finalist')} may reach by luck"
     return (
         f"cannot be told apart from the baseline: the best finalist is trial {leader.trial}, {figures}; "
-        "as far as these pairs tell, the baseline is as good, and simpler"
+        "no gain was shown, and the baseline is simpler"
     )
 
 
