@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
     raise ImportError(line, name=error.name) from None
 
 if TYPE_CHECKING:
-    from search import Trial
+    from trainables.train_function.trial import Trial
 
 FILE = "trainer.ckpt"
 

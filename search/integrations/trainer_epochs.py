@@ -11,7 +11,7 @@ from trainables.mistake import nearest
 from trainables.train_function.handover import TrialEnded
 
 if TYPE_CHECKING:
-    from search import Trial
+    from trainables.train_function.trial import Trial
 
 Names: TypeAlias = "Mapping[str, str] | Collection[str] | None"
 """Which metrics are reported: by their names, or those of a trainer by those to report; None for all."""

@@ -19,7 +19,7 @@ except ModuleNotFoundError as error:
     raise ImportError(line, name=error.name) from None
 
 if TYPE_CHECKING:
-    from search import Trial
+    from trainables.train_function.trial import Trial
 
 OF_TIME = ("_runtime", "_per_second", "_time")
 """How the names of metrics end that say how long an evaluation took."""
@@ -74,8 +74,8 @@ class LanewiseCallback(TrainerCallback):  # type: ignore[misc]
         """
         if args.save_strategy == "best" or args.save_only_model:
             raise ConfigError(
-                "LanewiseCallback needs whole checkpoints after each evaluation: save_strategy 'no' or as eval_strategy, "
-                "save_only_model False"
+                "LanewiseCallback needs a whole checkpoint after each evaluation: save_strategy 'no', or the same as "
+                "eval_strategy, and save_only_model False"
             )
         self._trial.keep(model=given["model"])
         done = self._epochs.begin()

@@ -62,5 +62,5 @@ def test_a_trainer_that_is_not_given_the_checkpoint_is_refused(make_one, tmp_pat
 
 
 def test_a_trainer_that_saves_the_best_alone_is_refused(make_one, tmp_path):
-    with pytest.raises(ConfigError, match="whole checkpoints"):
+    with pytest.raises(ConfigError, match="a whole checkpoint"):
         make_one(functions.train_saving_the_best, folder=tmp_path / "a").step()
