@@ -80,6 +80,9 @@ class LanewiseCallback(Checkpoint):  # type: ignore[misc]
                 f"the trial goes on after epoch {done}, and the trainer at epoch {trainer.current_epoch}: "
                 "trainer.fit(..., ckpt_path=callback.ckpt_path)"
             )
+        if any(config.reduce_on_plateau for config in trainer.lr_scheduler_configs):
+            # Lightning steps it after the hook in which checkpoints are saved
+            self._trial.note(f"goes on without ReduceLROnPlateau's step of epoch {done}, which Lightning saves no more")
         # Lightning began to iterate before this hook, with what was drawn while the data were made
         iter(trainer.fit_loop._data_fetcher)
 

@@ -54,6 +54,19 @@ def train(trial):
     trial.note(f"behind fit at epoch {trainer.current_epoch}")
 
 
+class OnPlateau(Module):
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=self.hparams.learning_rate)
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "val_loss"}}
+
+
+def train_on_plateau(trial):
+    callback = LanewiseCallback(trial)
+    trainer = Trainer(max_epochs=trial.max_epochs, callbacks=[callback], **QUIET)
+    trainer.fit(OnPlateau(), ckpt_path=callback.ckpt_path)
+
+
 def train_longer(trial):
     trainer = Trainer(max_epochs=trial.max_epochs + 5, callbacks=[LanewiseCallback(trial)], **QUIET)
     trainer.fit(Module())

@@ -37,6 +37,17 @@ def test_a_trainer_goes_on_from_a_checkpoint_bit_for_bit(make, tmp_path):
     assert steps(run, 3) == undisturbed[2:], "saving changes nothing"
 
 
+def test_the_step_that_lightning_does_not_save_is_said(make, tmp_path):
+    run = make(functions.train_on_plateau, folder=tmp_path / "a")
+    steps(run, 2)
+    again = make(functions.train_on_plateau, folder=tmp_path / "b")
+    again.load_state_dict(run.state_dict())
+    steps(again, 1)
+    assert [notice.text for notice in again.take_notices()] == [
+        "goes on without ReduceLROnPlateau's step of epoch 2, which Lightning saves no more"
+    ]
+
+
 def test_after_the_last_epoch_the_function_goes_on_behind_fit(make, tmp_path):
     run = make(functions.train_longer, folder=tmp_path / "a", max_epochs=2)
     assert [run.step().stop for _ in range(2)] == [None, MAX_EPOCHS]
