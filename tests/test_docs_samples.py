@@ -31,6 +31,8 @@ RUN = (
     "# my_models.py",
     "# customers.py",
     "# train_mine.py",
+    "# tune_wine.py",
+    "# tune_slope.py",
 )
 """The beginning of each Python sample; each has a test below."""
 
@@ -125,6 +127,19 @@ def test_the_training_function_shown_is_searched(tmp_path):
     answer = json.loads(python(tmp_path, *command[1:], "--trials", "4", "--max-epochs", "3", "--no-confirm", "--json"))
     assert (answer["trials"], answer["metric"], answer["data"]["task"]) == (4, "val_loss", "none")
     assert {"val_loss", "val_accuracy"} == answer["best"]["metrics"].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tune_wine", "tune_slope"])
+def test_a_function_of_another_package_is_searched_as_it_is(tmp_path, name):
+    out = run_sample(
+        tmp_path,
+        sample("python", f"# {name}.py").replace(
+            "budget=", "executor='lanes', confirm={'pairs': 0}, tracking={'enabled': False}, budget="
+        ),
+    )
+    assert "12 trials on __main__:" in out
+    assert re.search(r"\{'(learning_rate|lr)': [\d.e-]+", out.splitlines()[-1])
 
 
 def test_the_values_compared_are_those_of_the_file_shown(tmp_path):

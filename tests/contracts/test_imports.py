@@ -21,12 +21,23 @@ ALLOWED = {
 
 OWNERS = {
     "ray": (
+        "search/integrations/ray_",
         "search/brain/scheduler.py",
         "search/executors/",
         "search/executors/capacity.py",
         "trainables/tune.py",
     ),
     "mlflow": ("search/tracking/",),
+    "optuna": (
+        "search/brain/",
+        "search/report/",
+        "search/declaration/study.py",
+        "search/integrations/optuna",
+        "search/integrations/choices.py",
+        "spaces/",
+    ),
+    "lightning": ("search/integrations/lightning.py",),
+    "transformers": ("search/integrations/transformers.py",),
 }
 """Of the services, the files and folders that may import each."""
 
@@ -96,6 +107,7 @@ def test_a_service_is_imported_by_its_owners_alone(service):
 
 FLOORS = (
     ("__init__", "__main__", "run"),
+    ("integrations",),
     ("api", "commands"),
     ("face",),
     ("drive",),

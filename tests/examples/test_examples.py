@@ -16,8 +16,20 @@ from trainables.report import MAX_EPOCHS
 from trainables.train_function.config import FunctionData
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-OBJECTIVES = {"images": "val_loss:min", "sequences": "val_loss:min", "gan": "wasserstein:min"}
+OBJECTIVES = {
+    "images": "val_loss:min",
+    "sequences": "val_loss:min",
+    "gan": "wasserstein:min",
+    "lightning_forecast": "val_loss:min",
+    "transformers_reader": "eval_loss:min",
+}
 MOST_CHANGED = 8
+
+pytestmark = [  # Lightning 2.6 on a torch that is newer than it; what it advises about loaders' workers
+    pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated"),
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:The number of training batches"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -40,14 +52,15 @@ def test_a_script_is_searched_by_at_most_eight_changed_lines(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_a_plain_script_and_its_training_function_learn(name, capsys):
+def test_a_plain_script_and_its_training_function_learn(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a trainer makes its folder here
+    metric = OBJECTIVES[name].partition(":")[0]
     with torch_threads(1):
         __import__(f"{name}_plain").train()
-        assert capsys.readouterr().out.count("=") >= 4
+        assert metric in capsys.readouterr().out
         trainable = find_trainable(f"train:{name}:train")
         params = {"learning_rate": 0.01, "dropout": 0.0, "filters": 8, "width": 16}
         params |= {"generator_rate": 1e-3, "critic_rate": 1e-3}
-        metric = OBJECTIVES[name].partition(":")[0]
         config = trainable.configure(params, max_epochs=4)
         run = trainable.start(config, FunctionData(None, (metric,)), seed=1, device=CPU)
         reports = [run.step() for _ in range(4)]

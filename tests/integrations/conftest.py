@@ -1,0 +1,1 @@
+from tests.trainables.train_function.conftest import make  # noqa: F401
