@@ -20,6 +20,9 @@ from trainables.task import AUTO, Task
 KINDS = ("table", "images", "arrays")
 TASKS = (AUTO, *(task.value for task in Task))
 DATA, SOURCE = ("data",), ("data", "source")
+OF_TABLES = ("target", "task", "separator", "decimal", "encoding", "val_file", "test_file", "group", "time", "weight")
+"""The fields of one word that are for tables alone."""
+
 KEPT = ("seed", "train_examples")
 """What a study's own data say of how examples are used, whichever these are."""
 
@@ -51,6 +54,12 @@ def declared_data(declared: DataSpec, options: Options, *, any_size: bool = Fals
         "separator": options.separator,
         "decimal": options.decimal,
         "encoding": options.encoding,
+        "val_file": _absolute(options.val_file),
+        "test_file": _absolute(options.test_file),
+        "group": options.group,
+        "time": options.time,
+        "weight": options.weight,
+        "class_weight": options.class_weight,
         "image_size": options.image_size,
         "background": options.background,
     }
@@ -70,7 +79,7 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
     mistakes = []
     if data.source != "table":
         lists = {name: ", ".join(getattr(data, name)) for name in ("drop", "missing", "read_as")}
-        words = {name: getattr(data, name) for name in ("target", "task", "separator", "decimal", "encoding")}
+        words = {name: getattr(data, name) for name in OF_TABLES}
         if data.source == "arrays":
             del words["task"]
         rule = f"{{value}} is for {{0}} table:FILE; the data are {data.name}"
@@ -85,6 +94,9 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
     if data.task not in TASKS:
         mistakes.append(Mistake(("data", "task"), f"must be {', '.join(TASKS[:-1])} or {TASKS[-1]}", data.task))
     mistakes += _text_mistakes(data)
+    if data.source == NO_DATA and data.class_weight is not None:
+        rule = "{value} weighs the classes of {0}, and the training function brings its own"
+        mistakes.append(Mistake(("data", "class_weight"), rule, data.class_weight, others=(DATA,)))
     if data.source == NO_DATA and data.train_examples is not None:
         rule = "{value}: there are no examples, the training function brings its own"
         mistakes.append(Mistake(("data", "train_examples"), rule, data.train_examples))
@@ -164,6 +176,7 @@ def data_of(given: Any, declared: Mapping[str, Any], *, transfers: bool, mistake
     if not isinstance(given, Mapping):
         return given
     given = dict(given)
+    given |= {name: _absolute(given[name]) for name in ("val_file", "test_file") if isinstance(given.get(name), str)}
     if isinstance(given.get("path"), str):
         _place(given, mistakes)
     source = given.get("source", "named" if _is_known(given.get("name")) else declared.get("source", "named"))
@@ -220,6 +233,10 @@ def _place(given: dict[str, Any], mistakes: list[Mistake]) -> None:
         given["source"] = found
     if "name" not in given:
         given["name"] = _name(path, str(given["source"]))
+
+
+def _absolute(file: str | Path | None) -> str | None:
+    return None if file is None else os.path.abspath(os.path.expanduser(file))
 
 
 def _is_known(name: Any) -> bool:
