@@ -45,7 +45,7 @@ def load_data(study: Study) -> Splits:
 def extra_metrics(study: Study, splits: Splits) -> tuple[str, ...]:
     """Return the metrics that are computed because the study names them, or because a class is rare."""
     rare = METRICS_OF_RARE if rare_classes(splits.class_counts) else ()
-    known = find_trainable(study.trainable).metrics
+    known = find_trainable(study.trainable).metrics or ()  # a training function reports what it likes
     return tuple(dict.fromkeys((*study.extra_metrics, *(name for name in rare if name in known))))
 
 
@@ -69,7 +69,7 @@ def try_study(study: Study, splits: Splits) -> TryOut:
             notices += (*tried.notices, *unread.notices)
     foreign = study.trainable not in TRAINABLES and not study.trainable.startswith(USER_MODEL_PREFIX)
     if foreign and splits.train.weights is not None:
-        text = f"weights: {study.trainable} is handed them as splits.train.weights; whether it uses them is its own"
+        text = f"weights: {study.trainable} is handed them as train.weights of its data; whether it uses them is its own"
         notices.append(Notice("weights_handed_on", text, warning=True))
     return TryOut(tuple(dict.fromkeys(errors)), tuple(notices))
 
