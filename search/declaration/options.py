@@ -141,7 +141,7 @@ class Options:
         "A named data set, such as digits; `list` shows all.", Group.DATA, about=("data.name",)
     )
     data: str | None = option(
-        "table:FILE, images:FOLDER, or a named data set. [default: the study's]",
+        "table:FILE, images:FOLDER, python:MODULE:FUNCTION, or a named data set. [default: the study's]",
         Group.DATA,
         about=("data", "data.source", "data.path"),
     )

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from search.declaration.held_function import function_fields
 from search.declaration.mistakes import usage_error
 from search.declaration.options import Options
+from search.errors import UsageError
 from spaces import nearest
 from trainables.data.datasets import DATASETS
 from trainables.data.image_modes import background_colour
@@ -18,6 +20,8 @@ from trainables.mistake import Mistake
 from trainables.task import AUTO, Task
 
 KINDS = ("table", "images", "arrays")
+FUNCTION = "python"
+"""Begins the data that a function returns, after ``--data``: ``python:package.module:function``."""
 TASKS = (AUTO, *(task.value for task in Task))
 DATA, SOURCE = ("data",), ("data", "source")
 OF_TABLES = ("target", "task", "separator", "decimal", "encoding", "val_file", "test_file", "group", "time", "weight")
@@ -156,6 +160,8 @@ def _chosen(options: Options, mistakes: list[Mistake]) -> dict[str, Any]:
     kind, colon, path = text.partition(":")
     if options.data is None or text in DATASETS:
         return {"source": "named", "name": text, "path": None}
+    if colon and kind == FUNCTION:
+        return _of_function(path, options.task or AUTO, mistakes)
     return _own(kind, path, mistakes) if colon and kind in KINDS else _refused(text, kind if colon else "", mistakes)
 
 
@@ -177,7 +183,10 @@ def data_of(given: Any, declared: Mapping[str, Any], *, transfers: bool, mistake
         return given
     given = dict(given)
     given |= {name: _absolute(given[name]) for name in ("val_file", "test_file") if isinstance(given.get(name), str)}
-    if isinstance(given.get("path"), str):
+    if str(given.get("path")).startswith(f"{FUNCTION}:"):
+        path = given.pop("path").removeprefix(f"{FUNCTION}:")
+        given |= _of_function(path, str(given.get("task", AUTO)), mistakes)
+    elif isinstance(given.get("path"), str):
         _place(given, mistakes)
     source = given.get("source", "named" if _is_known(given.get("name")) else declared.get("source", "named"))
     mistakes += _unused(given, source, given.get("name", declared.get("name")), transfers=transfers)
@@ -203,11 +212,21 @@ def _of_text(text: str, mistakes: list[Mistake]) -> dict[str, Any]:
     kind, colon, path = text.partition(":")
     if text in DATASETS:
         return {"source": "named", "name": text, "path": None}
+    if colon and kind == FUNCTION:
+        return _of_function(path, AUTO, mistakes)
     if colon and kind in KINDS:
         return _own(kind, path, mistakes)
     if not os.path.exists(os.path.expanduser(text)):
         return _refused(text, kind if colon else "", mistakes)
     return {"path": text}
+
+
+def _of_function(path: str, task: str, mistakes: list[Mistake]) -> dict[str, Any]:
+    try:
+        return function_fields(path, task=task)
+    except UsageError as error:
+        mistakes += [Mistake(DATA, line, whole=True) for line in error.errors]
+        return {}
 
 
 def _place(given: dict[str, Any], mistakes: list[Mistake]) -> None:
@@ -290,8 +309,8 @@ def _name(path: Path, kind: str) -> str:
 
 def _unknown(text: str, kind: str) -> Mistake:
     if kind:
-        known = "Known: table:FILE, images:FOLDER, arrays:FILE.npz"
-        return Mistake(DATA, f"{text}: {{value}} is no kind of data.{nearest(kind, KINDS)} {known}", kind)
+        known = f"Known: table:FILE, images:FOLDER, arrays:FILE.npz, {FUNCTION}:MODULE:FUNCTION"
+        return Mistake(DATA, f"{text}: {{value}} is no kind of data.{nearest(kind, (*KINDS, FUNCTION))} {known}", kind)
     if os.path.exists(text):
         own = f"images:{text}" if os.path.isdir(text) else f"table:{text} --target COLUMN"
         return Mistake(DATA, f"{text} is no data set by name; your own are given as {{0}} {own}", others=(DATA,))

@@ -69,7 +69,7 @@ def try_study(study: Study, splits: Splits) -> TryOut:
             notices += (*tried.notices, *unread.notices)
     foreign = study.trainable not in TRAINABLES and not study.trainable.startswith(USER_MODEL_PREFIX)
     if foreign and splits.train.weights is not None:
-        text = f"weights: {study.trainable} is handed them as train.weights of its data; whether it uses them is its own"
+        text = f"weights: {study.trainable} is handed them as train.weights of its data, and may not use them"
         notices.append(Notice("weights_handed_on", text, warning=True))
     return TryOut(tuple(dict.fromkeys(errors)), tuple(notices))
 
