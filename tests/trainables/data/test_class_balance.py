@@ -1,6 +1,7 @@
 """Classes that are counted, called rare and weighted; what trains by weights, and what says that it does not."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from trainables.device_data import DeviceData
 from trainables.errors import DataError
 from trainables.loop import TrainingRun
 from trainables.notice import texts_of
+from trainables.transfer.image_views import ImageViews
+from trainables.transfer.preprocessing import own_preprocessing
+from trainables.transfer.source import source_spec
 
 CPU = torch.device("cpu")
 
@@ -99,3 +103,17 @@ def test_estimators_fit_by_weights_or_are_named(model, tmp_path):
     unused = [notice.names for notice in trainable.try_out([config], splits).notices]
     assert (scores[0] == scores[1]) == (model == "knn") == (unused == [("knn",)])
     assert not trainable.try_out([config], plain).notices
+
+
+@pytest.mark.parametrize("source_data", ["", "mnist"])
+def test_the_source_of_a_transfer_is_learned_without_the_weights_of_other_classes(source_data):
+    config = SimpleNamespace(source_data=source_data)
+    declared = DataSpec("digits", pixels=True, half="second", class_weight="balanced")
+    assert source_spec(config, declared).class_weight is None
+
+
+def test_cached_features_bring_the_weights_of_their_examples(tmp_path):
+    spec = DataSpec("digits", pixels=True, train_examples=40, class_weight="balanced")
+    splits = load_splits(spec)
+    views = ImageViews(splits, own_preprocessing(splits, 8), device=CPU, views=2)
+    assert views.weights is not None and len(views.weights) == len(views.y_train) == 40
