@@ -39,6 +39,8 @@ class DeviceData:
         scale: how a numeric target was standardised; None for classes.
         extra_metrics: metrics that every report is to hold besides the usual ones.
         views: V; epoch e (from 0) trains on view e % V of every example.
+        weights: [N] how much each training example counts in the loss that is trained on, 1 on average; None where all
+            count alike.
 
     Raises:
         ValueError: the training examples are not ``views`` for each target.
@@ -52,6 +54,7 @@ class DeviceData:
     scale: TargetScale | None = None
     extra_metrics: tuple[str, ...] = ()
     views: int = 1
+    weights: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.views < 1 or len(self.x_train) != self.views * self.examples:
@@ -64,7 +67,8 @@ class DeviceData:
         """Return the arrays of ``splits`` on ``device``; on CPU they share their memory where they may be written."""
         train, val = splits.train, splits.val
         x_train, y_train, x_val, y_val = (as_tensor(a, device) for a in (train.x, train.y, val.x, val.y))
-        return cls(x_train, y_train, x_val, y_val, splits.outputs, splits.scale, splits.extra_metrics)
+        weights = None if train.weights is None else as_tensor(train.weights, device)
+        return cls(x_train, y_train, x_val, y_val, splits.outputs, splits.scale, splits.extra_metrics, weights=weights)
 
     @property
     def examples(self) -> int:

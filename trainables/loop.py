@@ -87,15 +87,23 @@ class TrainingRun:
         )
 
     def train_epoch(self) -> float:
-        """Pass once over the training examples in a fresh order; return the mean loss, without penalty."""
+        """Pass once over the training examples in a fresh order; return the mean loss, without penalty.
+
+        Where examples have weights, a batch's loss is the mean of weight times loss over its examples, not divided by
+        the sum of their weights: as these are 1 on average, its gradient has that of all examples as its mean.
+        """
         n, first = self.data.examples, self.data.first_row(self.epoch)
-        x, y = self.data.x_train[first : first + n], self.data.y_train
+        x, y, weights = self.data.x_train[first : first + n], self.data.y_train, self.data.weights
         order = torch.randperm(n, generator=self.shuffle).to(x.device)
         total = torch.zeros((), device=x.device)
         self.model.train()
         for start, stop in batch_bounds(n, self.config.batch_size):
             batch = order[start:stop]
-            loss = self.training_loss(self.model(x[batch]), y[batch])
+            outputs = self.model(x[batch])
+            if weights is None:
+                loss = self.training_loss(outputs, y[batch])
+            else:
+                loss = (self.training_loss(outputs, y[batch], reduction="none") * weights[batch]).mean()
             penalty = self.config.l1_penalty * l1_norm(self.model) if self.config.l1_penalty else 0.0
             self.optimizer.zero_grad()
             (loss + penalty).backward()  # type: ignore[no-untyped-call]

@@ -46,8 +46,7 @@ CPU = torch.device("cpu")
 
 def few_examples(splits: Splits) -> Splits:
     """Return the few of the examples that a model is tried with."""
-    train = replace(splits.train, x=splits.train.x[:EXAMPLES_TRAINED], y=splits.train.y[:EXAMPLES_TRAINED])
-    val = replace(splits.val, x=splits.val.x[:EXAMPLES_TRIED], y=splits.val.y[:EXAMPLES_TRIED])
+    train, val = splits.train.at(slice(EXAMPLES_TRAINED)), splits.val.at(slice(EXAMPLES_TRIED))
     return replace(splits, train=train, val=val, extra_metrics=())
 
 

@@ -8,11 +8,13 @@ from typing import Any
 from rich.console import Console
 
 from search.commands.parameters import takes_options
+from search.declaration.held_data import held_file
 from search.declaration.options import Options
 from search.declaration.study import Study
 from search.drive import engine
 from search.drive.continuation import check_continuation, continue_as, is_recorded
 from search.drive.examples import load_data
+from search.drive.kept_data import keeping_data, with_kept_data
 from search.drive.preflight import resolve
 from search.drive.result import Result
 from search.face.answer_stream import print_json
@@ -28,7 +30,9 @@ def run(options: Options) -> int:
     """Search STUDY, or the study that a file declares, and print the answer."""
     study = resolve(options)
     paths, console = Paths(options.home, study.name, study.ledger), make_console()
-    continues = options.resume and is_recorded(paths)
+    continues, held = options.resume and is_recorded(paths), held_file(study.data.path)
+    if continues and held is not None:
+        study = with_kept_data(study, held, paths)
     if options.dry_run:
         show_plan(options, study, paths, console, continues=continues)
         return 0
@@ -48,7 +52,8 @@ def run(options: Options) -> int:
     else:
         if options.resume:
             view.say(f"no study {study.name} in {options.home.absolute()} yet: it is started")
-        result = engine.conduct(study, options.home, load_data, view=view, announce=announce)
+        with keeping_data(study, held, paths, view.say) as study:
+            result = engine.conduct(study, options.home, load_data, view=view, announce=announce)
     return conclude(study, result, paths, console, as_json=options.json_)
 
 

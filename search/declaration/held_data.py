@@ -54,7 +54,7 @@ def held_fields(data: Any, target: Any = None) -> dict[str, Any]:
     if (frame := to_frame(data)) is not None:
         return _hold_frame(frame, target, described(data))
     if is_dataset(data):
-        return _hold_arrays(dict(zip(WHOLE, of_dataset(data, "data"), strict=True)), "dataset")
+        return hold_arrays(dict(zip(WHOLE, of_dataset(data, "data"), strict=True)), "dataset")
     if isinstance(data, Sequence):
         return _of_sequence(data)
     if is_array(data):
@@ -85,7 +85,7 @@ def _of_mapping(data: Mapping[Any, Any], target: Any) -> dict[str, Any]:
     if len(ways) > 1:
         raise UsageError(f"data: {' and '.join(ways)} name different data; give one of them")
     if arrays:
-        return {**_hold_arrays(arrays, "arrays", task=fields.get("task", AUTO)), **fields}
+        return {**hold_arrays(arrays, "arrays", task=fields.get("task", AUTO)), **fields}
     if frame is None:
         return fields
     table = to_frame(frame)
@@ -110,7 +110,7 @@ def _of_bunch(bunch: Mapping[str, Any]) -> dict[str, Any]:
     if frame is None:
         array = to_array(x, "data")
         if array.ndim != 2:
-            return _hold_arrays({"x": array, "y": y}, "arrays")
+            return hold_arrays({"x": array, "y": y}, "arrays")
         columns = bunch.get("feature_names")
         frame = pd.DataFrame(array, columns=None if columns is None else list(columns))
     return _with_targets(frame, y)
@@ -129,7 +129,7 @@ def _of_sequence(data: Sequence[Any]) -> dict[str, Any]:
         raise UsageError(f"data: a {type(data).__name__} of {len(data)} ({items}{more}); {EXPECTED}")
     if len(data) == 2 and (frame := to_frame(data[0])) is not None:
         return _with_targets(frame, data[1])
-    return _hold_arrays(dict(zip(names, data, strict=True)), "arrays")
+    return hold_arrays(dict(zip(names, data, strict=True)), "arrays")
 
 
 def _with_targets(frame: pd.DataFrame, y: Any) -> dict[str, Any]:
@@ -179,21 +179,31 @@ def _is_mixed(column: pd.Series[Any]) -> bool:
     return len(kinds) > 1
 
 
-def _hold_arrays(found: Mapping[str, Any], name: str, *, task: Any = AUTO) -> dict[str, Any]:
-    """Write arrays as the file that ``trainables.data.arrays`` reads, once it has been seen that it can."""
+def hold_arrays(found: Mapping[str, Any], name: str, *, task: Any = AUTO, what: str = "data") -> dict[str, Any]:
+    """Write arrays as the file that ``trainables.data.arrays`` reads, and return the fields of ``DataSpec`` for it.
+
+    Args:
+        found: by the names that such a file may hold.
+        name: what the data are called.
+        task: ``classification``, ``regression``, or ``auto`` to tell by the targets.
+        what: begins each message.
+
+    Raises:
+        UsageError: they cannot be examples; a line each.
+    """
     import numpy as np
 
     from trainables.data.arrays import parts_of
     from trainables.errors import DataError
 
-    arrays: dict[str, NDArray[np.generic]] = {key: to_array(value, f"data: {key}") for key, value in found.items()}
+    arrays: dict[str, NDArray[np.generic]] = {key: to_array(value, f"{what}: {key}") for key, value in found.items()}
 
     def write(file: Path) -> None:
         with file.open("wb") as opened:
             np.savez(opened, **arrays)  # type: ignore[arg-type]
 
     try:
-        parts_of(arrays, what="data", task=str(task), seed=0)
+        parts_of(arrays, what=what, task=str(task), seed=0)
     except DataError as error:
         raise UsageError(error.errors) from None
     return {"source": "arrays", "path": _held(write, ".npz"), "name": name}

@@ -113,5 +113,6 @@ def _refuse_if_too_large(size: int, what: str) -> None:
     free = free_memory()
     if size > free / 2:
         raise UsageError(
-            f"{what}: {size / 1e9:.1f} GB of examples, of which memory ({free / 1e9:.1f} GB free) holds half"
+            f"{what}: {size / 1e9:.1f} GB of examples are more than half of the free memory ({free / 1e9:.1f} GB); a "
+            "search holds all of them there and does not stream them"
         )

@@ -141,7 +141,7 @@ class Options:
         "A named data set, such as digits; `list` shows all.", Group.DATA, about=("data.name",)
     )
     data: str | None = option(
-        "table:FILE, images:FOLDER, or a named data set. [default: the study's]",
+        "table:FILE, images:FOLDER, python:MODULE:FUNCTION, or a named data set. [default: the study's]",
         Group.DATA,
         about=("data", "data.source", "data.path"),
     )
@@ -176,6 +176,33 @@ class Options:
     )
     encoding: str | None = option(
         "A text file's encoding, such as cp1252. [default: by looking]", Group.DATA, about=("data.encoding",)
+    )
+    val_file: Path | None = option(
+        "Table of the validation rows. [default: cut from --data]", Group.DATA, about=("data.val_file",), metavar="FILE"
+    )
+    test_file: Path | None = option(
+        "Table of the test rows. [default: cut from --data]", Group.DATA, about=("data.test_file",), metavar="FILE"
+    )
+    group: str | None = option(
+        "Rows with one value of this column are never in two parts.",
+        Group.DATA,
+        about=("data.group",),
+        metavar="COLUMN",
+    )
+    time: str | None = option(
+        "The latest rows by this column are for test, those before for validation.",
+        Group.DATA,
+        about=("data.time",),
+        metavar="COLUMN",
+    )
+    weight: str | None = option(
+        "How much each row counts in the training loss.", Group.DATA, about=("data.weight",), metavar="COLUMN"
+    )
+    class_weight: str | None = option(
+        "balanced: every class counts alike in the training loss.",
+        Group.DATA,
+        about=("data.class_weight",),
+        metavar="balanced",
     )
     image_size: int | None = option(
         "Width and height of your images. [32; transfer: 64]", Group.DATA, about=("data.image_size",)

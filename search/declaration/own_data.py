@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from search.declaration.held_function import function_fields
 from search.declaration.mistakes import usage_error
 from search.declaration.options import Options
+from search.errors import UsageError
 from spaces import nearest
 from trainables.data.datasets import DATASETS
 from trainables.data.image_modes import background_colour
@@ -18,8 +20,13 @@ from trainables.mistake import Mistake
 from trainables.task import AUTO, Task
 
 KINDS = ("table", "images", "arrays")
+FUNCTION = "python"
+"""Begins the data that a function returns, after ``--data``: ``python:package.module:function``."""
 TASKS = (AUTO, *(task.value for task in Task))
 DATA, SOURCE = ("data",), ("data", "source")
+OF_TABLES = ("target", "task", "separator", "decimal", "encoding", "val_file", "test_file", "group", "time", "weight")
+"""The fields of one word that are for tables alone."""
+
 KEPT = ("seed", "train_examples")
 """What a study's own data say of how examples are used, whichever these are."""
 
@@ -51,6 +58,12 @@ def declared_data(declared: DataSpec, options: Options, *, any_size: bool = Fals
         "separator": options.separator,
         "decimal": options.decimal,
         "encoding": options.encoding,
+        "val_file": _absolute(options.val_file),
+        "test_file": _absolute(options.test_file),
+        "group": options.group,
+        "time": options.time,
+        "weight": options.weight,
+        "class_weight": options.class_weight,
         "image_size": options.image_size,
         "background": options.background,
     }
@@ -70,7 +83,7 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
     mistakes = []
     if data.source != "table":
         lists = {name: ", ".join(getattr(data, name)) for name in ("drop", "missing", "read_as")}
-        words = {name: getattr(data, name) for name in ("target", "task", "separator", "decimal", "encoding")}
+        words = {name: getattr(data, name) for name in OF_TABLES}
         if data.source == "arrays":
             del words["task"]
         rule = f"{{value}} is for {{0}} table:FILE; the data are {data.name}"
@@ -85,6 +98,9 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
     if data.task not in TASKS:
         mistakes.append(Mistake(("data", "task"), f"must be {', '.join(TASKS[:-1])} or {TASKS[-1]}", data.task))
     mistakes += _text_mistakes(data)
+    if data.source == NO_DATA and data.class_weight is not None:
+        rule = "{value} weighs the classes of {0}, and the training function brings its own"
+        mistakes.append(Mistake(("data", "class_weight"), rule, data.class_weight, others=(DATA,)))
     if data.source == NO_DATA and data.train_examples is not None:
         rule = "{value}: there are no examples, the training function brings its own"
         mistakes.append(Mistake(("data", "train_examples"), rule, data.train_examples))
@@ -144,6 +160,8 @@ def _chosen(options: Options, mistakes: list[Mistake]) -> dict[str, Any]:
     kind, colon, path = text.partition(":")
     if options.data is None or text in DATASETS:
         return {"source": "named", "name": text, "path": None}
+    if colon and kind == FUNCTION:
+        return _of_function(path, options.task or AUTO, mistakes)
     return _own(kind, path, mistakes) if colon and kind in KINDS else _refused(text, kind if colon else "", mistakes)
 
 
@@ -164,7 +182,11 @@ def data_of(given: Any, declared: Mapping[str, Any], *, transfers: bool, mistake
     if not isinstance(given, Mapping):
         return given
     given = dict(given)
-    if isinstance(given.get("path"), str):
+    given |= {name: _absolute(given[name]) for name in ("val_file", "test_file") if isinstance(given.get(name), str)}
+    if str(given.get("path")).startswith(f"{FUNCTION}:"):
+        path = given.pop("path").removeprefix(f"{FUNCTION}:")
+        given |= _of_function(path, str(given.get("task", AUTO)), mistakes)
+    elif isinstance(given.get("path"), str):
         _place(given, mistakes)
     source = given.get("source", "named" if _is_known(given.get("name")) else declared.get("source", "named"))
     mistakes += _unused(given, source, given.get("name", declared.get("name")), transfers=transfers)
@@ -190,11 +212,21 @@ def _of_text(text: str, mistakes: list[Mistake]) -> dict[str, Any]:
     kind, colon, path = text.partition(":")
     if text in DATASETS:
         return {"source": "named", "name": text, "path": None}
+    if colon and kind == FUNCTION:
+        return _of_function(path, AUTO, mistakes)
     if colon and kind in KINDS:
         return _own(kind, path, mistakes)
     if not os.path.exists(os.path.expanduser(text)):
         return _refused(text, kind if colon else "", mistakes)
     return {"path": text}
+
+
+def _of_function(path: str, task: str, mistakes: list[Mistake]) -> dict[str, Any]:
+    try:
+        return function_fields(path, task=task)
+    except UsageError as error:
+        mistakes += [Mistake(DATA, line, whole=True) for line in error.errors]
+        return {}
 
 
 def _place(given: dict[str, Any], mistakes: list[Mistake]) -> None:
@@ -220,6 +252,10 @@ def _place(given: dict[str, Any], mistakes: list[Mistake]) -> None:
         given["source"] = found
     if "name" not in given:
         given["name"] = _name(path, str(given["source"]))
+
+
+def _absolute(file: str | Path | None) -> str | None:
+    return None if file is None else os.path.abspath(os.path.expanduser(file))
 
 
 def _is_known(name: Any) -> bool:
@@ -273,8 +309,8 @@ def _name(path: Path, kind: str) -> str:
 
 def _unknown(text: str, kind: str) -> Mistake:
     if kind:
-        known = "Known: table:FILE, images:FOLDER, arrays:FILE.npz"
-        return Mistake(DATA, f"{text}: {{value}} is no kind of data.{nearest(kind, KINDS)} {known}", kind)
+        known = f"Known: table:FILE, images:FOLDER, arrays:FILE.npz, {FUNCTION}:MODULE:FUNCTION"
+        return Mistake(DATA, f"{text}: {{value}} is no kind of data.{nearest(kind, (*KINDS, FUNCTION))} {known}", kind)
     if os.path.exists(text):
         own = f"images:{text}" if os.path.isdir(text) else f"table:{text} --target COLUMN"
         return Mistake(DATA, f"{text} is no data set by name; your own are given as {{0}} {own}", others=(DATA,))

@@ -30,6 +30,8 @@ MAY_CHANGE = (
     "presets",
     "data.data_dir",
     "data.path",
+    "data.val_file",
+    "data.test_file",
     "data.download",
     "executor",
     "resources",
@@ -125,9 +127,15 @@ def refuse_absent_data(study: Study) -> None:
         UsageError: it is not; how to say where it is now.
     """
     if errors := path_errors(study.data):
-        raise UsageError(
-            [f"{line}; if it was moved, say where it is: --data {study.data.source}:PATH" for line in errors]
-        )
+        raise UsageError([f"{line}; if it was moved, {_where(line, study)}" for line in errors])
+
+
+def _where(line: str, study: Study) -> str:
+    """Return how to say where the file is now that a line of ``path_errors`` misses."""
+    option = line.partition(" ")[0]
+    if option in ("--val-file", "--test-file"):
+        return f"run the study again with --name {study.name} --resume {option} FILE"
+    return f"say where it is: --data {study.data.source}:PATH"
 
 
 def extend_study(

@@ -10,12 +10,16 @@ from search.declaration.study import Study
 from search.declaration.unread import judge_unread
 from search.errors import UsageError
 from trainables.data import Splits, load_splits
+from trainables.data.class_balance import rare_classes
 from trainables.data.target import TASK_NOTICE
 from trainables.errors import ConfigError, DataError
 from trainables.metrics import METRICS
 from trainables.notice import Notice, TryOut
 from trainables.protocols import CanTryOut, ChecksFit
-from trainables.registry import find_trainable
+from trainables.registry import TRAINABLES, USER_MODEL_PREFIX, find_trainable
+
+METRICS_OF_RARE = ("val_balanced_accuracy", "val_macro_f1")
+"""What tells more than the accuracy where a class is rare."""
 
 
 def load_data(study: Study) -> Splits:
@@ -31,8 +35,18 @@ def load_data(study: Study) -> Splits:
     found = try_study(study, splits)
     if found.errors:
         raise UsageError(found.errors)
+    named, reported = study.extra_metrics, extra_metrics(study, splits)
     notices = (*splits.notices, *found.notices)
-    return dataclasses.replace(splits, extra_metrics=study.extra_metrics, notices=notices)
+    if added := [name for name in reported if name not in named]:
+        notices = (*notices, Notice("rare_metrics", f"reported too, as a class is rare: {', '.join(added)}"))
+    return dataclasses.replace(splits, extra_metrics=reported, notices=notices)
+
+
+def extra_metrics(study: Study, splits: Splits) -> tuple[str, ...]:
+    """Return the metrics that are computed because the study names them, or because a class is rare."""
+    rare = METRICS_OF_RARE if rare_classes(splits.class_counts) else ()
+    known = find_trainable(study.trainable).metrics or ()  # a training function reports what it likes
+    return tuple(dict.fromkeys((*study.extra_metrics, *(name for name in rare if name in known))))
 
 
 def try_study(study: Study, splits: Splits) -> TryOut:
@@ -53,6 +67,10 @@ def try_study(study: Study, splits: Splits) -> TryOut:
             unread = judge_unread(study, tried)
             errors += (*tried.errors, *unread.errors)
             notices += (*tried.notices, *unread.notices)
+    foreign = study.trainable not in TRAINABLES and not study.trainable.startswith(USER_MODEL_PREFIX)
+    if foreign and splits.train.weights is not None:
+        text = f"weights: {study.trainable} is handed them as train.weights of its data, and may not use them"
+        notices.append(Notice("weights_handed_on", text, warning=True))
     return TryOut(tuple(dict.fromkeys(errors)), tuple(notices))
 
 

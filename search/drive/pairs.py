@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from search.declaration.study import Study
+from search.drive.examples import extra_metrics
 from search.executors.fits import NumberedPair
 from trainables.data.datasets import Pair, load_pair
 from trainables.derive import derive
@@ -34,7 +35,7 @@ class Pairs:
         if number in self._held:
             return self._held[number]
         data = load_pair(self._study.data, seed=derive(self._study.seed, "pair", number))
-        data = replace(data, splits=replace(data.splits, extra_metrics=self._study.extra_metrics))
+        data = replace(data, splits=replace(data.splits, extra_metrics=extra_metrics(self._study, data.splits)))
         pair = NumberedPair(number, derive(self._study.seed, "confirm", number), data)
         size = _bytes(data)
         if self._bytes + size <= HELD_BYTES:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -78,6 +78,21 @@ def _say_what_is_missing(
     say(f"{event.sentence}; go on with: {command}")
 
 
+def refit_splits(splits: Splits, *, seed: int) -> Splits:
+    """Return the training and validation part of a re-split.
+
+    What belongs together, is later than something else, has a file of its own or a weight is known where the data are
+    read: there such a re-split is cut, as the pairs of a confirmation are, whose scored part then validates.
+    """
+    from trainables.data.datasets import load_pair
+    from trainables.data.splits import resplit
+
+    if splits.spec is not None and (splits.spec.binds_rows or splits.train.weights is not None):
+        pair = load_pair(splits.spec, seed=seed)
+        return replace(pair.splits, val=pair.scored, extra_metrics=splits.extra_metrics)
+    return resplit(splits, seed=seed % 2**32)
+
+
 @dataclass(frozen=True)
 class _Split:
     """One re-split of the training and validation part.
@@ -98,10 +113,8 @@ class _Split:
         """Return the split of this number."""
         import torch
 
-        from trainables.data.splits import resplit
-
         seed = derive(study.seed, "refit", number)
-        parts = resplit(splits, seed=seed % 2**32)
+        parts = refit_splits(splits, seed=seed)
         return cls(number, seed, len(parts.train), len(parts.val), trainable.prepare(parts, torch.device("cpu")))
 
 

@@ -122,6 +122,7 @@ def test_the_plan_the_start_and_the_answer_say_what_was_read(table, tmp_path, pr
         "missing values: 'length' 12, 'city' 11",
         "warning: predicts the target by itself: 'spend' (score 1.000); if it is not known before the outcome, --drop "
         "leaves it out",
+        "training examples by class, the fewest first: basic 35, silver 37, gold 48",
     ]
     plan = printed(run, "tabular", **own, **QUICK, dry_run=True)
     start, _, answer = printed(run, "tabular", **own, **QUICK).partition("here: 4 trials: ")

@@ -31,6 +31,18 @@ def build_estimator(config: EstimatorConfig, x: NDArray[np.float32], y: NDArray[
     return builder[config.model](config, x, y, seed)
 
 
+def weights_of_fit(estimator: Any, weights: NDArray[np.float32] | None) -> dict[str, Any]:
+    """Return what an estimator's ``fit`` is given of the examples' weights; nothing where it takes none."""
+    return {} if weights is None or not takes_weights(estimator) else {"sample_weight": weights}
+
+
+def takes_weights(estimator: Any) -> bool:
+    """Say whether an estimator can weigh examples."""
+    from sklearn.utils.validation import has_fit_parameter
+
+    return bool(has_fit_parameter(estimator, "sample_weight"))
+
+
 def probabilities(estimator: Any, x: NDArray[np.float32], *, classes: int) -> NDArray[np.float64]:
     """Return the probability of each class, 0 for one that the estimator never saw  # [N, D] -> [N, C]."""
     known = estimator.predict_proba(x)

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from trainables.baselines.config import EstimatorConfig
-from trainables.baselines.estimators import build_estimator, probabilities
+from trainables.baselines.estimators import build_estimator, probabilities, weights_of_fit
 from trainables.baselines.kept import pack_estimator
 from trainables.data import Splits
 from trainables.device_data import DeviceData
@@ -79,7 +79,7 @@ class FitRun:
                 self.config, self.data.x_train, splits.train.y, task=splits.task, seed=self._seed
             )
             fit_started = time.perf_counter()
-            estimator.fit(self.data.x_train, splits.train.y)
+            estimator.fit(self.data.x_train, splits.train.y, **weights_of_fit(estimator, splits.train.weights))
             self.fit_seconds = time.perf_counter() - fit_started
             self._estimator = estimator
             train_loss, metrics = self._scores(estimator)
@@ -109,9 +109,10 @@ class FitRun:
         x_train, x_val, splits = self.data.x_train, self.data.x_val, self.data.splits
         if splits.task is Task.CLASSIFICATION:
             train, val = (probabilities(estimator, x, classes=splits.classes) for x in (x_train, x_val))
-            return _log_loss(train, splits.train.y), _class_scores(val, splits)
+            return _log_loss(train, splits.train.y, splits.train.weights), _class_scores(val, splits)
         train, val = (np.asarray(estimator.predict(x), np.float64).reshape(-1) for x in (x_train, x_val))
-        return float(np.square(train - splits.train.y).mean()), _number_scores(val, splits)
+        squares = np.square(train - splits.train.y)
+        return float(np.average(squares, weights=splits.train.weights)), _number_scores(val, splits)
 
 
 class NetworkRun(TrainingRun):
@@ -138,8 +139,9 @@ class NetworkRun(TrainingRun):
         return loss
 
 
-def _log_loss(p: NDArray[np.float64], y: NDArray[np.int64]) -> float:
-    return float(-np.log(np.maximum(p[np.arange(len(y)), y], SMALLEST_PROBABILITY)).mean())
+def _log_loss(p: NDArray[np.float64], y: NDArray[np.int64], weights: NDArray[np.float32] | None = None) -> float:
+    losses = -np.log(np.maximum(p[np.arange(len(y)), y], SMALLEST_PROBABILITY))
+    return float(losses.mean() if weights is None else np.average(losses, weights=weights))
 
 
 def _class_scores(p: NDArray[np.float64], splits: Splits) -> dict[str, float]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainables.baselines.config import EstimatorConfig
 from trainables.metrics import METRICS
+from trainables.notice import TryOut, notice_of
 from trainables.task import Task
 
 if TYPE_CHECKING:
@@ -42,6 +43,24 @@ class EstimatorTrainable:
                 "leave it out with --set model.choices="
             ]
         return []
+
+    def try_out(self, configs: Sequence[EstimatorConfig], splits: Splits) -> TryOut:
+        """Return which of the models leave the weights of examples unused; nothing is fitted."""
+        if splits.train.weights is None:
+            return TryOut()
+        from trainables.baselines.estimators import build_estimator, takes_weights
+
+        x = splits.train.x.reshape(len(splits.train), -1)
+        others = {c.model: c for c in configs if c.model != "torch_mlp"}
+        unused = [
+            name
+            for name, config in others.items()
+            if not takes_weights(build_estimator(config, x, splits.train.y, task=splits.task, seed=0))
+        ]
+        if not unused:
+            return TryOut()
+        text = f"weights are not used by model={', '.join(unused)}: scikit-learn's fit takes none there"
+        return TryOut(notices=(notice_of("weights_unused", text, unused, warning=True),))
 
     def prepare(self, splits: Splits, device: torch.device) -> Any:
         """Return the examples as arrays, and as tensors on ``device``."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data import sklearn_sets, torchvision_sets
+from trainables.data.class_balance import balance_notices, balanced, class_counts
 from trainables.data.halves import half_of
 from trainables.data.parts import Parts
 from trainables.data.spec import NO_DATA, DataSpec, Source, path_errors
@@ -44,20 +45,27 @@ def load_splits(spec: DataSpec) -> Splits:
     """
     parts = _load(spec, _data_stamp(spec))
     known = NO_DATA if spec.source == NO_DATA else fingerprint(parts.train, parts.val, parts.test)
-    return _splits(spec, parts, known)
+    return _splits(spec, parts, parts, known)
 
 
-def _splits(spec: DataSpec, parts: Parts, fingerprint: str) -> Splits:
+def _splits(spec: DataSpec, parts: Parts, searched: Parts, fingerprint: str) -> Splits:
+    """Return parts as what search code may see; ``searched`` are those of the search, whose classes are counted."""
+    counts = class_counts(searched, _classes(searched))
+    weighted = spec.class_weight is not None
+    if weighted and not counts:
+        raise DataError(f"--class-weight {spec.class_weight} is for classes, and the target of {spec.name} is a number")
+    own = spec.source in ("table", "arrays")
     return Splits(
         name=spec.name,
-        train=parts.train,
+        train=balanced(parts.train) if weighted else parts.train,
         val=parts.val,
         classes=_classes(parts),
         test_examples=len(parts.test),
         fingerprint=fingerprint,
         scale=parts.scale,
         labels=parts.labels,
-        notices=parts.notices,
+        notices=(*parts.notices, *balance_notices(counts, parts.labels, own=own, weighted=weighted)),
+        class_counts=counts,
         spec=spec,
         preprocessing=parts.preprocessing,
         class_values=parts.class_values,
@@ -93,11 +101,11 @@ def load_pair(spec: DataSpec, *, seed: int) -> Pair:
         DataError: as ``load_splits``, or there are too few examples.
     """
     stamp = _data_stamp(spec)
-    held_out = len(_load(spec, stamp).test)
+    searched = _load(spec, stamp)
     parts = _read(spec, seed)
-    test, scored = (Arrays(parts.test.x[part], parts.test.y[part]) for part in (slice(held_out), slice(held_out, None)))
+    test, scored = (parts.test.at(part) for part in (slice(len(searched.test)), slice(len(searched.test), None)))
     parts = replace(parts, test=test)
-    return Pair(_splits(spec, parts, fingerprint(parts.train, parts.val, scored)), scored, test)
+    return Pair(_splits(spec, parts, searched, fingerprint(parts.train, parts.val, scored)), scored, test)
 
 
 @lru_cache(maxsize=2)
@@ -127,7 +135,7 @@ def _data_stamp(spec: DataSpec) -> Hashable:
     if spec.path is None:
         return None
     if spec.source in ("table", "arrays"):
-        return _file_stamp(spec.path)
+        return tuple(_file_stamp(file) for file in (spec.path, spec.val_file, spec.test_file) if file is not None)
     from trainables.data.image_listing import list_images
 
     try:
@@ -161,7 +169,7 @@ def _fewer(parts: Parts, spec: DataSpec, examples: int) -> Parts:
             (kept,) = random_split(len(train), (examples,), seed=seed)
     except DataError as error:
         raise DataError(f"train_examples {examples} of {spec.name}: {error}") from None
-    return replace(parts, train=Arrays(train.x[kept], train.y[kept]))
+    return replace(parts, train=train.at(kept))
 
 
 def _shipped(load: Callable[[int, int | None], Parts], *, task: Task = Task.CLASSIFICATION) -> DataSet:

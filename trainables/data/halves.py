@@ -50,4 +50,5 @@ def half_of(parts: Parts, half: Half, *, name: str, classes: int) -> Parts:
 
 def _between(part: Arrays, low: int, high: int) -> Arrays:
     kept = np.flatnonzero((part.y >= low) & (part.y < high))
-    return Arrays(part.x[kept], part.y[kept] - low)
+    chosen = part.at(kept)
+    return replace(chosen, y=chosen.y - low)

@@ -12,6 +12,8 @@ from trainables.data.splits import random_split, stratified_split
 from trainables.derive import derive
 from trainables.errors import DataError
 
+TOO_FEW = "{train} training and {val} validation examples are too few for a re-split: it needs two of each"
+
 
 def with_pair(
     indices: Sequence[NDArray[np.int64]],
@@ -41,13 +43,11 @@ def with_pair(
         return [test, val, train]
     leads = np.arange(_end(indices)) if first is None else first
     own_val, own_train = (part[leads[part] == part] for part in (val, train))
-    scored = _draw(own_train, y, min(len(own_val), len(own_train)) // 2, seed=derive(pair, "scored"))
-    joined = _draw(own_val, y, len(scored), seed=derive(pair, "joined"))
+    scored = draw(own_train, y, min(len(own_val), len(own_train)) // 2, seed=derive(pair, "scored"))
+    joined = draw(own_val, y, len(scored), seed=derive(pair, "joined"))
     watched, rest = np.setdiff1d(own_val, joined), np.setdiff1d(own_train, scored)
     if not len(scored) or not len(watched):
-        raise DataError(
-            f"{len(train)} training and {len(val)} validation examples are too few for a re-split: it needs two of each"
-        )
+        raise DataError(TOO_FEW.format(train=len(train), val=len(val)))
     parts = [scored, watched, np.concatenate([rest, joined])]
     if first is not None:
         kept = np.concatenate([val, train])
@@ -55,7 +55,7 @@ def with_pair(
     return [np.concatenate([test, parts[0]]), parts[1], np.sort(parts[2])]
 
 
-def _draw(members: NDArray[np.int64], y: NDArray[np.int64] | None, size: int, *, seed: int) -> NDArray[np.int64]:
+def draw(members: NDArray[np.int64], y: NDArray[np.int64] | None, size: int, *, seed: int) -> NDArray[np.int64]:
     """Return ``size`` of ``members``, drawn with the proportions of their classes where each has enough."""
     if y is not None:
         try:

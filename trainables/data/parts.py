@@ -182,7 +182,7 @@ def standardise_target(parts: Parts) -> Parts:
     y = parts.train.y
     scale = TargetScale(float(y.mean(dtype=np.float64)), float(y.std(dtype=np.float64)) or 1.0)
     scaled = (
-        Arrays(p.x, ((p.y - scale.mean) / scale.deviation).astype(np.float32))
+        replace(p, y=((p.y - scale.mean) / scale.deviation).astype(np.float32))
         for p in (parts.train, parts.val, parts.test)
     )
     train, val, test = scaled

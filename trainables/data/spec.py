@@ -49,6 +49,12 @@ class DataSpec:
             looking.
         decimal: the decimal mark of a text file, a point or a comma; None to tell by looking.
         encoding: of a text file; None to tell by looking.
+        val_file, test_file: absolute paths of tables whose rows are the validation or the test part; None where these
+            are cut from ``path``.
+        group: the column of a table whose values mark rows that belong together: none of them is in two parts.
+        time: the column of a table by which its rows are ordered: the latest are for test, those before for validation.
+        weight: the column of a table that says how much each row counts in the loss that is trained on.
+        class_weight: ``balanced`` where every class is to count as much as any other in that loss.
         image_size: width and height, in pixels, of a user's images.
         background: the colour under a user's images where these are transparent, as Pillow's ``ImageColor`` takes it.
         pixels: images as bytes, not standardised: for models that bring their own preprocessing.
@@ -70,10 +76,21 @@ class DataSpec:
     separator: str | None = None
     decimal: str | None = None
     encoding: str | None = None
+    val_file: str | None = None
+    test_file: str | None = None
+    group: str | None = None
+    time: str | None = None
+    weight: str | None = None
+    class_weight: Literal["balanced"] | None = None
     image_size: int = 32
     background: str = WHITE
     pixels: bool = False
     half: Half | None = None
+
+    @property
+    def binds_rows(self) -> bool:
+        """Whether more than chance decides which part a row is for: a group, the time, a file of its own."""
+        return any((self.group, self.time, self.val_file, self.test_file))
 
 
 def path_errors(spec: DataSpec) -> list[str]:
@@ -89,4 +106,5 @@ def path_errors(spec: DataSpec) -> list[str]:
         return [f"{what} is no regular file (a pipe, a socket or a device)"]
     if spec.source == "images" and not os.path.isdir(spec.path):
         return [f"{what} is a file; expected a folder (--data table:FILE takes a table)"]
-    return []
+    files = (("--val-file", spec.val_file), ("--test-file", spec.test_file))
+    return [f"{option} {file}: there is no such file" for option, file in files if file and not os.path.isfile(file)]

@@ -24,13 +24,20 @@ class Arrays:
     Attributes:
         x: [N, ...] float32; or uint8 pixels [N, channels, height, width], where a declaration asks for them.
         y: [N] int64 class numbers, or float32 standardised numbers.
+        weights: [N] float32, how much each example counts in the loss that is trained on, 1 on average; None where all
+            count alike. Of the training part alone: nothing is validated or scored by weights.
     """
 
     x: NDArray[Any]
     y: NDArray[Any]
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def at(self, indices: NDArray[np.int64] | slice) -> Arrays:
+        """Return some of the examples."""
+        return Arrays(self.x[indices], self.y[indices], None if self.weights is None else self.weights[indices])
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,7 @@ class Splits:
         spec: what they were loaded from; None where they were made otherwise.
         preprocessing: makes such examples of raw ones; None where there are no raw ones.
         class_values: the classes as the source has them, in the order of their numbers; empty where these are the same.
+        class_counts: how many examples of each class the search's training part has; empty for a number.
     """
 
     name: str
@@ -77,6 +85,7 @@ class Splits:
     spec: DataSpec | None = None
     preprocessing: Preprocessing | None = None
     class_values: tuple[Any, ...] = ()
+    class_counts: tuple[int, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -111,10 +120,10 @@ class Splits:
 
 
 def fingerprint(*parts: Arrays) -> str:
-    """Return the sha256 over shapes, types and bytes of the parts, in order."""
+    """Return the sha256 over shapes, types and bytes of the parts, in order; of weights too where there are any."""
     digest = hashlib.sha256()
     for part in parts:
-        for array in (part.x, part.y):
+        for array in (part.x, part.y) if part.weights is None else (part.x, part.y, part.weights):
             digest.update(f"{array.shape}{array.dtype.str}".encode())
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from trainables.data.column_encoder import ColumnEncoder
 from trainables.data.column_remarks import Remarks
-from trainables.data.columns import ColumnKind, column_errors, column_notices, column_numbers, kind_of, why_useless
+from trainables.data.columns import ColumnKind, column_errors, kind_of
 from trainables.data.numbered_texts import numbered_texts
 from trainables.data.odd_numbers import odd_numbers
-from trainables.data.parts import (
-    Parts,
-    absent_classes,
-    list_first,
-    part_indices,
-    quote_first,
-    spelled_alike,
-    standardise_target,
-)
-from trainables.data.room import free_memory, gib
+from trainables.data.part_files import TEST_FILE, VAL_FILE, PartFile, order_errors, read_part_file
+from trainables.data.parts import Parts, list_first, quote_first, spelled_alike
+from trainables.data.row_keys import RowKeys, key_columns, key_errors, read_keys
 from trainables.data.spec import DataSpec
-from trainables.data.splits import Arrays
-from trainables.data.suspects import copied_rows, suspicious_columns
 from trainables.data.table_columns import drop_identifiers, read_columns
 from trainables.data.table_file import TableFile, read_table
-from trainables.data.table_preprocessing import TablePreprocessing, fit_table
+from trainables.data.table_parts import TableRows, table_parts
+from trainables.data.table_preprocessing import TablePreprocessing
 from trainables.data.target import Target, read_target
 from trainables.data.text_dialect import clean_name
 from trainables.errors import DataError
@@ -38,6 +29,8 @@ from trainables.notice import Notice, notice_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 
 def load(spec: DataSpec, *, pair: int | None = None) -> Parts:
@@ -52,18 +45,19 @@ def load(spec: DataSpec, *, pair: int | None = None) -> Parts:
     """
     assert spec.path is not None and spec.target is not None, "the study's declaration is checked for both"
     path, target = Path(spec.path), clean_name(spec.target)
-    spec = dataclasses.replace(spec, target=target, drop=tuple(map(clean_name, spec.drop)))
+    spec = _cleaned(spec)
+    keys = key_columns(spec)
     read_as = {clean_name(name): kind for name, _, kind in (entry.rpartition("=") for entry in spec.read_as)}
+    if spec.group is not None:
+        read_as = {**read_as, spec.group: "text"}  # 007 is another group than 7
     as_text = tuple(name for name, kind in read_as.items() if kind == "text")
     file = read_table(path, spec, as_text=as_text)
-    errors = [
-        line
-        for option, names in (("--target", [target]), ("--drop", spec.drop), ("--as", tuple(read_as)))
-        for line in _unknown(file.frame, option, names)
-    ]
+    named = {"--target": (target,), "--drop": spec.drop, "--as": tuple(read_as)}
+    named |= {option: (name,) for option, name in keys.items()}
+    errors = [line for option, names in named.items() for line in _unknown(file.frame, option, names)]
     if target in spec.drop:
         errors.append(f"--drop {target!r}: it is the target")
-    if errors:
+    if errors := errors + key_errors(spec):
         raise DataError(errors)
     remarks = Remarks()
     table = read_columns(file, spec, read_as, remarks, errors)
@@ -72,10 +66,11 @@ def load(spec: DataSpec, *, pair: int | None = None) -> Parts:
     rows = table[table[target].notna().to_numpy()]
     if not len(rows):
         raise DataError(f"--target {target!r} has no value in any of {len(table):,} rows")
-    columns = drop_identifiers(rows.drop(columns=target), as_text, remarks)
-    found = _target(rows[target], target, spec.task, errors)
+    columns = drop_identifiers(rows.drop(columns=[target, *keys.values()]), as_text, remarks)
+    found = _collect(partial(read_target, rows[target], target, spec.task), errors)
+    of_rows = _collect(partial(read_keys, rows, spec), errors)
     errors += column_errors(columns)
-    if found is None or errors:
+    if found is None or of_rows is None or errors:
         raise DataError(errors)
     used = columns.assign(**{target: rows[target]})
     notices = [found.notice, *file.notices, *remarks.notices(), *_alike(used), *odd_numbers(used, read_as)]
@@ -84,57 +79,53 @@ def load(spec: DataSpec, *, pair: int | None = None) -> Parts:
         missing = len(table) - len(rows)
         text = f"dropped, no value for the target: {missing:,} rows"
         notices.append(Notice("dropped_rows", text, missing, warning=True))
-    parts = _parts(columns, found, seed=spec.seed, pair=pair)
+    as_read = partial(_as_read, file=file, spec=spec)
+    files = _part_files(used, spec, found, of_rows, as_read)
+    parts = table_parts(TableRows(columns, found, of_rows, files), spec, pair=pair, as_read=as_read)
     notices += parts.notices
     if not parts.train.x.shape[1]:
         why = [notice.text for notice in notices if notice.kind.startswith("dropped")]
         raise DataError(f"--data table:{spec.path}: no column is left to learn from ({'; '.join(why) or 'none'})")
-    assert isinstance(parts.preprocessing, TablePreprocessing)
-    return dataclasses.replace(parts, notices=tuple(notices), preprocessing=_as_read(parts.preprocessing, file, spec))
+    return dataclasses.replace(parts, notices=tuple(notices))
 
 
-def _parts(columns: pd.DataFrame, target: Target, *, seed: int, pair: int | None) -> Parts:
-    """Return the examples, everything that is learned for them from the training part alone."""
-    import pandas as pd
-
-    test, val, train = part_indices(target.y, numeric=target.numeric, seed=seed, pair=pair)
-    kinds = {str(name): kind_of(columns[name]) for name in columns}
-    values = {name: column_numbers(columns[name], kind) for name, kind in kinds.items()}
-    dropped = {name: why for name in kinds if (why := why_useless(values[name][train], kinds[name]))}
-    kept = [name for name in kinds if name not in dropped]
-    frame = pd.DataFrame({name: values[name] for name in kept}, index=range(len(columns)))
-    fitted = fit_table(frame.iloc[train], kinds)
-    _check_room(len(columns), fitted)
-    x = fitted.encode(values, rows=len(columns))
-
-    def part(indices: NDArray[np.int64]) -> Arrays:
-        return Arrays(x[indices], target.y[indices])
-
-    parts = Parts(part(train), part(val), part(test), labels=target.labels)
-    trained = {name: values[name][train] for name in kept}
-    notices: tuple[Notice, ...] = ()
-    if pair is None:  # of a pair nobody reads them
-        notices = (
-            *column_notices(columns[kept], kinds, dropped, inputs=x.shape[1]),
-            *absent_classes(parts),
-            *suspicious_columns(trained, target.y[train], numeric=target.numeric, seed=seed),
-            *copied_rows(parts, trained),
-        )
-    parts = dataclasses.replace(parts, notices=notices, preprocessing=fitted, class_values=target.values)
-    return standardise_target(parts) if target.numeric else parts
+def _cleaned(spec: DataSpec) -> DataSpec:
+    """Return a declaration with the names of its columns as a table that was read has them."""
+    given: dict[str, Any] = {name: getattr(spec, name) for name in ("target", "group", "time", "weight")}
+    cleaned: dict[str, Any] = {name: None if column is None else clean_name(column) for name, column in given.items()}
+    return dataclasses.replace(spec, **cleaned, drop=tuple(map(clean_name, spec.drop)))
 
 
-def _check_room(rows: int, fitted: TablePreprocessing) -> None:
-    """Refuse a table whose inputs, and their copy in three parts, are larger than the memory."""
-    inputs = sum(column.width for column in fitted.columns)
-    needed, free = 2 * rows * inputs * np.dtype(np.float32).itemsize, free_memory()
-    if needed > free:
-        texts = [column for column in fitted.columns if column.kind is ColumnKind.TEXT]
-        most = [column.name for column in sorted(texts, key=lambda column: column.width, reverse=True)]
-        raise DataError(
-            f"{rows:,} rows as {inputs:,} inputs take {gib(needed)} of memory, and {gib(free)} are free; use fewer "
-            f"rows, or --drop columns of text with many values ({quote_first(most) or 'none'})"
-        )
+def _part_files(
+    used: pd.DataFrame,
+    spec: DataSpec,
+    target: Target,
+    keys: RowKeys,
+    as_read: Callable[[TablePreprocessing], TablePreprocessing],
+) -> dict[str, PartFile]:
+    """Read the files of the parts that have one, by the option that names it.
+
+    Args:
+        used: the columns of the training file that are inputs or the target.
+        spec: the declaration.
+        target: of the training file.
+        keys: of the training file.
+        as_read: completes a preprocessing by how that file was read.
+    """
+    given = {VAL_FILE: spec.val_file, TEST_FILE: spec.test_file}
+    texts = [str(name) for name in used if kind_of(used[name]) is ColumnKind.TEXT and name != spec.target]
+    how = as_read(TablePreprocessing(tuple(ColumnEncoder(name, ColumnKind.TEXT) for name in texts)))
+    errors: list[str] = []
+    kind = kind_of(used[spec.target])
+    read = partial(read_part_file, spec=spec, target=target, kind=kind, like=keys, how=how)
+    found = {
+        option: file
+        for option, path in given.items()
+        if path is not None and (file := _collect(partial(read, option, path), errors)) is not None
+    }
+    if errors := errors + order_errors(keys, list(found.values()), spec):
+        raise DataError(errors)
+    return found
 
 
 def _alike(table: pd.DataFrame) -> list[Notice]:
@@ -167,9 +158,10 @@ def _as_read(fitted: TablePreprocessing, file: TableFile, spec: DataSpec) -> Tab
     )
 
 
-def _target(column: pd.Series[Any], name: str, task: str, errors: list[str]) -> Target | None:
+def _collect(build: Callable[[], T], errors: list[str]) -> T | None:
+    """Return what is built; None, with why in ``errors``, where it cannot be."""
     try:
-        return read_target(column, name, task)
+        return build()
     except DataError as error:
         errors += error.errors
         return None

@@ -113,7 +113,7 @@ class TablePreprocessing(Rows):
         import pandas as pd
 
         if isinstance(given, str | os.PathLike):
-            given = self._read(Path(given))
+            given = self.read_file(Path(given))
         if not isinstance(given, pd.DataFrame):
             raise DataError(
                 f"rows of a table are needed, a pandas.DataFrame or the path of a file, got a {type(given).__name__}; "
@@ -133,13 +133,13 @@ class TablePreprocessing(Rows):
             warn(text)
         return frame
 
-    def _read(self, path: Path) -> pd.DataFrame:
-        """Return a file's table, texts as they are written."""
+    def read_file(self, path: Path, *, as_text: tuple[str, ...] = (), what: str | None = None) -> pd.DataFrame:
+        """Return a file's table, these and texts as they are written; ``what`` begins each message."""
         how = DataSpec(source="table", missing=self.missing)
         if Path(path.name.removesuffix(".gz")).suffix.lower() in SEPARATORS:
             how = replace(how, separator=self.separator, decimal=self.decimal, encoding=self.encoding)
         texts = tuple(column.name for column in self.columns if column.kind is ColumnKind.TEXT)
-        return read_table(path, how, as_text=texts, what=str(path)).frame
+        return read_table(path, how, as_text=(*texts, *as_text), what=what or str(path)).frame
 
 
 def fit_table(frame: pd.DataFrame, kinds: Mapping[str, ColumnKind]) -> TablePreprocessing:

@@ -89,7 +89,8 @@ class ConvNetwork(LaneNetwork):
         with torch.enable_grad():
             logits = self._forward(x, batch.bits, variant, training=True)
         s.logits.copy_(logits)
-        self.loss.gradients(s, batch.labels, self.loss_sum, self._smoothing(variant))
+        weights = batch.weights[0] if batch.weights else None
+        self.loss.gradients(s, batch.labels, self.loss_sum, self._smoothing(variant), weights)
         found = torch.autograd.grad(logits, self._leaves, s.grad, allow_unused=True)
         for target, gradient in zip(self._targets, found, strict=True):
             if gradient is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -23,6 +23,7 @@ class Batch:
         labels: [L, 1, B].
         bits: random int16 numbers for each layer that drops units  # [L, B, U]; empty where none does.
         input_bits: the same for the inputs  # one of [L, B, D], or empty.
+        weights: how much each example counts  # one of [L, 1, B], or empty where all count alike.
     """
 
     size: int
@@ -30,16 +31,17 @@ class Batch:
     labels: torch.Tensor
     bits: tuple[torch.Tensor, ...] = ()
     input_bits: tuple[torch.Tensor, ...] = ()
+    weights: tuple[torch.Tensor, ...] = ()
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """All tensors of the batch."""
-        return (self.rows, self.labels, *self.bits, *self.input_bits)
+        return (self.rows, self.labels, *self.bits, *self.input_bits, *self.weights)
 
     def clone(self) -> Batch:
         """Return a copy in memory of its own."""
-        bits, input_bits = (tuple(t.clone() for t in part) for part in (self.bits, self.input_bits))
-        return Batch(self.size, self.rows.clone(), self.labels.clone(), bits, input_bits)
+        parts = (self.bits, self.input_bits, self.weights)
+        return Batch(self.size, self.rows.clone(), self.labels.clone(), *(tuple(t.clone() for t in p) for p in parts))
 
 
 class Feed:
@@ -82,14 +84,14 @@ class Feed:
         Every trial's streams advance exactly as in the plain loop: one permutation an epoch, and for each
         batch and layer one draw.
         """
-        rows, labels = self._shuffled(trials)
+        rows, labels, weights = self._shuffled(trials)
         seated = [(lane, t) for lane, t in enumerate(trials) if t is not None]
         bits = self._bits.epoch([(lane, t.streams) for lane, t in seated if t.config.dropout > 0])
         dropping_inputs = [(lane, t.input_streams) for lane, t in seated if t.input_streams]
         if dropping_inputs and self._input_bits is None:
             self._input_bits = self._bits_for((self._data.features,))
         inputs = repeat(()) if self._input_bits is None else self._input_bits.epoch(dropping_inputs)
-        yield from map(Batch, self._sizes, rows, labels, bits, inputs)
+        yield from map(Batch, self._sizes, rows, labels, bits, inputs, weights)
 
     def _bits_for(self, units: tuple[int, ...]) -> Bits:
         return Bits(
@@ -100,22 +102,29 @@ class Feed:
             block_bytes=self._block_bytes,
         )
 
-    def _shuffled(self, trials: Sequence[LaneTrial | None]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Return rows and labels of each batch."""
+    def _shuffled(
+        self, trials: Sequence[LaneTrial | None]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], Iterable[tuple[torch.Tensor, ...]]]:
+        """Return rows, labels and weights of each batch."""
         for lane, trial in enumerate(trials):
             if trial is not None:
                 torch.randperm(self._data.examples, generator=trial.shuffle, out=self._order[lane])
         order = self._order.to(self._data.y_train.device)
         parts = self._cut(order)
-        labels = [
-            batch
-            for part in parts
-            for batch in self._data.y_train.take(part).view(len(part), self._lanes, 1, -1).unbind()
-        ]
+        labels = self._taken(self._data.y_train, parts)
+        weights: Iterable[tuple[torch.Tensor, ...]] = repeat(())
+        if self._data.weights is not None:
+            weights = [(batch,) for batch in self._taken(self._data.weights, parts)]
         if self._data.views > 1:  # each lane's trial is at an epoch of its own
             first = [0 if t is None else self._data.first_row(t.epoch) for t in trials]
             parts = self._cut(order + torch.tensor(first, device=order.device).unsqueeze(1))
-        return [batch for part in parts for batch in part.unbind()], labels
+        return [batch for part in parts for batch in part.unbind()], labels, weights
+
+    def _taken(self, of_examples: torch.Tensor, parts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return a number of each example, batch by batch  # [N] -> [L, 1, B] each."""
+        return [
+            batch for part in parts for batch in of_examples.take(part).view(len(part), self._lanes, 1, -1).unbind()
+        ]
 
     def _cut(self, order: torch.Tensor) -> list[torch.Tensor]:
         """Return the batches of all lanes, batches outermost, so that each lies in one piece.

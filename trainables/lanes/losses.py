@@ -25,7 +25,12 @@ class StackedLoss(Protocol):
     sums: int
 
     def gradients(
-        self, s: LossBuffers, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
+        self,
+        s: LossBuffers,
+        target: torch.Tensor,
+        total: torch.Tensor,
+        smoothing: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
     ) -> None:
         """Write ``s.grad`` and add the batch's sum of losses to ``total``.
 
@@ -34,6 +39,7 @@ class StackedLoss(Protocol):
             target: [L, 1, B].
             total: [L].
             smoothing: of each lane's labels  # [L, 1, 1]; None where no lane smooths.
+            weights: of each example, by which its loss is multiplied  # [L, 1, B]; None where all count alike.
         """
 
     def validate(self, outputs: torch.Tensor, target: torch.Tensor, *, scratch: torch.Tensor) -> torch.Tensor:
@@ -55,11 +61,19 @@ class CrossEntropy:
     sums = 2
 
     def gradients(
-        self, s: LossBuffers, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
+        self,
+        s: LossBuffers,
+        target: torch.Tensor,
+        total: torch.Tensor,
+        smoothing: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
     ) -> None:
         """Write the gradient of the outputs and add the losses; see ``StackedLoss``."""
         torch._log_softmax(s.logits, 1, False, out=s.log_p)
         torch.gather(s.log_p, 1, target, out=s.picked)
+        if weights is not None:
+            s.log_p.mul_(weights)
+            s.picked.mul_(weights)
         # d loss / d logits = (softmax - onehot) / B, as [L, C, B]
         torch._softmax(s.logits, 1, False, out=s.p)
         if smoothing is None:
@@ -70,6 +84,8 @@ class CrossEntropy:
             # the label's share is 1 - smoothing, and every class has as much of the rest
             s.p.scatter_add_(1, target, (smoothing - 1).expand_as(s.picked))
             s.p.sub_(smoothing / s.p.shape[1])
+        if weights is not None:
+            s.p.mul_(weights)
         torch.mul(s.p, 1 / s.batch, out=s.grad)
 
     def validate(self, outputs: torch.Tensor, target: torch.Tensor, *, scratch: torch.Tensor) -> torch.Tensor:
@@ -103,16 +119,24 @@ class Regression:
         self._kind = kind
 
     def gradients(
-        self, s: LossBuffers, target: torch.Tensor, total: torch.Tensor, smoothing: torch.Tensor | None = None
+        self,
+        s: LossBuffers,
+        target: torch.Tensor,
+        total: torch.Tensor,
+        smoothing: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
     ) -> None:
         """Write the gradient of the outputs and add the losses; a number has no label to smooth."""
         error = torch.sub(s.logits, target, out=s.p)  # [L, 1, B]
-        total.add_(self._losses(error).sum((1, 2)))
+        losses = self._losses(error)
+        total.add_((losses if weights is None else losses * weights).sum((1, 2)))
         if self._kind == "mse":
             torch.mul(error, 2 / s.batch, out=s.grad)
-            return
-        slope = error.sign() if self._kind == "mae" else error.clamp(-HUBER_DELTA, HUBER_DELTA)
-        torch.mul(slope, 1 / s.batch, out=s.grad)
+        else:
+            slope = error.sign() if self._kind == "mae" else error.clamp(-HUBER_DELTA, HUBER_DELTA)
+            torch.mul(slope, 1 / s.batch, out=s.grad)
+        if weights is not None:
+            s.grad.mul_(weights)
 
     def validate(self, outputs: torch.Tensor, target: torch.Tensor, *, scratch: torch.Tensor) -> torch.Tensor:
         """Return the sums of losses, of squared and of absolute errors."""

@@ -137,7 +137,8 @@ class MlpNetwork(LaneNetwork):
         if variant.input_dropout:
             s.drop_inputs(batch.input_bits[0], self.settings)
         self._forward(s, batch.bits, variant)
-        self.loss.gradients(s, batch.labels, self.loss_sum, self._smoothing(variant))
+        weights = batch.weights[0] if batch.weights else None
+        self.loss.gradients(s, batch.labels, self.loss_sum, self._smoothing(variant), weights)
         self._backward(s, variant)
         if variant.l1:
             self._add_penalty()

@@ -136,6 +136,7 @@ class FeatureCache:
                 self._outputs,
                 extra_metrics=self._extra_metrics,
                 views=self._views.views(key[0]),
+                weights=self._views.weights,
             )
             self._given[key] = given
         return given

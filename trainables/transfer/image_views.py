@@ -46,6 +46,8 @@ class ImageViews:
         self._train: dict[str, torch.Tensor] = {}
         self.y_train = as_tensor(splits.train.y, device)
         self.y_val = as_tensor(splits.val.y, device)
+        weights = splits.train.weights
+        self.weights = None if weights is None else as_tensor(weights, device)
 
     @property
     def example(self) -> torch.Tensor:

@@ -101,6 +101,7 @@ def test_every_kind_of_column_becomes_inputs(tmp_path):
         "dropped, constant in the training part: 'site'",
         "dropped, no value in the training part: 'remark'",
         "missing values: 'length' 12, 'city' 11",
+        "training examples by class, the fewest first: basic 35, silver 37, gold 48",
     )
 
 

@@ -45,6 +45,8 @@ def as_double(data: DeviceData) -> DeviceData:
     wide = {name: getattr(data, name).double() for name in ("x_train", "x_val")}
     if data.scale is not None:
         wide |= {name: getattr(data, name).double() for name in ("y_train", "y_val")}
+    if data.weights is not None:
+        wide["weights"] = data.weights.double()
     return replace(data, **wide)
 
 
@@ -55,6 +57,13 @@ def in_views(data: DeviceData, views: int) -> DeviceData:
     """
     x = torch.cat([data.x_train.roll(view, -1) for view in range(views)])
     return replace(data, x_train=x, views=views)
+
+
+def weighted(data: DeviceData) -> DeviceData:
+    """Return ``data`` with a weight for each training example, 1 on average, some of them 0."""
+    weights = torch.rand(data.examples, generator=torch.Generator().manual_seed(1), dtype=data.x_train.dtype)
+    weights[::9] = 0
+    return replace(data, weights=weights / weights.mean())
 
 
 @contextmanager

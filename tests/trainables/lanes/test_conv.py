@@ -20,6 +20,7 @@ from tests.trainables.lanes.cases import (
     numbers,
     random_data,
     stacked,
+    weighted,
     widest,
 )
 from trainables import checkpoint
@@ -83,6 +84,14 @@ def test_stacked_cnns_equal_the_loop(lanes: int, optimizer: str) -> None:
             assert [r.stop for r in curves[seed]] == [r.stop for r in expected]
             assert [r.metrics["lr"] for r in curves[seed]] == [r.metrics["lr"] for r in expected]
             assert widest(curves[seed], expected) < FLOAT64
+
+
+def test_stacked_cnns_on_weighted_examples_equal_the_loop() -> None:
+    with double_precision():
+        data = weighted(as_double(digits(97, 50)))
+        curves = lane_curves(stacked(data, 7), list(enumerate(grid("adamw"))))
+        for seed, trial in enumerate(grid("adamw")):
+            assert widest(curves[seed], loop_curve(trial, data, seed=seed)) < FLOAT64
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

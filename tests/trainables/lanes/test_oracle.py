@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from tests.trainables.lanes.cases import (
     loop_curve,
     random_data,
     stacked,
+    weighted,
     widest,
 )
 from trainables.config import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES, MlpConfig
@@ -189,3 +191,36 @@ def test_lanes_that_predict_a_number_equal_the_loop(loss: str, optimizer: str) -
                 assert list(a.metrics) == list(b.metrics)
                 for name, value in b.metrics.items():
                     assert a.metrics[name] == pytest.approx(value, rel=FLOAT64), (seed, a.epoch, name)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("lanes", [1, 7])
+def test_lanes_on_weighted_examples_equal_the_loop(lanes: int, optimizer: str) -> None:
+    """Labels smoothed or not, inputs dropped or not, in views; some examples weigh nothing, some ten times another."""
+    configs = heads(optimizer)
+    with double_precision():
+        data = weighted(in_views(as_double(digits(97, 50)), 2))
+        curves = lane_curves(stacked(data, lanes), list(enumerate(configs)), retire_early=(1,), early_epoch=2)
+        plain = lane_curves(stacked(replace(data, weights=None), lanes), list(enumerate(configs)))
+        for seed, config in enumerate(configs):
+            expected = loop_curve(config, data, seed=seed)
+            assert widest(curves[seed], expected[: len(curves[seed])]) < FLOAT64
+            assert widest(plain[seed], expected) > 1e-3
+
+
+@pytest.mark.parametrize("loss", LOSSES[Task.REGRESSION])
+def test_lanes_that_predict_a_number_of_weighted_examples_equal_the_loop(loss: str) -> None:
+    data = DeviceData.of(load_splits(DataSpec("diabetes")), CPU)
+    configs = [replace(config, loss=loss, batch_size=32) for config in grid("sgd", max_epochs=4)]
+    with double_precision():
+        data = weighted(as_double(data))
+        curves = lane_curves(stacked(data, 7), list(enumerate(configs)))
+        for seed, config in enumerate(configs):
+            assert widest(curves[seed], loop_curve(config, data, seed=seed)) < FLOAT64
+
+
+def test_weights_of_one_leave_a_curve_as_it_is() -> None:
+    data = digits(97, 50)
+    ones = replace(data, weights=torch.ones(97))
+    for config in heads("adamw")[:4]:
+        assert widest(loop_curve(config, ones, seed=3), loop_curve(config, data, seed=3)) < FLOAT32

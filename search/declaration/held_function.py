@@ -1,0 +1,97 @@
+"""Data that a user's function returns: called where the study is declared, and held as arrays from there."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from search.declaration.held_data import hold_arrays
+from search.declaration.held_objects import described, is_array, is_dataset, of_dataset
+from search.errors import UsageError
+from trainables.errors import ConfigError
+from trainables.task import AUTO
+from trainables.user_code import error_line
+from trainables.user_function import UserFunction
+
+PARTS = ("train", "val", "test")
+SIGNATURE = "function() -> (train, val) or (train, val, test)"
+EACH = "each part is (x, y), or a map-style Dataset of such pairs"
+
+
+def function_fields(path: str, *, task: str = AUTO) -> dict[str, Any]:
+    """Return fields of ``DataSpec`` for what the function ``package.module:function`` returns.
+
+    It is called without arguments, in this process, and returns the training and the validation part, and maybe the
+    test part (cut from train without): each ``(x, y)`` of arrays or tensors, or a ``torch.utils.data.Dataset`` with a
+    length whose items are such pairs. What it returned is written to a file, as all data that a program holds, so that
+    resumes and other processes have the same examples without calling it again.
+
+    Args:
+        path: of the function.
+        task: ``classification``, ``regression``, or ``auto`` to tell by the targets.
+
+    Raises:
+        UsageError: there is no such function, it raises, or what it returns cannot be examples; a line each.
+    """
+    try:
+        function = UserFunction(path, "data", SIGNATURE, "mine:load")
+        returned = _called(function)
+    except ConfigError as error:
+        raise UsageError(error.errors) from None
+    return hold_arrays(_arrays(returned, function.who), path.replace(":", "."), task=task, what=function.who)
+
+
+def _called(function: UserFunction) -> Any:
+    found = function.find()
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise ConfigError(f"{function.who} cannot be called without arguments ({error}): {SIGNATURE}") from None
+    except ValueError:
+        pass  # written in C, and without a signature
+    try:
+        return found()
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{function.who} failed: {error_line(error)}") from None
+
+
+def _arrays(returned: Any, who: str) -> dict[str, Any]:
+    """Return inputs and targets of each part, by the names under which they are held."""
+    if not isinstance(returned, Sequence) or isinstance(returned, str) or len(returned) not in (2, 3):
+        raise UsageError(f"{who} returned {_said(returned)}; expected (train, val) or (train, val, test), {EACH}")
+    if all(is_array(part) for part in returned):
+        raise UsageError(f"{who} returned {len(returned)} arrays; expected (train, val) or (train, val, test), {EACH}")
+    found: dict[str, Any] = {}
+    errors: list[str] = []
+    for name, part in zip(PARTS, returned, strict=False):
+        try:
+            found |= dict(zip((f"x_{name}", f"y_{name}"), _part(part, f"{who}: {name}"), strict=True))
+        except UsageError as error:
+            errors += error.errors
+    if errors:
+        raise UsageError(errors)
+    return found
+
+
+def _part(part: Any, what: str) -> tuple[Any, Any]:
+    if isinstance(part, tuple | list) and len(part) == 2:
+        return part[0], part[1]
+    if is_dataset(part):
+        try:
+            return of_dataset(part, what)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{what}: an item of the {type(part).__name__} failed: {error_line(error)}") from None
+    if is_array(part):
+        raise UsageError(f"{what} is {described(part)} without targets; {EACH}")
+    if hasattr(part, "dataset"):
+        raise UsageError(f"{what} is {described(part)}; give its dataset, as a search makes its own batches")
+    if (hasattr(part, "__iter__") or hasattr(part, "__getitem__")) and not hasattr(part, "__len__"):
+        raise UsageError(f"{what} is {described(part)} without a length or items by number; {EACH}")
+    raise UsageError(f"{what} is {_said(part)}; {EACH}")
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value is None else described(value)

@@ -1,0 +1,144 @@
+"""``--data python:module:function``: what a function returns is held as arrays, or refused in one line."""
+
+import json
+
+import pytest
+
+from search import declare
+from search.commands.check import check
+from search.commands.run import run
+from search.declaration.held_function import function_fields
+from search.drive.examples import load_data
+from search.errors import RunError, UsageError
+
+MODULE = """
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+
+def part(rows, seed, columns=3):
+    x = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
+    return x, (x[:, 0] > 0).astype(np.int64)
+
+def as_set(rows, seed):
+    return TensorDataset(*map(torch.tensor, part(rows, seed)))
+
+class Items(Dataset):
+    def __init__(self, item, rows=20):
+        self.item, self.rows = item, rows
+    def __len__(self):
+        return self.rows
+    def __getitem__(self, number):
+        return self.item(number)
+
+class Lengthless(IterableDataset):
+    def __iter__(self):
+        yield torch.zeros(3), 0
+
+def broken(number):
+    raise OSError("3.png is damaged")
+
+def arrays(): return part(80, 0), part(20, 1), part(20, 2)
+def tensors(): return tuple(tuple(map(torch.tensor, part(n, s))) for n, s in ((80, 0), (20, 1), (20, 2)))
+def sets(): return as_set(80, 0), Subset(as_set(40, 1), range(20)), as_set(20, 2)
+def mixed(): return as_set(80, 0), part(20, 1)
+def numbers(): return tuple((x, 3 * x[:, 0]) for x, _ in (part(80, 0), part(20, 1)))
+
+def nothing(): pass
+def two_arrays(): return part(80, 0)
+def a_dict(): return {"train": part(80, 0)}
+def four(): return (*part(80, 0), *part(20, 1))
+def no_targets(): return part(80, 0)[0][:, :, None], as_set(20, 1), Items(lambda i: torch.zeros(3))
+def unequal(): return Items(lambda i: (torch.zeros(3 + i // 7), 0)), part(20, 1)
+def endless(): return Lengthless(), part(20, 1)
+def loader(): return DataLoader(as_set(80, 0)), part(20, 1)
+def huge(): return Items(lambda i: (torch.zeros(3, 224, 224), 0), rows=10**8), part(20, 1)
+def damaged(): return Items(broken), part(20, 1)
+def wanting(folder): return part(80, 0), part(20, 1)
+def failing(): return 1 / 0
+def unlike(): return part(80, 0), part(20, 1, columns=4)
+def short(): return (part(80, 0)[0], part(20, 0)[1]), part(20, 1)
+value = 3
+"""
+EACH = "each part is (x, y), or a map-style Dataset of such pairs"
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path, monkeypatch):
+    (tmp_path / "held_mine.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def splits_of(name, **values):
+    return load_data(declare("regularization", data={"path": f"python:held_mine:{name}", **values}))
+
+
+def test_arrays_tensors_and_datasets_are_the_same_examples():
+    found = [splits_of(name) for name in ("arrays", "tensors", "sets")]
+    assert len({splits.fingerprint for splits in found}) == 1
+    assert (len(found[0].train), len(found[0].val), found[0].test_examples) == (80, 20, 20)
+    assert (found[0].name, found[0].classes) == ("held_mine.arrays", 2)
+
+
+def test_without_a_test_part_one_is_cut_and_numbers_are_told_from_classes():
+    mixed, numbers = splits_of("mixed"), splits_of("numbers")
+    assert (len(mixed.train), mixed.test_examples, mixed.classes) == (64, 16, 2)
+    assert any("16 examples are cut from x_train" in notice.text for notice in mixed.notices)
+    assert numbers.scale is not None
+    assert len(splits_of("arrays", class_weight="balanced").train.weights) == 80
+
+
+BAD = {
+    "nothing": f"returned nothing; expected (train, val) or (train, val, test), {EACH}",
+    "two_arrays": "returned 2 arrays; expected (train, val)",
+    "a_dict": "returned a dict of 1; expected (train, val)",
+    "four": "returned a tuple of 4; expected (train, val)",
+    "no_targets": f"train is a ndarray of shape (80, 3, 1) without targets; {EACH}",
+    "unequal": "train: item 7 has the shape (4,), item 0 (3,); resize them in a transform",
+    "endless": f"train is a Lengthless without a length or items by number; {EACH}",
+    "loader": "train is a DataLoader of 80; give its dataset",
+    "huge": "train: 60211.2 GB of examples are more than half of the free memory",
+    "damaged": "train: an item of the Items failed: OSError: 3.png is damaged (held_mine.py, line 26)",
+    "wanting": "cannot be called without arguments (missing a required argument: 'folder')",
+    "failing": "failed: ZeroDivisionError: division by zero (held_mine.py, line",
+    "unlike": "the parts' examples differ in shape: (3,), (4,)",
+    "short": "x_train has 80 examples, y_train has 20",
+    "value": "is a int, expected function() -> (train, val)",
+    "arays": "held_mine has no 'arays'. Did you mean 'arrays'?",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_examples_is_refused_in_a_line_that_names_the_function(name):
+    with pytest.raises(UsageError) as caught:
+        function_fields(f"held_mine:{name}")
+    assert all(line.startswith(f"data held_mine:{name}") and "\n" not in line for line in caught.value.errors)
+    assert BAD[name] in caught.value.errors[0]
+
+
+def test_every_part_that_is_wrong_is_said():
+    with pytest.raises(UsageError) as caught:
+        function_fields("held_mine:no_targets")
+    assert [line.split(": ")[1].split()[0] for line in caught.value.errors] == ["train", "test"]
+
+
+def test_the_task_can_be_said_where_the_targets_do_not_tell_it():
+    assert splits_of("arrays", task="regression").scale is not None
+
+
+def test_check_shows_what_was_understood(capsys):
+    assert check(data="python:held_mine:arrays", json_=True) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["data"]["name"], shown["data"]["train"], shown["data"]["classes"]) == ("held_mine.arrays", 80, 2)
+
+
+def test_a_search_keeps_the_examples_and_a_resume_wants_the_same(tmp_path, capsys):
+    given = {"data": "python:held_mine:arrays", "name": "a", "home": tmp_path / "home", "tracking": "offline"}
+    quick = {"trials": 2, "max_epochs": 2, "no_confirm": True, "executor": "lanes"}
+    assert run("regularization", **given, **quick) == 0
+    assert (tmp_path / "home" / "a" / "data" / "data.npz").is_file()
+    assert run("regularization", **given, **quick, resume=True) == 0
+    assert "0 trials go on" in capsys.readouterr().out
+    with pytest.raises(RunError, match="the data of a are not what they were"):
+        run("regularization", **{**given, "data": "python:held_mine:mixed"}, **quick, resume=True)
