@@ -33,6 +33,7 @@ RUN = (
     "# train_mine.py",
     "# tune_wine.py",
     "# tune_slope.py",
+    "# my_data.py",
 )
 """The beginning of each Python sample; each has a test below."""
 
@@ -206,6 +207,15 @@ def test_the_users_table_is_read_as_shown(tmp_path, monkeypatch):
         read = [line.removeprefix("data ").strip() for line in said.partition("\n...")[0].splitlines()]
         assert len(read) > 1
         assert [line for line in read if line not in plan] == []
+
+
+def test_what_a_function_returns_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my_data.py").write_text(sample("python", "# my_data.py"))
+    assert (
+        "my_data.load: 300 train, 100 validation, 100 test" in invoke("check", "--data", "python:my_data:load").stdout
+    )
 
 
 def test_the_readme_shows_a_part_of_the_whole_answer():
