@@ -139,7 +139,7 @@ class BestModels:
         }
         if not has_weights(state["model"]):
             empty = "its state_dict is empty"
-            if is_train_function(best.facts["trainable"]):
+            if is_train_function(best.facts.get("trainable", "")):
                 empty = "its function gave nothing to trial.keep"
             return [
                 f"trial {number}: its best model, of epoch {best.epoch}, is not kept: {empty}, so that "

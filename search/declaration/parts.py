@@ -79,8 +79,8 @@ class Objective(Frozen):
         Raises:
             UsageError: a mode that is neither min nor max.
         """
-        metric, colon, mode = text.partition(":")
-        if not colon:
+        metric, _, mode = text.partition(":")
+        if not mode:
             return cls(metric=metric)
         if mode not in ("min", "max"):
             rule = f"{text}: the part after the colon must be min or max"
