@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,14 +15,11 @@ from search.executors.capacity import Capacity
 from search.executors.retention import FINISHED
 from search.face.confirmation_table import (
     ablation_table,
-    ablation_text,
-    confirmation_lines,
     confirmation_table,
-    confirmation_text,
 )
 from search.face.grid import print_grid, wrapped
-from search.face.hindsight import cost_table, hindsight_lines
-from search.face.importance_table import importance_lines, importance_table
+from search.face.hindsight import cost_table
+from search.face.importance_table import importance_table
 from search.face.tables import (
     WIDE,
     choices_table,
@@ -36,14 +32,18 @@ from search.face.tables import (
     space_table,
     top_table,
 )
-from search.ledger.outcome import SessionEnding, TrialState
+from search.ledger.outcome import SessionEnding
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import confirm_command, mlflow_command, resume_command, sync_command
-from search.report.answer import Answer, Entry
+from search.report.answer import Answer
 from search.report.confirmation import SAME, Confirmation
+from search.report.confirmation_words import ablation_text, confirmation_lines, confirmation_text
 from search.report.examples import data_lines
+from search.report.hindsight import hindsight_lines
 from search.report.importance import Importance
+from search.report.importance_words import importance_lines
 from search.report.kept import Kept
+from search.report.sentences import epochs_text, metrics_text, states_text, verdict
 from trainables.data import Splits
 from trainables.data.parts import counted
 from trainables.machine import THIS_MACHINE
@@ -184,45 +184,6 @@ def print_tracking(console: Console, study: Study, result: Result, paths: Paths)
         say(console, line)
 
 
-def verdict(found: Answer) -> str:
-    """Return the best beside the baseline, in one sentence."""
-    assert found.best is not None
-    best = f"best {found.metric} {found.best.value:.5g} (trial {found.best.trial})"
-    if found.baseline is None:
-        return f"{best}; the baseline reported no finite value"
-    if found.best.trial == found.baseline.trial:
-        return f"{best}: the untuned baseline; no trial beat it"
-    if found.baseline.state != TrialState.COMPLETE.value:
-        return f"{best}; {early_end_text(found.baseline)}, so that nothing is compared with it"
-    change = found.best.value - found.baseline.value
-    relative = f" ({change / abs(found.baseline.value):+.1%})" if found.baseline.value else ""
-    confirmed = "one seed each" if found.confirmation is not None else "one seed each, not yet confirmed"
-    return f"{best}, baseline {found.baseline.value:.5g}: {change:+.5g}{relative}; {confirmed}"
-
-
-def early_end_text(baseline: Entry) -> str:
-    """Return why the baseline did not train to its own end."""
-    after = f"after {baseline.epochs} epoch{'' if baseline.epochs == 1 else 's'}"
-    if baseline.state in (TrialState.RUNNING.value, TrialState.INTERRUPTED.value):
-        return f"the baseline has not ended ({after})"
-    return f"the baseline ended early ({baseline.stop_reason} {after})"
-
-
-def metrics_text(metrics: dict[str, float]) -> str:
-    """Return ``train_loss 0.021, val_loss 0.054, val_accuracy 0.983``."""
-    return ", ".join(f"{name} {value:.5g}" for name, value in metrics.items())
-
-
-def epochs_text(found: Answer, study: Study) -> str:
-    """Return what early stopping saved."""
-    stopped = study.scheduler.name
-    if stopped == "none":
-        return f"epochs     {found.epochs_trained} trained; no scheduler stopped any trial"
-    total = found.epochs_trained + found.epochs_saved
-    share = f" of {total} ({found.epochs_saved / total:.0%})" if total else ""
-    return f"epochs     {found.epochs_trained} trained; {stopped} saved {found.epochs_saved}{share}"
-
-
 def kept_lines(found: Answer, kept: Kept) -> list[str]:
     """Return what of the checkpoints is on disk, and where the best model is."""
     why = [] if kept.why_not is None else [f"           {kept.why_not}"]
@@ -285,16 +246,6 @@ def resources_text(study: Study) -> str:
 def tracking_text(study: Study, paths: Paths) -> str:
     """Return where runs will go."""
     return (study.tracking.uri or paths.mlflow_uri) if study.tracking.enabled else "offline"
-
-
-def states_text(found: Answer) -> str:
-    """Return ``64 trials: 50 pruned, 14 complete``."""
-    return f"{counted(found.trials, 'trial')}: {counts_text(found.counts)}"
-
-
-def counts_text(counts: Mapping[str, int]) -> str:
-    """Return ``50 pruned, 14 complete``."""
-    return ", ".join(f"{n} {word}" for word, n in Counter(counts).most_common()) or "none"
 
 
 def say_words(console: Console, text: str) -> None:

@@ -10,10 +10,11 @@ from rich.console import Console
 from search.declaration.study import Study
 from search.drive.overview import Overview
 from search.face.grid import Column, Grid, print_grid
-from search.face.present import counts_text, say
+from search.face.present import say
 from search.ledger import StudyRow
 from search.ledger.outcome import SessionEnding
 from search.ledger.printed_commands import resume_command
+from search.report.sentences import counts_text
 
 
 def print_studies(console: Console, declared: Mapping[str, Study], recorded: Sequence[Overview]) -> None:
