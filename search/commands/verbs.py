@@ -16,6 +16,7 @@ from search.commands.check import check
 from search.commands.confirm import confirm
 from search.commands.entry import guarded
 from search.commands.parameters import GroupedCommand
+from search.commands.report import report
 from search.commands.run import announcing, conclude, run, show_result
 from search.credentials import UnreadableAddress, masked_address, take_out
 from search.declaration import study_schema, study_yaml
@@ -65,6 +66,7 @@ app = typer.Typer(
 app.command(name="run", cls=GroupedCommand)(run)
 app.command(name="check", cls=GroupedCommand)(check)
 app.command()(confirm)
+app.command()(report)
 
 
 @app.command(name="list")

@@ -28,6 +28,16 @@ def extend_command(paths: Paths, options: str) -> str:
     return _command("extend", paths, options)
 
 
+def config_command(paths: Paths) -> str:
+    """Return the command that prints the study's declaration as YAML."""
+    return _command("show", paths, "--config")
+
+
+def run_config_command(paths: Paths, file: str) -> str:
+    """Return the command that searches, as a new study of the same home, what a file declares."""
+    return f"python -m search.run --config {shlex.quote(file)} --home {shlex.quote(str(paths.home))}"
+
+
 def sync_command(paths: Paths, uri: str | None = None) -> str:
     """Return the command that sends to MLflow whatever it does not have of the study.
 

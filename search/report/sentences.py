@@ -61,3 +61,9 @@ def states_text(found: Answer) -> str:
 def counts_text(counts: Mapping[str, int]) -> str:
     """Return ``50 pruned, 14 complete``."""
     return ", ".join(f"{n} {word}" for word, n in Counter(counts).most_common()) or "none"
+
+
+def unlabelled(line: str) -> str:
+    """Return a line of the terminal without its columns: ``more       after 2x ..`` becomes ``more: after 2x ..``."""
+    label, blanks, rest = line.partition("  ")
+    return f"{label}: {rest.strip()}" if blanks and label and " " not in label else line.strip()

@@ -19,7 +19,7 @@ def test_completion_is_installed_for_the_script(command, tmp_path):
     installed = tmp_path / ".bash_completions" / "lanewise.sh"
     assert f"bash completion installed in {installed}" in done.stdout
     asked = (
-        f"source '{installed}'; COMP_WORDS=(lanewise re); COMP_CWORD=1; _lanewise_completion {SCRIPT}; echo $COMPREPLY"
+        f"source '{installed}'; COMP_WORDS=(lanewise res); COMP_CWORD=1; _lanewise_completion {SCRIPT}; echo $COMPREPLY"
     )
     answered = subprocess.run(
         ["bash", "-c", asked], env=environment, capture_output=True, text=True, check=False, timeout=120

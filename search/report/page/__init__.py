@@ -1,0 +1,1 @@
+"""The report of a study: a document of sections, and what it is written as."""
