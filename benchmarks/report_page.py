@@ -17,11 +17,11 @@ from optuna.distributions import CategoricalDistribution
 
 from benchmarks.harness import spread
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
-from search.commands.report import content, write
 from search.declaration.studies import find
 from search.declaration.study import Study
 from search.declaration.validate import valid_study
 from search.drive.report import read_material
+from search.drive.report_file import content, write
 from search.drive.versions import versions
 from search.ledger import Ledger, LedgerWriter, StudyFacts
 from search.ledger.outcome import Outcome, SessionEnding, StopReason

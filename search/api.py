@@ -28,6 +28,8 @@ from search.drive.kept_data import keeping_data, with_kept_data
 from search.drive.lookup import read_result
 from search.drive.overview import Ending
 from search.drive.preflight import fresh_name, obstacles
+from search.drive.report import read_material
+from search.drive.report_file import FORMATS, content, write
 from search.drive.result import Result
 from search.errors import UsageError
 from search.executors.progress import View
@@ -37,6 +39,7 @@ from search.ledger import Ledger
 from search.ledger.paths import LEDGER_FILE, Paths
 from search.report.answer import Answer
 from search.report.leaderboard import leaderboard
+from search.report.page.summary import summary
 from search.tracking.preflight import check_tracking
 from search.tracking.process import OTHERWISE
 from spaces import Space
@@ -97,6 +100,27 @@ class StudyResult:
     def leaderboard(self) -> pd.DataFrame:
         """The trials that reported a finite value, best first: rank, number, value, epoch, params ..."""
         return leaderboard(self.trials, self.epochs, self.study.objective)
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write the report of the study as its ledger has it now, and return the file.
+
+        Args:
+            out: what is written: ``.html`` (one page, with figures, that loads nothing), ``.md``, ``.csv`` or
+                ``.parquet`` (every trial). ``report.html`` in the study's folder where it is not given.
+
+        Raises:
+            UsageError: another ending, or no trial has ended.
+            RunError: the file cannot be written.
+        """
+        file = self.paths.folder / "report.html" if out is None else Path(out)
+        if file.suffix[1:].lower() not in FORMATS:
+            raise UsageError(f"a report ends in .{', .'.join(FORMATS)}, got {str(file)!r}")
+        write(file, content(read_material(self.paths), file.suffix[1:].lower()))
+        return file
+
+    def _repr_html_(self) -> str:
+        """Return the verdict and the best trials, as a notebook shows a result."""
+        return summary(self.study, self.answer)
 
     def _read(self, frame: Callable[[Ledger, int], pd.DataFrame]) -> pd.DataFrame:
         with Ledger(self.paths.ledger_url) as facts:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +9,12 @@ import typer
 
 from search.drive.lookup import open_ledger
 from search.drive.report import read_material
-from search.errors import RunError, UsageError
+from search.drive.report_file import FORMATS, content, write
+from search.errors import UsageError
 from search.face.present import make_console, say
 from search.ledger.paths import Paths
-from search.report.page.material import Material
 
 HOME = Path("lanewise-home")
-FORMATS = ("html", "md", "csv", "parquet")
 
 
 def report(
@@ -54,37 +51,6 @@ def report(
     written = content(read_material(paths), wanted)
     write(file, written)
     say(make_console(), f"report     {file.absolute()} ({len(written) / 1e6:.2f} MB)")
-
-
-def content(material: Material, wanted: str) -> bytes:
-    """Return the bytes of a report in one of ``FORMATS``."""
-    if wanted in ("html", "md"):
-        from search.report.page.html import to_html
-        from search.report.page.markdown import to_markdown
-        from search.report.page.report import report as document
-
-        return (to_html if wanted == "html" else to_markdown)(document(material)).encode()
-    from search.report.trial_table import trial_table, with_one_type_each
-
-    table = trial_table(material.trials, material.board, material.study.objective.metric)
-    if wanted == "csv":
-        return table.to_csv(index=False).encode()
-    found: bytes = with_one_type_each(table).to_parquet(index=False)
-    return found
-
-
-def write(file: Path, written: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        RunError: it cannot be written.
-    """
-    try:
-        with tempfile.NamedTemporaryFile(dir=file.absolute().parent, prefix=f".{file.name}", delete=False) as beside:
-            beside.write(written)
-        os.replace(beside.name, file)
-    except OSError as error:
-        raise RunError(f"{file} cannot be written ({error.strerror or error})") from None
 
 
 def _format(given: str | None, out: Path | None) -> tuple[str, list[str]]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from search.ledger import FitRole, Ledger, StudyRow
 from search.ledger.confirmed import read_confirmed
 from search.ledger.outcome import MLFLOW_PARENT_STATUS
-from search.report.comparison import Comparison, comparison, comparison_csv
+from search.report.answer import answer
+from search.report.comparison import Comparison, comparison_csv
 from search.report.comparison_plot import comparison_figure
-from search.report.confirmation import Confirmation, confirmation, confirmation_csv
-from search.report.curve import Curve, curve, curve_csv
+from search.report.confirmation import Confirmation, confirmation_csv
+from search.report.curve import Curve, curve_csv
 from search.report.curve_plot import artifact_stem, curve_figure
 from search.report.leaderboard import leaderboard
+from search.report.page.summary import description
 from search.report.pareto import pareto
 from search.tracking.mlflow_client import Dataset, DatasetInput, Metric, MlflowClient, Param, RunTag
 from search.tracking.process import UID
@@ -90,9 +92,12 @@ def finish_parent(client: MlflowClient, run_id: str, ledger: Ledger, row: StudyR
     if study.further:
         front = pareto(board, epochs, study.objectives).drop(columns=["params", "metrics"])
         client.log_text(run_id, front.to_csv(index=False), "pareto.csv")
-    _log_comparison(client, run_id, comparison(study, board, ledger.fits(row.id, FitRole.REFIT)))
-    _log_confirmation(client, run_id, confirmation(study, board, read_confirmed(ledger, row.id)))
-    _log_curve(client, run_id, curve(study, trials, epochs, board, row.facts))
+    refits, confirmed = ledger.fits(row.id, FitRole.REFIT), read_confirmed(ledger, row.id)
+    found = answer(study, trials, epochs, row.facts, refits, confirmed)
+    _log_comparison(client, run_id, found.comparison)
+    _log_confirmation(client, run_id, found.confirmation)
+    _log_curve(client, run_id, found.curve)
+    client.set_tag(run_id, "mlflow.note.content", description(study, found))
     if len(board):
         _log_best(client, run_id, board, study.objective.metric)
     if sessions and (ending := sessions[-1].ending) is not None:

@@ -8,9 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.report_page import record_study
+from search import UsageError, load
 from search.commands.verbs import app
 from search.ledger import Ledger
 from search.ledger.outcome import SessionEnding
+from search.report.page.markdown import escaped
+from search.report.page.summary import description
 from tests.support.command import invoke
 
 BITING = '<script>alert(1)</script><img src=x onerror=alert(2)> </script> | `x` & "y"'
@@ -106,3 +109,24 @@ def test_a_study_without_a_finished_trial_is_refused(home):
     (line,) = errors_of("report", "begun", "--home", home)
     assert line.startswith("no trial of begun has ended")
     assert f"python -m search resume begun --home {home}" in line
+
+
+def test_a_result_of_python_writes_its_report_and_shows_itself_in_a_notebook(home, tmp_path):
+    result = load("mine", home=home)
+    page = result.report(tmp_path / "mine.html")
+    assert page.read_bytes() == written(home, "mine", "html")
+    assert result.report(tmp_path / "mine.md").read_text() == written(home, "mine", "md").decode()
+    with pytest.raises(UsageError, match=r"a report ends in \.html, \.md, \.csv, \.parquet"):
+        result.report(tmp_path / "mine.pdf")
+    shown = result._repr_html_()
+    assert "<strong>mine</strong>" in shown
+    assert shown.count("<tr>") == 1 + len(result.answer.top)
+    assert "not yet confirmed" in shown
+
+
+def test_the_description_in_mlflow_has_the_question_the_verdict_and_a_table(home):
+    result = load("mine", home=home)
+    text = description(result.study, result.answer)
+    assert text.startswith(escaped(BITING))
+    assert "not yet confirmed" in text
+    assert text.count("\n|") == 2 + len(result.answer.top)

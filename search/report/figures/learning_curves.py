@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 TABLED = 10
 """Trials whose curves are given as numbers."""
 
+MANY = 60
+"""Complete trials from which on their curves are fainter, so that the best and the baseline stand out."""
+
 MOST_EPOCHS = 12
 """Columns of that table."""
 
@@ -40,7 +43,7 @@ def learning_curves(
     figure.add_traces(
         [
             _lines(pruned, metric, "pruned or stopped", PRUNED, width=1, opacity=0.28),
-            _lines(others, metric, "complete", OTHER, width=1.2, opacity=0.65),
+            _lines(others, metric, "complete", OTHER, width=1.2, opacity=0.65 if len(complete) < MANY else 0.3),
             *(_lines(epochs[epochs["number"] == n], metric, name, c, width=3, opacity=1) for n, name, c in front),
         ]
     )

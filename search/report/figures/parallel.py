@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from spaces import Parameter
 
-GROUPS = (("worse half", 1.0, PRUNED, 0.15), ("better half", 0.5, OTHER, 0.35), ("best tenth", 0.1, BEST, 0.9))
-"""Name, the share of the trials that are as good, colour, opacity; those in front last."""
+MOST_BEST = 12
+"""Trials in front: a tenth of all, but no more."""
 
 AXIS = 84
 """Pixels that an axis needs."""
@@ -44,12 +44,16 @@ def parallel_coordinates(board: pd.DataFrame, parameters: Sequence[Parameter], m
     size, params = len(board), board["params"].tolist()
     axes = [_Axis(p, [own.get(p.name) for own in params]) for p in parameters]
     figure = new_figure("", "", height=420)
-    for name, share, colour, opacity in GROUPS:
-        following = [s for _, s, _, _ in GROUPS if s < share]
-        first, last = (math.ceil(max(following) * size) if following else 0), math.ceil(share * size)
+    best, half = min(MOST_BEST, math.ceil(0.1 * size)), math.ceil(0.5 * size)
+    groups = (
+        ("worse half", slice(half, size), PRUNED, 0.15),
+        ("better half", slice(best, half), OTHER, 0.35),
+        (f"best {best}", slice(0, best), BEST, 0.9),
+    )
+    for name, own_trials, colour, opacity in groups:
         xs: list[float | None] = []
         ys: list[float | None] = []
-        for own in params[first:last]:
+        for own in params[own_trials]:
             xs += [*range(len(axes)), None]
             ys += [*(round(axis.place(own.get(axis.name)), 4) for axis in axes), None]
         line = {"color": colour, "width": 1.4 if opacity < 0.5 else 2}
@@ -64,7 +68,7 @@ def parallel_coordinates(board: pd.DataFrame, parameters: Sequence[Parameter], m
     return Figure(
         key="parallel",
         title="all parameters at once (a line a trial; below an axis: it does not have the parameter)",
-        alt=f"{size} trials as lines over {len(axes)} parameters, coloured by {metric}; the table has the best tenth.",
+        alt=f"{size} trials as lines over {len(axes)} parameters, coloured by {metric}; the table has the best.",
         plot=figure,
         table=_table(board, axes, metric),
         least=AXIS * len(axes),

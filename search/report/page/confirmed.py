@@ -65,7 +65,6 @@ def _cells(standing: Standing, found: Confirmation, *, test: bool) -> list[Cell]
 
 
 def _worth(found: Ablation, confirmation: Confirmation) -> Section:
-    sign = -1 if confirmation.mode == "max" else 1
     bars = [
         Bar(row.parameter, row.in_place.mean, row.in_place.low, row.in_place.high, row.words in ("helps", "harms"))
         for row in found.rows
@@ -77,7 +76,7 @@ def _worth(found: Ablation, confirmation: Confirmation) -> Section:
     ]
     columns = ["parameter", "value", "baseline", "is worth ±", "alone on the baseline ±", ""]
     table = Table(ablation_text(found).removeprefix("parts").strip(), columns, rows)
-    title = f"{confirmation.metric} lost without it" if sign > 0 else f"{confirmation.metric} gained by it"
+    title = f"{'rise' if confirmation.mode == 'min' else 'fall'} of {confirmation.metric} where it is set back"
     figure = Figure("worth", title, f"{title}: {_said(bars)}.", intervals(bars, title), table)
     return Section("worth", "What each part is worth", tables=[table], figures=[figure] if bars else [])
 

@@ -44,7 +44,7 @@ def _importance(material: Material) -> Section | None:
     columns = ["parameter", "variance [95%]", "among the best [95%]", "p", "trials", "only where"]
     table = Table("the share of the variance of the trials' ranks that each parameter has by itself", columns, rows)
     plot = intervals(bars, "share of the variance of the ranks")
-    plot.update_xaxes(tickformat=".0%")
+    plot.update_xaxes(tickformat=".1~%")
     said = ", ".join(f"{r.parameter} {percent_text(r.variance)}" for r in found.parameters[:3])
     figure = Figure("importance-shares", "importance, with 95% intervals", f"Importance: {said}.", plot, table)
     return Section("importance", "Importance", lines=lines, tables=[table], figures=[figure])
