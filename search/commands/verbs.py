@@ -15,6 +15,7 @@ import typer
 from search.commands.check import check
 from search.commands.confirm import confirm
 from search.commands.entry import guarded
+from search.commands.export import export, predict
 from search.commands.parameters import GroupedCommand
 from search.commands.run import announcing, conclude, run, show_result
 from search.credentials import UnreadableAddress, masked_address, take_out
@@ -65,6 +66,8 @@ app = typer.Typer(
 app.command(name="run", cls=GroupedCommand)(run)
 app.command(name="check", cls=GroupedCommand)(check)
 app.command()(confirm)
+app.command()(export)
+app.command()(predict)
 
 
 @app.command(name="list")

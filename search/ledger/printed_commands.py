@@ -28,6 +28,11 @@ def extend_command(paths: Paths, options: str) -> str:
     return _command("extend", paths, options)
 
 
+def export_command(paths: Paths, options: str = "") -> str:
+    """Return the command that writes a model of the study as a folder."""
+    return _command("export", paths, options)
+
+
 def sync_command(paths: Paths, uri: str | None = None) -> str:
     """Return the command that sends to MLflow whatever it does not have of the study.
 
