@@ -49,7 +49,7 @@ def choose(paths: Paths, study: Study, result: Result, trial: int | None) -> Cho
         )
     found = result.answer.confirmation
     if trial is not None:
-        why = f"--trial {trial}"
+        why = f"asked for by --trial {trial}"
     elif found is not None:
         trial, why = found.recommended, f"recommended by the confirmation ({found.verdict})"
     elif result.answer.best is not None:
@@ -89,4 +89,4 @@ def kept_state(paths: Paths, study: Study, chosen: Chosen) -> dict[str, Any]:
 
 
 def _options(chosen: Chosen) -> str:
-    return f"--trial {chosen.trial} --refit" if chosen.why.startswith("--trial") else "--refit"
+    return f"--trial {chosen.trial} --refit" if chosen.why.startswith("asked for") else "--refit"

@@ -104,7 +104,7 @@ def write_onnx(model: KeptModel, path: Path) -> dict[str, Any]:
     table = how is not None and how.kind == "table"
     raw = how is not None and not table
     examples: Any = examples_of(model, CHECKED) if how is not None else _inputs(model)
-    x = torch.as_tensor(np.asarray(examples)) if not table else model.preprocess(examples)
+    x = torch.as_tensor(np.array(examples)) if not table else model.preprocess(examples)
     if raw:
         x = x.to(torch.uint8) if how.kind == "images" and x.dtype != torch.uint8 else x
         x = x if how.kind == "images" else x.to(torch.float32)

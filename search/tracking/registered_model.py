@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,14 @@ def _parent_run(client: MlflowClient, study: Study, uid: str) -> Any:
 
 def _log(client: MlflowClient, uri: str, run: Any, folder: Path, *, name: str, **given: Any) -> int:
     """Log the model to a run that may have ended, which stays as it is; register it, and return its version."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow about its own types, and of integers that may be missing
+        return _log_and_register(client, uri, run, folder, name, given)
+
+
+def _log_and_register(
+    client: MlflowClient, uri: str, run: Any, folder: Path, name: str, given: Mapping[str, Any]
+) -> int:
     import mlflow
 
     made = client.create_logged_model(run.info.experiment_id, name=folder.name, source_run_id=run.info.run_id)
