@@ -33,10 +33,12 @@ from search.drive.report_file import FORMATS, content, write
 from search.drive.result import Result
 from search.errors import UsageError
 from search.executors.progress import View
+from search.export.export import export_model
+from search.export.load import load_model as load_model
 from search.face.live_view import make_view
 from search.face.present import make_console
 from search.ledger import Ledger
-from search.ledger.paths import LEDGER_FILE, Paths
+from search.ledger.paths import Paths
 from search.report.answer import Answer
 from search.report.leaderboard import leaderboard
 from search.report.page.summary import summary
@@ -44,13 +46,11 @@ from search.tracking.preflight import check_tracking
 from search.tracking.process import OTHERWISE
 from spaces import Space
 from trainables.data import DataSpec
-from trainables.errors import CheckpointError, ConfigError
+from trainables.errors import ConfigError
 from trainables.model_function import path_of_function
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from trainables.kept_model import KeptModel
 
 HOME = "lanewise-home"
 
@@ -121,6 +121,31 @@ class StudyResult:
     def _repr_html_(self) -> str:
         """Return the verdict and the best trials, as a notebook shows a result."""
         return summary(self.study, self.answer)
+
+    def export(
+        self,
+        to: str | Path | None = None,
+        *,
+        trial: int | None = None,
+        refit: bool = False,
+        onnx: bool = False,
+        register: str | None = None,
+    ) -> Path:
+        """Write a model of the study, with its preprocessing, as a folder, and return that; ``load_model`` reads it.
+
+        Args:
+            to: the folder, which must not be there; None for ``NAME-model`` in the current one.
+            trial: whose model; None for the one that the confirmation recommends, else the best.
+            refit: train the configuration on train + validation, for the number of epochs that the confirmation found.
+            onnx: write ``model.onnx`` too.
+            register: the name under which MLflow registers it too.
+
+        Raises:
+            UsageError: no such trial, its model is not kept, or the folder is there.
+            RunError: it cannot be written, trained or registered; nothing is left behind.
+        """
+        folder = Path(f"{self.study.name}-model" if to is None else to)
+        return export_model(self.paths, folder, trial=trial, refit=refit, onnx=onnx, register=register).folder
 
     def _read(self, frame: Callable[[Ledger, int], pd.DataFrame]) -> pd.DataFrame:
         with Ledger(self.paths.ledger_url) as facts:
@@ -216,46 +241,6 @@ def load(name: str, *, home: str | Path = HOME) -> StudyResult:
     paths = Paths(Path(home), name)
     study, result = read_result(paths)
     return _result(study, result, paths)
-
-
-def load_model(of: str | Path, *, home: str | Path = HOME) -> KeptModel:
-    """Return a model that a search kept, with its preprocessing, on CPU and in evaluation mode.
-
-    ``predict`` and ``predict_proba`` take raw examples, as the search's data had them: rows of the table, image files.
-
-    Args:
-        of: a ``best.pt``, whose path the search prints (the rest of the study may be gone); or a study's name, for the
-            model of its best trial, or the study's folder.
-        home: folder of all studies, where a name is given.
-
-    Raises:
-        UsageError: no such file or study, none kept of the best trial, or the file cannot be used; a line says why.
-    """
-    from trainables import best
-
-    try:
-        return best.load_model(_kept_file(of, Path(home)))
-    except (CheckpointError, ConfigError) as error:
-        raise UsageError(getattr(error, "errors", [str(error)])) from None
-
-
-def _kept_file(of: str | Path, home: Path) -> Path:
-    """Return the file that is meant by its path or by a study's name."""
-    path = Path(of)
-    if (path / LEDGER_FILE).is_file():
-        paths = Paths(path.parent, path.name)
-    elif isinstance(of, Path) or path.is_file() or path.suffix == ".pt":
-        return path
-    else:
-        paths = Paths(home, of)
-    study, result = read_result(paths)
-    found = result.answer.best
-    if found is None:
-        raise UsageError(f"{study.name}: no trial reported a finite {study.objective.metric} yet")
-    if result.kept.best_model is None:
-        why = result.kept.why_not or f"--keep-checkpoints was {study.keep_checkpoints}"
-        raise UsageError(f"{study.name}: the model of its best trial ({found.trial}, {found.state}) is not kept; {why}")
-    return result.kept.best_model
 
 
 def _result(study: Study, result: Result, paths: Paths) -> StudyResult:

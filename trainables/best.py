@@ -214,18 +214,32 @@ def load_model(path: str | Path) -> KeptModel:
             are then in ``trainables.checkpoint.load(path)["model"]``.
     """
     from trainables import checkpoint
+
+    return kept_model(checkpoint.load(path), what=f"checkpoint {path}")
+
+
+def kept_model(state: Mapping[str, Any], *, what: str) -> KeptModel:
+    """Return the model that a kept state is of, on CPU and in evaluation mode.
+
+    Args:
+        state: what ``trial_facts`` returns, with the model's own state as ``model``.
+        what: where it was found, which begins each message.
+
+    Raises:
+        CheckpointError: it is no state of a best model, or of a version that is not known here.
+        ConfigError: its trainable cannot be found, or does not say how to rebuild a model.
+    """
     from trainables.kept_data import KeptData
     from trainables.kept_model import KeptModel
 
-    state = checkpoint.load(path)
     missing = {"trainable", "params", "max_epochs", "shape", "outputs", "model"} - state.keys()
     if missing:
-        raise CheckpointError(f"checkpoint {path} holds no best model: {', '.join(sorted(missing))} is missing")
+        raise CheckpointError(f"{what} holds no best model: {', '.join(sorted(missing))} is missing")
     trainable = find_trainable(state["trainable"])
     if not isinstance(trainable, CanRebuild):
         raise ConfigError(
             f"trainable {state['trainable']} has no rebuild(config, state), which returns a model; the weights are in "
-            f"trainables.checkpoint.load({str(path)!r})['model']"
+            f"trainables.checkpoint.load({what.removeprefix('checkpoint ')!r})['model']"
         )
     config = trainable.configure(state["params"], max_epochs=state["max_epochs"])
     shape, saved = tuple(state["shape"]), state.get("data")
@@ -233,6 +247,6 @@ def load_model(path: str | Path) -> KeptModel:
         data = None if saved is None else KeptData.from_dict(saved)
         network = trainable.rebuild(config, state["model"], shape=shape, outputs=state["outputs"])
     except CheckpointError as error:
-        raise CheckpointError(f"checkpoint {path}: {error}") from None
+        raise CheckpointError(f"{what}: {error}") from None
     facts = {name: value for name, value in state.items() if name not in ("model", "data")}
     return KeptModel(network, facts, shape=shape, data=data).eval()

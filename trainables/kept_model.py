@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,8 +15,17 @@ from trainables.errors import DataError
 from trainables.kept_data import KeptData
 from trainables.scores import outputs_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 NETWORK = "network"
 """The attribute that holds the network."""
+
+PREDICTION = "prediction"
+"""The column of a class, or of a number in its own units."""
+
+PROBABILITY = "probability_"
+"""Begins the name of the column of a class's probability."""
 
 
 class KeptModel(nn.Module):
@@ -66,12 +75,7 @@ class KeptModel(nn.Module):
         Raises:
             DataError: they are not what the model was trained on; everything that is wrong, a line each.
         """
-        data, outputs = self._known(), self._outputs(examples, preprocessed=preprocessed)
-        if data.scale is None:
-            named: NDArray[Any] = self.classes_[outputs.argmax(1).numpy()]
-            return named
-        found: NDArray[np.float64] = outputs.squeeze(1).double().numpy() * data.scale.deviation + data.scale.mean
-        return found
+        return self._answers(self._outputs(examples, preprocessed=preprocessed))
 
     def predict_proba(self, examples: Any, *, preprocessed: bool = False) -> NDArray[np.float64]:
         """Return the probability of each class, in the order of ``classes_``  # [N, C].
@@ -82,8 +86,21 @@ class KeptModel(nn.Module):
         data = self._known()
         if data.scale is not None:
             raise DataError(f"{data.name}: the target is a number, which has no probabilities; predict returns it")
-        found: NDArray[np.float64] = self._outputs(examples, preprocessed=preprocessed).double().softmax(1).numpy()
-        return found
+        return _probabilities(self._outputs(examples, preprocessed=preprocessed))
+
+    def predict_frame(self, examples: Any, *, preprocessed: bool = False) -> pd.DataFrame:
+        """Return a row an example: ``prediction``, and of classes ``probability_CLASS`` for each of ``classes_``.
+
+        Raises:
+            DataError: as ``predict``.
+        """
+        import pandas as pd
+
+        outputs = self._outputs(examples, preprocessed=preprocessed)
+        frame = pd.DataFrame({PREDICTION: self._answers(outputs)})
+        if self._known().scale is None:
+            frame[[f"{PROBABILITY}{name}" for name in self.classes_]] = _probabilities(outputs)
+        return frame
 
     def preprocess(self, examples: Any) -> torch.Tensor:
         """Return raw examples as the module takes them, on CPU  # [N, *shape].
@@ -114,6 +131,15 @@ class KeptModel(nn.Module):
             )
         return self.data
 
+    def _answers(self, outputs: torch.Tensor) -> NDArray[Any]:
+        """Return the class of each example, or the target in its own units  # [N, C] -> [N]."""
+        scale = self._known().scale
+        if scale is None:
+            named: NDArray[Any] = self.classes_[outputs.argmax(1).numpy()]
+            return named
+        found: NDArray[np.float64] = outputs.squeeze(1).double().numpy() * scale.deviation + scale.mean
+        return found
+
     def _outputs(self, examples: Any, *, preprocessed: bool) -> torch.Tensor:
         """Return the outputs on CPU, the module in evaluation mode and in batches as a trial validates."""
         x = torch.as_tensor(examples) if preprocessed else self.preprocess(examples)
@@ -137,6 +163,11 @@ class KeptModel(nn.Module):
                 f"no input is below 0, and those of training go down to {lowest:.3g}: these look like raw pixels, "
                 "which predict takes"
             )
+
+
+def _probabilities(outputs: torch.Tensor) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = outputs.double().softmax(1).numpy()
+    return found
 
 
 def _name_as_the_network(_: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:

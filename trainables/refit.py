@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from trainables.cpu_threads import torch_threads
 from trainables.protocols import Trainable
 from trainables.stepping import reports_of
+from trainables.weights_snapshot import WeightsSnapshot, snapshot_weights
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,14 @@ class Refit:
     Attributes:
         metrics: the metrics after the last epoch.
         seconds: how long training took, without the scoring where the run tells the two apart.
+        epochs: how many were trained.
+        weights: makes the state of the trained model, as a best model's file holds it.
     """
 
     metrics: Mapping[str, float]
     seconds: float
+    epochs: int
+    weights: WeightsSnapshot
 
 
 def refit(
@@ -52,12 +57,12 @@ def refit(
     with torch_threads(1), threadpool_limits(limits=1):
         run = trainable.start(config, data, seed=seed, device=torch.device("cpu"))
         reports = reports_of(run, epochs=epochs)
-        metrics, seconds = dict[str, float](), 0.0
+        metrics, seconds, trained = dict[str, float](), 0.0, 0
         for _ in range(epochs):
             if stopping():
                 return None
             report = next(reports, None)
             if report is None:
                 break
-            metrics, seconds = report.values, seconds + report.seconds
-    return Refit(metrics, getattr(run, "fit_seconds", seconds))
+            metrics, seconds, trained = report.values, seconds + report.seconds, report.epoch
+    return Refit(metrics, getattr(run, "fit_seconds", seconds), trained, lambda: snapshot_weights(run)())

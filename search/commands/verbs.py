@@ -15,6 +15,7 @@ import typer
 from search.commands.check import check
 from search.commands.confirm import confirm
 from search.commands.entry import guarded
+from search.commands.export import export, predict
 from search.commands.parameters import GroupedCommand
 from search.commands.report import report
 from search.commands.run import announcing, conclude, run, show_result
@@ -67,6 +68,8 @@ app.command(name="run", cls=GroupedCommand)(run)
 app.command(name="check", cls=GroupedCommand)(check)
 app.command()(confirm)
 app.command()(report)
+app.command()(export)
+app.command()(predict)
 
 
 @app.command(name="list")

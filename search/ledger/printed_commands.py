@@ -38,6 +38,11 @@ def run_config_command(paths: Paths, file: str) -> str:
     return f"python -m search.run --config {shlex.quote(file)} --home {shlex.quote(str(paths.home))}"
 
 
+def export_command(paths: Paths, options: str = "") -> str:
+    """Return the command that writes a model of the study as a folder."""
+    return _command("export", paths, options)
+
+
 def sync_command(paths: Paths, uri: str | None = None) -> str:
     """Return the command that sends to MLflow whatever it does not have of the study.
 

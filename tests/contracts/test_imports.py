@@ -110,6 +110,7 @@ FLOORS = (
     ("integrations",),
     ("api", "commands"),
     ("face",),
+    ("export",),
     ("drive",),
     ("executors", "tracking"),
     ("brain",),

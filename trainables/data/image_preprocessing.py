@@ -71,6 +71,19 @@ class ImagePreprocessing:
             raise DataError(f"images are needed: files, PIL images or an array of pixels, got a {type(given).__name__}")
         return self.encode(self._checked(pixels))
 
+    def apply_each(self, files: Sequence[str | os.PathLike[str]]) -> tuple[NDArray[Any], dict[int, str]]:
+        """Return the inputs of those files that can be used, in their order, and why the others cannot, by index.
+
+        Raises:
+            DataError: the raw examples of training were no files.
+        """
+        found = self._decode(files)
+        unread = {i: why for i, why in enumerate(found) if isinstance(why, str)}
+        read = [one for one in found if not isinstance(one, str)]
+        if not read:
+            return np.empty((0, *self.shape), np.uint8 if self.makes_bytes else np.float32), unread
+        return self.encode(self._stacked(read)), unread
+
     def encode(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return raw pixels as inputs  # [N, *shape]."""
         if self.standardisation is None:
@@ -128,21 +141,28 @@ class ImagePreprocessing:
 
     def _read(self, given: Sequence[Any]) -> NDArray[np.uint8]:
         """Return files and PIL's images at their size, decoded on all cores."""
-        if self.largest != BYTE:
-            raise DataError(f"{self._wanted}; files and PIL images hold values up to {BYTE}")
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            found = list(pool.map(self._read_one, given))
+        found = self._decode(given)
         errors = [f"{_name_of(given[i], i)}: {why}" for i, why in enumerate(found) if isinstance(why, str)]
         if errors:
             raise DataError(errors)
-        read = [one for one in found if not isinstance(one, str)]
+        return self._stacked([one for one in found if not isinstance(one, str)])
+
+    def _decode(self, given: Sequence[Any]) -> list[tuple[Image, PlainImage] | str]:
+        """Return each of the images as ``_read_one`` does, on all cores."""
+        if self.largest != BYTE:
+            raise DataError(f"{self._wanted}; files and PIL images hold values up to {BYTE}")
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            return list(pool.map(self._read_one, given))
+
+    def _stacked(self, read: Sequence[tuple[Image, PlainImage]]) -> NDArray[np.uint8]:
+        """Return decoded images as one array, and say what is unlike training  # [N, *shape]."""
         deep = sum(plain.depth is not None and plain.depth not in self.ranges for _, plain in read)
         if deep:
-            warn(f"{deep:,} of {len(given):,} images have more than 8 bits, unlike training; scaled by their own range")
+            warn(f"{deep:,} of {len(read):,} images have more than 8 bits, unlike training; scaled by their own range")
         images = [np.asarray(image) for image, _ in read]
         coloured = sum(image.ndim == 3 and self.shape[0] == 1 for image in images)
         if coloured:
-            warn(f"{coloured:,} of {len(given):,} images have colours and were made grey, as all of training were")
+            warn(f"{coloured:,} of {len(read):,} images have colours and were made grey, as all of training were")
         return np.stack([self._with_channels(image) for image in images])
 
     def _read_one(self, given: Any) -> tuple[Image, PlainImage] | str:

@@ -44,6 +44,9 @@ class NumberPreprocessing(Rows):
             missing = [name for name in self.names if name not in given.columns]
             if missing:
                 raise DataError(f"{len(missing)} of {len(self.names)} columns are missing: {quote_first(missing)}")
+            others = [str(name) for name in given.columns if name not in self.names]
+            if others:
+                warn(f"not used, as training did not have it: {len(others)} column(s), {quote_first(others)}")
             given = given[list(self.names)]
         try:
             x = np.array(given, np.float32)
