@@ -35,7 +35,6 @@ def read_material(paths: Paths) -> Material:
             raise UsageError(f"no trial of {study.name} has ended, so there is nothing to report; {going}")
         with as_ledger_error(paths.ledger):
             found = read_answer(ledger, row, study)
-        pairs = 0 if found.confirmation is None else found.confirmation.pairs
         resumable = ending not in ("running", SessionEnding.DONE)
         return Material(
             study=study,
@@ -48,7 +47,7 @@ def read_material(paths: Paths) -> Material:
             seconds=ledger.seconds_used(row.id),
             commands=Commands(
                 confirm=confirm_command(paths),
-                more_pairs=confirm_command(paths, f"--seeds {2 * pairs}"),
+                more_pairs=confirm_command(paths, "--seeds auto"),
                 resume=resume_command(paths) if resumable else None,
                 reproduce=_reproducing(paths, study),
             ),
