@@ -50,7 +50,8 @@ def report(
         raise UsageError(errors)
     written = content(read_material(paths), wanted)
     write(file, written)
-    say(make_console(), f"report     {file.absolute()} ({len(written) / 1e6:.2f} MB)")
+    size = f"{len(written) / 1e6:.2f} MB" if len(written) >= 1e5 else f"{len(written) / 1e3:.1f} kB"
+    say(make_console(), f"report     {file.absolute()} ({size})")
 
 
 def _format(given: str | None, out: Path | None) -> tuple[str, list[str]]:
