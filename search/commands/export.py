@@ -70,6 +70,7 @@ def _lines(done: Exported) -> list[str]:
     lines = [
         f"exported   trial {config['trial']}, {config['why']}",
         f"           {scored}",
+        *([f"confirmed  {config['confirmation']['sentence']}"] if config["confirmation"] else []),
         f"folder     {done.folder}: {', '.join([*config['files'], 'config.json'])}",
     ]
     if config["trainable"].startswith("model:"):

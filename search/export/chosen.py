@@ -51,7 +51,7 @@ def choose(paths: Paths, study: Study, result: Result, trial: int | None) -> Cho
     if trial is not None:
         why = f"asked for by --trial {trial}"
     elif found is not None:
-        trial, why = found.recommended, f"recommended by the confirmation ({found.verdict})"
+        trial, why = found.recommended, "recommended by the confirmation"
     elif result.answer.best is not None:
         trial, why = result.answer.best.trial, "the best of the search, which is not confirmed"
     else:
@@ -82,7 +82,7 @@ def kept_state(paths: Paths, study: Study, chosen: Chosen) -> dict[str, Any]:
         kept = sorted(int(path.parent.name.removeprefix("trial_")) for path in store.folder.glob("trial_*/best.pt"))
         others = f"; kept are those of {', '.join(map(str, kept))} (--trial)" if kept else ""
         raise UsageError(
-            f"{study.name}: the model of trial {chosen.trial} ({chosen.why}) is not kept, as --keep-checkpoints was "
+            f"{study.name}: the model of trial {chosen.trial}, {chosen.why}, is not kept, as --keep-checkpoints was "
             f"{study.keep_checkpoints}{others}; train it anew with: {export_command(paths, _options(chosen))}"
         )
     return found

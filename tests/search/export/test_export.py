@@ -153,7 +153,7 @@ def test_a_model_that_is_not_kept_is_a_line_that_says_what_trains_it(tmp_path):
     with pytest.raises(UsageError) as caught:
         found.export(tmp_path / "model", trial=other)
     (line,) = caught.value.errors
-    assert f"the model of trial {other} (asked for by --trial {other}) is not kept, as --keep-checkpoints was 1" in line
+    assert f"the model of trial {other}, asked for by --trial {other}, is not kept, as --keep-checkpoints was 1" in line
     assert f"export of-plan --home {tmp_path / 'home'} --trial {other} --refit" in line
     with pytest.raises(UsageError, match="of-plan has no trial 9; its trials are 0 to 2"):
         found.export(tmp_path / "model", trial=9)

@@ -88,8 +88,9 @@ def onnx_answer(folder: Path, model, raw: Raw):
     return frame
 
 
+@pytest.mark.slow
 def test_the_raw_columns_of_a_table_are_the_inputs_of_its_onnx_graph(tmp_path):
-    import onnx
+    onnx = pytest.importorskip("onnx")
 
     case = CASES["classes of a table"]
     raw, found = searched(tmp_path, case, tracking={"enabled": False})
@@ -142,6 +143,7 @@ def test_images_that_cannot_be_decoded_are_named_and_the_others_are_answered(tmp
 def test_export_mlflow_and_onnx_have_the_metric_of_the_ledger(tmp_path, name):
     import mlflow
 
+    pytest.importorskip("onnxscript")
     case = CASES[name]
     raw, found = searched(tmp_path, case)
     folder = found.export(tmp_path / "model", onnx=case.onnx, register="mine")
