@@ -201,7 +201,7 @@ def test_the_users_table_is_read_as_shown(tmp_path, monkeypatch):
     run_sample(tmp_path, sample("python", "# customers.py"))
     rows = (tmp_path / "customers.csv").read_text().splitlines()
     assert set(sample("text", "length,age,member").splitlines()) <= set(rows)
-    for shown in sample("text", "$ python -m search.run tabular").split("\n\n"):
+    for shown in sample("text", "$ python -m search.run tabular", "docs/data.md").split("\n\n"):
         command, said = shown.split("\n", 1)
         plan = invoke("run", *shlex.split(command)[4:], "--dry-run").stdout
         read = [line.removeprefix("data ").strip() for line in said.partition("\n...")[0].splitlines()]
