@@ -33,6 +33,7 @@ SMALL = {
     "pretraining": ("--images 20 --image-size 16 --epochs 1 --pairs 1",),
     "quality": (f"--against optuna {FEW} --seeds 2",),
     "reading": ("--what table --rows 200 --columns 12 --pairs 1", "--what images --images 60 --pairs 1"),
+    "report_page": ("--trials 12 --epochs 3 --runs 1",),
     "shipped_backbone": ("--examples 3 --epochs 1 --seeds 1",),
     "soak": ("--lanes-trials 40 --tune-trials 40",),
     "startup": ("--pairs 1",),

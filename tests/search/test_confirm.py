@@ -14,13 +14,13 @@ from search.drive.confirm import Confirming
 from search.drive.result import read_answer
 from search.errors import UsageError
 from search.executors.control import Control
-from search.face.confirmation_table import confirmation_lines
 from search.ledger import FitRole, LedgerWriter
 from search.ledger.confirmed import read_confirmed
 from search.ledger.events import ConfirmBegun, EventKind, HeldOutOpened
 from search.ledger.outcome import Outcome, StopReason, TrialState
 from search.ledger.paths import Paths
 from search.report.confirmation import BETTER, SAME
+from search.report.confirmation_words import confirmation_lines
 from spaces import hash_params
 from tests.support.command import invoke
 from trainables.data import datasets
