@@ -221,7 +221,7 @@ class Confirm(Frozen):
             adds some until the verdict is settled, at most 40; 0 confirms nothing.
         finalists: how many of the best configurations.
         ablate: whether to tell what each parameter of the recommended configuration is worth; None does where trials
-            stack and it takes at most twice the epochs of the search.
+            stack and it takes at most four times the epochs of the search.
     """
 
     pairs: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = 5

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Say: TypeAlias = "Callable[[str], None]"
 
-ABLATED_SHARE = 2.0
+ABLATED_SHARE = 4.0
 """By default an ablation may train this many times the epochs that the search trained, and where trials stack."""
 
 
