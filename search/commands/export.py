@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from search.commands.arguments import HOME, Database, Home, Json, Name
 from search.errors import RunError, UsageError
 from search.export.export import Exported, export_model
 from search.export.folder import ONNX
@@ -16,16 +17,11 @@ from search.face.answer_stream import answer_alone, print_json
 from search.face.present import make_console, say, say_words
 from search.ledger.paths import Paths
 
-HOME = Path("lanewise-home")
-
 
 def export(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A recorded study; `list` shows all.")],
-    home: Annotated[Path, typer.Option(help="Folder of all studies.")] = HOME,
-    ledger: Annotated[
-        str | None,
-        typer.Option("--ledger", help="Database of the study, if not in its folder: postgresql+psycopg://..."),
-    ] = None,
+    name: Name,
+    home: Home = HOME,
+    ledger: Database = None,
     trial: Annotated[
         int | None, typer.Option(help="Whose model. [default: the recommended one, else the best]", min=0)
     ] = None,
@@ -37,7 +33,7 @@ def export(
     register: Annotated[
         str | None, typer.Option(metavar="NAME", help="Register it with MLflow too, under this name.")
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    json_: Json = False,
 ) -> None:
     """Write a model of a study, with its preprocessing, as a folder that `predict` and load_model read."""
     console = make_console()

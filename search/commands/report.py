@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from search.commands.arguments import HOME, Database, Home, Name
 from search.drive.lookup import open_ledger
 from search.drive.report import read_material
 from search.drive.report_file import FORMATS, content, write
@@ -14,16 +15,11 @@ from search.errors import UsageError
 from search.face.present import make_console, say
 from search.ledger.paths import Paths
 
-HOME = Path("lanewise-home")
-
 
 def report(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A recorded study; `list` shows all.")],
-    home: Annotated[Path, typer.Option(help="Folder of all studies.")] = HOME,
-    ledger: Annotated[
-        str | None,
-        typer.Option("--ledger", help="Database of the study, if not in its folder: postgresql+psycopg://..."),
-    ] = None,
+    name: Name,
+    home: Home = HOME,
+    ledger: Database = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What is written. [default: report.html in the study's folder]")
     ] = None,

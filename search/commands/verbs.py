@@ -5,56 +5,36 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from search.commands.arguments import HOME, Accept, Database, DataPlace, Home, Json, Name, UntrackedOk
 from search.commands.check import check
 from search.commands.confirm import confirm
+from search.commands.continuing import continue_study
 from search.commands.entry import guarded
 from search.commands.export import export, predict
 from search.commands.parameters import GroupedCommand
 from search.commands.report import report
-from search.commands.run import announcing, conclude, run, show_result
+from search.commands.run import run, show_result
 from search.credentials import UnreadableAddress, masked_address, take_out
 from search.declaration import study_schema, study_yaml
 from search.declaration.studies import registered
 from search.declaration.study import Study
 from search.drive.continuation import extend_study, with_data_at
-from search.drive.engine import resume
-from search.drive.examples import load_data
 from search.drive.lookup import open_ledger, read_result, study_names
 from search.drive.overview import recorded_studies
 from search.errors import RunError, UsageError
-from search.face.answer_stream import answer_alone
-from search.face.live_view import make_view
 from search.face.present import make_console, say
 from search.face.studies import print_studies
 from search.ledger.paths import Paths
 from search.ledger.stored_study import study_from_row
-from search.tracking.preflight import check_tracking, store_of
-from search.tracking.process import WITHOUT_IT
+from search.tracking.preflight import store_of
 from spaces import nearest
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A recorded study; `list` shows all.")]
-Home = Annotated[Path, typer.Option(help="Folder of all studies.")]
-Database = Annotated[
-    str | None, typer.Option("--ledger", help="Database of the study, if not in its folder: postgresql+psycopg://...")
-]
-Accept = Annotated[
-    bool, typer.Option("--accept-changed-model", help="Go on though the trainable's source has changed.")
-]
-UntrackedOk = Annotated[
-    bool, typer.Option("--untracked-ok", help="Go on even where MLflow does not answer, as in `run`.")
-]
-DataPlace = Annotated[
-    str | None,
-    typer.Option(metavar="KIND:PATH", help="Where the study's own table:FILE or images:FOLDER lies now, if it moved."),
-]
-HOME = Path("lanewise-home")
 SCRIPT = "lanewise"
 COMPLETION = {"--install-completion", "--show-completion"}
 
@@ -89,7 +69,7 @@ def show(
     config: Annotated[
         bool, typer.Option("--config", help="Print the declaration as YAML, which `run --config FILE` runs again.")
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    json_: Json = False,
 ) -> None:
     """Show what a recorded study found, or how a study is declared."""
     paths = Paths(home, name, ledger)
@@ -130,11 +110,11 @@ def resume_(
     data: DataPlace = None,
     accept_changed_model: Accept = False,
     untracked_ok: UntrackedOk = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    json_: Json = False,
 ) -> int:
     """Continue a study where its ledger ends."""
     paths = Paths(home, name, ledger)
-    return _continue(
+    return continue_study(
         paths,
         json_=json_,
         accept_changed_model=accept_changed_model,
@@ -159,7 +139,7 @@ def extend(
     data: DataPlace = None,
     accept_changed_model: Accept = False,
     untracked_ok: UntrackedOk = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    json_: Json = False,
 ) -> int:
     """Go on with a study beyond what it was declared for; what it found is told to the sampler."""
     if trials is None and max_epochs is None and time_budget is None and not set_:
@@ -169,42 +149,13 @@ def extend(
         study = study if data is None else with_data_at(study, data)
         return extend_study(study, trials=trials, max_epochs=max_epochs, time_budget=time_budget, set_=set_ or ())
 
-    return _continue(
+    return continue_study(
         Paths(home, name, ledger),
         json_=json_,
         change=change,
         accept_changed_model=accept_changed_model,
         untracked_ok=untracked_ok,
     )
-
-
-def _continue(
-    paths: Paths,
-    *,
-    json_: bool,
-    accept_changed_model: bool,
-    untracked_ok: bool,
-    change: Callable[[Study], Study] | None,
-    extends: bool = True,
-) -> int:
-    with open_ledger(paths) as ledger:
-        ledger.check_whole()  # in the first opening: what SQLite tidies up when it closes is then not damage
-        before = study_from_row(ledger.study(paths.name))
-    console = make_console()
-    view = make_view(make_console(errors=json_), metric=before.objective.metric, silent=False)
-    check_tracking(before, paths, view.say, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
-    with answer_alone(json_):
-        study, result = resume(
-            paths,
-            view=view,
-            load=load_data,
-            change=change,
-            extends=extends,
-            accept_changed_model=accept_changed_model,
-            untracked_ok=untracked_ok,
-            announce=announcing(paths, console, as_json=json_),
-        )
-    return conclude(study, result, paths, console, as_json=json_)
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
 import uuid
@@ -133,8 +132,7 @@ def resume(
     announce: Announce = lambda *_: None,
     control: Control | None = None,
     executor: Executor | None = None,
-    confirm_only: bool = False,
-    confirm_s: float = math.inf,
+    confirm_s: float | None = None,
 ) -> tuple[Study, Result]:
     """Continue a recorded study where its ledger ends, and return it with the answer.
 
@@ -149,8 +147,8 @@ def resume(
         announce: see ``conduct``.
         control: says whether to go on; by default its time budget and signals do.
         executor: runs the trials, in place of the one that is chosen for the study.
-        confirm_only: train what confirms the answer, and no trial.
-        confirm_s: wall seconds that it may take then.
+        confirm_s: train what confirms the answer for at most so many wall seconds, and no trial; None goes on with the
+            search.
 
     Raises:
         RunError: another process drives it, its ledger is damaged, or its data or its model are not what
@@ -190,7 +188,7 @@ def resume(
         record_changes(ledger, row, study, changes, view)
         if tracker is not None:
             tracker.begin(paths.ledger_url, study.name, home=paths.home.absolute(), log=paths.tracking_log)
-        return study, _drive(session, tracker, announce, confirm_s=confirm_s if confirm_only else None)
+        return study, _drive(session, tracker, announce, confirm_s=confirm_s)
 
 
 def _make_folder(paths: Paths) -> None:

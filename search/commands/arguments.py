@@ -1,0 +1,26 @@
+"""The arguments and options that several verbs have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A recorded study; `list` shows all.")]
+Home = Annotated[Path, typer.Option(help="Folder of all studies.")]
+Database = Annotated[
+    str | None, typer.Option("--ledger", help="Database of the study, if not in its folder: postgresql+psycopg://...")
+]
+Accept = Annotated[
+    bool, typer.Option("--accept-changed-model", help="Go on though the trainable's source has changed.")
+]
+UntrackedOk = Annotated[
+    bool, typer.Option("--untracked-ok", help="Go on even where MLflow does not answer, as in `run`.")
+]
+DataPlace = Annotated[
+    str | None,
+    typer.Option(metavar="KIND:PATH", help="Where the study's own table:FILE or images:FOLDER lies now, if it moved."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+HOME = Path("lanewise-home")
