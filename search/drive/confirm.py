@@ -23,7 +23,7 @@ from search.ledger.outcome import StopReason
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import confirm_command
 from search.report.ablation import variants
-from search.report.confirmation import Candidate, Confirmation, candidates, confirmation, is_settled, leader_of
+from search.report.confirmation import Candidate, ablated_standing, candidates, confirmation, is_settled
 from search.report.leaderboard import leaderboard
 from search.report.paired import LOOKS
 from spaces import BASELINE_TRIAL, hash_params
@@ -115,14 +115,13 @@ class Confirming:
         found = confirmation(self.study, board, read_confirmed(self.ledger, self.study_id))
         if found is None or self.study.confirm.ablate is False:
             return
-        ablated = ablated_trial(found)
+        ablated = ablated_standing(found)
         if ablated is None:
             return
-        params = next(s.params for s in (found.baseline, *found.finalists) if s.trial == ablated)
         confirmed = {hash_params(dict(s.params)) for s in (found.baseline, *found.finalists)}
         jobs = {
             h: Job(FitRole.ABLATION, h, point, None)
-            for v in variants(self.study.space, params)
+            for v in variants(self.study.space, ablated.params)
             for point in (v.set_back, v.alone)
             if (h := hash_params(dict(point))) not in confirmed
         }
@@ -133,7 +132,9 @@ class Confirming:
         if self.study.confirm.ablate is None and (why := self._too_dear(len(jobs) * found.pairs)) is not None:
             self.say(f"what each parameter is worth was not tried: {why}; try it with: {self._command('--ablate')}")
             return
-        self.say(f"setting each parameter of trial {ablated} back, and each alone on the baseline: {runs} runs ...")
+        self.say(
+            f"setting each parameter of trial {ablated.trial} back, and each alone on the baseline: {runs} runs ..."
+        )
         self._train(runner, pairs, missing, None)
 
     def _too_dear(self, runs: int) -> str | None:
@@ -150,12 +151,9 @@ class Confirming:
 
     def _missing(self, jobs: Sequence[Job], pairs: Iterable[int]) -> dict[int, list[Job]]:
         """Return the jobs that have no row yet, by pair."""
-        have = {
-            (fit.config_hash, fit.split)
-            for role in (FitRole.CONFIRM, FitRole.ABLATION)
-            for fit in self.ledger.fits(self.study_id, role)
-            if fit.role is FitRole.CONFIRM or jobs[0].role is FitRole.ABLATION
-        }
+        # a run of the confirmation tells an ablation what it needs, and not the reverse: that was not scored on test
+        roles = {FitRole.CONFIRM, *(job.role for job in jobs)}
+        have = {(fit.config_hash, fit.split) for fit in self.ledger.fits(self.study_id, *roles)}
         found = {pair: [job for job in jobs if (job.config_hash, pair) not in have] for pair in pairs}
         return {pair: left for pair, left in found.items() if left}
 
@@ -214,14 +212,6 @@ def why_not(study: Study, baseline: Candidate | None, finalists: Sequence[Candid
     if not finalists:
         return "no trial but the baseline has finished"
     return None
-
-
-def ablated_trial(found: Confirmation) -> int | None:
-    """Return the trial whose parameters are looked at: the recommended one, or the best finalist beside a baseline."""
-    if found.recommended != BASELINE_TRIAL:
-        return found.recommended
-    leader = leader_of(found)
-    return None if leader is None else leader.trial
 
 
 def stacks_here(study: Study) -> bool:

@@ -40,6 +40,6 @@ def read_confirmed(ledger: Ledger, study_id: int) -> Confirmed | None:
             opened.add(len(begun))
     if not begun:
         return None
-    fits = [*ledger.fits(study_id, FitRole.CONFIRM), *ledger.fits(study_id, FitRole.ABLATION)]
+    fits = ledger.fits(study_id, FitRole.CONFIRM, FitRole.ABLATION)
     last, auto = begun[-1], any(event.auto for event in begun)
     return Confirmed(last.finalists, last.pairs, auto, fits, len(opened))

@@ -174,9 +174,9 @@ class Ledger(Database):
         with self.writing() as connection:
             connection.execute(sa.insert(schema.fits), [{"study_id": study_id, **fit_columns(fit)} for fit in fits])
 
-    def fits(self, study_id: int, role: FitRole) -> list[FitRow]:
-        """Return the fits of one role in the order they were recorded."""
-        return [fit for fit in self._rows(schema.fits, study_id, fit_row) if fit.role is role]
+    def fits(self, study_id: int, *roles: FitRole) -> list[FitRow]:
+        """Return the fits of these roles in the order they were recorded."""
+        return [fit for fit in self._rows(schema.fits, study_id, fit_row) if fit.role in roles]
 
     def trials_frame(self, study_id: int) -> pd.DataFrame:
         """Return one row a trial: number, state, reason, seed, hash, times, params.

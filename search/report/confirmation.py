@@ -213,6 +213,11 @@ def leader_of(found: Confirmation) -> Standing | None:
     return min(known, key=lambda s: Direction(found.mode).cost(_mean(s)), default=None)
 
 
+def ablated_standing(found: Confirmation) -> Standing | None:
+    """Return the configuration whose parameters are looked at: the recommended one, or beside a baseline the leader."""
+    return leader_of(found) if found.recommended == BASELINE_TRIAL else found.standing
+
+
 def is_settled(found: Confirmation | None) -> bool:
     """Say whether more pairs can change nothing that is asked: a finalist is better, or all are worse."""
     return found is not None and found.verdict != SAME

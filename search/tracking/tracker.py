@@ -195,16 +195,15 @@ class Tracker:
     def _send_fits(self, server: _Server) -> None:
         """Send the runs of the confirmation that are new."""
         tags = {"lanewise.study": self._row.name, UID: str(self._uid)}
-        for role in (FitRole.CONFIRM, FitRole.ABLATION):
-            for fit in self._ledger.fits(self._row.id, role):
-                self.progress += server.fits.send(
-                    self._client,
-                    fit,
-                    experiment=server.experiment_id,
-                    parent=server.parent,
-                    tags=tags,
-                    settings=self._study.settings,
-                )
+        for fit in self._ledger.fits(self._row.id, FitRole.CONFIRM, FitRole.ABLATION):
+            self.progress += server.fits.send(
+                self._client,
+                fit,
+                experiment=server.experiment_id,
+                parent=server.parent,
+                tags=tags,
+                settings=self._study.settings,
+            )
 
     def _is_open(self) -> bool:
         """Whether a search drives the study now, or died without a word."""
