@@ -14,7 +14,9 @@ from search.declaration.study import SAMPLERS, Study
 from search.drive.continuation import extend_study
 from search.drive.engine import conduct, resume
 from search.drive.examples import load_data
+from search.executors.lanes import LanesExecutor
 from search.executors.ray_session import ray_session
+from search.executors.timing import Timing
 from search.face.live_view import Silent
 from search.ledger import Ledger, sqlite_url
 from search.ledger.events import EventKind
@@ -239,7 +241,8 @@ def test_an_audit_that_is_interrupted_goes_on_where_it_was(tmp_path, epochs):
     study, paths = audited_study("stopped", "lanes", 1.0), Paths(tmp_path, "stopped")
     expected = search(audited_study("whole", "lanes", 1.0), tmp_path)
     control = SpentOnce(lambda: paths.ledger_file.exists() and len(audit_of(tmp_path, "stopped")[0]) >= epochs)
-    first = conduct(study, tmp_path, load_data, view=Silent(), control=control).answer
+    at_once = LanesExecutor(timing=Timing(settle_every_s=0))  # the ledger, which the control looks at, has every epoch
+    first = conduct(study, tmp_path, load_data, view=Silent(), control=control, executor=at_once).answer
     before, ended = audit_of(tmp_path, "stopped")
     assert len(before) >= epochs and len(ended) < sum(expected.trials["state"] == "PRUNED")
     _, result = resume(paths, view=Silent(), load=load_data)
