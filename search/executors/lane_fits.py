@@ -6,22 +6,20 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from search.declaration.study import Study
-from search.executors.choice import MOST_LANES, choose_precision
+from search.executors.choice import MOST_LANES
 from search.executors.control import Control
 from search.executors.faults import outcome_of_error
 from search.executors.fits import FitDone, Job, NumberedPair, diverged, done_row, failed_row
+from search.executors.lane_workers import build_lane_worker, driver_device
 from trainables.errors import is_of_a_signal, is_out_of_memory
-from trainables.protocols import HasStackableForm, ThreadSafe, Trainable
+from trainables.protocols import Trainable
 from trainables.registry import find_trainable
 
 if TYPE_CHECKING:
-    import torch
-
     from trainables.lanes import LaneEvent, LaneWorker, Seat
     from trainables.pair_run import BestEpoch
 
@@ -158,24 +156,12 @@ class LaneFits:
         return FitDone(done_row(pair, one.job, one.best, scored, one.started_at), scored.predictions)
 
     def _worker(self, pair: NumberedPair) -> LaneWorker:
-        from trainables.lanes import LaneWorker
-
-        trainable, device = self._trainable, _device(self._study)
-        stands_in = trainable if isinstance(trainable, HasStackableForm) else None
-        lanes = self._study.lanes.lanes
-        return LaneWorker(
+        trainable, device, lanes = self._trainable, driver_device(self._study), self._study.lanes.lanes
+        return build_lane_worker(
+            self._study,
+            trainable,
             trainable.prepare(pair.data.splits, device),
             device=device,
             lanes=lanes if isinstance(lanes, int) else MOST_LANES,
-            precision=choose_precision(self._study, device),
-            mode=self._study.lanes.mode if trainable.stacks or stands_in else "looped",
-            start=partial(trainable.start),
-            stands_in=stands_in,
-            side_by_side=trainable.is_thread_safe if isinstance(trainable, ThreadSafe) else None,
+            start=trainable.start,
         )
-
-
-def _device(study: Study) -> torch.device:
-    import torch
-
-    return torch.device("cuda" if study.resources.gpus_per_worker > 0 and torch.cuda.is_available() else "cpu")

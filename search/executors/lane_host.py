@@ -19,7 +19,7 @@ from trainables.errors import CheckpointWriteError, is_of_a_signal
 from trainables.kept_data import KeptData
 from trainables.model_function import take_function
 from trainables.notice import Notice
-from trainables.protocols import HasStackableForm, IsToldItsTrial, Run, ThreadSafe, Trainable
+from trainables.protocols import IsToldItsTrial, Run, Trainable
 from trainables.registry import find_trainable, function_path
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ class LaneHost:
     ) -> None:
         import torch
 
-        from search.executors.choice import choose_number, choose_precision
-        from trainables.lanes import LaneWorker
+        from search.executors.choice import choose_number
+        from search.executors.lane_workers import build_lane_worker
 
         where = _assigned_device() if device is None else torch.device(device)
         self._study = study
@@ -112,20 +112,16 @@ class LaneHost:
         self._notices: list[tuple[int, list[Notice]]] = []
         data = self._trainable.prepare(splits, where)
         self._lanes, self._reason = choose_number(study, self._trainable, data, where)
-        stands_in = self._trainable if isinstance(self._trainable, HasStackableForm) else None
-        # a marker names one trial in training
-        trainable = self._trainable
-        side_by_side = trainable.is_thread_safe if marker is None and isinstance(trainable, ThreadSafe) else None
-        self._worker = (make_worker or LaneWorker)(
+        self._worker = build_lane_worker(
+            study,
+            self._trainable,
             data,
             device=where,
             lanes=self._lanes,
-            precision=choose_precision(study, where),
-            mode=study.lanes.mode if self._trainable.stacks or stands_in else "looped",
             start=self._start,
+            in_turn=marker is not None,  # it names one trial in training
             measured=modes,
-            stands_in=stands_in,
-            side_by_side=side_by_side,
+            make_worker=make_worker,
         )
 
     def describe(self) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from search.declaration.study import Study
 from search.executors.lane_host import Advance, LaneHost, Orders
+from search.executors.lane_workers import driver_device
 from search.executors.pool import WorkerLost
 from search.ledger.events import CheckpointNote
 
@@ -36,10 +37,7 @@ class LocalPool:
         *,
         make_worker: Callable[..., LaneWorker] | None = None,
     ) -> None:
-        import torch
-
-        on_gpu = study.resources.gpus_per_worker > 0 and torch.cuda.is_available()
-        device = "cuda" if on_gpu else "cpu"
+        device = str(driver_device(study))
         self._host = LaneHost(
             study, splits, device=device, checkpoints=checkpoints, modes=modes, make_worker=make_worker
         )
