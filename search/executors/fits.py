@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trainables.data.datasets import Pair
-    from trainables.pair_run import BestEpoch, Scored
+    from trainables.pair_run import BestEpoch
+    from trainables.protocols import Trainable
 
 
 @dataclass(frozen=True)
@@ -66,20 +67,23 @@ class FitRunner(Protocol):
         """Yield what comes of each job, in any order; fewer where the search was told to stop meanwhile."""
 
 
-def done_row(pair: NumberedPair, job: Job, best: BestEpoch, scored: Scored, started_at: float) -> FitRow:
-    """Return the row of a job that trained to its end."""
-    return _row(pair, job, best.epoch, TrialState.COMPLETE, None, None, scored.metrics, best.seconds, started_at)
+def finished(
+    trainable: Trainable, config: Any, best: BestEpoch, pair: NumberedPair, job: Job, started_at: float
+) -> FitDone:
+    """Score what trained to its end, and return what came of it; what the scoring raises is raised."""
+    from trainables.pair_run import score
+
+    if not best.epoch:
+        return FitDone(failed_row(pair, job, Outcome(StopReason.DIVERGED), started_at))
+    scored = score(trainable, config, best, pair.data, test=job.test)
+    row = _row(pair, job, best.epoch, TrialState.COMPLETE, None, None, scored.metrics, best.seconds, started_at)
+    return FitDone(row, scored.predictions)
 
 
 def failed_row(pair: NumberedPair, job: Job, outcome: Outcome, started_at: float) -> FitRow:
     """Return the row of a job that raised, diverged, or whose process died."""
     message = outcome.message or "no epoch had a finite value"
     return _row(pair, job, 0, outcome.state, outcome.reason, message, {}, None, started_at)
-
-
-def diverged() -> Outcome:
-    """Return the outcome of a run without a finite value."""
-    return Outcome(StopReason.DIVERGED)
 
 
 def _row(

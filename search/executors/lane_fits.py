@@ -13,7 +13,7 @@ from search.declaration.study import Study
 from search.executors.choice import MOST_LANES
 from search.executors.control import Control
 from search.executors.faults import outcome_of_error
-from search.executors.fits import FitDone, Job, NumberedPair, diverged, done_row, failed_row
+from search.executors.fits import FitDone, Job, NumberedPair, failed_row, finished
 from search.executors.lane_workers import build_lane_worker, driver_device
 from trainables.errors import is_of_a_signal, is_out_of_memory
 from trainables.protocols import Trainable
@@ -143,17 +143,12 @@ class LaneFits:
 
     def _finish(self, one: _Running, event: LaneEvent, pair: NumberedPair) -> FitDone:
         """Score what trained to its end."""
-        from trainables.pair_run import score
-
         if event.error is not None:
             return FitDone(failed_row(pair, one.job, outcome_of_error(event.error), one.started_at))
-        if not one.best.epoch:
-            return FitDone(failed_row(pair, one.job, diverged(), one.started_at))
         try:
-            scored = score(self._trainable, one.config, one.best, pair.data, test=one.job.test)
+            return finished(self._trainable, one.config, one.best, pair, one.job, one.started_at)
         except Exception as error:
             return FitDone(failed_row(pair, one.job, outcome_of_error(error), one.started_at))
-        return FitDone(done_row(pair, one.job, one.best, scored, one.started_at), scored.predictions)
 
     def _worker(self, pair: NumberedPair) -> LaneWorker:
         trainable, device, lanes = self._trainable, driver_device(self._study), self._study.lanes.lanes

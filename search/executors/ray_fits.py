@@ -13,7 +13,7 @@ from search.declaration.study import Study
 from search.executors.capacity import Capacity, at_once
 from search.executors.control import Control
 from search.executors.faults import outcome_of_error, reason_of
-from search.executors.fits import FitDone, Job, NumberedPair, diverged, done_row, failed_row
+from search.executors.fits import FitDone, Job, NumberedPair, failed_row, finished
 from search.executors.timing import USUAL, Timing
 from search.ledger.outcome import Outcome, StopReason
 from trainables.errors import is_of_a_signal
@@ -80,7 +80,7 @@ def fit_job(study: Study, pair: NumberedPair, job: Job, function: bytes | None) 
     """Train a configuration on a pair, and score it; what it raises is its row. Runs in a process of Ray's."""
     import torch
 
-    from trainables.pair_run import BestEpoch, score
+    from trainables.pair_run import BestEpoch
     from trainables.stepping import reports_of
     from trainables.tune import assigned_device
     from trainables.weights_snapshot import snapshot_weights
@@ -96,10 +96,7 @@ def fit_job(study: Study, pair: NumberedPair, job: Job, function: bytes | None) 
         best = BestEpoch(study.objective.metric, study.objective.mode)
         for report in reports_of(run, epochs=study.budget.max_epochs):
             best.observe(report, lambda: snapshot_weights(run))
-        if not best.epoch:
-            return FitDone(failed_row(pair, job, diverged(), started_at))
-        scored = score(trainable, config, best, pair.data, test=job.test)
-        return FitDone(done_row(pair, job, best, scored, started_at), scored.predictions)
+        return finished(trainable, config, best, pair, job, started_at)
     except BaseException as error:  # its own code may call sys.exit
         if is_of_a_signal(error):
             raise

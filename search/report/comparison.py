@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from search.ledger.outcome import TrialState
+from search.report.paired import half_width
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,20 +167,15 @@ def comparison_csv(found: Comparison) -> str:
 def student_interval(differences: Sequence[float], *, share: float) -> tuple[float, float] | None:
     """Return the interval of the mean of paired differences over re-splits; None for fewer than two.
 
-    The splits share most of their examples, so that their differences vary less than those of fresh data
-    would: the variance is multiplied by 1/n + ``share`` in place of 1/n (Nadeau and Bengio, 2003).
+    Half of it is ``half_width``.
 
     Args:
         differences: n of them.
         share: validation examples / training examples.
     """
-    n = len(differences)
-    if n < 2:
+    if len(differences) < 2:
         return None
-    from scipy.special import stdtrit
-
-    centre = fmean(differences)
-    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * stdev(differences) * math.sqrt(1 / n + share)
+    centre, half = fmean(differences), half_width(differences, share=share, level=1 - CONFIDENCE)
     return centre - half, centre + half
 
 

@@ -30,6 +30,27 @@ class Interval:
     p: float | None = None
 
 
+def half_width(values: Sequence[float], *, share: float, level: float = LEVEL) -> float:
+    """Return half of the Student interval of the mean of two or more values over re-splits of the same data.
+
+    Re-splits share most of their examples, so that their values vary less than those of fresh data would: the variance
+    of the mean is their own times 1/n + ``share`` in place of 1/n (Nadeau and Bengio 2003, Inference for the
+    Generalization Error).
+
+    Args:
+        values: n of them.
+        share: scored examples / training examples.
+        level: 1 - the interval's confidence.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(len(values) - 1, 1 - level / 2)) * _error(values, share)
+
+
+def _error(values: Sequence[float], share: float) -> float:
+    return stdev(values) * math.sqrt(1 / len(values) + share)
+
+
 def interval(
     values: Sequence[float],
     *,
@@ -38,11 +59,9 @@ def interval(
     variance_of_examples: float = 0.0,
     exact: bool = False,
 ) -> Interval:
-    """Return the mean of values over n re-splits of the same data, with its Student interval.
+    """Return the mean of values over n re-splits of the same data, with its interval, half of which is ``half_width``.
 
-    Re-splits share most of their examples, so that their values vary less than those of fresh data would: the variance
-    of the mean is their own times 1/n + ``share`` in place of 1/n (Nadeau and Bengio 2003, Inference for the
-    Generalization Error). A part that is the same for every value adds the variance that its examples alone make.
+    A part that is the same for every value adds the variance that its examples alone make.
 
     Args:
         values: n of them.
@@ -58,10 +77,9 @@ def interval(
     centre = fmean(values) if n else math.nan
     if n < 2:
         return Interval(centre)
-    from scipy.special import ndtri, stdtr, stdtrit
+    from scipy.special import ndtri, stdtr
 
-    error = stdev(values) * math.sqrt(1 / n + share)
-    half = float(stdtrit(n - 1, 1 - level / 2)) * error
+    error, half = _error(values, share), half_width(values, share=share, level=level)
     if variance_of_examples:  # known from many examples, unlike the spread of a few values
         half = math.hypot(half, float(ndtri(1 - level / 2)) * math.sqrt(variance_of_examples))
         return Interval(centre, centre - half, centre + half)
