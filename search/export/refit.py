@@ -83,6 +83,11 @@ def _joined(splits: Splits) -> Splits:
 
     if not len(splits.train):
         raise UsageError(f"{splits.name}: there are no examples to train on")
+    if splits.train.weights is not None:
+        raise UsageError(
+            f"{splits.name}: --refit knows no weights of the validation examples (--weight, --class-weight), and would "
+            "train without any; export a model that is kept: --trial N"
+        )
     parts = (splits.train, splits.val)
     train = Arrays(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]))
     return replace(splits, train=train)

@@ -173,6 +173,16 @@ def test_a_refit_trains_on_train_and_validation_and_says_so(plan, tmp_path):
     assert (a != load_model(found.study.name, home=found.paths.home).predict_proba(path)).any()
 
 
+def test_a_refit_that_would_forget_the_weights_is_refused(tmp_path):
+    path = tmp_path / "customers.csv"
+    customers().to_csv(path, index=False)
+    data = {"path": str(path), "target": "plan", "drop": list(OTHERS["plan"]), "class_weight": "balanced"}
+    found = run(declare("tabular", data=data, name="weighted", **SMALL), home=tmp_path / "home")
+    with pytest.raises(UsageError, match="--refit knows no weights of the validation examples"):
+        found.export(tmp_path / "model", refit=True)
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_refit_of_other_data_than_the_search_had_is_refused(tmp_path):
     path, found = search_table(tmp_path, "plan")
     customers(rows=110).to_csv(path, index=False)
