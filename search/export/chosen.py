@@ -27,6 +27,7 @@ class Chosen:
         epochs: how many a refit trains: those that were best on the pairs of the confirmation, on average, or in the
             search; None for a trial without a finite value.
         of_pairs: whether ``epochs`` is of the confirmation.
+        asked: whether this trial was asked for by its number.
     """
 
     trial: int
@@ -34,6 +35,7 @@ class Chosen:
     why: str
     epochs: int | None
     of_pairs: bool
+    asked: bool
 
 
 def choose(paths: Paths, study: Study, result: Result, trial: int | None) -> Chosen:
@@ -47,7 +49,7 @@ def choose(paths: Paths, study: Study, result: Result, trial: int | None) -> Cho
             f"{study.name}: the model of a training function is known to that function alone, and cannot be exported; "
             "trainables.checkpoint.load(FILE)['model'] has what it gave to trial.keep, where FILE is a best.pt"
         )
-    found = result.answer.confirmation
+    found, asked = result.answer.confirmation, trial is not None
     if trial is not None:
         why = f"asked for by --trial {trial}"
     elif found is not None:
@@ -62,11 +64,12 @@ def choose(paths: Paths, study: Study, result: Result, trial: int | None) -> Cho
         board = leaderboard(ledger.trials_frame(study_id), ledger.epochs_frame(study_id), study.objective)
     if trial not in rows:
         raise UsageError(f"{study.name} has no trial {trial}; its trials are 0 to {max(rows, default=0)}")
-    standings = [] if found is None else [s for s in (found.baseline, *found.finalists) if s.trial == trial]
-    confirmed = standings[0].epochs if standings else None
+    standing = None if found is None else found.standing_of(trial)
+    confirmed = None if standing is None else standing.epochs
     best = dict(zip(board["number"], board["epoch"], strict=True)).get(trial)
     epochs = best if confirmed is None else max(1, round(confirmed))
-    return Chosen(trial, rows[trial].params, why, None if epochs is None else int(epochs), confirmed is not None)
+    of_pairs = confirmed is not None
+    return Chosen(trial, rows[trial].params, why, None if epochs is None else int(epochs), of_pairs, asked)
 
 
 def kept_state(paths: Paths, study: Study, chosen: Chosen) -> dict[str, Any]:
@@ -89,4 +92,4 @@ def kept_state(paths: Paths, study: Study, chosen: Chosen) -> dict[str, Any]:
 
 
 def _options(chosen: Chosen) -> str:
-    return f"--trial {chosen.trial} --refit" if chosen.why.startswith("asked for") else "--refit"
+    return f"--trial {chosen.trial} --refit" if chosen.asked else "--refit"

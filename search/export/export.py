@@ -111,7 +111,7 @@ def _about(
 ) -> dict[str, Any]:
     """Return what ``config.json`` tells a reader."""
     found = result.answer.confirmation
-    standings = [] if found is None else [s for s in (found.baseline, *found.finalists) if s.trial == chosen.trial]
+    standing = None if found is None else found.standing_of(chosen.trial)
     return {
         "study": study.name,
         "kind": study.kind,
@@ -131,8 +131,8 @@ def _about(
             "sentence": found.sentence,
             "recommended": found.recommended,
             "pairs": found.pairs,
-            "validation": standings[0].validation.mean if standings and standings[0].validation else None,
-            "test": standings[0].test.mean if standings and standings[0].test else None,
+            "validation": standing.validation.mean if standing and standing.validation else None,
+            "test": standing.test.mean if standing and standing.test else None,
         },
         "dataset": study.data.name,
         "target": study.data.target,

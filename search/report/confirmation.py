@@ -131,7 +131,13 @@ class Confirmation:
     @property
     def standing(self) -> Standing:
         """The recommended configuration."""
-        return next(s for s in (self.baseline, *self.finalists) if s.trial == self.recommended)
+        found = self.standing_of(self.recommended)
+        assert found is not None, "a finalist or the baseline is recommended"
+        return found
+
+    def standing_of(self, trial: int) -> Standing | None:
+        """Return what the pairs say of a trial's configuration; None where it was none of those that were trained."""
+        return next((s for s in (self.baseline, *self.finalists) if s.trial == trial), None)
 
 
 def candidates(
@@ -154,8 +160,10 @@ def candidates(
             found.setdefault(candidate.config_hash, candidate)
     chosen = [c for h, c in found.items() if baseline is None or h != baseline.config_hash]
     if one_of_each is not None:
-        first = {c.params.get(one_of_each): c for c in reversed(chosen)}
-        chosen = [c for c in chosen if first[c.params.get(one_of_each)] is c]
+        best: dict[Any, Candidate] = {}
+        for candidate in chosen:
+            best.setdefault(candidate.params.get(one_of_each), candidate)
+        chosen = list(best.values())
     return baseline, chosen[:finalists]
 
 
@@ -209,8 +217,12 @@ def confirmation(study: Study, board: pd.DataFrame, confirmed: Confirmed | None)
 
 def leader_of(found: Confirmation) -> Standing | None:
     """Return the finalist with the best mean on fresh pairs; None where too many runs of all of them failed."""
-    known = [s for s in found.finalists if s.validation is not None]
-    return min(known, key=lambda s: Direction(found.mode).cost(_mean(s)), default=None)
+    return _leader(found.finalists, Direction(found.mode))
+
+
+def _leader(finalists: Sequence[Standing], direction: Direction) -> Standing | None:
+    known = [s for s in finalists if s.validation is not None]
+    return min(known, key=lambda s: direction.cost(_mean(s)), default=None)
 
 
 def ablated_standing(found: Confirmation) -> Standing | None:
@@ -315,8 +327,7 @@ def _judged(
         beside = [_paired(s, best, judge) for s in better]
         same = [s for s, d in zip(better, beside, strict=True) if s is best or not _is_told(d, level)]
         return BETTER, min(same, key=lambda s: distance(study.space, s.params, baseline.params)).trial
-    known = [s for s in finalists if s.validation is not None]
-    leader = min(known, key=lambda s: cost(_mean(s)), default=None)
+    leader = _leader(finalists, study.objective.direction)
     return (WORSE if leader is not None and leader in told else SAME), baseline.trial
 
 
