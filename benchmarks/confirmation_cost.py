@@ -6,7 +6,7 @@ import argparse
 import statistics
 import sys
 
-from benchmarks.harness import HOME, BenchmarkError, Contender, disturbance, interleaved, ratios, spread
+from benchmarks.harness import HOME, BenchmarkError, Contender, cost_rows, disturbance, interleaved, ratios
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
 
 TARGET = 1.6
@@ -28,16 +28,12 @@ def main() -> int:
     except BenchmarkError as error:
         parser.exit(1, f"{error}\n")
     by_pair = ratios(measured, lambda run: run.wall_s)
-    rows = [
-        [side.name, spread([p[i].wall_s for p in measured]), spread([p[i].cost.cpu_s for p in measured])]
-        for i, side in enumerate(sides)
-    ]
     ratio = 1 / statistics.median(by_pair)
     body = "\n\n".join(
         [
             "digits, 4 configurations on 5 pairs, and what each parameter is worth where the product's rule has it; "
             "whole processes, from the command to its end.",
-            table(["", "wall s", "CPU s"], rows),
+            table(["", "wall s", "CPU s"], cost_rows(sides, measured)),
             verdict(f"confirmed / not confirmed, median of {arguments.pairs} pairs", ratio, TARGET, at_least=False)
             + f" Spread of the pairs: {1 / max(by_pair):.2f} - {1 / min(by_pair):.2f}.",
             *disturbance(measured),

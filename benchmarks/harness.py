@@ -192,6 +192,14 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{middle:.{digits}f} ({low:.{digits}f} - {high:.{digits}f})"
 
 
+def cost_rows(sides: Sequence[Contender], pairs: Sequence[tuple[Measurement, Measurement]]) -> list[list[str]]:
+    """Return a row a side: its name, the spread of its wall seconds and of its CPU seconds."""
+    return [
+        [side.name, spread([pair[i].wall_s for pair in pairs]), spread([pair[i].cost.cpu_s for pair in pairs])]
+        for i, side in enumerate(sides)
+    ]
+
+
 def disturbance(pairs: Sequence[tuple[Measurement, Measurement]]) -> list[str]:
     """Return a warning, as a list of one, if other work used much of the machine during any run."""
     cores = psutil.cpu_count() or 1

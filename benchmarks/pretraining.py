@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.harness import HOME, ROOT, BenchmarkError, Contender, disturbance, interleaved, ratios, spread
+from benchmarks.harness import HOME, ROOT, BenchmarkError, Contender, cost_rows, disturbance, interleaved, ratios
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
 from benchmarks.transfer_search import write_images
 
@@ -39,15 +39,11 @@ def main() -> int:
         except BenchmarkError as error:
             parser.exit(1, f"{error}\n")
     by_pair = ratios(measured, lambda run: run.wall_s)
-    rows = [
-        [side.name, spread([p[i].wall_s for p in measured]), spread([p[i].cost.cpu_s for p in measured])]
-        for i, side in enumerate(sides)
-    ]
     body = "\n\n".join(
         [
             f"narrow_resnet, {arguments.epochs} epochs of {arguments.images} images of {arguments.image_size} pixels, "
             "then one trial of one epoch; whole processes, from the command to its end.",
-            table(["", "wall s", "CPU s"], rows),
+            table(["", "wall s", "CPU s"], cost_rows(sides, measured)),
             verdict(f"before / now, median of {arguments.pairs} pairs", statistics.median(by_pair), None, at_least=True)
             + f" Spread of the pairs: {min(by_pair):.2f} - {max(by_pair):.2f}.",
             *disturbance(measured),
