@@ -31,7 +31,7 @@ from trainables.data.parts import counted
 from trainables.data.spec import NO_DATA
 from trainables.errors import DataError
 from trainables.pace import Pace
-from trainables.registry import find_trainable
+from trainables.registry import TRAINABLES, find_trainable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -222,7 +222,7 @@ def stacks_here(study: Study) -> bool:
 def in_this_process(study: Study) -> bool:
     """Say whether fits may run in the driver: our own code, which can neither hang nor exit, and no cluster named."""
     resources = study.resources
-    return ":" not in study.trainable and resources.address is None and not resources.gpus_per_trial
+    return study.trainable in TRAINABLES and resources.address is None and not resources.gpus_per_trial
 
 
 def _runner(study: Study, control: Control, say: Say, stack: ExitStack) -> FitRunner:
