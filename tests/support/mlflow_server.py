@@ -14,7 +14,8 @@ from types import TracebackType
 import psutil
 from mlflow.tracking import MlflowClient
 
-from search.ledger import Ledger
+from search.ledger import FitRole, Ledger
+from search.tracking.fit_runs import FIT
 from search.tracking.process import UID
 from tests.support.ray_head import free_ports
 
@@ -89,21 +90,33 @@ class MlflowServer:
 
 
 def check_same(uri: str, ledger_url: str, study: str, kind: str) -> int:
-    """Check that MLflow has of a study what the ledger has: each trial once, each epoch once, nothing running.
+    """Check that MLflow has of a study what the ledger has: each trial, epoch and run of a confirmation once.
+
+    Nothing of it may still be running there.
 
     Returns:
         The number of metric points that were compared.
     """
     with Ledger(ledger_url) as ledger:
         row = ledger.study(study)
-        trials, epochs = ledger.trials(row.id), ledger.epochs(row.id)
+        trials, epochs, fits = (
+            ledger.trials(row.id),
+            ledger.epochs(row.id),
+            ledger.fits(row.id, FitRole.CONFIRM, FitRole.ABLATION),
+        )
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(kind)
     assert experiment is not None
     own = f"tags.`{UID}` = '{row.facts.uid}'"
     runs = client.search_runs([experiment.experiment_id], own, max_results=1000)
-    children = {int(r.data.tags["lanewise.trial"]): r for r in runs if "lanewise.trial" in r.data.tags}
-    assert len(runs) == len(children) + 1, "a parent, and one run for each trial"
+    confirmed = [r.data.tags[FIT] for r in runs if FIT in r.data.tags]
+    children = {
+        int(r.data.tags["lanewise.trial"]): r
+        for r in runs
+        if "lanewise.trial" in r.data.tags and FIT not in r.data.tags
+    }
+    assert len(runs) == len(children) + len(confirmed) + 1, "a parent, and one run for each trial"
+    assert sorted(confirmed) == sorted(f"{f.role.value}-{f.config_hash}-{f.split}" for f in fits)
     assert sorted(children) == [t.number for t in trials]
     assert "RUNNING" not in {r.info.status for r in runs}
     compared = 0
