@@ -329,7 +329,7 @@ class Options:
 
     checkpoint_every: float | None = option("Seconds between checkpoints.", Group.FAULTS, sets="checkpoint_every_s")
     keep_checkpoints: int | None = option(
-        "How many finished trials keep their best model; 0 keeps none. [default: 3]",
+        "How many finished trials keep their best model, the baseline besides; 0: none. [default: 3]",
         Group.FAULTS,
         sets="keep_checkpoints",
     )

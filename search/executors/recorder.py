@@ -37,7 +37,7 @@ class Recorder:
         self._running: set[int] = set()
         self._out_of_memory: set[int] = set()
         self.alone = False
-        self.retention = Retention(study.objective, study.keep_checkpoints)
+        self.retention = Retention(study.objective, study.keep_checkpoints, besides=(BASELINE_TRIAL,))
         self.progress = Progress(study.budget.trials, study.budget.max_epochs, study.budget.time_s)
 
     @property

@@ -1,8 +1,9 @@
-"""Which trials keep their best model on disk: the first k of those that finished, by the objective."""
+"""Which trials keep their best model on disk: the first k of those that finished, by the objective, and the baseline."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from search.declaration.study import Objective
@@ -19,7 +20,7 @@ class _Finished:
 
 
 class Retention:
-    """Knows every trial's best epoch, and the first k of the finished trials.
+    """Knows every trial's best epoch, and the first k of the finished trials, with some that are kept whatever they are.
 
     Fed with the facts of the ledger, in any session and any order of the trials, it comes to the same
     answer. Nothing is written or removed here.
@@ -27,13 +28,17 @@ class Retention:
     Args:
         objective: by which epochs and trials compare; equal ones rank by their number, the lower first.
         keep: k; 0 keeps none.
+        besides: the numbers of trials that are kept too, where they finished and k is not 0: the baseline, which a
+            confirmation may recommend.
     """
 
-    def __init__(self, objective: Objective, keep: int) -> None:
+    def __init__(self, objective: Objective, keep: int, *, besides: Collection[int] = ()) -> None:
         self._objective = objective
         self._keep = keep
+        self._besides = besides if keep else ()
         self._best: dict[int, tuple[int, float]] = {}
         self._kept: list[_Finished] = []
+        self._kept_besides: list[int] = []
         self._settled: list[int] = []
 
     def reported(self, number: int, epoch: int, value: float) -> None:
@@ -54,20 +59,21 @@ class Retention:
         place = sum(self._before(other, mine) for other in self._kept)
         self._kept.insert(place, mine)
         while len(self._kept) > self._keep:
-            self._settled.append(self._kept.pop().number)
+            displaced = self._kept.pop().number
+            (self._kept_besides if displaced in self._besides else self._settled).append(displaced)
 
     def best(self, number: int) -> tuple[int, float] | None:
         """Return the best epoch, and its value, of a trial that has not ended; None before a finite value."""
         return self._best.get(number)
 
     def keeps(self, number: int) -> bool:
-        """Say whether a trial that ended is among the first k now."""
-        return any(trial.number == number for trial in self._kept)
+        """Say whether a trial that ended is among those that keep their model now."""
+        return number in self._kept_besides or any(trial.number == number for trial in self._kept)
 
     @property
     def kept(self) -> tuple[int, ...]:
-        """The first k, best first."""
-        return tuple(trial.number for trial in self._kept)
+        """The first k, best first, and those that are kept besides."""
+        return (*(trial.number for trial in self._kept), *self._kept_besides)
 
     def take_settled(self) -> list[int]:
         """Return, once, the trials that ended or that others displaced since the last call."""

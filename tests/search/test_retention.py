@@ -88,6 +88,28 @@ def test_a_trial_that_was_interrupted_counts_when_it_ends():
     assert retention.kept == (0,)
 
 
+def test_the_baseline_is_kept_besides_and_takes_no_place():
+    retention = Retention(MIN, 2, besides=(0,))
+    for number, value in enumerate([0.9, 0.2, 0.8, 0.3]):
+        ended(retention, number, [value])
+    assert retention.kept == (1, 3, 0)
+    assert [retention.keeps(n) for n in range(4)] == [True, True, False, True]
+
+
+def test_a_baseline_among_the_first_is_one_of_them():
+    retention = Retention(MIN, 2, besides=(0,))
+    for number, value in enumerate([0.1, 0.2, 0.8, 0.3]):
+        ended(retention, number, [value])
+    assert retention.kept == (0, 1)
+
+
+@pytest.mark.parametrize(("keep", "state"), [(0, COMPLETE), (2, TrialState.FAILED)])
+def test_a_baseline_is_not_kept_where_nothing_is_or_where_it_failed(keep, state):
+    retention = Retention(MIN, keep, besides=(0,))
+    ended(retention, 0, [0.1], state)
+    assert retention.kept == () and set(retention.take_settled()) == {0}
+
+
 VALUES = st.sampled_from([0.1, 0.2, 0.3, math.nan, math.inf])
 TRIALS = st.lists(st.tuples(st.lists(VALUES, max_size=4), st.sampled_from(list(TrialState))), max_size=12)
 

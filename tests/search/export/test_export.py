@@ -149,7 +149,7 @@ def test_a_folder_that_exists_is_refused_and_left_as_it_is(plan, tmp_path):
 
 def test_a_model_that_is_not_kept_is_a_line_that_says_what_trains_it(tmp_path):
     _, found = search_table(tmp_path, "plan", keep_checkpoints=1)
-    other = next(n for n in range(3) if n != found.answer.best.trial)
+    other = next(n for n in (1, 2) if n != found.answer.best.trial)
     with pytest.raises(UsageError) as caught:
         found.export(tmp_path / "model", trial=other)
     (line,) = caught.value.errors
