@@ -173,14 +173,17 @@ def sync(
         from search.tracking.process import check_server
 
         check_server(uri, otherwise="name another with --tracking")
+        from search.export.hand_on import HandOn
         from search.tracking.follow import DRAIN_GRACE_S, send_to_new_store
         from search.tracking.follow import sync as send_missing
         from search.tracking.tracker import Tracker
 
         os.umask(0o077)  # for what MLflow makes in the home
-        tracker = Tracker(facts, row, uri, artifacts=artifacts, say=partial(say, make_console()))
+        tell = partial(say, make_console())
+        hand_on = HandOn(paths, tell)
+        tracker = Tracker(facts, row, uri, artifacts=artifacts, say=tell, hand_on=hand_on)
         send_missing(tracker, grace_s=DRAIN_GRACE_S)
-        send_to_new_store(tracker, paths.home, name, say=partial(say, make_console()))
+        send_to_new_store(tracker, paths.home, name, say=tell, hand_on=HandOn)
     say(
         make_console(),
         f"{name}: MLflow at {uri} is up to date; {tracker.progress} epochs and endings were sent",

@@ -75,8 +75,8 @@ class Study(Frozen):
         refits: splits on which the best configuration of each choice of ``balanced`` is trained anew after
             the search, so that the choices can be compared; 0 for none.
         confirm: what is trained after the search to confirm what it found.
-        keep_checkpoints: how many finished trials, the best ones, keep the model of their best epoch; the baseline keeps
-            its own besides, unless 0 do.
+        keep_checkpoints: how many finished trials, the best ones, keep the model of their best epoch; unless 0 do, the
+            baseline keeps its own besides.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
         ledger: SQLAlchemy URL of the database, without its password, or None for an SQLite file in the study's folder.
     """

@@ -1,4 +1,4 @@
-"""Which trials keep their best model on disk: the first k of those that finished, by the objective, and the baseline."""
+"""Which trials keep their best model on disk: the first k that finished, by the objective, and the baseline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Finished:
 
 
 class Retention:
-    """Knows every trial's best epoch, and the first k of the finished trials, with some that are kept whatever they are.
+    """Knows every trial's best epoch, and the first k of the finished trials, with some that are kept besides.
 
     Fed with the facts of the ledger, in any session and any order of the trials, it comes to the same
     answer. Nothing is written or removed here.

@@ -18,6 +18,7 @@ from search.ledger.paths import Paths
 from trainables.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from search.tracking.registered_model import ModelFolder
     from trainables.kept_model import KeptModel
 
 
@@ -141,22 +142,19 @@ def _about(
     }
 
 
-def _register(paths: Paths, study: Study, made: Path, model: KeptModel, name: str, say: Callable[[str], None]) -> str:
-    """Register the folder with MLflow, and return where, in words."""
+def model_folder(made: Path, model: KeptModel) -> ModelFolder:
+    """Return what MLflow is told of an export."""
     from search.export.example import examples_of
-    from search.tracking.registered_model import register_folder
+    from search.tracking.registered_model import ModelFolder
 
     example = examples_of(model, 1)
+    return ModelFolder(made, "search.export.pyfunc", example, model.predict_frame(example))
+
+
+def _register(paths: Paths, study: Study, made: Path, model: KeptModel, name: str, say: Callable[[str], None]) -> str:
+    """Register the folder with MLflow, and return where, in words."""
+    from search.tracking.registered_model import register_folder
+
     with open_ledger(paths) as ledger:
         uid = ledger.study(paths.name).facts.uid
-    return register_folder(
-        paths,
-        study,
-        made,
-        uid=uid,
-        name=name,
-        loader="search.export.pyfunc",
-        example=example,
-        answer=model.predict_frame(example),
-        say=say,
-    )
+    return register_folder(paths, study, model_folder(made, model), uid=uid, name=name, say=say)

@@ -1,19 +1,33 @@
-"""The runs of a confirmation in MLflow: one each, below the study's own, sent once."""
+"""The runs of a confirmation and of an ablation in MLflow: one each, in a group of their own below the study's run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.ledger import FitRow
+from search.ledger import FitRole, FitRow
 from search.ledger.outcome import MLFLOW_STATUS
+from search.report.ablation import variants
 from search.tracking.mlflow_client import Metric, MlflowClient, Param
+from spaces import BASELINE_TRIAL, Space, hash_params
 
 ROLE = "lanewise.role"
 """The tag that says what a run is for; a trial of the search has none."""
 FIT = "lanewise.fit"
 """The tag that names a run of a confirmation within its study."""
+GROUP = "lanewise.group"
+"""The tag of a run that stands for several: its value is their role."""
+
+GROUPS = {
+    FitRole.CONFIRM: ("confirmation", "The finalists and the baseline, trained on the same fresh pairs."),
+    FitRole.ABLATION: (
+        "ablation",
+        "The confirmed configuration with one parameter set back to the baseline's value, and the baseline with one of "
+        "the configuration's, on the same pairs.",
+    ),
+}
+"""Of a group, its name and what it says of itself."""
 
 
 @dataclass
@@ -21,15 +35,20 @@ class FitRuns:
     """What the server holds of a study's confirmation, and how more is sent.
 
     Attributes:
+        groups: the runs that stand for those of a role, by that.
         open: runs that were created and not closed, by name: they are filled again.
         sent: the names of those that arrived whole.
     """
 
+    groups: dict[str, str] = field(default_factory=dict)
     open: dict[str, str] = field(default_factory=dict)
     sent: set[str] = field(default_factory=set)
 
     def found(self, run: Any) -> None:
         """Take a run that the server has."""
+        if (role := run.data.tags.get(GROUP)) is not None:
+            self.groups[role] = run.info.run_id
+            return
         name = run.data.tags[FIT]
         if run.info.status == "RUNNING":
             self.open[name] = run.info.run_id
@@ -37,40 +56,103 @@ class FitRuns:
             self.sent.add(name)
 
     def send(
-        self, client: MlflowClient, fit: FitRow, *, experiment: str, parent: str, tags: Mapping[str, str], settings: Any
-    ) -> bool:
-        """Send a run of a confirmation; return whether it was not there yet.
+        self,
+        client: MlflowClient,
+        fits: Iterable[FitRow],
+        *,
+        experiment: str,
+        parent: str,
+        tags: Mapping[str, str],
+        settings: Mapping[str, Any],
+        names: Callable[[], Mapping[str, str]],
+    ) -> int:
+        """Send runs of a confirmation; return how many were not there yet.
 
         Args:
             client: speaks to the server.
-            fit: the run.
+            fits: the runs.
             experiment: the experiment's id.
             parent: the study's own run.
             tags: those of the study.
             settings: what every configuration of the study shares.
+            names: returns what to call a configuration that no trial had, by its hash.
         """
-        name = f"{fit.role.value}-{fit.config_hash}-{fit.split}"
-        if name in self.sent:
-            return False
-        run_id = self.open.get(name) or _create(client, fit, name, experiment, parent, tags)
-        self.open[name] = run_id
-        at = int((fit.ended_at or 0.0) * 1000)
-        client.log_batch(
-            run_id,
-            metrics=[Metric(key, value, at, fit.epochs) for key, value in fit.metrics.items()],
-            params=[Param(k, str(v)) for k, v in {**settings, **fit.params}.items()],
-        )
-        client.set_terminated(run_id, MLFLOW_STATUS[fit.state], end_time=at)
-        self.sent.add(name)
-        return True
+        new = [fit for fit in fits if _name(fit) not in self.sent]
+        called = names() if new else {}
+        for fit in new:
+            name, at = _name(fit), int((fit.ended_at or 0.0) * 1000)
+            if name not in self.open:
+                group = self._group(client, fit, experiment, parent, tags)
+                self.open[name] = _create(client, fit, experiment, group, tags, called.get(fit.config_hash))
+            run_id = self.open[name]
+            client.log_batch(
+                run_id,
+                metrics=[Metric(key, value, at, fit.epochs) for key, value in fit.metrics.items()],
+                params=[Param(k, str(v)) for k, v in {**settings, **fit.params}.items()],
+            )
+            client.set_terminated(run_id, MLFLOW_STATUS[fit.state], end_time=at)
+            self.sent.add(name)
+        return len(new)
+
+    def close(self, client: MlflowClient, notes: Mapping[FitRole, str]) -> None:
+        """Close the groups, and have them say what their runs came to.
+
+        Args:
+            client: speaks to the server.
+            notes: what came of a role's runs, in words.
+        """
+        for role, run_id in self.groups.items():
+            _, about = GROUPS[FitRole(role)]
+            said = notes.get(FitRole(role))
+            client.set_tag(run_id, "mlflow.note.content", about if said is None else f"{about}\n\n{said}")
+            client.set_terminated(run_id)
+
+    def _group(self, client: MlflowClient, fit: FitRow, experiment: str, parent: str, tags: Mapping[str, str]) -> str:
+        role = fit.role.value
+        if role not in self.groups:
+            name, about = GROUPS[fit.role]
+            own = {"mlflow.parentRunId": parent, "mlflow.note.content": about, GROUP: role}
+            at = int((fit.started_at or 0.0) * 1000)
+            run = client.create_run(experiment, start_time=at, run_name=name, tags={**tags, **own})
+            self.groups[role] = str(run.info.run_id)
+        return self.groups[role]
 
 
-def _create(client: MlflowClient, fit: FitRow, name: str, experiment: str, parent: str, tags: Mapping[str, str]) -> str:
-    of = f"trial {fit.trial}" if fit.trial is not None else fit.config_hash
+def variant_names(space: Space, finalists: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what the configurations of an ablation are called, by their hash.
+
+    Args:
+        space: of the study.
+        finalists: the configurations whose parameters may have been set back.
+    """
+    names: dict[str, str] = {}
+    for params in finalists:
+        for variant in variants(space, params):
+            names.setdefault(hash_params(dict(variant.set_back)), f"{variant.parameter} set back")
+            names.setdefault(hash_params(dict(variant.alone)), f"{variant.parameter} alone")
+    return names
+
+
+def _name(fit: FitRow) -> str:
+    return f"{fit.role.value}-{fit.config_hash}-{fit.split}"
+
+
+def _called(fit: FitRow, name: str | None) -> str:
+    """Return what a person calls the configuration of a run."""
+    if fit.trial is None:
+        return name or fit.config_hash
+    return "baseline" if fit.trial == BASELINE_TRIAL else f"trial {fit.trial}"
+
+
+def _create(
+    client: MlflowClient, fit: FitRow, experiment: str, group: str, tags: Mapping[str, str], name: str | None
+) -> str:
+    called = _called(fit, name)
     own = {
-        "mlflow.parentRunId": parent,
+        "mlflow.parentRunId": group,
         ROLE: fit.role.value,
-        FIT: name,
+        FIT: _name(fit),
+        "lanewise.configuration": called,
         "lanewise.trial": "" if fit.trial is None else str(fit.trial),
         "lanewise.state": fit.state.value,
         "lanewise.stop_reason": "" if fit.reason is None else fit.reason.value,
@@ -82,7 +164,7 @@ def _create(client: MlflowClient, fit: FitRow, name: str, experiment: str, paren
     run = client.create_run(
         experiment,
         start_time=int((fit.started_at or 0.0) * 1000),
-        run_name=f"{fit.role.value} {of}, pair {fit.split}",
+        run_name=f"{called}, pair {fit.split}",
         tags={**tags, **own},
     )
     return str(run.info.run_id)

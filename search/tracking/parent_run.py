@@ -18,6 +18,7 @@ from search.report.curve_plot import artifact_stem, curve_figure
 from search.report.leaderboard import leaderboard
 from search.report.page.summary import description
 from search.report.pareto import pareto
+from search.tracking.fit_runs import FitRuns
 from search.tracking.mlflow_client import Dataset, DatasetInput, Metric, MlflowClient, Param, RunTag
 from search.tracking.process import UID
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from search.declaration.study import Study
+
+
+def source_tags(study: Study) -> dict[str, str]:
+    """Return the tags from which MLflow's list of runs fills its column of sources."""
+    return {"mlflow.source.name": f"search.run {study.kind}", "mlflow.source.type": "LOCAL"}
 
 
 def create_parent(client: MlflowClient, experiment_id: str, row: StudyRow, study: Study) -> str:
@@ -46,8 +52,7 @@ def create_parent(client: MlflowClient, experiment_id: str, row: StudyRow, study
             "lanewise.seed": str(study.seed),
             "lanewise.data_fingerprint": row.fingerprint,
             "mlflow.note.content": study.question,
-            "mlflow.source.name": f"search.run {study.kind}",
-            "mlflow.source.type": "LOCAL",
+            **source_tags(study),
             **{f"lanewise.version.{name}": version for name, version in row.facts.versions.items()},
         },
     )
@@ -75,12 +80,15 @@ def create_parent(client: MlflowClient, experiment_id: str, row: StudyRow, study
     return run_id
 
 
-def finish_parent(client: MlflowClient, run_id: str, ledger: Ledger, row: StudyRow, study: Study) -> None:
+def finish_parent(
+    client: MlflowClient, run_id: str, fit_runs: FitRuns, ledger: Ledger, row: StudyRow, study: Study
+) -> None:
     """Log what the study found to its run, and close that as its last session ended; one that goes on stays open.
 
     Args:
         client: speaks to the server.
         run_id: the parent run.
+        fit_runs: those of its confirmation.
         ledger: the one that holds the study.
         row: the study as the ledger holds it.
         study: its declaration.
@@ -97,6 +105,8 @@ def finish_parent(client: MlflowClient, run_id: str, ledger: Ledger, row: StudyR
     _log_comparison(client, run_id, found.comparison)
     _log_confirmation(client, run_id, found.confirmation)
     _log_curve(client, run_id, found.curve)
+    said = found.confirmation
+    fit_runs.close(client, {} if said is None else {FitRole.CONFIRM: said.sentence})
     client.set_tag(run_id, "mlflow.note.content", description(study, found))
     if len(board):
         _log_best(client, run_id, board, study.objective.metric)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,29 +26,34 @@ REQUIREMENTS = ("lanewise", "torch", "torchvision", "pandas", "scikit-learn", "s
 """What loading it takes; MLflow notes the versions that are installed here."""
 
 
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder that holds a model, and what MLflow is told of it.
+
+    Attributes:
+        folder: what MLflow copies.
+        loader: the module whose ``_load_pyfunc`` reads the folder.
+        example: raw examples, which are the input example.
+        answer: what the model says of them, for the signature.
+    """
+
+    folder: Path
+    loader: str
+    example: Any
+    answer: pd.DataFrame
+
+
 def register_folder(
-    paths: Paths,
-    study: Study,
-    folder: Path,
-    *,
-    uid: str,
-    name: str,
-    loader: str,
-    example: Any,
-    answer: pd.DataFrame,
-    say: Callable[[str], None],
+    paths: Paths, study: Study, model: ModelFolder, *, uid: str, name: str, say: Callable[[str], None]
 ) -> str:
     """Log a folder as a model of the study's parent run, register it, and return where it is, in words.
 
     Args:
         paths: of the study.
         study: says where its runs go.
-        folder: what MLflow copies.
+        model: what is logged.
         uid: tells the study's runs from others.
         name: of the registered model; a new version of it is made where there is one.
-        loader: the module whose ``_load_pyfunc`` reads the folder.
-        example: raw examples, which are the input example.
-        answer: what the model says of them, for the signature.
         say: is told what was mended in MLflow.
 
     Raises:
@@ -64,10 +70,39 @@ def register_folder(
         if run is None:
             raise RunError(f"MLflow at {uri} has no run of {study.name}; send it with: {sync_command(paths)}")
         _make_room(client, name)
-        version = _log(client, uri, run, folder, name=name, loader=loader, example=example, answer=answer)
+        model_id = log_folder(client, uri, run.info.run_id, model)
+        made = client.create_model_version(name, f"models:/{model_id}", run_id=run.info.run_id, model_id=model_id)
     except UNREACHABLE as error:
         raise RunError(f"--register {name}: MLflow refused it: {first_line(error)}") from None
-    return f"models:/{name}/{version} at {uri}, logged to the run of {study.name}"
+    return f"models:/{name}/{made.version} at {uri}, logged to the run of {study.name}"
+
+
+def log_folder(client: MlflowClient, uri: str, run_id: str, model: ModelFolder) -> str:
+    """Log a folder as a model of a run, which may have ended and stays as it is; return the model's id.
+
+    Args:
+        client: speaks to the store.
+        uri: of the store, with credentials or without those that this process was given.
+        run_id: the run.
+        model: what is logged, by the name of its folder.
+
+    Raises:
+        One of ``UNREACHABLE``: the store refused it, or cannot be reached.
+    """
+    import mlflow
+
+    made = client.create_logged_model(
+        client.get_run(run_id).info.experiment_id, name=model.folder.name, source_run_id=run_id
+    )
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(client_uri(uri))  # what the functions below use, whatever client there is
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of MLflow about its own types, and of integers that may be missing
+            _log(made.model_id, run_id, model)
+    finally:
+        mlflow.set_tracking_uri(before)
+    return str(made.model_id)
 
 
 def _parent_run(client: MlflowClient, study: Study, uid: str) -> Any:
@@ -80,44 +115,20 @@ def _parent_run(client: MlflowClient, study: Study, uid: str) -> Any:
     return next((run for run in runs if "mlflow.parentRunId" not in run.data.tags), None)
 
 
-def _log(client: MlflowClient, uri: str, run: Any, folder: Path, *, name: str, **given: Any) -> int:
-    """Log the model to a run that may have ended, which stays as it is; register it, and return its version."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of MLflow about its own types, and of integers that may be missing
-        return _log_and_register(client, uri, run, folder, name, given)
-
-
-def _log_and_register(
-    client: MlflowClient, uri: str, run: Any, folder: Path, name: str, given: Mapping[str, Any]
-) -> int:
-    import mlflow
-
-    made = client.create_logged_model(run.info.experiment_id, name=folder.name, source_run_id=run.info.run_id)
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(client_uri(uri))  # what the functions below use, whatever client there is
-    try:
-        _log_folder(made.model_id, run.info.run_id, folder, **given)
-        source = f"models:/{made.model_id}"
-        version = client.create_model_version(name, source, run_id=run.info.run_id, model_id=made.model_id)
-    finally:
-        mlflow.set_tracking_uri(before)
-    return int(version.version)
-
-
-def _log_folder(model_id: str, run_id: str, folder: Path, *, loader: str, example: Any, answer: pd.DataFrame) -> None:
+def _log(model_id: str, run_id: str, model: ModelFolder) -> None:
     import mlflow
     from mlflow.models import Model
 
     Model.log(
         artifact_path=None,
-        name=folder.name,
+        name=model.folder.name,
         flavor=mlflow.pyfunc,
         run_id=run_id,
         model_id=model_id,
-        loader_module=loader,
-        data_path=str(folder),
-        signature=_signature(example, answer),
-        input_example=example,
+        loader_module=model.loader,
+        data_path=str(model.folder),
+        signature=_signature(model.example, model.answer),
+        input_example=model.example,
         pip_requirements=_pinned(),
     )
 

@@ -8,8 +8,9 @@ whenever it starts and after every error.
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +21,9 @@ from search.ledger.events import EventKind
 from search.ledger.outcome import MLFLOW_STATUS
 from search.ledger.stored_study import study_from_row
 from search.tracking.experiment import DELETED, open_experiment
-from search.tracking.fit_runs import FIT, FitRuns
+from search.tracking.fit_runs import FIT, GROUP, FitRuns, variant_names
 from search.tracking.mlflow_client import Metric, MlflowClient, Param, RunTag, ViewType
-from search.tracking.parent_run import create_parent, finish_parent
+from search.tracking.parent_run import create_parent, finish_parent, source_tags
 from search.tracking.process import UID
 from search.tracking.store import Say, open_store
 from trainables.registry import is_train_function
@@ -34,9 +35,14 @@ METRICS_PER_BATCH = 800
 """MLflow takes 1,000 entities in one ``log_batch``; params and tags go with the metrics."""
 AUDITED = "lanewise.audited"
 """The tag of a pruned trial that trained on after the search: its run has these epochs too, and stays ``KILLED``."""
+BEST_EPOCH = "best_epoch"
+"""The metric that says at which epoch a trial was best, beside ``best_<metric>``."""
 MESSAGE = "lanewise.message"
 """The tag that holds what the exception of a failed trial said."""
 
+
+HandOn: TypeAlias = Callable[[MlflowClient, str, str], None]
+"""Logs a study's report and model to its run, given a client, the run's id and the store; it raises nothing."""
 
 _Standing: TypeAlias = tuple[str, int | None]
 RUNNING: _Standing = ("RUNNING", None)
@@ -52,6 +58,8 @@ class _Child:
             again has the same status and another end.
         has_params: whether the parameters arrived.
         has_message: whether it says what a failure said; a trial that is tried again may yet succeed.
+        best: the first of its epochs with the best value of the objective, of those in the ledger; None before a finite
+            one.
     """
 
     run_id: str
@@ -59,6 +67,7 @@ class _Child:
     standing: _Standing = RUNNING
     has_params: bool = False
     has_message: bool = False
+    best: EpochRow | None = None
 
 
 @dataclass
@@ -80,6 +89,7 @@ class Tracker:
         uri: MLflow tracking URI, with credentials or without those that this process was given.
         artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
         say: is told what was mended in MLflow.
+        hand_on: logs what a person takes from the study's run; None leaves that out.
 
     Attributes:
         progress: how many epochs and endings were sent.
@@ -87,7 +97,14 @@ class Tracker:
     """
 
     def __init__(
-        self, ledger: Ledger, row: StudyRow, uri: str, *, artifacts: Path | None, say: Say = log.warning
+        self,
+        ledger: Ledger,
+        row: StudyRow,
+        uri: str,
+        *,
+        artifacts: Path | None,
+        say: Say = log.warning,
+        hand_on: HandOn | None = None,
     ) -> None:
         self._ledger = ledger
         self._row = row
@@ -96,6 +113,7 @@ class Tracker:
         self._uri = uri
         self._artifacts = artifacts
         self._say = say
+        self._hand_on = hand_on
         self._server: _Server | None = None
         self._last_epoch_id = self._last_audit_id = 0
         self._revision = -1
@@ -149,7 +167,9 @@ class Tracker:
     def finish_parent(self) -> None:
         """Log the answer and close the parent run as the search ended; call after ``update``."""
         server = self._server or self._reconcile()
-        finish_parent(self._client, server.parent, self._ledger, self._row, self._study)
+        finish_parent(self._client, server.parent, server.fits, self._ledger, self._row, self._study)
+        if self._hand_on is not None:
+            self._hand_on(self._client, server.parent, self._uri)
 
     def _reconcile(self) -> _Server:
         """Ask the server what it has of this study, by tags; create what is missing of the frame."""
@@ -158,7 +178,7 @@ class Tracker:
         parent: str | None = None
         fits = FitRuns()
         for run in self._restored_runs(experiment_id):
-            if FIT in run.data.tags:
+            if FIT in run.data.tags or GROUP in run.data.tags:
                 fits.found(run)
                 continue
             number = run.data.tags.get("lanewise.trial")
@@ -194,16 +214,18 @@ class Tracker:
 
     def _send_fits(self, server: _Server) -> None:
         """Send the runs of the confirmation that are new."""
-        tags = {"lanewise.study": self._row.name, UID: str(self._uid)}
-        for fit in self._ledger.fits(self._row.id, FitRole.CONFIRM, FitRole.ABLATION):
-            self.progress += server.fits.send(
-                self._client,
-                fit,
-                experiment=server.experiment_id,
-                parent=server.parent,
-                tags=tags,
-                settings=self._study.settings,
-            )
+        tags = {"lanewise.study": self._row.name, UID: str(self._uid), **source_tags(self._study)}
+        fits = self._ledger.fits(self._row.id, FitRole.CONFIRM, FitRole.ABLATION)
+        finalists = {fit.config_hash: fit.params for fit in fits if fit.trial is not None}
+        self.progress += server.fits.send(
+            self._client,
+            fits,
+            experiment=server.experiment_id,
+            parent=server.parent,
+            tags=tags,
+            settings=self._study.settings,
+            names=lambda: variant_names(self._study.space, [*finalists.values()]),
+        )
 
     def _is_open(self) -> bool:
         """Whether a search drives the study now, or died without a word."""
@@ -243,6 +265,7 @@ class Tracker:
         child = server.children.get(trial.number)
         if child is None:
             child = server.children[trial.number] = self._create_child(server, trial)
+        child.best = self._best((*([child.best] if child.best else ()), *epochs))
         standing = _standing(MLFLOW_STATUS[trial.state], None if trial.ended_at is None else int(trial.ended_at * 1000))
         if child.sent_epoch is None:
             if standing == child.standing and standing != RUNNING:
@@ -250,14 +273,32 @@ class Tracker:
             child.sent_epoch = self._sent_epoch(child.run_id)
         sent = child.sent_epoch
         new = [e for e in epochs if e.epoch > sent]
+        ending = standing != child.standing
         metrics = [metric for row in new for metric in _metrics(row)]
-        self._log(child, trial, metrics, ending=standing != child.standing)
+        self._log(child, trial, [*metrics, *(self._best_metrics(child.best) if ending else ())], ending=ending)
         if new:
             child.sent_epoch = new[-1].epoch
         self.progress += len(new)
-        if standing != child.standing:
+        if ending:
             self._set_standing(child, trial, standing)
             self.progress += 1
+
+    def _best(self, rows: Iterable[EpochRow]) -> EpochRow | None:
+        """Return the first of the rows with the best finite value of the objective."""
+        objective, found = self._study.objective, None
+        for row in rows:
+            value = row.values.get(objective.metric, math.nan)
+            if math.isfinite(value) and (found is None or objective.better(value, found.values[objective.metric])):
+                found = row
+        return found
+
+    def _best_metrics(self, row: EpochRow | None) -> list[Metric]:
+        """Return a trial's best value and its epoch as metrics of their own, so that MLflow can sort by them."""
+        if row is None:
+            return []
+        metric, at = self._study.objective.metric, int(row.at * 1000)
+        best = {f"best_{metric}": row.values[metric], BEST_EPOCH: float(row.epoch)}
+        return [Metric(name, value, at, row.epoch) for name, value in best.items() if name not in row.values]
 
     def _log(self, child: _Child, trial: TrialRow, metrics: list[Metric], *, ending: bool) -> None:
         """Send metrics in as few calls as MLflow allows: the params with the first, the last tags with the last."""
@@ -293,6 +334,7 @@ class Tracker:
                 "lanewise.stop_reason": trial.stop_reason or "",
                 "lanewise.config_hash": trial.config_hash,
                 "lanewise.seed": str(trial.seed),
+                **source_tags(self._study),
             },
         )
         return _Child(str(run.info.run_id))

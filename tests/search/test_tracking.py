@@ -103,6 +103,8 @@ def test_mlflow_runs_have_the_states_tags_and_metric_points_of_the_ledger(ledger
         assert run.data.tags["lanewise.seed"] == str(number)
         trained = [e.epoch for e in ledger.epochs(study_id) if e.number == number]
         assert points(client, run) == dict.fromkeys(METRICS, trained)
+    best = {n: (r.data.metrics.get("best_val_loss"), r.data.metrics.get("best_epoch")) for n, r in children.items()}
+    assert best == {0: (0.8, 2.0), 1: (0.6, 3.0), 2: (None, None), 3: (1.0, 1.0)}
     assert children[1].data.params["batch_norm"] == "True"
     assert children[1].data.params["hidden"] == "64-32", "settings are there too"
     assert math.isnan(client.get_metric_history(children[2].info.run_id, "val_loss")[0].value)

@@ -1,0 +1,109 @@
+"""A study's run in MLflow has the report as a page and the recommended model, whatever becomes of either."""
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+
+from search import load_model
+from search.errors import UserError
+from search.export import hand_on
+from search.export.hand_on import MODEL, MODEL_ID, PAGE, HandOn
+from tests.search.export.test_export import search_table
+from tests.support.command import invoke
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A small search whose runs were sent to a database of MLflow."""
+    folder = tmp_path_factory.mktemp("handed-on")
+    path, found = search_table(folder, "plan", confirm={"pairs": 2, "finalists": 2, "ablate": True})
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    done = invoke("sync", found.study.name, "--home", found.paths.home, "--tracking", uri)
+    assert done.exit_code == 0, done.output
+    return path, found, uri
+
+
+def runs_of(uri):
+    client = MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name("tabular").experiment_id], max_results=1000)
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    return client, runs, parent
+
+
+def test_the_parent_has_the_page_and_the_recommended_model(searched):
+    path, found, uri = searched
+    client, _, parent = runs_of(uri)
+    page = Path(client.download_artifacts(parent.info.run_id, PAGE)).read_text()
+    assert found.study.name in page and page.startswith("<!doctype html>")
+    recommended = found.answer.confirmation.recommended
+    assert parent.data.tags[MODEL].startswith(f"trial {recommended}, recommended by the confirmation; sha256 ")
+    (model,) = client.search_logged_models([parent.info.experiment_id])
+    assert (model.model_id, model.source_run_id) == (parent.data.tags[MODEL_ID], parent.info.run_id)
+    mlflow.set_tracking_uri(uri)
+    try:
+        loaded = mlflow.pyfunc.load_model(f"models:/{model.model_id}")
+    finally:
+        mlflow.set_tracking_uri(None)
+    told = loaded.predict(pd.read_csv(path)[loaded.metadata.get_input_schema().input_names()])
+    exported = found.export(path.parent / "beside", trial=recommended)
+    expected = load_model(exported).predict_proba(path)
+    np.testing.assert_array_equal(told.drop(columns="prediction").to_numpy(), expected)
+
+
+def test_a_second_sync_logs_the_model_no_second_time(searched):
+    _, found, uri = searched
+    client, runs, parent = runs_of(uri)
+    assert invoke("sync", found.study.name, "--home", found.paths.home, "--tracking", uri).exit_code == 0
+    _, after, again = runs_of(uri)
+    assert len(after) == len(runs)
+    assert again.data.tags[MODEL_ID] == parent.data.tags[MODEL_ID]
+    assert len(client.search_logged_models([parent.info.experiment_id])) == 1
+
+
+def test_another_recommended_model_takes_the_place_of_the_first(searched):
+    _, found, uri = searched
+    client, _, parent = runs_of(uri)
+    before = parent.data.tags[MODEL_ID]
+    client.set_tag(parent.info.run_id, MODEL, "another model, of an earlier answer")
+    assert invoke("sync", found.study.name, "--home", found.paths.home, "--tracking", uri).exit_code == 0
+    (model,) = client.search_logged_models([parent.info.experiment_id])
+    assert model.model_id != before
+
+
+def test_runs_of_a_confirmation_and_an_ablation_are_in_groups_and_named_by_what_they_are(searched):
+    _, found, uri = searched
+    _, runs, parent = runs_of(uri)
+    groups = {run.info.run_name: run for run in runs if "lanewise.group" in run.data.tags}
+    assert groups.keys() == {"confirmation", "ablation"}
+    below = {name: [] for name in groups}
+    for name, group in groups.items():
+        assert group.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert group.info.status == "FINISHED"
+        below[name] = [r.info.run_name for r in runs if r.data.tags.get("mlflow.parentRunId") == group.info.run_id]
+    trials = {"baseline", *(f"trial {standing.trial}" for standing in found.answer.confirmation.finalists)}
+    assert set(below["confirmation"]) == {f"{name}, pair {pair}" for name in trials for pair in (0, 1)}
+    parameters = {row.parameter for row in found.answer.confirmation.ablation.rows}
+    named = {name.partition(",")[0] for name in below["ablation"]}
+    assert named and named <= {f"{p} {how}" for p in parameters for how in ("set back", "alone")}
+    assert found.answer.confirmation.sentence in groups["confirmation"].data.tags["mlflow.note.content"]
+
+
+def test_what_cannot_be_logged_is_said_and_raises_nothing(searched, monkeypatch):
+    _, found, uri = searched
+    client, _, parent = runs_of(uri)
+
+    def damaged(*_):
+        raise UserError("the model of trial 1 is damaged")
+
+    said = []
+    monkeypatch.setattr(hand_on, "export_model", damaged)
+    monkeypatch.setattr(hand_on, "read_material", lambda paths: 1 / 0)
+    HandOn(found.paths, said.append)(client, parent.info.run_id, uri)
+    assert said == [
+        f"the report of {found.study.name} is not in its MLflow run: ZeroDivisionError: division by zero",
+        f"the model of {found.study.name} is not in its MLflow run: the model of trial 1 is damaged",
+    ]
