@@ -10,6 +10,10 @@ if __name__ == "__main__":
 
     mask_command_line()  # before what takes a second to import: until then, others can read it
 
+    from search.signs.life import begin
+
+    begin()
+
 from types import ModuleType
 from typing import Any
 

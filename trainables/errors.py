@@ -49,14 +49,14 @@ class CheckpointWriteError(OSError):
 
 
 def is_of_a_signal(error: BaseException) -> bool:
-    """Say whether a signal raised this in the midst of a trial, whose own fault it is not: Ctrl-C, or Ray's SIGTERM.
+    """Say whether a signal raised this in the midst of a trial, whose own fault it is not: Ctrl-C, SIGTERM, or Ray's.
 
     Anything else that a trial raises is its own, ``SystemExit`` and ``KeyboardInterrupt`` of its code included.
     """
     if isinstance(error, KeyboardInterrupt):
         raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is handled without an error
         return raises and threading.current_thread() is threading.main_thread()
-    return getattr(error, "is_ray_terminate", False) is True
+    return getattr(error, "is_ray_terminate", False) is True or getattr(error, "is_of_signal", False) is True
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

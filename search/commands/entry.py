@@ -11,6 +11,8 @@ import typer
 from search.commands.streams import forgiving_output
 from search.credentials import better_way, mask_command_line, masked, masked_address, print_masked_traceback
 from search.errors import OutputError, UserError
+from search.signs.life import command_running
+from search.signs.stopping import Stopped
 
 
 def about_to_exit() -> None:
@@ -31,7 +33,7 @@ def guarded(app: typer.Typer, *, prog: str) -> int:
     """
     sys.excepthook = print_masked_traceback
     try:
-        with forgiving_output() as output:
+        with forgiving_output() as output, command_running():
             code = _guarded(app, prog)
             sys.stdout.flush()
             if output.lost is None:
@@ -65,6 +67,9 @@ def _guarded(app: typer.Typer, prog: str) -> int:
         return 130
     except KeyboardInterrupt:
         return 130
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_code
     except Exception as error:
         show = getattr(error, "show", None)
         if show is None or not hasattr(error, "exit_code"):

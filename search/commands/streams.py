@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
+from search.signs.life import TERMINAL
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -46,6 +48,7 @@ class ForgivingFile(io.RawIOBase):
         """Write ``data``, all of it; what fails is lost, and so is all that comes later."""
         left = memoryview(data).cast("B")
         size = len(left)
+        TERMINAL.writing(self._descriptor, left)
         if self.closed_before and left:
             self.lost = "it is closed"
         while left and self.lost is None:

@@ -31,7 +31,7 @@ from search.drive.session import Session, with_scratch
 from search.drive.versions import versions
 from search.errors import RunError, StorageError
 from search.executors.choice import choose_executor
-from search.executors.control import Control, kill_children
+from search.executors.control import Control
 from search.executors.progress import View
 from search.ledger import Ledger, LedgerWriter, StudyFacts, StudyRow
 from search.ledger.events import Event, Extended, Redeclared, TrialsKept
@@ -43,6 +43,7 @@ from search.ledger.stored_credentials import remove_credentials
 from search.ledger.stored_study import study_from_row
 from search.report.examples import data_lines
 from search.report.kept import kept_on_disk
+from search.signs.stopping import kill_children
 from search.tracking.preflight import refuse_useless_store, store_of
 from search.tracking.process import OTHERWISE, WITHOUT_IT, TrackerProcess
 from trainables.address_space import narrow_address_space

@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 
-import psutil
-
 from search.ledger.outcome import StopReason
+from search.signs.stopping import EXIT_CODES, handling_signals
+from trainables.stage import stage
 
 STOP_GRACE_S = 4.0
 """How long a stop waits for the epochs in flight; with the checkpoints this stays within 5 s."""
-
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-"""What a process ends with that a signal stopped, as a shell counts; SIGHUP: its terminal was closed."""
 
 
 class Control:
@@ -44,6 +40,7 @@ class Control:
         if time_s is not None:
             self.allow(time_s)
         self._signal: signal.Signals | None = None
+        self._heard = False
         self.aborted: str | None = None
         self.details = ""
         self.unsaved: str | None = None
@@ -51,6 +48,7 @@ class Control:
     @property
     def stopping(self) -> StopReason | None:
         """Why the search should end now, or None."""
+        self._heard = self._signal is not None  # whoever asks is about to end by itself
         if self._signal is not None or self.aborted is not None or self.unsaved is not None:
             return StopReason.USER
         if self._deadline is not None and self._now() >= self._deadline:
@@ -60,6 +58,7 @@ class Control:
     @property
     def exit_code(self) -> int:
         """The process's exit code after a signal; 0 without one."""
+        self._heard = self._signal is not None
         return 0 if self._signal is None else EXIT_CODES[self._signal]
 
     def allow(self, time_s: float) -> None:
@@ -88,7 +87,8 @@ class Control:
     def signals(self, *, on_second: Callable[[], None]) -> Iterator[None]:
         """While inside: SIGINT, SIGTERM or SIGHUP once asks for a clean stop, twice stops at once.
 
-        Under ``nohup``, which has SIGHUP ignored, it stays ignored.
+        Under ``nohup``, which has SIGHUP ignored, it stays ignored. Where nobody asks within ``signs.stopping.GRACE_S``
+        whether to stop (an epoch of minutes in this process), that ends it too.
 
         Args:
             on_second: ends child processes; called before the process exits.
@@ -100,29 +100,13 @@ class Control:
                 on_second()
                 os._exit(EXIT_CODES[received])
             self.request(received)
+            what = f"what is in flight has {self.grace_s:g} s, and a second signal ends it at once"
+            stack.enter_context(stage(f"stopping at {received.name} ({what})", at_once=True))
             if received is signal.SIGHUP:
                 _let_go_of_lost_terminal()
 
-        with handling_signals(handle):
+        with ExitStack() as stack, handling_signals(handle, heard=lambda: self._heard):
             yield
-
-
-@contextmanager
-def handling_signals(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """While inside, the signals of ``EXIT_CODES`` go to ``handle``, but for SIGHUP under ``nohup``.
-
-    Beside the main thread nothing is changed: where a program does this beside other things, signals are the program's.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heeded = [n for n in EXIT_CODES if n is not signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _let_go_of_lost_terminal() -> None:
@@ -132,10 +116,3 @@ def _let_go_of_lost_terminal() -> None:
             if stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream):
                 with open(os.devnull, "wb") as nowhere:
                     os.dup2(nowhere.fileno(), stream)
-
-
-def kill_children() -> None:
-    """Kill every process that this one started, and theirs: Ray's own helpers outlive a driver for a while."""
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            child.kill()

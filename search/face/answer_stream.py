@@ -10,6 +10,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TextIO
 
 from search.errors import OutputError
+from search.signs.life import TERMINAL
 
 _held: list[TextIO] = []
 """Where the object goes while everything else goes to standard error; empty where nothing is redirected."""
@@ -50,6 +51,7 @@ def print_json(answer: object) -> None:
     Raises:
         OutputError: it cannot be written there.
     """
+    TERMINAL.erase()
     try:
         print(json.dumps(answer), file=_held[-1] if _held else sys.stdout, flush=True)
     except OSError as error:

@@ -118,7 +118,7 @@ FLOORS = (
     ("ledger",),
     ("declaration",),
     ("errors",),
-    ("credentials",),
+    ("credentials", "signs"),
 )
 """The rooms of ``search/`` from the top to the ground: an import, for types too, leads down or stays in its room."""
 

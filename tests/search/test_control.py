@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from search.executors.control import EXIT_CODES, Control
+from search.executors.control import Control
 from search.ledger.outcome import StopReason
+from search.signs.stopping import EXIT_CODES
 
 TWICE = """
 import os, signal, sys
@@ -93,7 +94,7 @@ def test_a_stop_can_be_requested_without_a_signal():
 CHILDREN = """
 import subprocess, sys, time
 import psutil
-from search.executors.control import kill_children
+from search.signs.stopping import kill_children
 grandchild = "import time; time.sleep(600)"
 child = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {grandchild!r}]); time.sleep(600)"
 process = subprocess.Popen([sys.executable, "-c", child])
