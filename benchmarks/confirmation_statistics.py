@@ -124,7 +124,7 @@ def _differences(family: int, pairs: int, *, seed: int) -> list[list[float]]:
 
 def _cuts(y: Array, study: int, pairs: int) -> Iterator[list[NDArray[np.int64]]]:
     for pair in range(pairs):
-        test, watched, train = part_indices(y, numeric=True, seed=study, pair=pair)
+        test, watched, train = part_indices(y, numeric=True, seed=study, recut=pair)
         yield [test[round(EXAMPLES * 0.2) :], watched, train]
 
 

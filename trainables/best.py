@@ -169,6 +169,7 @@ def trial_facts(
     shape: Sequence[int],
     outputs: int,
     data: Mapping[str, Any] | None = None,
+    folds: int = 0,
 ) -> dict[str, Any]:
     """Return what the file of a best model says of its trial, so that it can be used alone.
 
@@ -181,6 +182,7 @@ def trial_facts(
         shape: the shape of one example.
         outputs: how many numbers the model returns for one example.
         data: what is kept of the data, as ``KeptData.to_dict`` returns it.
+        folds: of how many folds the first one trained it; 0 where there were none.
     """
     return {
         "trial": number,
@@ -191,6 +193,7 @@ def trial_facts(
         "shape": list(shape),
         "outputs": outputs,
         "data": data,
+        "folds": folds,
     }
 
 

@@ -18,6 +18,7 @@ from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.disk import space_hint
 from trainables.errors import CheckpointWriteError, is_of_a_signal, is_out_of_memory, named_with_last_line
+from trainables.folded import with_folds
 from trainables.kept_data import KeptData
 from trainables.model_function import take_function
 from trainables.protocols import Closes, IsToldItsTrial, Run, TellsNotices
@@ -72,7 +73,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         self._device = assigned_device()
         self._data_by_trainable: dict[str, Any] = {}
         self._splits = splits
-        self._kept_data = KeptData.of(splits).to_dict()
+        self._kept_data = KeptData.of(splits.of_a_trial[0]).to_dict()
         self._store = CheckpointStore(Path(checkpoints))
         self._best = BestModels(self._store, objective)
         self._begin(config)
@@ -177,7 +178,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
     def _start(self, config: dict[str, Any]) -> None:
         self._number = config["number"]
         name = config["trainable"]
-        trainable = find_trainable(name)
+        trainable = with_folds(find_trainable(name), self._splits)
         if name not in self._data_by_trainable:
             self._data_by_trainable[name] = trainable.prepare(self._splits, self._device)
         validated = trainable.configure(config["params"], max_epochs=config["max_epochs"])
@@ -193,6 +194,7 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             shape=self._splits.shape,
             outputs=self._splits.outputs,
             data=self._kept_data,
+            folds=len(self._splits.folds),
         )
         if config["resumed"]:
             self._notes += self._best.begin(self._number, facts, known=config["best"])

@@ -204,6 +204,12 @@ class Options:
         about=("data.class_weight",),
         metavar="balanced",
     )
+    folds: int | None = option(
+        "K-fold cross-validation: a trial trains on each fold, and its metrics are the means.",
+        Group.DATA,
+        about=("data.folds",),
+        metavar="K",
+    )
     image_size: int | None = option(
         "Width and height of your images. [32; transfer: 64]", Group.DATA, about=("data.image_size",)
     )

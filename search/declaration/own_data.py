@@ -14,6 +14,7 @@ from search.declaration.options import Options
 from search.errors import UsageError
 from spaces import nearest
 from trainables.data.datasets import DATASETS
+from trainables.data.fold_cut import FEWEST_FOLDS, MOST_FOLDS
 from trainables.data.image_modes import background_colour
 from trainables.data.spec import LARGEST_IMAGE, NO_DATA, READ_AS, SEPARATOR_WORDS, WHITE, DataSpec
 from trainables.mistake import Mistake
@@ -27,7 +28,7 @@ DATA, SOURCE = ("data",), ("data", "source")
 OF_TABLES = ("target", "task", "separator", "decimal", "encoding", "val_file", "test_file", "group", "time", "weight")
 """The fields of one word that are for tables alone."""
 
-KEPT = ("seed", "train_examples")
+KEPT = ("seed", "train_examples", "folds")
 """What a study's own data say of how examples are used, whichever these are."""
 
 
@@ -45,7 +46,7 @@ def declared_data(declared: DataSpec, options: Options, *, any_size: bool = Fals
     mistakes: list[Mistake] = []
     chosen = _chosen(options, mistakes)
     if chosen.get("source", declared.source) != declared.source:
-        declared = DataSpec(seed=declared.seed, train_examples=declared.train_examples)
+        declared = DataSpec(**{name: getattr(declared, name) for name in KEPT})
     given: dict[str, Any] = {
         "data_dir": None if options.data_dir is None else str(options.data_dir.absolute()),
         "download": options.download or None,
@@ -64,6 +65,7 @@ def declared_data(declared: DataSpec, options: Options, *, any_size: bool = Fals
         "time": options.time,
         "weight": options.weight,
         "class_weight": options.class_weight,
+        "folds": options.folds,
         "image_size": options.image_size,
         "background": options.background,
     }
@@ -104,12 +106,28 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
     if data.source == NO_DATA and data.train_examples is not None:
         rule = "{value}: there are no examples, the training function brings its own"
         mistakes.append(Mistake(("data", "train_examples"), rule, data.train_examples))
+    mistakes += _fold_mistakes(data)
     if data.source not in ("named", NO_DATA) and data.path is None:
         mistakes.append(_names_nothing(data.source))
     if not 1 <= data.image_size <= LARGEST_IMAGE:
         size = data.image_size
         mistakes.append(Mistake(("data", "image_size"), f"must be between 1 and {LARGEST_IMAGE} pixels", size))
     return mistakes + _background_mistakes(data)
+
+
+def _fold_mistakes(data: DataSpec) -> list[Mistake]:
+    at, folds = ("data", "folds"), data.folds
+    if folds is None:
+        return []
+    mistakes = []
+    if not FEWEST_FOLDS <= folds <= MOST_FOLDS:
+        hint = "one fold is no cross-validation; leave {0} out for one validation part" if folds == 1 else ""
+        rule = f"must be between {FEWEST_FOLDS} and {MOST_FOLDS}"
+        mistakes.append(Mistake(at, rule, folds, hint=hint, others=(at,)))
+    if data.val_file is not None:
+        rule = "{value} cuts train and validation anew, and {0} says which rows validate; give one of them"
+        mistakes.append(Mistake(at, rule, folds, others=(("data", "val_file"),)))
+    return mistakes
 
 
 def _background_mistakes(data: DataSpec) -> list[Mistake]:

@@ -136,6 +136,9 @@ class Study(Frozen):
         refuse(data_mistakes(data))
         if data.source == NO_DATA and not is_train_function(info.data.get("trainable", "train:")):
             refuse([Mistake(("data", "source"), "{value}: a training function alone brings its own", data.source)])
+        if data.folds is not None and is_train_function(info.data.get("trainable", "")):
+            rule = "{value}: a training function is called once a trial, and cuts its folds itself"
+            refuse([Mistake(("data", "folds"), rule, data.folds)])
         return data
 
     @field_validator("objective")

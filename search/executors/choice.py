@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.declaration.mistakes import usage_error
 from search.declaration.study import Study
+from trainables.folded import FoldedTrainable
 from trainables.mistake import Mistake
 from trainables.protocols import Trainable
 from trainables.registry import find_trainable, is_train_function
@@ -94,6 +95,8 @@ def choose_number(study: Study, trainable: Trainable, data: Any, device: torch.d
         return usual, f"{usual} lanes: a quarter of {study.budget.trials} trials, at most {MOST_LANES}"
     from trainables.lanes import choose_lanes, usual_mode
 
+    if isinstance(trainable, FoldedTrainable):  # its trials have several lanes, of which one is measured
+        trainable, data = trainable.of_a_fold, data[0]
     config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)
     mode = usual_mode(config, device) if study.lanes.mode == "usual" else study.lanes.mode
     if mode == "looped":

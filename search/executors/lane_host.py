@@ -16,6 +16,7 @@ from search.ledger.events import CheckpointNote, LaneModeMeasured
 from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError, is_of_a_signal
+from trainables.folded import with_folds
 from trainables.kept_data import KeptData
 from trainables.model_function import take_function
 from trainables.notice import Notice
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from trainables.data import Splits
-    from trainables.lanes import LaneEvent, LaneWorker, Seat
+    from trainables.lanes import FoldSeat, LaneEvent, LaneWorker, Seat
 
 
 @dataclass(frozen=True)
@@ -95,24 +96,25 @@ class LaneHost:
         import torch
 
         from search.executors.choice import choose_number
-        from search.executors.lane_workers import build_lane_worker
+        from search.executors.lane_workers import build_lanes
 
         where = _assigned_device() if device is None else torch.device(device)
         self._study = study
         take_function(function_path(study.trainable), function)
         self._shape, self._outputs = splits.shape, splits.outputs
-        self._kept_data = KeptData.of(splits).to_dict()
-        self._trainable: Trainable = find_trainable(study.trainable)
+        self._kept_data, self._folds = KeptData.of(splits.of_a_trial[0]).to_dict(), len(splits.folds)
+        self._of_a_lane: Trainable = find_trainable(study.trainable)
+        self._trainable = with_folds(self._of_a_lane, splits)
         self._store = CheckpointStore(checkpoints)
         self._best = BestModels(self._store, study.remembered_by)
         self._marker = marker
         self._seating = -1
         self._saved_at = time.monotonic()
-        self._seats: dict[int, Seat] = {}
+        self._seats: dict[int, Seat | FoldSeat] = {}
         self._notices: list[tuple[int, list[Notice]]] = []
         data = self._trainable.prepare(splits, where)
         self._lanes, self._reason = choose_number(study, self._trainable, data, where)
-        self._worker = build_lane_worker(
+        self._worker = build_lanes(
             study,
             self._trainable,
             data,
@@ -256,11 +258,12 @@ class LaneHost:
             shape=self._shape,
             outputs=self._outputs,
             data=self._kept_data,
+            folds=self._folds,
         )
 
     def _start(self, config: Any, data: Any, *, seed: int, device: torch.device) -> Run:
         """Start a looped trial; each of its steps says first whose it is."""
-        run = self._trainable.start(config, data, seed=seed, device=device)
+        run = self._of_a_lane.start(config, data, seed=seed, device=device)
         if isinstance(run, IsToldItsTrial):
             run.identify(self._seating, self._store.files_folder(self._seating))
         return run if self._marker is None else RunWithMarkerFile(run, self._marker, self._seating)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from search.declaration.study import Study
 from search.executors.choice import choose_precision
+from trainables.folded import FoldedTrainable
 from trainables.protocols import HasStackableForm, ThreadSafe, Trainable
 
 if TYPE_CHECKING:
     import torch
 
-    from trainables.lanes import LaneWorker
+    from trainables.lanes import FoldLanes, LaneWorker
 
 
 def build_lane_worker(
@@ -54,6 +55,24 @@ def build_lane_worker(
         stands_in=stands_in,
         side_by_side=trainable.is_thread_safe if isinstance(trainable, ThreadSafe) and not in_turn else None,
     )
+
+
+def build_lanes(study: Study, trainable: Trainable, data: Any, *, lanes: int, **facts: Any) -> LaneWorker | FoldLanes:
+    """Return lanes for as many trials of a study at once; a trial of a cross-validation has one for each fold.
+
+    Args:
+        study: the declaration.
+        trainable: the study's, as ``with_folds`` returned it.
+        data: what its ``prepare`` returned.
+        lanes: how many trials.
+        facts: see ``build_lane_worker``.
+    """
+    from trainables.lanes import FoldLanes
+
+    if not isinstance(trainable, FoldedTrainable):
+        return build_lane_worker(study, trainable, data, lanes=lanes, **facts)
+    worker = build_lane_worker(study, trainable.of_a_fold, data[0], lanes=lanes * len(data), **facts)
+    return FoldLanes(worker, data)
 
 
 def driver_device(study: Study) -> torch.device:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.array_preprocessing import ArrayPreprocessing
-from trainables.data.pair_cut import with_pair
 from trainables.data.parts import (
     TEST_SHARE,
     Parts,
@@ -21,6 +20,7 @@ from trainables.data.parts import (
     standardise_columns,
     standardise_target,
 )
+from trainables.data.recut import Recut, cut_anew
 from trainables.data.splits import Arrays, random_split, stratified_split
 from trainables.data.target import Target, read_target
 from trainables.errors import DataError, first_line
@@ -37,7 +37,7 @@ CHANNELS = (1, 3, 4)
 EXPECTED = f"expected {' and '.join(WHOLE)}, or {', '.join(GIVEN)} and maybe {', '.join(HELD_OUT)}"
 
 
-def load(path: Path, *, task: str, seed: int, pair: int | None = None) -> Parts:
+def load(path: Path, *, task: str, seed: int, recut: Recut | None = None) -> Parts:
     """Return the arrays of a file as examples.
 
     Numbers are standardised by the training part: columns one by one, images by their pixels' means.
@@ -47,7 +47,7 @@ def load(path: Path, *, task: str, seed: int, pair: int | None = None) -> Parts:
             and ``y`` [N], [N, 1] or one column a class; or with both for each part.
         task: ``classification``, ``regression``, or ``auto`` (see ``read_target``).
         seed: seeds the split.
-        pair: seeds a pair; see ``with_pair``.
+        recut: a pair or a fold, where not the parts of the search are wanted; see ``cut_anew``.
 
     Raises:
         DataError: everything that is wrong with the file, a line each.
@@ -62,10 +62,12 @@ def load(path: Path, *, task: str, seed: int, pair: int | None = None) -> Parts:
         raise DataError(f"{what} is no file of arrays: {first_line(error)}") from None
     if found is None:
         raise DataError(f"{what} holds one array without names; {EXPECTED}, as numpy.savez writes them")
-    return parts_of(found, what=what, task=task, seed=seed, pair=pair)
+    return parts_of(found, what=what, task=task, seed=seed, recut=recut)
 
 
-def parts_of(found: Mapping[str, NDArray[Any]], *, what: str, task: str, seed: int, pair: int | None = None) -> Parts:
+def parts_of(
+    found: Mapping[str, NDArray[Any]], *, what: str, task: str, seed: int, recut: Recut | None = None
+) -> Parts:
     """Return named arrays as examples; ``what`` begins each line of what is wrong. See ``load``."""
     pairs = _pairs(found, what)
     notices: list[Notice] = []
@@ -91,7 +93,7 @@ def parts_of(found: Mapping[str, NDArray[Any]], *, what: str, task: str, seed: i
         text = f"test: {cut:,} examples are cut from x_train, as there is no x_test"
         notices.append(Notice("arrays_test_cut", text, cut))
     indices = _indices(sizes, target, seed=seed)
-    test, val, train = with_pair(indices, None if target.numeric else target.y, pair)
+    test, val, train = cut_anew(indices, None if target.numeric else target.y, recut)
     x = np.concatenate(xs)
 
     def part(indices: NDArray[np.int64]) -> Arrays:

@@ -12,8 +12,11 @@ import numpy as np
 
 from trainables.data import sklearn_sets, torchvision_sets
 from trainables.data.class_balance import balance_notices, balanced, class_counts
+from trainables.data.fold_cut import Fold
+from trainables.data.fold_notice import folds_notice
 from trainables.data.halves import half_of
 from trainables.data.parts import Parts
+from trainables.data.recut import Recut
 from trainables.data.spec import NO_DATA, DataSpec, Source, path_errors
 from trainables.data.splits import Arrays, Splits, fingerprint, random_split, stratified_split
 from trainables.errors import DataError
@@ -25,13 +28,13 @@ class DataSet:
     """A named data set.
 
     Attributes:
-        load: returns its parts for a declaration, and for the seed of a pair if there is one (see ``with_pair``).
+        load: returns its parts for a declaration, and for a pair or a fold if not those of the search are wanted.
         task: what is learned from it.
         images: whether its examples are images  # [channels, height, width].
         needs_files: whether its files lie in a folder of the user's, where they may be downloaded to.
     """
 
-    load: Callable[[DataSpec, int | None], Parts]
+    load: Callable[[DataSpec, Recut | None], Parts]
     task: Task = Task.CLASSIFICATION
     images: bool = False
     needs_files: bool = False
@@ -45,7 +48,18 @@ def load_splits(spec: DataSpec) -> Splits:
     """
     parts = _load(spec, _data_stamp(spec))
     known = NO_DATA if spec.source == NO_DATA else fingerprint(parts.train, parts.val, parts.test)
-    return _splits(spec, parts, parts, known)
+    splits = _splits(spec, parts, parts, known)
+    return splits if spec.folds is None else _with_folds(splits, spec, spec.folds, parts)
+
+
+def _with_folds(splits: Splits, spec: DataSpec, number: int, searched: Parts) -> Splits:
+    """Return splits with the folds of a cross-validation, everything that is learned for each from its own part."""
+    folds = []
+    for i in range(number):
+        parts = _read(spec, Fold(i, number, spec.seed))
+        known = fingerprint(parts.train, parts.val)
+        folds.append(_splits(replace(spec, folds=None), parts, searched, known))
+    return replace(splits, folds=tuple(folds), notices=(*splits.notices, folds_notice(folds, spec)))
 
 
 def _splits(spec: DataSpec, parts: Parts, searched: Parts, fingerprint: str) -> Splits:
@@ -113,7 +127,7 @@ def _load(spec: DataSpec, stamp: Hashable) -> Parts:
     return _read(spec, None)
 
 
-def _read(spec: DataSpec, pair: int | None) -> Parts:
+def _read(spec: DataSpec, recut: Recut | None) -> Parts:
     if spec.source == "named" and spec.name not in DATASETS:
         raise DataError(f"unknown data set {spec.name!r}; known: {', '.join(DATASETS)}")
     if spec.pixels and (
@@ -121,7 +135,7 @@ def _read(spec: DataSpec, pair: int | None) -> Parts:
     ):
         images = ", ".join(name for name, found in DATASETS.items() if found.images)
         raise DataError(f"{spec.name} has no images; data sets that have: {images}, or images:FOLDER")
-    parts = _LOADERS[spec.source](spec, pair)
+    parts = _LOADERS[spec.source](spec, recut)
     if spec.half is not None:
         parts = half_of(parts, spec.half, name=spec.name, classes=_classes(parts))
     return parts if spec.train_examples is None else _fewer(parts, spec, spec.train_examples)
@@ -172,30 +186,30 @@ def _fewer(parts: Parts, spec: DataSpec, examples: int) -> Parts:
     return replace(parts, train=train.at(kept))
 
 
-def _shipped(load: Callable[[int, int | None], Parts], *, task: Task = Task.CLASSIFICATION) -> DataSet:
-    return DataSet(lambda spec, pair: load(spec.seed, pair), task)
+def _shipped(load: Callable[[int, Recut | None], Parts], *, task: Task = Task.CLASSIFICATION) -> DataSet:
+    return DataSet(lambda spec, recut: load(spec.seed, recut), task)
 
 
 def _torchvision(name: str, class_name: str) -> DataSet:
-    def load(spec: DataSpec, pair: int | None) -> Parts:
+    def load(spec: DataSpec, recut: Recut | None) -> Parts:
         return torchvision_sets.load(
-            name, class_name, spec.data_dir, download=spec.download, seed=spec.seed, pixels=spec.pixels, pair=pair
+            name, class_name, spec.data_dir, download=spec.download, seed=spec.seed, pixels=spec.pixels, recut=recut
         )
 
     return DataSet(load, images=True, needs_files=True)
 
 
-def _named(spec: DataSpec, pair: int | None) -> Parts:
-    return DATASETS[spec.name].load(spec, pair)
+def _named(spec: DataSpec, recut: Recut | None) -> Parts:
+    return DATASETS[spec.name].load(spec, recut)
 
 
-def _table(spec: DataSpec, pair: int | None) -> Parts:
+def _table(spec: DataSpec, recut: Recut | None) -> Parts:
     from trainables.data import table
 
-    return table.load(spec, pair=pair)
+    return table.load(spec, recut=recut)
 
 
-def _images(spec: DataSpec, pair: int | None) -> Parts:
+def _images(spec: DataSpec, recut: Recut | None) -> Parts:
     from trainables.data import images
 
     assert spec.path is not None, "the study's declaration is checked for it"
@@ -205,23 +219,23 @@ def _images(spec: DataSpec, pair: int | None) -> Parts:
         seed=spec.seed,
         pixels=spec.pixels,
         background=spec.background,
-        pair=pair,
+        recut=recut,
     )
 
 
-def _arrays(spec: DataSpec, pair: int | None) -> Parts:
+def _arrays(spec: DataSpec, recut: Recut | None) -> Parts:
     from trainables.data import arrays
 
     assert spec.path is not None, "the study's declaration is checked for it"
-    return arrays.load(Path(spec.path), task=spec.task, seed=spec.seed, pair=pair)
+    return arrays.load(Path(spec.path), task=spec.task, seed=spec.seed, recut=recut)
 
 
-def _nothing(spec: DataSpec, pair: int | None) -> Parts:
+def _nothing(spec: DataSpec, recut: Recut | None) -> Parts:
     none = Arrays(np.empty((0, 0), np.float32), np.empty(0, np.int64))
     return Parts(none, none, none)
 
 
-_LOADERS: dict[Source, Callable[[DataSpec, int | None], Parts]] = {
+_LOADERS: dict[Source, Callable[[DataSpec, Recut | None], Parts]] = {
     "named": _named,
     "table": _table,
     "images": _images,
@@ -230,7 +244,7 @@ _LOADERS: dict[Source, Callable[[DataSpec, int | None], Parts]] = {
 }
 
 DATASETS: dict[str, DataSet] = {
-    "digits": DataSet(lambda spec, pair: sklearn_sets.digits(spec.seed, pixels=spec.pixels, pair=pair), images=True),
+    "digits": DataSet(lambda spec, recut: sklearn_sets.digits(spec.seed, pixels=spec.pixels, recut=recut), images=True),
     "mnist": _torchvision("mnist", "MNIST"),
     "fashion_mnist": _torchvision("fashion_mnist", "FashionMNIST"),
     "iris": _shipped(sklearn_sets.table("load_iris")),

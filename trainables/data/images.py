@@ -15,15 +15,15 @@ from trainables.data.image_listing import ImageListing, list_images
 from trainables.data.image_modes import Depth, Range, background_colour
 from trainables.data.image_notices import describe
 from trainables.data.image_preprocessing import ImagePreprocessing
-from trainables.data.pair_cut import with_pair
 from trainables.data.parts import TEST_SHARE, VALIDATION_SHARE, Parts, part_indices
 from trainables.data.pixel_scaling import encode_part, standardisation_of
 from trainables.data.pixels import DecodedImages, ImageFacts, Unread, decode_images, picture_digest
+from trainables.data.recut import Recut, cut_anew
 from trainables.data.splits import Arrays, stratified_split
 
 
 def load(
-    root: Path, *, size: int, seed: int, pixels: bool = False, background: str = "white", pair: int | None = None
+    root: Path, *, size: int, seed: int, pixels: bool = False, background: str = "white", recut: Recut | None = None
 ) -> Parts:
     """Return the images below ``root``, standardised by the training part (see ``standardisation_of``).
 
@@ -35,7 +35,7 @@ def load(
         seed: seeds the split of what has no folder of its own.
         pixels: return the bytes as they were decoded.
         background: the colour under transparent images.
-        pair: seeds a pair; see ``with_pair``.
+        recut: a pair or a fold, where not the parts of the search are wanted; see ``cut_anew``.
 
     Raises:
         DataError: everything that is wrong with the folder, a line each.
@@ -51,7 +51,7 @@ def load(
     kept = decoded.whole & ~copies.dropped
     part = np.where(kept, np.array(listing.part), "")
     refuse_unfit(what, listing, part, y, copies.first)
-    indices = _part_indices(part, copies.first, y, seed=seed, pair=pair)
+    indices = _part_indices(part, copies.first, y, seed=seed, recut=recut)
     ranges = _scale_depths(listing, decoded, indices[0], colour)
     notices = describe(listing, decoded, copies, part, ranges=ranges, background=background)
     shape = (decoded.pixels.shape[1], size, size)
@@ -77,7 +77,7 @@ def _copies(
 
 
 def _part_indices(
-    part: NDArray[np.str_], first: NDArray[np.int64], y: NDArray[np.int64], *, seed: int, pair: int | None = None
+    part: NDArray[np.str_], first: NDArray[np.int64], y: NDArray[np.int64], *, seed: int, recut: Recut | None = None
 ) -> list[NDArray[np.int64]]:
     """Return which images are for training, for validation and for test; what has no folder is cut from train.
 
@@ -86,7 +86,7 @@ def _part_indices(
         first: [N] the first image with the same picture: what shows the same picture is never cut apart.
         y: [N] class numbers.
         seed: seeds the cut.
-        pair: seeds a pair; see ``with_pair``.
+        recut: a pair or a fold, where not the parts of the search are wanted; see ``cut_anew``.
     """
     leads = first == np.arange(len(first))
     train, val, test = (np.flatnonzero((part == name) & leads) for name in ("train", "val", "test"))
@@ -100,7 +100,7 @@ def _part_indices(
         train = train[rest]
     whole = [with_copies(first, chosen) for chosen in (test, val, train)]
     kept = [chosen[part[chosen] != ""] for chosen in whole]
-    test, val, train = with_pair(kept, y, pair, first=first)
+    test, val, train = cut_anew(kept, y, recut, first=first)
     return [train, val, test]
 
 

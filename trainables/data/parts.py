@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.pair_cut import with_pair
 from trainables.data.preprocessing import Preprocessing, Standardisation
+from trainables.data.recut import Recut, cut_anew
 from trainables.data.splits import Arrays, TargetScale, random_split, stratified_split
 from trainables.notice import Notice, notice_of
 
@@ -57,7 +57,7 @@ def spelled_alike(names: Iterable[str]) -> list[str]:
 
 
 def cut_into_parts(
-    x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, seed: int, pair: int | None = None
+    x: NDArray[Any], y: NDArray[np.generic], *, numeric: bool, seed: int, recut: Recut | None = None
 ) -> Parts:
     """Split examples 60 : 20 : 20; classes with their proportions, numbers at random.
 
@@ -66,21 +66,21 @@ def cut_into_parts(
         y: [N] class numbers, or the target in its own units where ``numeric``.
         numeric: whether the target is a number.
         seed: seeds the split.
-        pair: seeds a pair; see ``part_indices``.
+        recut: a pair or a fold, where not the parts of the search are wanted; see ``cut_anew``.
     """
     kind = np.float32 if numeric else np.int64
     held_out, validation, training = (
-        Arrays(x[i], y[i].astype(kind)) for i in part_indices(y, numeric=numeric, seed=seed, pair=pair)
+        Arrays(x[i], y[i].astype(kind)) for i in part_indices(y, numeric=numeric, seed=seed, recut=recut)
     )
     return Parts(training, validation, held_out)
 
 
 def part_indices(
-    y: NDArray[np.generic], *, numeric: bool, seed: int, pair: int | None = None
+    y: NDArray[np.generic], *, numeric: bool, seed: int, recut: Recut | None = None
 ) -> list[NDArray[np.int64]]:
     """Return which examples are for test, for validation and for training, as ``cut_into_parts`` splits them.
 
-    With the seed of a ``pair`` these are the parts of that re-split, of which ``with_pair`` says what they hold.
+    With ``recut`` these are the parts of that pair or fold, see ``cut_anew``.
     """
     test, val = (round(len(y) * share) for share in (TEST_SHARE, VALIDATION_SHARE))
     sizes = (test, val, len(y) - test - val)
@@ -88,7 +88,7 @@ def part_indices(
         indices = random_split(len(y), sizes, seed=seed)
     else:
         indices = stratified_split(y.astype(np.int64), sizes, seed=seed)
-    return with_pair(indices, None if numeric else y.astype(np.int64), pair)
+    return cut_anew(indices, None if numeric else y.astype(np.int64), recut)
 
 
 def class_errors(

@@ -112,7 +112,7 @@ def _cut_in_time(times: NDArray[np.float64], rules: RowRules) -> list[Indices]:
     order = np.argsort(times, kind="stable")
     test, val = (round(len(order) * share) for share in _shares(rules))
     ends = [len(order) - test - val, len(order) - test][: (val > 0) + (test > 0)]
-    cut = _without_later_groups(_split_in_time(order, times, ends), rules.first)
+    cut = without_later_groups(split_in_time(order, times, ends), rules.first)
     train, *later = cut
     return _in_place([*reversed(later), train], rules)
 
@@ -127,8 +127,8 @@ def _pair_in_time(parts: Sequence[Indices], times: NDArray[np.float64], rules: R
     least = max(1, int(np.ceil(LEAST_HISTORY * free)))
     start = int(np.random.default_rng(derive(pair, "origin")).integers(least, free + 1))
     window = order[: start + 2 * size]
-    cut = _split_in_time(window, times, [start, start + size])
-    trained, watched, scored = _without_later_groups(cut, rules.first)
+    cut = split_in_time(window, times, [start, start + size])
+    trained, watched, scored = without_later_groups(cut, rules.first)
     return [np.concatenate([test, scored]), watched, np.sort(trained)]
 
 
@@ -159,7 +159,7 @@ def _in_place(cut: Sequence[Indices], rules: RowRules) -> list[Indices]:
     return [test, val, np.sort(found[0])]
 
 
-def _split_in_time(order: Indices, times: NDArray[np.float64], ends: Sequence[int]) -> list[Indices]:
+def split_in_time(order: Indices, times: NDArray[np.float64], ends: Sequence[int]) -> list[Indices]:
     """Cut rows that are in order near the positions ``ends``, nowhere between two rows of one time."""
     changes = np.flatnonzero(np.diff(times[order])) + 1
     chosen: list[int] = []
@@ -172,7 +172,7 @@ def _split_in_time(order: Indices, times: NDArray[np.float64], ends: Sequence[in
     return np.split(order, chosen)
 
 
-def _without_later_groups(parts: Sequence[Indices], first: Indices | None) -> list[Indices]:
+def without_later_groups(parts: Sequence[Indices], first: Indices | None) -> list[Indices]:
     """Return parts, the earliest first, without the rows whose group comes again in a later one."""
     if first is None:
         return list(parts)

@@ -10,18 +10,19 @@ import numpy as np
 from trainables.data.image_preprocessing import ImagePreprocessing
 from trainables.data.number_preprocessing import NumberPreprocessing
 from trainables.data.parts import Parts, centre_pixels, cut_into_parts, standardise_columns, standardise_target
+from trainables.data.recut import Recut
 
 DIGITS_LARGEST = 16
 """The largest value of a pixel of the digits."""
 
 
-def digits(seed: int, *, pixels: bool = False, pair: int | None = None) -> Parts:
+def digits(seed: int, *, pixels: bool = False, recut: Recut | None = None) -> Parts:
     """Return 1,797 handwritten digits of 8x8 pixels (Alpaydin, Kaynak 1998), as images of one channel.
 
     Args:
         seed: seeds the split.
         pixels: return bytes, 0 to 255, instead of centred numbers.
-        pair: seeds a pair; see ``with_pair``.
+        recut: a pair or a fold, where not the parts of the search are wanted; see ``cut_anew``.
     """
     from sklearn.datasets import load_digits
 
@@ -29,30 +30,30 @@ def digits(seed: int, *, pixels: bool = False, pair: int | None = None) -> Parts
     raw = ImagePreprocessing((1, 8, 8), largest=DIGITS_LARGEST, unit=DIGITS_LARGEST)
     images = x.reshape(-1, *raw.shape)
     if pixels:
-        return replace(cut_into_parts(raw.encode(images), y, numeric=False, seed=seed, pair=pair), preprocessing=raw)
-    parts = cut_into_parts((images / DIGITS_LARGEST).astype(np.float32), y, numeric=False, seed=seed, pair=pair)
+        return replace(cut_into_parts(raw.encode(images), y, numeric=False, seed=seed, recut=recut), preprocessing=raw)
+    parts = cut_into_parts((images / DIGITS_LARGEST).astype(np.float32), y, numeric=False, seed=seed, recut=recut)
     return replace(parts, preprocessing=replace(raw, standardisation=centre_pixels(parts)))
 
 
-def table(loader: str) -> Callable[[int, int | None], Parts]:
+def table(loader: str) -> Callable[[int, Recut | None], Parts]:
     """Return what loads one of scikit-learn's tables with classes, such as ``load_wine``."""
 
-    def load(seed: int, pair: int | None) -> Parts:
+    def load(seed: int, recut: Recut | None) -> Parts:
         from sklearn import datasets
 
         found = getattr(datasets, loader)()
-        parts = cut_into_parts(found.data.astype(np.float32), found.target, numeric=False, seed=seed, pair=pair)
+        parts = cut_into_parts(found.data.astype(np.float32), found.target, numeric=False, seed=seed, recut=recut)
         names = tuple(map(str, found.feature_names))
         return replace(parts, preprocessing=NumberPreprocessing(names, standardise_columns(parts)))
 
     return load
 
 
-def diabetes(seed: int, pair: int | None = None) -> Parts:
+def diabetes(seed: int, recut: Recut | None = None) -> Parts:
     """Return 442 patients, ten measurements each, and how far the disease went a year on (Efron et al. 2004)."""
     from sklearn.datasets import load_diabetes
 
     found = load_diabetes(scaled=False)
-    parts = cut_into_parts(found.data.astype(np.float32), found.target, numeric=True, seed=seed, pair=pair)
+    parts = cut_into_parts(found.data.astype(np.float32), found.target, numeric=True, seed=seed, recut=recut)
     made = NumberPreprocessing(tuple(found.feature_names), standardise_columns(parts))
     return replace(standardise_target(parts), preprocessing=made)

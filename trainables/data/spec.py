@@ -55,6 +55,8 @@ class DataSpec:
         time: the column of a table by which its rows are ordered: the latest are for test, those before for validation.
         weight: the column of a table that says how much each row counts in the loss that is trained on.
         class_weight: ``balanced`` where every class is to count as much as any other in that loss.
+        folds: K of a K-fold cross-validation over all that is not for test; None for one validation part. A trial is
+            then K runs, one for each fold, and what it reports is their mean.
         image_size: width and height, in pixels, of a user's images.
         background: the colour under a user's images where these are transparent, as Pillow's ``ImageColor`` takes it.
         pixels: images as bytes, not standardised: for models that bring their own preprocessing.
@@ -82,6 +84,7 @@ class DataSpec:
     time: str | None = None
     weight: str | None = None
     class_weight: Literal["balanced"] | None = None
+    folds: int | None = None
     image_size: int = 32
     background: str = WHITE
     pixels: bool = False

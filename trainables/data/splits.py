@@ -68,6 +68,8 @@ class Splits:
         preprocessing: makes such examples of raw ones; None where there are no raw ones.
         class_values: the classes as the source has them, in the order of their numbers; empty where these are the same.
         class_counts: how many examples of each class the search's training part has; empty for a number.
+        folds: train and validation of each fold of a cross-validation, everything learned from its own training part;
+            empty where there is none.
     """
 
     name: str
@@ -86,6 +88,17 @@ class Splits:
     preprocessing: Preprocessing | None = None
     class_values: tuple[Any, ...] = ()
     class_counts: tuple[int, ...] = ()
+    folds: tuple[Splits, ...] = ()
+
+    @property
+    def of_a_trial(self) -> tuple[Splits, ...]:
+        """What a trial trains on: every fold, or these examples where there are no folds."""
+        if not self.folds:
+            return (self,)
+        return tuple(
+            replace(fold, extra_metrics=self.extra_metrics, scratch=self.scratch, shared=self.shared)
+            for fold in self.folds
+        )
 
     @property
     def task(self) -> Task:
@@ -177,7 +190,7 @@ def resplit(splits: Splits, *, seed: int) -> Splits:
         val, train = stratified_split(y, (len(splits.val), len(splits.train)), seed=seed)
     else:
         val, train = random_split(len(y), (len(splits.val), len(splits.train)), seed=seed)
-    return replace(splits, train=Arrays(x[train], y[train]), val=Arrays(x[val], y[val]))
+    return replace(splits, train=Arrays(x[train], y[train]), val=Arrays(x[val], y[val]), folds=())
 
 
 def _cut_with_copies(

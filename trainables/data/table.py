@@ -15,6 +15,7 @@ from trainables.data.numbered_texts import numbered_texts
 from trainables.data.odd_numbers import odd_numbers
 from trainables.data.part_files import TEST_FILE, VAL_FILE, PartFile, order_errors, read_part_file
 from trainables.data.parts import Parts, list_first, quote_first, spelled_alike
+from trainables.data.recut import Recut
 from trainables.data.row_keys import RowKeys, key_columns, key_errors, read_keys
 from trainables.data.spec import DataSpec
 from trainables.data.table_columns import drop_identifiers, read_columns
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def load(spec: DataSpec, *, pair: int | None = None) -> Parts:
+def load(spec: DataSpec, *, recut: Recut | None = None) -> Parts:
     """Return a CSV, TSV, Parquet or Excel file as examples.
 
     Args:
         spec: names the file, the target, and how the file is to be read as far as the user says so.
-        pair: seeds a pair; see ``with_pair``.
+        recut: a pair or a fold, where not the parts of the search are wanted; see ``cut_anew``.
 
     Raises:
         DataError: everything that is wrong with the file, a line each.
@@ -81,7 +82,7 @@ def load(spec: DataSpec, *, pair: int | None = None) -> Parts:
         notices.append(Notice("dropped_rows", text, missing, warning=True))
     as_read = partial(_as_read, file=file, spec=spec)
     files = _part_files(used, spec, found, of_rows, as_read)
-    parts = table_parts(TableRows(columns, found, of_rows, files), spec, pair=pair, as_read=as_read)
+    parts = table_parts(TableRows(columns, found, of_rows, files), spec, recut=recut, as_read=as_read)
     notices += parts.notices
     if not parts.train.x.shape[1]:
         why = [notice.text for notice in notices if notice.kind.startswith("dropped")]

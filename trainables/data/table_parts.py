@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.columns import ColumnKind, column_notices, column_numbers, kind_of, why_useless
+from trainables.data.fold_cut import Fold
 from trainables.data.part_files import TEST_FILE, VAL_FILE, PartFile
 from trainables.data.parts import Parts, absent_classes, part_indices, quote_first, standardise_target
+from trainables.data.recut import Recut
 from trainables.data.room import free_memory, gib
 from trainables.data.row_cut import RowRules, cut_rows
+from trainables.data.row_folds import fold_rows
 from trainables.data.row_keys import RowKeys
 from trainables.data.row_notices import row_notices
 from trainables.data.spec import DataSpec
@@ -44,21 +47,23 @@ class TableRows:
     keys: RowKeys
     files: dict[str, PartFile]
 
-    def cut(self, spec: DataSpec, pair: int | None) -> list[NDArray[np.int64]]:
+    def cut(self, spec: DataSpec, recut: Recut | None) -> list[NDArray[np.int64]]:
         """Return which rows are for test, for validation and for training."""
-        numeric = self.target.numeric
+        y, numeric = self.target.y, self.target.numeric
         if not spec.binds_rows:
-            return part_indices(self.target.y, numeric=numeric, seed=spec.seed, pair=pair)
+            return part_indices(y, numeric=numeric, seed=spec.seed, recut=recut)
         sizes = (len(self.files[name].y) if name in self.files else 0 for name in (VAL_FILE, TEST_FILE))
         rules = RowRules(self.keys.first, self.keys.times, *sizes)
-        return cut_rows(self.target.y, rules, numeric=numeric, seed=spec.seed, pair=pair)
+        if isinstance(recut, Fold):
+            return fold_rows(cut_rows(y, rules, numeric=numeric, seed=spec.seed), y, rules, recut, numeric=numeric)
+        return cut_rows(y, rules, numeric=numeric, seed=spec.seed, pair=recut)
 
 
 def table_parts(
     rows: TableRows,
     spec: DataSpec,
     *,
-    pair: int | None,
+    recut: Recut | None,
     as_read: Callable[[TablePreprocessing], TablePreprocessing],
 ) -> Parts:
     """Return the examples.
@@ -66,7 +71,7 @@ def table_parts(
     Args:
         rows: of the training file.
         spec: the declaration.
-        pair: seeds a pair.
+        recut: a pair or a fold.
         as_read: completes a preprocessing by how the training file was read.
 
     Raises:
@@ -75,7 +80,7 @@ def table_parts(
     import pandas as pd
 
     columns, target = rows.columns, rows.target
-    indices = rows.cut(spec, pair)
+    indices = rows.cut(spec, recut)
     train = indices[2]
     kinds = {str(name): kind_of(columns[name]) for name in columns}
     values = {name: column_numbers(columns[name], kind) for name, kind in kinds.items()}
@@ -88,7 +93,7 @@ def table_parts(
     parts, of_files = _with_files(_assembled(x, rows, indices, spec), rows.files, fitted)
     trained = {name: values[name][train] for name in kept}
     notices: tuple[Notice, ...] = ()
-    if pair is None:  # of a pair nobody reads them
+    if recut is None:  # of a pair or a fold nobody reads them
         notices = (
             *column_notices(columns[kept], kinds, dropped, inputs=x.shape[1]),
             *row_notices(rows.keys, indices, list(rows.files.values()), spec),

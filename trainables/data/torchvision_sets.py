@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.image_preprocessing import ImagePreprocessing
-from trainables.data.pair_cut import with_pair
 from trainables.data.parts import Parts, centre_pixels
+from trainables.data.recut import Recut, cut_anew
 from trainables.data.splits import Arrays, stratified_split
 from trainables.errors import DataError
 
@@ -25,11 +25,11 @@ def load(
     download: bool,
     seed: int,
     pixels: bool = False,
-    pair: int | None = None,
+    recut: Recut | None = None,
 ) -> Parts:
     """Return the set as images of one channel; validation is cut from its training part.
 
-    Centred numbers, or bytes where ``pixels`` are asked for; with a ``pair`` as ``with_pair`` cuts it.
+    Centred numbers, or bytes where ``pixels`` are asked for; with ``recut`` as ``cut_anew`` cuts it.
 
     Raises:
         DataError: the files are absent or damaged; the message says what to do.
@@ -48,8 +48,8 @@ def load(
     (images, labels), (test_images, test_labels) = ((s.data.numpy(), s.targets.numpy()) for s in sets)
     sizes = (VALIDATION_EXAMPLES, len(labels) - VALIDATION_EXAMPLES)
     none_of_these = np.array([], np.int64)
-    scored, *indices = with_pair([none_of_these, *stratified_split(labels, sizes, seed=seed)], labels, pair)
-    if pair is not None:
+    scored, *indices = cut_anew([none_of_these, *stratified_split(labels, sizes, seed=seed)], labels, recut)
+    if isinstance(recut, int):
         test_images, test_labels = (
             np.concatenate(both) for both in ((test_images, images[scored]), (test_labels, labels[scored]))
         )

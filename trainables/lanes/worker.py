@@ -141,7 +141,9 @@ class LaneWorker:
         """Lanes that hold no trial."""
         return self.lanes - len(self._numbers)
 
-    def seat(self, number: int, config: Any, *, seed: int, state: dict[str, Any] | None = None) -> Seat:
+    def seat(
+        self, number: int, config: Any, *, seed: int, state: dict[str, Any] | None = None, data: Any = None
+    ) -> Seat:
         """Put a trial into a free lane, and return its handle.
 
         Args:
@@ -149,6 +151,8 @@ class LaneWorker:
             config: the trial's configuration.
             seed: the trial's seed.
             state: what ``Seat.state`` or the plain loop returned, to continue from.
+            data: the trial's own examples, in place of the worker's; trials that are given the same object share
+                stacks.
 
         Raises:
             ValueError: no lane is free, the trial holds one, or such a trial cannot be stacked and the
@@ -159,7 +163,7 @@ class LaneWorker:
             raise ValueError(f"trial {number} already holds a lane")
         if self.free < 1:
             raise ValueError(f"no lane is free for trial {number}: all {self.lanes} are taken")
-        role = self._role(config)
+        role = self._role(config, self._data if data is None else data)
         seat = self._lanes_for(role).seat(number, role.config, seed=seed, data=role.data, full_state=role.full_state)
         if state is not None:
             try:
@@ -208,12 +212,12 @@ class LaneWorker:
         numbers = [number for looped in self._looped.values() for number in looped.numbers]
         return numbers if self._stacked is None else numbers + self._stacked.numbers
 
-    def _role(self, config: Any) -> _Role:
+    def _role(self, config: Any, data: Any) -> _Role:
         stands_in = self._stands_in
-        found = None if stands_in is None else stands_in.stackable_form(config, self._data)
+        found = None if stands_in is None else stands_in.stackable_form(config, data)
         if stands_in is None or found is None:
-            return _Role(config, self._data)
-        return _Role(*found, full_state=partial(stands_in.full_state, config, self._data))
+            return _Role(config, data)
+        return _Role(*found, full_state=partial(stands_in.full_state, config, data))
 
     def _lanes_for(self, role: _Role) -> StackedLanes | LoopedLanes:
         """Return the lanes that a trial belongs in."""

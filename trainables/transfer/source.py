@@ -54,8 +54,8 @@ def source_spec(config: TransferConfig, declared: DataSpec) -> DataSpec:
                 "weights source: the data are not one half of the classes (data.half), and source_data names no other "
                 "data to learn from; weights cifar10 needs none"
             )
-        return replace(declared, half="first", train_examples=None, class_weight=None)
-    plain = replace(declared, half=None, train_examples=None, class_weight=None, pixels=True)
+        return replace(declared, half="first", train_examples=None, class_weight=None, folds=None)
+    plain = replace(declared, half=None, train_examples=None, class_weight=None, folds=None, pixels=True)
     kind, colon, path = text.partition(":")
     if colon and kind == "images":
         return replace(plain, source="images", name=Path(path).name or kind, path=path)

@@ -16,7 +16,7 @@ from trainables.errors import DataError
 def test_what_scores_was_trained_on_and_what_is_watched_validated(numeric, pair):
     y = np.random.default_rng(0).integers(0, 3, 200)
     test, val, train = (set(part) for part in part_indices(y, numeric=numeric, seed=0))
-    held, watched, trained = part_indices(y, numeric=numeric, seed=0, pair=pair)
+    held, watched, trained = part_indices(y, numeric=numeric, seed=0, recut=pair)
     scored = set(held[len(test) :])
     assert set(held[: len(test)]) == test
     assert scored <= train
@@ -28,14 +28,14 @@ def test_what_scores_was_trained_on_and_what_is_watched_validated(numeric, pair)
 
 def test_pairs_differ_and_a_pair_does_not():
     y = np.arange(100.0)
-    cuts = [part_indices(y, numeric=True, seed=0, pair=pair) for pair in (0, 1, 0)]
+    cuts = [part_indices(y, numeric=True, seed=0, recut=pair) for pair in (0, 1, 0)]
     assert all(np.array_equal(a, b) for a, b in zip(cuts[0], cuts[2], strict=True))
     assert not np.array_equal(cuts[0][0], cuts[1][0])
 
 
 def test_classes_keep_their_proportions_and_rare_ones_do_not_stop_it():
     y = np.repeat([0, 1], [300, 100])
-    held, watched, trained = part_indices(y, numeric=False, seed=0, pair=3)
+    held, watched, trained = part_indices(y, numeric=False, seed=0, recut=3)
     assert y[held[80:]].mean() == y[watched].mean() == pytest.approx(0.25)
     rare = np.concatenate([np.zeros(60, np.int64), [1]])
     scored, *_ = with_pair([np.array([60]), np.arange(20), np.arange(20, 60)], rare, 0)
