@@ -18,7 +18,7 @@ from search.declaration import read_study, study_schema
 from spaces.located_yaml import load_yaml
 from tests.support.command import invoke
 from tests.support.pages import ROOT, SHOWN, prose, sample, samples
-from trainables.data import load_splits
+from trainables.data import DataSpec, load_splits
 from trainables.notice import TryOut
 from trainables.registry import find_trainable
 
@@ -34,6 +34,7 @@ RUN = (
     "# tune_wine.py",
     "# tune_slope.py",
     "# my_data.py",
+    "# same_folds.py",
 )
 """The beginning of each Python sample; each has a test below."""
 
@@ -275,3 +276,9 @@ def test_every_command_shown_is_one(line):
     known = get_command(app).commands
     if verb != "VERB" and "--help" not in rest:
         known[verb].make_context(verb, rest)
+
+
+def test_the_folds_of_the_sample_are_those_of_the_study(tmp_path):
+    printed = run_sample(tmp_path, sample("python", "# same_folds.py"))
+    folds = load_splits(DataSpec("wine", folds=5)).folds
+    assert printed.split("\n")[:-1] == [f"{len(fold.train)} {len(fold.val)}" for fold in folds]

@@ -16,6 +16,7 @@ from search.export.folder import ONNX
 from search.face.answer_stream import answer_alone, print_json
 from search.face.present import make_console, say, say_words
 from search.ledger.paths import Paths
+from search.report.sentences import mean_text
 
 
 def export(
@@ -63,6 +64,10 @@ def _lines(done: Exported) -> list[str]:
         )
     else:
         scored = f"{config['metric']} {config['value']:.4g} at epoch {config['epoch']}"
+        if config["folds"] is not None:
+            scored += (
+                f", {mean_text(config['folds'])}; the model is that of the first fold alone: --refit trains one on all"
+            )
     lines = [
         f"exported   trial {config['trial']}, {config['why']}",
         f"           {scored}",

@@ -9,7 +9,7 @@ from typing import Any
 
 from search.declaration import backbone
 from search.declaration.fields import FILE_KEYS, part_of
-from search.declaration.own_data import data_of
+from search.declaration.own_data import KEPT, data_of
 from search.declaration.rungs import lower_grace
 from search.declaration.studies import registered
 from search.declaration.study import Study
@@ -171,7 +171,7 @@ def _laid_over(data: Mapping[str, Any], kind: str | None, mistakes: list[Mistake
             values[name] = value
             continue
         if name == "data" and value.get("source", below["source"]) != below["source"]:
-            below = {kept: below[kept] for kept in ("seed", "train_examples")}  # the rest is of the other source
+            below = {kept: below[kept] for kept in KEPT}  # the rest is of the other source
         values[name] = {**below, **value}
     if kind is not None:
         values["kind"] = kind

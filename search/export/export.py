@@ -123,6 +123,7 @@ def _about(
         "mode": study.objective.mode,
         "value": state["value"],
         "epoch": state["epoch"],
+        "folds": study.data.folds,
         "metrics": state["metrics"],
         "refit": refitted,
         "confirmation": None

@@ -43,7 +43,7 @@ from search.report.hindsight import hindsight_lines
 from search.report.importance import Importance
 from search.report.importance_words import importance_lines
 from search.report.kept import Kept
-from search.report.sentences import epochs_text, metrics_text, states_text, verdict
+from search.report.sentences import epochs_text, mean_text, metrics_text, states_text, verdict
 from trainables.data import Splits
 from trainables.data.parts import counted
 from trainables.machine import THIS_MACHINE
@@ -68,7 +68,8 @@ def print_plan(
     say(console, f"           fingerprint {splits.fingerprint}")
     say(console, f"trainable  {study.trainable}: {', '.join(f'{k}={v}' for k, v in study.settings.items())}")
     first, *further = (f"{o.metric}, {o.mode}" for o in study.objectives)
-    say(console, f"objective  {'; weighed against '.join([first, *further])}")
+    mean = "" if study.data.folds is None else f"; each {mean_text(study.data.folds)}"
+    say(console, f"objective  {'; weighed against '.join([first, *further])}{mean}")
     say(console, f"budget     {budget_text(study)}")
     say(console, f"sampler    {study.sampler}, seed {study.seed}{share_text(study)}")
     say(console, f"scheduler  {scheduler_text(study)}")
@@ -197,6 +198,8 @@ def kept_lines(found: Answer, kept: Kept) -> list[str]:
     elif found.best is not None:
         so_far = "" if found.best.state in FINISHED else "; as of the trial's last checkpoint"
         lines.append(f"best model {kept.best_model}{so_far}")
+        if found.folds is not None:
+            lines.append(f"           as fold 1 of {found.folds} trained it; `export --refit` trains one on all")
     return lines
 
 

@@ -95,6 +95,7 @@ class Answer:
         pruning: what it saved, by outcome, and how the rungs and the trials' ends agree; None without a trial.
         expected: what more trials would come to; None where too few have ended.
         importance: what each parameter was worth, at equal epochs; None for fewer than ten trials.
+        folds: of how many folds every value of a trial is the mean; None where there is one validation part.
     """
 
     study: str
@@ -122,6 +123,7 @@ class Answer:
     pruning: Pruning | None = None
     expected: ExpectedBest | None = None
     importance: Importance | None = None
+    folds: int | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -184,6 +186,7 @@ def answer(
         pruning=pruning(study, trials, epochs, board, audited),
         expected=_expected(study, trials, board),
         importance=importance(study, trials, epochs),
+        folds=study.data.folds,
     )
 
 

@@ -108,6 +108,7 @@ class Confirmation:
         test_opened: how often the test part was opened so far.
         compared: the parameter of which finalists have different values, where the study compares these.
         ablation: what each parameter of the recommended configuration is worth, where that was asked for.
+        folds: of how many folds a value of the search was the mean; None where there was one validation part.
     """
 
     verdict: str
@@ -127,6 +128,7 @@ class Confirmation:
     test_opened: int = 0
     compared: str | None = None
     ablation: Ablation | None = None
+    folds: int | None = None
 
     @property
     def standing(self) -> Standing:
@@ -211,6 +213,7 @@ def confirmation(study: Study, board: pd.DataFrame, confirmed: Confirmed | None)
         train_examples=fits[0].train_examples,
         test_opened=confirmed.test_opened,
         compared=study.curve,
+        folds=study.data.folds,
     )
     return replace(found, sentence=_sentence(found, auto=confirmed.auto))
 

@@ -38,6 +38,11 @@ def confirmation_lines(found: Confirmation) -> list[str]:
         lines.append(f"           {next_}")
     if found.verdict == BETTER:
         lines.append(f"           recommended: trial {found.recommended}, {params_line(found.standing.params)}")
+    if found.folds is not None:
+        lines.append(
+            f"           re-splits flatter: {found.folds} folds let every example but those of the test part choose; "
+            "the test part is the clean number"
+        )
     if found.test_opened:
         times = "once" if found.test_opened == 1 else f"{found.test_opened} times"
         more = "" if found.test_opened == 1 else ": what is chosen by it from now on is chosen on it"

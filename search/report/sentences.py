@@ -26,8 +26,14 @@ def verdict(found: Answer) -> str:
         return f"{best}; {early_end_text(found.baseline)}, so that nothing is compared with it"
     change = found.best.value - found.baseline.value
     relative = f" ({change / abs(found.baseline.value):+.1%})" if found.baseline.value else ""
-    confirmed = "one seed each" if found.confirmation is not None else "one seed each, not yet confirmed"
+    seeds = "one seed each" if found.folds is None else f"each {mean_text(found.folds)}, one seed"
+    confirmed = seeds if found.confirmation is not None else f"{seeds}, not yet confirmed"
     return f"{best}, baseline {found.baseline.value:.5g}: {change:+.5g}{relative}; {confirmed}"
+
+
+def mean_text(folds: int) -> str:
+    """Return of what a trial's values are the mean."""
+    return f"the mean of {folds} folds"
 
 
 def early_end_text(baseline: Entry) -> str:

@@ -62,6 +62,7 @@ def create_parent(client: MlflowClient, experiment_id: str, row: StudyRow, study
         "trainable": study.trainable,
         "dataset": study.data.name,
         "objective": ", ".join(f"{o.metric} {o.mode}" for o in study.objectives),
+        **({} if study.data.folds is None else {"folds": study.data.folds}),
         "trials": study.budget.trials,
         "max_epochs": study.budget.max_epochs,
         "sampler": study.sampler,

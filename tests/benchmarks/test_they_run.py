@@ -19,6 +19,7 @@ SMALL = {
     "confirmation_statistics": ("--studies 4 --families 4",),
     "conv_lanes": ("--images digits --repetitions 1",),
     "driver_cost": ("--trials 20 --runs 1",),
+    "folds": (f"--folds 2 {PAIR}",),
     "freeze_depth": ("--images IMAGES --image-size 16 --trials 3 --max-epochs 3 --seeds 1",),
     "fresh_seeds": ("--study tabular --data iris --metric val_accuracy --target 0 --trials 2 --seeds 2",),
     "importance": ("--studies 2",),

@@ -105,6 +105,12 @@ BAD = [
     ({"time": "a"}, "--time 'a' is for --data table:FILE; the data are digits"),
     ({"weight": "a"}, "--weight 'a' is for --data table:FILE; the data are digits"),
     ({"class_weight": "even"}, "--class-weight must be 'balanced', got 'even'"),
+    ({"folds": 1}, "--folds must be between 2 and 20, got 1; one fold is no cross-validation; leave --folds out"),
+    ({"folds": 21}, "--folds must be between 2 and 20, got 21"),
+    (
+        {**TABLE, "val_file": Path(__file__), "folds": 5},
+        "--folds 5 cuts train and validation anew, and --val-file says which rows validate; give one of them",
+    ),
     ({"image_size": 16}, "--image-size 16 is for --data images:FOLDER; the data are digits"),
     ({"data": "images:/tmp", "image_size": 0}, "--image-size must be between 1 and 1024 pixels, got 0"),
     ({"data": "images:/tmp", "image_size": 2000}, "--image-size must be between 1 and 1024 pixels, got 2000"),

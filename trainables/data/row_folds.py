@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 from trainables.data.fold_cut import Fold, time_bounds, with_fold, with_fold_of_groups
 from trainables.data.row_cut import RowRules, split_in_time, without_later_groups
+from trainables.errors import DataError
+
+FEWEST_ROWS = 2
+"""Rows that a fold needs to train on."""
 
 
 def fold_rows(
@@ -37,6 +41,9 @@ def fold_rows(
         spans = split_in_time(order, rules.times, time_bounds(len(order), fold.folds))
         earlier = np.concatenate(spans[: fold.number + 1])
         trained, held = without_later_groups([earlier, spans[fold.number + 1]], rules.first)
+        if len(trained) < FEWEST_ROWS:
+            what = "rows whose group does not come again when it validates" if rules.first is not None else "rows"
+            raise DataError(f"--folds {fold.folds}: fold {fold.number + 1} has too few {what} to train on; use fewer")
         return [test, np.sort(held), np.sort(trained)]
     if rules.first is not None:
         return with_fold_of_groups(indices, classes, fold, rules.first)

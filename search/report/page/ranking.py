@@ -7,7 +7,7 @@ from search.report.figures.progress import progress
 from search.report.page.document import Cell, Section, Table
 from search.report.page.material import Material
 from search.report.pruning import rungs_of
-from search.report.sentences import epochs_text, metrics_text, verdict
+from search.report.sentences import epochs_text, mean_text, metrics_text, verdict
 
 MOST_ROWS = 100
 """Of the leaderboard; ``--format csv`` writes all."""
@@ -36,9 +36,10 @@ def leaderboard_section(material: Material) -> Section:
         ]
         for row in shown.to_dict("records")
     ]
+    what = f"best {answer.metric}" if answer.folds is None else f"best {answer.metric} ({mean_text(answer.folds)})"
     rest = f"; the first {MOST_ROWS}, --format csv writes all" if len(board) > MOST_ROWS else ""
     table = Table(
-        f"{len(board)} trials by the best {answer.metric} over their epochs; the baseline is trial 0{rest}",
+        f"{len(board)} trials by the {what} over their epochs; the baseline is trial 0{rest}",
         ["rank", "trial", f"best {answer.metric}", "at epoch", "epochs", "ended", *names],
         rows,
         marked=frozenset(i for i, row in enumerate(rows) if row[1] == 0),

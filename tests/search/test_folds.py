@@ -1,0 +1,132 @@
+"""A search whose trials are cross-validated: told, recorded, exported, killed and gone on with."""
+
+import json
+import sqlite3
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+
+from search import declare, run
+from search.commands.export import export
+from search.commands.run import run as run_command
+from search.commands.verbs import show
+from search.declaration.options import Options
+from search.drive.preflight import resolve
+from search.errors import UsageError
+from search.export.load import load_model
+from search.ledger.paths import Paths
+from tests.search.test_resume import TABLES, again, read, start, succeed, wait_for_epochs
+from tests.support.marks import some_slow
+from trainables import checkpoint
+from trainables.data import load_splits
+
+QUICK = {"trials": 4, "max_epochs": 3, "grace": 1, "tracking": "offline", "executor": "lanes", "dataset": "wine"}
+FOLDED = ("--dataset", "wine", "--folds", "3")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Return a home with a study that was searched with three folds and confirmed on two pairs."""
+    home = tmp_path_factory.mktemp("home")
+    study = declare(
+        "regularization",
+        name="folded",
+        data={"name": "wine", "folds": 3},
+        budget={"trials": 4, "max_epochs": 3},
+        confirm={"pairs": 2, "finalists": 1, "ablate": False},
+        tracking={"enabled": False},
+    )
+    run(study, home=home)
+    return home
+
+
+def test_a_search_says_of_what_its_values_are_means(home, capsys):
+    show("folded", home=home)
+    said = capsys.readouterr().out
+    assert "; each the mean of 3 folds, one seed" in said
+    assert "re-splits flatter: 3 folds let every example but those of the test part choose" in said
+    assert "folds: 3 by StratifiedKFold, of train and validation together (94 to 95 train, 47 to 48 validate)" in said
+    assert "as fold 1 of 3 trained it" in said
+    show("folded", home=home, json_=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["folds"] == 3
+    assert found["best"]["metrics"].keys() >= {"val_loss", "val_loss_sd", "val_accuracy_sd"}
+
+
+def test_the_plan_says_it_too(tmp_path, capsys):
+    run_command(kind="regularization", home=tmp_path, folds=3, dry_run=True, **QUICK)
+    assert "objective  val_loss, min; each the mean of 3 folds" in capsys.readouterr().out
+
+
+def test_the_model_that_is_kept_is_that_of_the_first_fold(home):
+    paths = Paths(home, "folded")
+    kept = sorted(paths.checkpoints.glob("trial_*/best.pt"))
+    assert kept
+    state = checkpoint.load(kept[0])
+    first, *_ = load_splits(declare("regularization", data={"name": "wine", "folds": 3}).data).folds
+    assert state["folds"] == 3
+    model = load_model(kept[0])
+    raw = load_wine().data.astype(np.float32)
+    # the two standardise by the same figures, which are those of the first fold alone
+    assert np.array_equal(model.preprocess(raw).numpy(), first.preprocessing.apply(raw))
+    accuracy = (model.predict(first.val.x, preprocessed=True) == first.val.y).mean()
+    assert 0 <= accuracy <= 1
+
+
+@pytest.mark.parametrize(
+    ("refit", "text"),
+    [(False, "the mean of 3 folds; the model is that of the first fold alone"), (True, "on 142 examples")],
+)
+def test_an_export_says_which_model_it_is(home, tmp_path, capsys, refit, text):
+    export("folded", home=home, to=tmp_path / "model", refit=refit)
+    assert text in capsys.readouterr().out
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert config["folds"] == 3
+
+
+def test_what_has_no_folds_says_so(tmp_path):
+    (tmp_path / "mine.py").write_text("def train(trial):\n    pass\n")
+    options = Options(kind="regularization", home=tmp_path, train="mine:train", folds=3)
+    with pytest.raises(UsageError, match="--folds 3: a training function is called once a trial, and cuts its folds"):
+        resolve(options)
+
+
+def metrics(home, name):
+    with sqlite3.connect(home / name / "ledger.db") as connection:
+        rows = connection.execute("select number, epoch, metrics from epochs").fetchall()
+    connection.close()
+    return {(number, epoch): json.loads(text) for number, epoch, text in rows}
+
+
+KILLED = {
+    "lanes": ("--executor", "lanes", "--trials", "12", "--lanes", "4"),
+    "tune": ("--executor", "tune", "--workers", "1", "--trials", "4"),
+}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("executor", some_slow(list(KILLED), "tune"))
+def test_a_killed_search_goes_on_to_the_same_trials(tmp_path, executor):
+    options = (*KILLED[executor], *FOLDED)
+    succeed(start(tmp_path, "whole", *options))
+    killed = start(tmp_path, "killed", *options)
+    wait_for_epochs(killed, tmp_path, "killed", 25)
+    killed.kill()
+    killed.communicate()
+    succeed(again(tmp_path, "killed"))
+    assert read(tmp_path, "killed", TABLES[1]) == read(tmp_path, "whole", TABLES[1])
+    assert read(tmp_path, "killed", TABLES[0]) == read(tmp_path, "whole", TABLES[0])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_same_trial_has_the_same_values_in_both_executors(tmp_path):
+    # gentle rates, so that what float32 rounds otherwise stays small over the epochs
+    alike = ("--sampler", "random", "--scheduler", "none", "--trials", "3", "--set", "learning_rate.high=0.005")
+    for executor in ("lanes", "tune"):
+        succeed(start(tmp_path, executor, "--executor", executor, *alike, *FOLDED, "--workers", "1"))
+    lanes, tune = (metrics(tmp_path, executor) for executor in ("lanes", "tune"))
+    assert lanes.keys() == tune.keys()
+    for trained in lanes:
+        assert lanes[trained] == pytest.approx(tune[trained], rel=1e-3, abs=1e-5)
