@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.declaration.study import Study
 from search.declaration.unread import judge_unread
@@ -74,6 +75,11 @@ def try_study(study: Study, splits: Splits) -> TryOut:
     return TryOut(tuple(dict.fromkeys(errors)), tuple(notices))
 
 
+def _fewest_classes(splits: Splits) -> NDArray[np.int64]:
+    """Return the classes of the validation part, of several that with the fewest."""
+    return min((np.unique(part.val.y) for part in splits.of_a_trial), key=len)
+
+
 def _metric_errors(study: Study, splits: Splits) -> list[str]:
     """Return which metrics that are asked for the task does not have, and how the task was told."""
     errors = []
@@ -85,7 +91,7 @@ def _metric_errors(study: Study, splits: Splits) -> list[str]:
             own = splits.spec is not None and splits.spec.source == "table"
             hint = f"; --task {task.value} takes the target as that, where it can be" if own else ""
             errors.append(line + hint)
-        elif name == "val_roc_auc" and len(found := np.unique(splits.val.y)) < 2:
+        elif name == "val_roc_auc" and len(found := _fewest_classes(splits)) < 2:
             only = splits.labels[int(found[0])] if splits.labels else found[0]
             errors.append(f"val_roc_auc needs two classes in the validation part, and {splits.name} has {only!r} alone")
     if errors:

@@ -12,6 +12,7 @@ from search.commands.export import export
 from search.commands.run import run as run_command
 from search.commands.verbs import show
 from search.declaration.options import Options
+from search.drive.examples import load_data
 from search.drive.preflight import resolve
 from search.errors import UsageError
 from search.export.load import load_model
@@ -130,3 +131,13 @@ def test_the_same_trial_has_the_same_values_in_both_executors(tmp_path):
     assert lanes.keys() == tune.keys()
     for trained in lanes:
         assert lanes[trained] == pytest.approx(tune[trained], rel=1e-3, abs=1e-5)
+
+
+def test_a_metric_that_a_fold_does_not_determine_is_refused(tmp_path):
+    # in time the first half has one class alone, so that the first fold that validates has it too
+    rows = [f"{i},{(i * 7) % 11},{int(i > 80 and i % 3 == 0)}" for i in range(150)]
+    (tmp_path / "late.csv").write_text("\n".join(["day,a,y", *rows]))
+    options = {"data": f"table:{tmp_path / 'late.csv'}", "target": "y", "task": "classification", "time": "day"}
+    study = resolve(Options(kind="regularization", home=tmp_path, metric=["val_roc_auc"], folds=3, **options))
+    with pytest.raises(UsageError, match="val_roc_auc needs two classes in the validation part"):
+        load_data(study)

@@ -56,7 +56,10 @@ def _with_folds(splits: Splits, spec: DataSpec, number: int, searched: Parts) ->
     """Return splits with the folds of a cross-validation, everything that is learned for each from its own part."""
     folds = []
     for i in range(number):
-        parts = _read(spec, Fold(i, number, spec.seed))
+        try:
+            parts = _read(spec, Fold(i, number, spec.seed))
+        except DataError as error:  # the study's own cut could be read
+            raise DataError([f"--folds {number}: {line}" for line in error.errors]) from None
         known = fingerprint(parts.train, parts.val)
         folds.append(_splits(replace(spec, folds=None), parts, searched, known))
     return replace(splits, folds=tuple(folds), notices=(*splits.notices, folds_notice(folds, spec)))

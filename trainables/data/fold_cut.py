@@ -88,7 +88,7 @@ def with_fold_of_groups(
         groups: [N] a number for each group.
 
     Raises:
-        DataError: there are fewer groups than folds, all of them together or those of a class.
+        DataError: there are fewer groups than folds, or a class has fewer rows.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -97,7 +97,7 @@ def with_fold_of_groups(
     own, classes = groups[kept], np.zeros(len(kept), np.int64) if y is None else y[kept]
     found = len(np.unique(own))
     if found < fold.folds:
-        raise DataError(f"--folds {fold.folds}: there are {found} groups that are not for test; use --folds {found}")
+        raise DataError(f"there are {found} groups that are not for test; use --folds {found}")
     _check_examples(None if y is None else classes, len(kept), fold.folds)
     splitter = StratifiedGroupKFold(fold.folds, shuffle=True, random_state=fold.random_state)
     with warnings.catch_warnings():
@@ -115,9 +115,7 @@ def time_bounds(rows: int, folds: int) -> list[int]:
     from sklearn.model_selection import TimeSeriesSplit
 
     if rows <= folds:
-        raise DataError(
-            f"--folds {folds}: there are {rows} rows that are not for test; at least {folds + 1} are needed"
-        )
+        raise DataError(f"there are {rows} rows that are not for test; at least {folds + 1} are needed")
     return [int(held[0]) for _, held in TimeSeriesSplit(folds).split(np.arange(rows))]
 
 
@@ -128,4 +126,4 @@ def _check_examples(y: NDArray[np.int64] | None, examples: int, folds: int) -> N
         return
     what = "a class has" if y is not None else "there are"
     how = f"use --folds {fewest} or fewer" if fewest >= FEWEST_FOLDS else "too few to be cut into folds"
-    raise DataError(f"--folds {folds}: {what} {fewest} training and validation example(s); {how}")
+    raise DataError(f"{what} {fewest} training and validation example(s); {how}")

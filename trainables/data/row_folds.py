@@ -43,7 +43,7 @@ def fold_rows(
         trained, held = without_later_groups([earlier, spans[fold.number + 1]], rules.first)
         if len(trained) < FEWEST_ROWS:
             what = "rows whose group does not come again when it validates" if rules.first is not None else "rows"
-            raise DataError(f"--folds {fold.folds}: fold {fold.number + 1} has too few {what} to train on; use fewer")
+            raise DataError(f"fold {fold.number + 1} has too few {what} to train on; use fewer")
         return [test, np.sort(held), np.sort(trained)]
     if rules.first is not None:
         return with_fold_of_groups(indices, classes, fold, rules.first)

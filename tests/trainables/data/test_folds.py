@@ -13,6 +13,8 @@ from trainables.data import DataSpec, load_splits, load_test
 from trainables.data.datasets import load_pair
 from trainables.data.fold_cut import Fold, with_fold, with_fold_of_groups
 from trainables.data.parts import part_indices
+from trainables.data.row_cut import RowRules
+from trainables.data.row_folds import fold_rows
 from trainables.errors import DataError
 
 FOLDS = 4
@@ -154,8 +156,10 @@ def test_what_cannot_be_cut_into_folds_is_said_in_a_line(tmp_path):
     moments = visits().assign(day=[f"0{1 + i % 5}.01.2024" for i in range(N_ROWS)])
     (line,) = errors_of(spec_of(moments, tmp_path, time="day", folds=5))
     assert "--time: 4 different time(s) are too few" in line
-    (line,) = errors_of(spec_of(visits(), tmp_path, time="day", group="patient", folds=4))
-    assert line.startswith("--folds 4: fold 1 has too few rows whose group does not come again")
+    groups = np.array([0, 1, 2, 0, 1, 2, 3, 4])
+    rules = RowRules(groups, np.arange(8.0))
+    with pytest.raises(DataError, match="fold 1 has too few rows whose group does not come again when it validates"):
+        fold_rows([np.arange(0), np.arange(5, 8), np.arange(5)], np.zeros(8), rules, Fold(0, 3, 0), numeric=True)
 
 
 N_ROWS = len(visits())
