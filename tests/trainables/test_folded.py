@@ -215,3 +215,18 @@ def test_what_one_fold_raises_is_the_end_of_its_trial_alone(splits):
     assert isinstance(events[0].error, ZeroDivisionError)
     assert not events[0].shared
     assert events[1].report.epoch == 1
+
+
+def test_a_trial_stands_still_in_all_of_its_folds_or_in_none(splits):
+    looped, trainable = lanes(splits, "looped")
+    config = trainable.configure(PARAMS, max_epochs=4)
+    held, _ = (looped.seat(number, config, seed=0) for number in range(2))
+    assert held.hold(True)
+    assert list(looped.advance()) == [1]
+    held.hold(False)
+    assert {n: event.report.epoch for n, event in looped.advance().items()} == {0: 1, 1: 2}
+    looped.close()
+    stacked, trainable = lanes(splits)
+    assert not stacked.seat(0, config, seed=0).hold(True)
+    assert list(stacked.advance()) == [0]
+    stacked.close()
