@@ -52,6 +52,8 @@ def command_running() -> Iterator[None]:
     finally:
         _outermost[0].what, _outermost[0].way_on = "ending", DONE
         _outermost[0].began = time.monotonic()
+        TERMINAL.erase()
+        TERMINAL.spoken()
 
 
 def _live(heart: Heartbeat, watch: Watch) -> None:
