@@ -119,7 +119,8 @@ def conduct(
         stack.enter_context(control.signals(on_second=kill_children))
         if tracker is not None:
             tracker.begin(paths.ledger_url, study.name, home=paths.home.absolute(), log=paths.tracking_log)
-        session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
+        with stage("building the sampler, the scheduler and the executor"):
+            session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
         return _drive(session, tracker, announce)
 
 
@@ -184,7 +185,8 @@ def resume(
         stack.enter_context(control.signals(on_second=kill_children))
         _confirm_store(tracker, study, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
         # Everything that may refuse the ledger comes before anything is written to it.
-        session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
+        with stage("taking up what the ledger has"):
+            session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
         migrated = ledger.migrate()
         changes = [change for change in (migrated, remove_credentials(ledger)) if change is not None] + changes
         if change is not None:
