@@ -22,8 +22,8 @@ SPREAD = 8
 """A line at most after each eighth of the time that the work has taken: it is more than ``Pace`` leaves between two
 lines, so that work which says itself how far it is has no other line in between."""
 
-LOOKS = 8
-"""Looks at the clock until a sign is due."""
+LOOK_S = min(0.25, AFTER_S / 8)
+"""Seconds between two looks at the clock."""
 
 
 class Heartbeat:

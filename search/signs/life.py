@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 
-from search.signs.heartbeat import AFTER_S, LOOKS, Heartbeat
+from search.signs.heartbeat import LOOK_S, Heartbeat
 from search.signs.stopping import EXIT_CODES, Watch, handling_signals, raising_signals, where_stopped
 from search.signs.terminal import Terminal
 from trainables.stage import Stage, stage
@@ -58,7 +58,7 @@ def command_running() -> Iterator[None]:
 
 def _live(heart: Heartbeat, watch: Watch) -> None:
     while True:
-        time.sleep(AFTER_S / LOOKS)
+        time.sleep(LOOK_S)
         now = time.monotonic()
         heart.beat(now)
         watch.look(now)
