@@ -108,6 +108,7 @@ class Panel:
 
     def say(self, text: str) -> None:
         """Print one line above the table."""
+        TERMINAL.spoken()
         self._console.print(Text(text))
 
 

@@ -56,6 +56,31 @@ def command_running() -> Iterator[None]:
         TERMINAL.spoken()
 
 
+@contextmanager
+def living(shown: bool = True) -> Iterator[None]:
+    """While inside, and ``shown``, a program that is no command of ours gives signs of life, a line each.
+
+    Signals stay the program's own.
+    """
+    if not shown or _outermost:
+        yield
+        return
+    heart, ended = Heartbeat(TERMINAL, in_place=False), threading.Event()
+
+    def live() -> None:
+        while not ended.wait(LOOK_S):
+            heart.beat(time.monotonic())
+
+    TERMINAL.spoken()
+    thread = threading.Thread(target=live, name="signs of life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def _live(heart: Heartbeat, watch: Watch) -> None:
     while True:
         time.sleep(LOOK_S)

@@ -3,11 +3,14 @@
 import os
 import pty
 import select
+import subprocess
+import sys
 
 import pytest
 
 from search.signs.heartbeat import Heartbeat
 from search.signs.terminal import Terminal
+from tests.support.pages import ROOT
 from trainables.stage import stage
 
 AFTER_S = 3.0
@@ -149,3 +152,19 @@ def test_a_reader_who_does_not_read_keeps_nobody_waiting():
     assert terminal.written_at == before
     os.close(reader)
     os.close(writer)
+
+
+def test_a_program_of_the_users_gives_signs_while_an_objective_of_optunas_is_tried_out(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import time\n"
+        "from search.integrations.optuna import declare\n\n"
+        "def objective(trial):\n"
+        "    time.sleep(0.7)\n"
+        "    return trial.suggest_float('x', 0, 1)\n\n"
+        "print(len(declare(objective).space), 'parameter')\n"
+    )
+    environment = {**os.environ, "LANEWISE_SIGN_AFTER_S": "0.2", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == "1 parameter\n"
+    assert "still calling the objective to see what it suggests, call 1" in done.stderr
