@@ -42,6 +42,7 @@ from search.ledger.paths import Paths
 from search.report.answer import Answer
 from search.report.leaderboard import leaderboard
 from search.report.page.summary import summary
+from search.signs.life import living
 from search.tracking.preflight import check_tracking
 from search.tracking.process import OTHERWISE
 from spaces import Space
@@ -223,12 +224,13 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
         study = study if held is None else with_kept_data(study, held, paths)
         if changed := differences(recorded, study):
             raise UsageError([f"{study.name} was recorded with another declaration: {line}" for line in changed])
-        _, result = go_on(paths, view=shown, load=load_data)
+        with living(bool(view)):
+            _, result = go_on(paths, view=shown, load=load_data)
         return _result(study, result, paths)
     if errors := obstacles(study, folder):
         raise usage_error(errors)
     check_tracking(study, paths, shown.say, otherwise=OTHERWISE)
-    with keeping_data(study, held, paths, shown.say) as study:
+    with living(bool(view)), keeping_data(study, held, paths, shown.say) as study:
         return _result(study, conduct(study, folder, load_data, view=shown), paths)
 
 

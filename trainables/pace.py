@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from trainables.stage import Stage, duration
+
 LOGGER = logging.getLogger(__name__)
 
 SHORTEST_S, LONGEST_S = 5.0, 30.0
@@ -23,6 +25,7 @@ class Pace:
         say: shows a line to the user.
         what: what is being done, in a few words.
         begun: the share that was done before, between 0 and 1.
+        stage: what is being done, as whoever looks in between is told of it.
         now: the clock, in seconds.
     """
 
@@ -32,11 +35,15 @@ class Pace:
         what: str,
         *,
         begun: float = 0.0,
+        stage: Stage | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._say = say
         self._what = what
         self._begun = begun
+        self._stage = stage
+        if stage is not None:
+            stage.begin_at(begun)
         self._now = now
         self._started = self._said = now()
 
@@ -47,6 +54,8 @@ class Pace:
             share: between 0 and 1, what was done before included.
             detail: what else to say.
         """
+        if self._stage is not None:
+            self._stage.update(share, detail)
         now = self._now()
         gone, here = now - self._started, share - self._begun
         if here <= 0 or now - self._said < min(LONGEST_S, max(SHORTEST_S, gone / SPREAD)):
@@ -77,13 +86,3 @@ def shown_by(say: Callable[[str], None]) -> Iterator[None]:
     finally:
         LOGGER.removeHandler(handler)
         LOGGER.setLevel(level)
-
-
-def duration(seconds: float) -> str:
-    """Return ``42 s``, ``3 min 05 s`` or ``2 h 07 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

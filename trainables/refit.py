@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from trainables.cpu_threads import torch_threads
 from trainables.protocols import Trainable
+from trainables.stage import each
 from trainables.stepping import reports_of
 from trainables.weights_snapshot import WeightsSnapshot, snapshot_weights
 
@@ -58,7 +59,7 @@ def refit(
         run = trainable.start(config, data, seed=seed, device=torch.device("cpu"))
         reports = reports_of(run, epochs=epochs)
         metrics, seconds, trained = dict[str, float](), 0.0, 0
-        for _ in range(epochs):
+        for _ in each(range(epochs), "training, epoch by epoch"):
             if stopping():
                 return None
             report = next(reports, None)

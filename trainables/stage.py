@@ -7,7 +7,7 @@ so a piece of work needs no clock and no lines of its own: ``with stage("reading
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -30,7 +30,7 @@ class Stage:
         began: when (monotonic seconds).
         done: how many pieces are done.
         share: of the work, between 0 and 1; None where it is not known.
-        detail: what else to say.
+        detail: what else to say, or what returns it.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Stage:
         self.began = time.monotonic()
         self.done = 0
         self.share: float | None = None
-        self.detail = ""
+        self.detail: str | Callable[[], str] = ""
         self._begun = 0.0
 
     def begin_at(self, share: float) -> None:
@@ -67,8 +67,9 @@ class Stage:
             parts.append(f"{self.done:,} of {self.total:,}")
         elif self.share is not None:
             parts.append(f"{self.share:.0%}")
-        if self.detail:
-            parts.append(self.detail)
+        detail = self.detail() if callable(self.detail) else self.detail
+        if detail:
+            parts.append(detail)
         if gone >= 1.0:
             parts.append(duration(gone))
         if self.share is not None and self._begun < self.share < 1.0:
@@ -78,9 +79,7 @@ class Stage:
 
 
 @contextmanager
-def stage(
-    what: str, *, total: int | None = None, way_on: str | None = None, at_once: bool = False
-) -> Iterator[Stage]:
+def stage(what: str, *, total: int | None = None, way_on: str | None = None, at_once: bool = False) -> Iterator[Stage]:
     """While inside, this process says that it is doing ``what``; arguments are as of ``Stage``."""
     made = Stage(what, total=total, way_on=way_on, at_once=at_once)
     _stages.append(made)
@@ -90,9 +89,10 @@ def stage(
         _stages.remove(made)
 
 
-def each(items: Iterable[T], what: str) -> Iterator[T]:
-    """Yield the items, and say how many of them are done; how many there are only where ``len`` tells."""
-    with stage(what, total=len(items) if isinstance(items, Sized) else None) as counted:
+def each(items: Iterable[T], what: str, *, total: int | None = None) -> Iterator[T]:
+    """Yield the items, and say how many of them are done; how many there are is ``total``, or what ``len`` tells."""
+    known = len(items) if total is None and isinstance(items, Sized) else total
+    with stage(what, total=known) as counted:
         for item in items:
             yield item
             counted.advance()

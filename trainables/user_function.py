@@ -12,6 +12,7 @@ from typing import Any
 from trainables.errors import ConfigError
 from trainables.model_function import carried_function, find_function
 from trainables.own_process import OwnProcessError, in_own_process
+from trainables.stage import stage
 
 PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 IMPORT_LIMIT_S = 300.0
@@ -63,13 +64,14 @@ class UserFunction:
         looked_up = partial(self._looked_up, look)
         if self.path.partition(":")[0] in sys.modules:
             return looked_up()
-        import torch  # noqa: F401 - once, here: the process has it then, and this one needs it next
+        with stage(f"importing {self.who}"):
+            import torch  # noqa: F401 - once, here: the process has it then, and this one needs it next
 
-        try:
-            mistakes = in_own_process(looked_up, limit_s=self.limit_s, quiet=True)
-        except OwnProcessError as error:
-            return [f"{self.who} cannot be imported: it {error}"]
-        return mistakes or looked_up()
+            try:
+                mistakes = in_own_process(looked_up, limit_s=self.limit_s, quiet=True)
+            except OwnProcessError as error:
+                return [f"{self.who} cannot be imported: it {error}"]
+            return mistakes or looked_up()
 
     def _looked_up(self, look: Callable[[Any], str | None]) -> list[str]:
         try:

@@ -17,6 +17,9 @@ from search.face.answer_stream import answer_alone, print_json
 from search.face.present import make_console, say, say_words
 from search.ledger.paths import Paths
 from search.report.sentences import mean_text
+from trainables.stage import stage
+
+NOTHING_WRITTEN = "nothing was written, and the same command begins anew"
 
 
 def export(
@@ -38,7 +41,7 @@ def export(
 ) -> None:
     """Write a model of a study, with its preprocessing, as a folder that `predict` and load_model read."""
     console = make_console()
-    with answer_alone(json_):
+    with answer_alone(json_), stage("exporting", way_on=NOTHING_WRITTEN):
         done = export_model(
             Paths(home, name, ledger),
             to or Path(f"{name}-model"),
@@ -94,7 +97,7 @@ def predict(
     """Print, as CSV, what a model says of each row of a table or of each image."""
     if out is not None and out.is_dir():
         raise UsageError(f"--out {out} is a folder; name a file")
-    with answer_alone():
+    with answer_alone(), stage(f"predicting {path}", way_on=NOTHING_WRITTEN):
         from search.export.load import load_model
         from search.export.predict import predict_file
         from trainables.data.preprocessing import PreprocessingWarning

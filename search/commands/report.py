@@ -14,6 +14,7 @@ from search.drive.report_file import FORMATS, content, write
 from search.errors import UsageError
 from search.face.present import make_console, say
 from search.ledger.paths import Paths
+from trainables.stage import stage
 
 
 def report(
@@ -44,7 +45,9 @@ def report(
         errors += error.errors
     if errors:
         raise UsageError(errors)
-    written = content(read_material(paths), wanted)
+    material = read_material(paths)
+    with stage(f"drawing the report of {len(material.trials):,} trials"):
+        written = content(material, wanted)
     write(file, written)
     size = f"{len(written) / 1e6:.2f} MB" if len(written) >= 1e5 else f"{len(written) / 1e3:.1f} kB"
     say(make_console(), f"report     {file.absolute()} ({size})")

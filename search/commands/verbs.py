@@ -34,8 +34,10 @@ from search.ledger.paths import Paths
 from search.ledger.stored_study import study_from_row
 from search.tracking.preflight import store_of
 from spaces import nearest
+from trainables.stage import stage
 
 SCRIPT = "lanewise"
+SENT_STAYS = "what arrived stays, and the same command sends the rest"
 COMPLETION = {"--install-completion", "--show-completion"}
 
 app = typer.Typer(
@@ -173,17 +175,19 @@ def sync(
         from search.tracking.process import check_server
 
         check_server(uri, otherwise="name another with --tracking")
-        from search.export.hand_on import HandOn
-        from search.tracking.follow import DRAIN_GRACE_S, send_to_new_store
-        from search.tracking.follow import sync as send_missing
-        from search.tracking.tracker import Tracker
+        with stage("importing MLflow"):
+            from search.export.hand_on import HandOn
+            from search.tracking.follow import DRAIN_GRACE_S, send_to_new_store
+            from search.tracking.follow import sync as send_missing
+            from search.tracking.tracker import Tracker
 
         os.umask(0o077)  # for what MLflow makes in the home
         tell = partial(say, make_console())
-        hand_on = HandOn(paths, tell)
-        tracker = Tracker(facts, row, uri, artifacts=artifacts, say=tell, hand_on=hand_on)
-        send_missing(tracker, grace_s=DRAIN_GRACE_S)
-        send_to_new_store(tracker, paths.home, name, say=tell, hand_on=HandOn)
+        with stage(f"sending {name} to MLflow at {masked_address(uri)}", way_on=SENT_STAYS) as sending:
+            tracker = Tracker(facts, row, uri, artifacts=artifacts, say=tell, hand_on=HandOn(paths, tell))
+            sending.detail = lambda: f"{tracker.progress:,} epochs and endings are there"
+            send_missing(tracker, grace_s=DRAIN_GRACE_S)
+            send_to_new_store(tracker, paths.home, name, say=tell, hand_on=HandOn)
     say(
         make_console(),
         f"{name}: MLflow at {uri} is up to date; {tracker.progress} epochs and endings were sent",

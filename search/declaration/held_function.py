@@ -10,6 +10,7 @@ from search.declaration.held_data import hold_arrays
 from search.declaration.held_objects import described, is_array, is_dataset, of_dataset
 from search.errors import UsageError
 from trainables.errors import ConfigError
+from trainables.stage import stage
 from trainables.task import AUTO
 from trainables.user_code import error_line
 from trainables.user_function import UserFunction
@@ -39,7 +40,8 @@ def function_fields(path: str, *, task: str = AUTO) -> dict[str, Any]:
         returned = _called(function)
     except ConfigError as error:
         raise UsageError(error.errors) from None
-    return hold_arrays(_arrays(returned, function.who), path.replace(":", "."), task=task, what=function.who)
+    with stage(f"taking what {function.who} returned"):
+        return hold_arrays(_arrays(returned, function.who), path.replace(":", "."), task=task, what=function.who)
 
 
 def _called(function: UserFunction) -> Any:
@@ -51,7 +53,8 @@ def _called(function: UserFunction) -> Any:
     except ValueError:
         pass  # written in C, and without a signature
     try:
-        return found()
+        with stage(f"calling {function.who}"):
+            return found()
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{function.who} failed: {error_line(error)}") from None
 

@@ -32,6 +32,7 @@ from trainables.data.spec import NO_DATA
 from trainables.errors import DataError
 from trainables.pace import Pace
 from trainables.registry import TRAINABLES, find_trainable
+from trainables.stage import stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,18 +164,21 @@ class Confirming:
         """Train jobs pair by pair, each recorded when it ends; return whether all of them were."""
         runs, done = sum(map(len, missing.values())), 0
         role = next(iter(missing.values()))[0].role
-        pace = Pace(self.say, "confirmation" if role is FitRole.CONFIRM else "ablation")
-        for number, jobs in missing.items():
-            if self.control.stopping is not None:
-                break
-            pair = pairs.load(number)
-            if opened is not None:
-                self._record_once(opened)
-            for fit in runner.run(pair, jobs):
-                keep_predictions(self.paths, fit)
-                self.ledger.add_fits(self.study_id, [fit.row])
-                done += 1
-                pace.update(done / runs)
+        name, doing = ("confirmation", "confirming") if role is FitRole.CONFIRM else ("ablation", "ablating")
+        with stage(f"{doing}, run by run", total=runs) as training:
+            pace = Pace(self.say, name, stage=training)
+            for number, jobs in missing.items():
+                if self.control.stopping is not None:
+                    break
+                pair = pairs.load(number)
+                if opened is not None:
+                    self._record_once(opened)
+                for fit in runner.run(pair, jobs):
+                    keep_predictions(self.paths, fit)
+                    self.ledger.add_fits(self.study_id, [fit.row])
+                    done += 1
+                    training.done = done
+                    pace.update(done / runs)
         if done < runs:
             self._say_what_is_missing(runs - done, runs)
         return done == runs

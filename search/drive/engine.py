@@ -51,6 +51,7 @@ from trainables.data.parts import counted
 from trainables.data.spec import NO_DATA
 from trainables.disk import space_hint
 from trainables.registry import function_path
+from trainables.stage import stage
 
 if TYPE_CHECKING:
     from search.executors.search import Executor
@@ -113,11 +114,13 @@ def conduct(
         declaration = study.model_dump(mode="json")
         ledger.create_study(study.name, declaration, fingerprint=splits.fingerprint, facts=facts)
         stack.enter_context(resumable(paths))
+        stack.enter_context(stage("beginning the search", way_on=f"go on with: {resume_command(paths)}"))
         control = control or Control()
         stack.enter_context(control.signals(on_second=kill_children))
         if tracker is not None:
             tracker.begin(paths.ledger_url, study.name, home=paths.home.absolute(), log=paths.tracking_log)
-        session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
+        with stage("building the sampler, the scheduler and the executor"):
+            session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
         return _drive(session, tracker, announce)
 
 
@@ -160,7 +163,8 @@ def resume(
     give_home(paths.home, view.say)
     if paths.database is not None:
         _make_folder(paths)  # the study may have been begun on another machine
-    with resumable(paths), ExitStack() as stack:
+    way_on = f"what was recorded stays; go on with: {resume_command(paths)}"
+    with resumable(paths), ExitStack() as stack, stage("taking up the study", way_on=way_on):
         stack.enter_context(driver_lock(paths.lock, paths.name))
         ledger = stack.enter_context(Ledger(paths.ledger_url))
         ledger.check_whole()
@@ -181,7 +185,8 @@ def resume(
         stack.enter_context(control.signals(on_second=kill_children))
         _confirm_store(tracker, study, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)
         # Everything that may refuse the ledger comes before anything is written to it.
-        session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
+        with stage("taking up what the ledger has"):
+            session = Session.prepare(study, splits, ledger, control, paths, view, choice, executor)
         migrated = ledger.migrate()
         changes = [change for change in (migrated, remove_credentials(ledger)) if change is not None] + changes
         if change is not None:
@@ -278,7 +283,7 @@ def _drive(
 
 def _train(session: Session) -> SessionEnding:
     """Train what is left of a study, and return how that ended."""
-    with session.view:
+    with stage("training the trials"), session.view:
         session.run()
         if session.study.refits:
             session.refit()
@@ -301,7 +306,7 @@ def _confirm_alone(session: Session, limit_s: float) -> SessionEnding:
     """
     earlier = [s.ending for s in session.ledger.sessions(session.study_id) if s.id != session.writer.session]
     session.control.allow(limit_s)
-    with session.view:
+    with stage("confirming"), session.view:
         if (why := session.confirm()) is not None:
             raise RunError(f"{session.study.name} cannot be confirmed: {why}")
     was_cut_off = earlier[-1:] in ([SessionEnding.INTERRUPTED], [SessionEnding.DIED])
@@ -314,7 +319,8 @@ def _send_rest(tracker: TrackerProcess, session: Session) -> str | None:
     """Wait for the last of the runs to be sent; a signal ends that. Return None, or why not everything was sent."""
     before = session.control.exit_code
     session.view.say("sending the last of the runs to MLflow ...")
-    return tracker.finish(stopping=lambda: session.control.exit_code != before)
+    with stage("sending the last of the runs to MLflow") as sending:
+        return tracker.finish(stopping=lambda: session.control.exit_code != before, sending=sending)
 
 
 def _refuse_lost_ledger(paths: Paths) -> None:
@@ -334,7 +340,8 @@ def _clear(scratch: Path, view: View) -> None:
     """Remove what trials shared while they trained; a search that goes on later computes it again."""
     if scratch.is_dir():
         size = sum(file.stat().st_size for file in scratch.rglob("*") if file.is_file())
-        shutil.rmtree(scratch, ignore_errors=True)
+        with stage(f"removing {scratch}"):
+            shutil.rmtree(scratch, ignore_errors=True)
         view.say(f"removed {size / 1e6:.2f} MB that trials shared in {scratch}")
 
 

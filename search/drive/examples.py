@@ -18,6 +18,7 @@ from trainables.metrics import METRICS
 from trainables.notice import Notice, TryOut
 from trainables.protocols import CanTryOut, ChecksFit
 from trainables.registry import TRAINABLES, USER_MODEL_PREFIX, find_trainable
+from trainables.stage import stage
 
 METRICS_OF_RARE = ("val_balanced_accuracy", "val_macro_f1")
 """What tells more than the accuracy where a class is rare."""
@@ -30,10 +31,12 @@ def load_data(study: Study) -> Splits:
         UsageError: they are absent or unfit; the message names the path and the flag that helps.
     """
     try:
-        splits = load_splits(study.data)
+        with stage(f"reading the data {study.data.name}"):
+            splits = load_splits(study.data)
     except DataError as error:
         raise UsageError(error.errors) from None
-    found = try_study(study, splits)
+    with stage(f"trying out {study.trainable} on the data"):
+        found = try_study(study, splits)
     if found.errors:
         raise UsageError(found.errors)
     named, reported = study.extra_metrics, extra_metrics(study, splits)

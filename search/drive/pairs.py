@@ -9,6 +9,7 @@ from search.drive.examples import extra_metrics
 from search.executors.fits import NumberedPair
 from trainables.data.datasets import Pair, load_pair
 from trainables.derive import derive
+from trainables.stage import stage
 
 HELD_BYTES = 512 << 20
 """Bytes of pairs that are held at once; beyond, one is read again where it is needed again."""
@@ -34,7 +35,8 @@ class Pairs:
         """
         if number in self._held:
             return self._held[number]
-        data = load_pair(self._study.data, seed=derive(self._study.seed, "pair", number))
+        with stage(f"cutting pair {number + 1} of {self._study.data.name}"):
+            data = load_pair(self._study.data, seed=derive(self._study.seed, "pair", number))
         data = replace(data, splits=replace(data.splits, extra_metrics=extra_metrics(self._study, data.splits)))
         pair = NumberedPair(number, derive(self._study.seed, "confirm", number), data)
         size = _bytes(data)

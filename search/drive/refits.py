@@ -27,6 +27,7 @@ from trainables.derive import derive
 from trainables.errors import is_of_a_signal, named_with_last_line
 from trainables.protocols import Trainable
 from trainables.registry import find_trainable
+from trainables.stage import stage
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -55,12 +56,14 @@ def refit_best(
     missing = [split for split in range(study.refits) if _missing(finalists, done, split)]
     if missing and control.stopping is None:
         say(f"training the best of each {study.balanced} on {study.refits} splits ...")
-    while missing:
-        fits = _fits_on(study, splits, missing[0], _missing(finalists, done, missing[0]), control)
-        if fits is None:
-            break
-        ledger.add_fits(study_id, fits)
-        missing.pop(0)
+    with stage(f"training the best of each {study.balanced}, split by split", total=len(missing)) as training:
+        while missing:
+            fits = _fits_on(study, splits, missing[0], _missing(finalists, done, missing[0]), control)
+            if fits is None:
+                break
+            ledger.add_fits(study_id, fits)
+            missing.pop(0)
+            training.advance()
     if missing:
         _say_what_is_missing(study, LedgerWriter(ledger, study_id), len(missing), control, paths, say)
 

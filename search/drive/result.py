@@ -13,6 +13,7 @@ from search.ledger.confirmed import read_confirmed
 from search.ledger.events import EventKind
 from search.report.answer import Answer, answer
 from search.report.kept import Kept
+from trainables.stage import stage
 
 if TYPE_CHECKING:
     from search.declaration.study import Study
@@ -52,9 +53,12 @@ def read_answer(ledger: Ledger, row: StudyRow, study: Study) -> Answer:
         row: the study as the ledger holds it.
         study: its declaration.
     """
-    trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)
-    refits, confirmed = ledger.fits(row.id, FitRole.REFIT), read_confirmed(ledger, row.id)
-    return answer(study, trials, epochs, row.facts, refits, confirmed, read_audited(ledger, row.id, study))
+    with stage("reading what was recorded"):
+        trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)
+        refits, confirmed = ledger.fits(row.id, FitRole.REFIT), read_confirmed(ledger, row.id)
+        audited = read_audited(ledger, row.id, study)
+    with stage(f"working out the answer from {len(trials):,} trials"):
+        return answer(study, trials, epochs, row.facts, refits, confirmed, audited)
 
 
 def checkpoint_notes(ledger: Ledger, study_id: int) -> dict[int, str]:

@@ -25,6 +25,7 @@ from search.ledger.outcome import SessionEnding
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import extend_command
 from trainables.data.parts import counted
+from trainables.stage import stage
 
 if TYPE_CHECKING:
     from search.executors.search import Executor, Search
@@ -157,7 +158,8 @@ class Session:
                 raise RunError(f"no trial was started; see {self.paths.folder}")
         finally:
             recorder.flush()
-            search.janitor.shutdown()
+            with stage("removing checkpoints that no trial needs"):
+                search.janitor.shutdown()
 
     def _refuse_what_ended_it(self, recorder: Recorder) -> None:
         """Refuse to go on after too many failures, or without room for checkpoints.
@@ -206,7 +208,8 @@ class Session:
             search.sampler.exhausted = True  # it proposes these and no others
             self.recorder.alone = True
             try:
-                self.executor.run(search)
+                with stage("training, one at a time, what ran out of memory"):
+                    self.executor.run(search)
             finally:
                 search.janitor.shutdown()
 
@@ -254,7 +257,8 @@ class Session:
                 _take_up(search, left, epochs, numbers)
             search.sampler.exhausted = True  # it orders these and no others
             search.sweep(left)
-            self.executor.run(search)
+            with stage("training the audit's trials"):
+                self.executor.run(search)
             self._refuse_what_ended_it(recorder)
         finally:
             recorder.flush()

@@ -44,7 +44,7 @@ class Progress:
     @property
     def ended(self) -> int:
         """Number of trials that ended."""
-        return sum(n for state, n in self.states.items() if state.ended)
+        return sum(n for state, n in list(self.states.items()) if state.ended)  # a view may ask beside the search
 
     @property
     def elapsed_s(self) -> float:

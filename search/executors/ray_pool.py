@@ -19,9 +19,11 @@ from search.executors.pool import WorkerLost
 from search.executors.timing import Timing
 from search.ledger.events import CheckpointNote
 from trainables.checkpoint_store import CheckpointStore
+from trainables.data.parts import counted
 from trainables.errors import CheckpointWriteError
 from trainables.model_function import carried_function
 from trainables.registry import function_path
+from trainables.stage import stage
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -62,7 +64,8 @@ class RayPool:
         self._launched = [time.time() for _ in workers]
         self._hung: dict[int, int | None] = {}
         self._writing: list[tuple[list[int], Any]] = []
-        described = self._describe()
+        with stage(f"starting {counted(len(self._actors), 'worker')} on Ray, which copy the data"):
+            described = self._describe()
         self.lanes = [lanes for lanes, _ in described]
         self.reasons = [f"worker {i}: {reason}" for i, (_, reason) in enumerate(described)]
 

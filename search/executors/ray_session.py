@@ -19,6 +19,7 @@ from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-d
 from search.declaration.study import Resources
 from search.errors import RunError
 from search.executors.timing import Timing
+from trainables.stage import stage
 
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files: the ledger has it all
@@ -60,11 +61,13 @@ def ray_session(
         return
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     where = "on this machine" if resources.address is None else f"at {resources.address}"
-    say(f"{'starting Ray' if resources.address is None else 'joining the Ray cluster'} {where} ...")
+    starting = f"{'starting Ray' if resources.address is None else 'joining the Ray cluster'} {where}"
+    say(f"{starting} ...")
     with ExitStack() as stack:
         if resources.address is not None:
             options["address"] = resources.address
-            _check_answers(resources.address, timeout_s=connect_s)
+            with stage(starting):
+                _check_answers(resources.address, timeout_s=connect_s)
         else:
             # "local": never a cluster that happens to run on this machine. And never one for others to join: where
             # clusters are enabled, Ray turns 127.0.0.1 into the outer address, and listens on every interface.
@@ -72,7 +75,7 @@ def ray_session(
             options |= {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
             stack.enter_context(_token_of_our_own())
         try:
-            with _own_sigterm():
+            with _own_sigterm(), stage(starting):
                 session = ray.init(**options)
         except Exception as error:  # a node that does not come up is a bare Exception
             raise RunError(_why_not(resources.address, error)) from None
@@ -82,7 +85,7 @@ def ray_session(
                 os.chmod(session.address_info["session_dir"], 0o700)
             yield
         finally:
-            with _own_sigterm():
+            with _own_sigterm(), stage("letting go of Ray"):
                 ray.shutdown()
 
 

@@ -16,6 +16,7 @@ from search.export.chosen import Chosen, choose, kept_state
 from search.export.folder import ONNX, read_config, refuse_taken, write_export
 from search.ledger.paths import Paths
 from trainables.errors import CheckpointError
+from trainables.stage import stage
 
 if TYPE_CHECKING:
     from search.tracking.registered_model import ModelFolder
@@ -91,11 +92,13 @@ def export_model(
             return {}
         from search.export.onnx_file import write_onnx
 
-        return {"onnx": write_onnx(model, made / ONNX)}
+        with stage(f"writing {ONNX}, and checking it beside torch"):
+            return {"onnx": write_onnx(model, made / ONNX)}
 
     def register_too(made: Path, model: KeptModel) -> None:
         if register is not None:
-            registered.append(_register(paths, study, made, model, register, say))
+            with stage(f"registering {register} with MLflow"):
+                registered.append(_register(paths, study, made, model, register, say))
 
     write_export(folder, state, about, further=write_onnx_too, last=register_too)
     return Exported(folder, read_config(folder), chosen, registered[0] if registered else None)

@@ -11,6 +11,7 @@ import numpy as np
 
 from trainables.data.parts import quote_first
 from trainables.errors import DataError, first_line
+from trainables.stage import stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,16 +95,18 @@ def _read(how: ImagePreprocessing, files: list[Path], unread: Say) -> Iterator[t
     """Yield the names and the inputs of those files that can be used, some at a time."""
     import torch
 
-    for start in range(0, len(files), IMAGES_AT_ONCE):
-        some = files[start : start + IMAGES_AT_ONCE]
-        x, reasons = how.apply_each(some)
-        for i, why in reasons.items():
-            unread(f"{some[i]}: {why}")
-        if len(x):
-            yield (
-                [str(file) for i, file in enumerate(some) if i not in reasons],
-                torch.from_numpy(np.ascontiguousarray(x)),
-            )
+    with stage("predicting image by image", total=len(files)) as answered:
+        for start in range(0, len(files), IMAGES_AT_ONCE):
+            some = files[start : start + IMAGES_AT_ONCE]
+            x, reasons = how.apply_each(some)
+            for i, why in reasons.items():
+                unread(f"{some[i]}: {why}")
+            if len(x):
+                yield (
+                    [str(file) for i, file in enumerate(some) if i not in reasons],
+                    torch.from_numpy(np.ascontiguousarray(x)),
+                )
+            answered.advance(len(some))
 
 
 def _image_files(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 import time
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from search.executors.progress import Progress, View
 from search.ledger.outcome import shown_counts
-from trainables.pace import duration
+from search.signs.heartbeat import AFTER_S
+from search.signs.life import TERMINAL
+from trainables.stage import duration, stages
 
 REFRESH_S = 0.25
+REFRESHES_A_SECOND = 2
+"""Of the panel by itself, whatever the search does: an epoch may take minutes."""
+
 PLAIN_LINE_S = 5.0
 
 
@@ -52,20 +57,29 @@ class Lines(Silent):
 
     def say(self, text: str) -> None:
         """Print one line."""
+        TERMINAL.spoken()
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class Panel:
-    """A table that redraws itself in place, at most every ``refresh_s`` seconds."""
+    """A table that redraws itself in place: when it is told something, at most every ``refresh_s``, and by itself."""
 
     def __init__(self, console: Console, *, metric: str, refresh_s: float = REFRESH_S) -> None:
         self._console = console
         self._metric = metric
         self._refresh_s = refresh_s
-        self._live = Live(console=console, auto_refresh=False, transient=True)
         self._last = 0.0
+        self._progress: Progress | None = None
+        self._outer: int | None = None
+        self._live = Live(
+            console=console,
+            refresh_per_second=REFRESHES_A_SECOND,
+            transient=True,
+            get_renderable=self._drawn,
+        )
 
     def __enter__(self) -> Panel:
+        self._outer = len(stages())
         self._live.start()
         return self
 
@@ -74,13 +88,27 @@ class Panel:
 
     def update(self, progress: Progress) -> None:
         """Redraw when the last picture is old enough."""
+        self._progress = progress
         now = time.monotonic()
         if now - self._last >= self._refresh_s:
             self._last = now
-            self._live.update(panel(progress, self._metric), refresh=True)
+            self._live.refresh()
+
+    def _drawn(self) -> RenderableType:
+        """Return what is shown now; called in a thread of the console's too."""
+        if self._outer is None:
+            return Text("")
+        TERMINAL.spoken()
+        now = time.monotonic()
+        inner = [stage for stage in stages()[self._outer :] if stage.at_once or now - stage.began >= AFTER_S]
+        doing = inner[-1].line(now) if inner else ""
+        if self._progress is None:
+            return Text(f"... {doing}" if doing else "")
+        return panel(self._progress, self._metric, doing=doing)
 
     def say(self, text: str) -> None:
         """Print one line above the table."""
+        TERMINAL.spoken()
         self._console.print(Text(text))
 
 
@@ -91,8 +119,8 @@ def make_view(console: Console, *, metric: str, silent: bool) -> View:
     return Panel(console, metric=metric) if console.is_terminal else Lines(console, metric=metric)
 
 
-def panel(progress: Progress, metric: str) -> Table:
-    """Return the live table."""
+def panel(progress: Progress, metric: str, *, doing: str = "") -> Table:
+    """Return the live table; ``doing`` says what is done beside training."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column()
@@ -102,8 +130,14 @@ def panel(progress: Progress, metric: str) -> Table:
         if math.isfinite(progress.baseline_value):
             best += f"   (baseline {progress.baseline_value:.5g})"
         table.add_row("best", best)
-    table.add_row("epochs", f"{progress.epochs} trained, {pace(progress):.0f} a second")
-    table.add_row("time", f"{duration(progress.elapsed_s)} gone, {left(progress)}")
+    if progress.ended < progress.trials:
+        table.add_row("epochs", f"{progress.epochs} trained, {pace(progress):.0f} a second")
+        table.add_row("time", f"{duration(progress.elapsed_s)} gone, {left(progress)}")
+    else:  # what comes after the trials has a pace of its own
+        table.add_row("epochs", f"{progress.epochs} trained")
+        table.add_row("time", f"{duration(progress.elapsed_s)} gone")
+    if doing:
+        table.add_row("now", doing)
     return table
 
 

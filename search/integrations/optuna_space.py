@@ -18,8 +18,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from search.errors import UsageError
 from search.integrations.choices import Where, label, parameter, value_at
+from search.signs.life import living
 from spaces import Condition, Space
 from trainables.reached_source import reached_sources
+from trainables.stage import stage
 
 MOST_CALLS = 64
 
@@ -81,6 +83,12 @@ def space_of(objective: Callable[..., Any], baseline: Mapping[str, Any]) -> tupl
         Exception: what the first call raised.
     """
     seen = _Seen()
+    with living():
+        return _seen_space(objective, baseline, seen), seen.reports
+
+
+def _seen_space(objective: Callable[..., Any], baseline: Mapping[str, Any], seen: _Seen) -> Space:
+    """Call the objective as often as ``space_of`` says, and return the space."""
     first = _call(objective, dict(baseline), "middle", seen)
     if not first:
         raise UsageError("the objective suggests no parameter before its first report")
@@ -93,7 +101,7 @@ def space_of(objective: Callable[..., Any], baseline: Mapping[str, Any]) -> tupl
         parameter(name, d, first.get(name, value_at(d, "middle")), _condition(name, seen))
         for name, d in seen.distributions.items()
     ]
-    return Space(tuple(found)), seen.reports
+    return Space(tuple(found))
 
 
 def _explore(objective: Callable[..., Any], baseline: dict[str, Any], seen: _Seen) -> None:
@@ -112,7 +120,7 @@ def _explore(objective: Callable[..., Any], baseline: dict[str, Any], seen: _See
             found = _call(objective, values, where, seen)
         except Exception as error:
             text = f"called to see what it suggests, the objective raised {type(error).__name__}: {error}, at {values}"
-            warnings.warn(text, stacklevel=4)
+            warnings.warn(text, stacklevel=5)
             continue
         waiting += list(_other_choices(values, where, found, seen, made))
 
@@ -138,8 +146,9 @@ def _call(objective: Callable[..., Any], values: dict[str, Any], where: Where, s
     from trainables.train_function.streams import RandomStreams
 
     trial = NotingTrial(values, where)
+    doing = f"calling the objective to see what it suggests, call {len(seen.calls) + 1}"
     try:
-        with RandomStreams(0, torch.device("cpu")).as_global():
+        with stage(doing), RandomStreams(0, torch.device("cpu")).as_global():
             objective(trial)
     except (_Reported, optuna.TrialPruned):
         pass

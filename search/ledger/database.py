@@ -23,6 +23,7 @@ from search.ledger.migrations import MIGRATIONS, migrated_copy, refuse_while_dri
 from search.ledger.migrations import migrate as migrate_tables
 from search.ledger.private_files import make_private_file
 from trainables.disk import space_hint
+from trainables.stage import stage
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
@@ -73,7 +74,8 @@ class Database:
         # what an old database holds, in memory and in tables of the present version
         self._migrated: Engine | None = None
         try:
-            found = self._open(create=create)
+            with stage(f"opening the ledger {self.where}"):
+                found = self._open(create=create)
             if found != schema.VERSION:
                 self._migrated = self._migrated_copy(found)
         except RunError:
@@ -126,7 +128,7 @@ class Database:
         """
         if self._file is None:
             return
-        with self._reading(self.engine) as connection:
+        with stage(f"checking the ledger {self.where}"), self._reading(self.engine) as connection:
             found = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
             page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
             if found == "ok" and self._file.stat().st_size % page:

@@ -22,8 +22,8 @@ SPREAD = 8
 """A line at most after each eighth of the time that the work has taken: it is more than ``Pace`` leaves between two
 lines, so that work which says itself how far it is has no other line in between."""
 
-LOOKS = 8
-"""Looks at the clock until a sign is due."""
+LOOK_S = min(0.25, AFTER_S / 8)
+"""Seconds between two looks at the clock."""
 
 
 class Heartbeat:
@@ -32,10 +32,12 @@ class Heartbeat:
     Args:
         terminal: where they go.
         after_s: seconds of silence before one.
+        in_place: whether a terminal has one line that is redrawn, for which all that is written must come by it.
     """
 
-    def __init__(self, terminal: Terminal, *, after_s: float = AFTER_S) -> None:
+    def __init__(self, terminal: Terminal, *, after_s: float = AFTER_S, in_place: bool = True) -> None:
         self._terminal = terminal
+        self._in_place = in_place
         self._after_s = after_s
         self._longest_s = LONGEST_S / AFTER_S * after_s
         self._said: Stage | None = None
@@ -47,7 +49,7 @@ class Heartbeat:
             return
         innermost, terminal = doing[-1], self._terminal
         due = self.is_due(innermost, now)
-        if terminal.redraws:
+        if self._in_place and terminal.redraws:
             if due or now - terminal.other_at >= self._after_s:
                 terminal.draw(f"... {innermost.line(now)}")
         elif due:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 
-from search.signs.heartbeat import AFTER_S, LOOKS, Heartbeat
+from search.signs.heartbeat import LOOK_S, Heartbeat
 from search.signs.stopping import EXIT_CODES, Watch, handling_signals, raising_signals, where_stopped
 from search.signs.terminal import Terminal
 from trainables.stage import Stage, stage
@@ -52,11 +52,38 @@ def command_running() -> Iterator[None]:
     finally:
         _outermost[0].what, _outermost[0].way_on = "ending", DONE
         _outermost[0].began = time.monotonic()
+        TERMINAL.erase()
+        TERMINAL.spoken()
+
+
+@contextmanager
+def living(shown: bool = True) -> Iterator[None]:
+    """While inside, and ``shown``, a program that is no command of ours gives signs of life, a line each.
+
+    Signals stay the program's own.
+    """
+    if not shown or _outermost:
+        yield
+        return
+    heart, ended = Heartbeat(TERMINAL, in_place=False), threading.Event()
+
+    def live() -> None:
+        while not ended.wait(LOOK_S):
+            heart.beat(time.monotonic())
+
+    TERMINAL.spoken()
+    thread = threading.Thread(target=live, name="signs of life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _live(heart: Heartbeat, watch: Watch) -> None:
     while True:
-        time.sleep(AFTER_S / LOOKS)
+        time.sleep(LOOK_S)
         now = time.monotonic()
         heart.beat(now)
         watch.look(now)

@@ -173,5 +173,3 @@ def kill_children() -> None:
             child.kill()
         except psutil.NoSuchProcess:
             continue
-
-

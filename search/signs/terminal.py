@@ -31,7 +31,7 @@ class Terminal:
     def __init__(self, descriptor: int = STDERR) -> None:
         self._descriptor = descriptor
         self._lock = threading.RLock()
-        self._drawn = False
+        self._drawn = ""
         self._within_a_line: set[int] = set()
         self.written_at = self.other_at = time.monotonic()
 
@@ -54,6 +54,10 @@ class Terminal:
             else:
                 self._within_a_line.add(descriptor)
 
+    def spoken(self) -> None:
+        """Take note that something was shown that did not come by here, or is about to be."""
+        self.written_at = self.other_at = time.monotonic()
+
     def say(self, line: str) -> None:
         """Write a line that stays."""
         with self._lock:
@@ -66,8 +70,9 @@ class Terminal:
         width = max(20, shutil.get_terminal_size().columns) - 1
         text = line if len(line) <= width else f"{line[: width - 3]}..."
         with self._lock:
-            if not self._within_a_line:
-                self._drawn |= self._write(ERASE + text.encode(errors="backslashreplace"))
+            if not self._within_a_line and text != self._drawn:
+                self._write(ERASE + text.encode(errors="backslashreplace"))
+                self._drawn = text
 
     def erase(self) -> None:
         """Take away the line that was drawn in place."""
@@ -76,7 +81,7 @@ class Terminal:
 
     def _erase(self) -> None:
         if self._drawn:
-            self._drawn = False
+            self._drawn = ""
             self._write(ERASE)
 
     def _write(self, data: bytes) -> bool:
@@ -89,4 +94,4 @@ class Terminal:
 
     def after_fork(self) -> None:
         """Forget, in a child, what the parent drew, and a lock that one of its threads may have held."""
-        self._lock, self._drawn = threading.RLock(), False
+        self._lock, self._drawn = threading.RLock(), ""

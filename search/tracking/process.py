@@ -22,9 +22,10 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from search.credentials import put_back, read_address
+from search.credentials import masked_address, put_back, read_address
 from search.errors import RunError
-from search.tracking.messages import ENDED, FINISH, NOTE, TRIED, UP
+from search.tracking.messages import ENDED, FINISH, NOTE, SENT, TRIED, UP
+from trainables.stage import Stage, stage
 
 UID = "lanewise.study_uid"
 """The tag that tells two studies of the same name apart; its value is the fact ``uid``."""
@@ -132,9 +133,12 @@ class TrackerProcess:
     def tried(self) -> str | None:
         """Wait for what came of ``try_store``; return in one line why the store is of no use, or None."""
         patience, server = self._patience, self._store["uri"].startswith(("http:", "https:"))
-        return self._wait_for(UP, patience.up_s) or self._wait_for(
-            TRIED, patience.answered_s if server else patience.made_s
-        )
+        with stage("waiting for MLflow to be imported, in a process beside this one"):
+            failed = self._wait_for(UP, patience.up_s)
+        if failed is not None:
+            return failed
+        with stage(f"writing to MLflow at {masked_address(self._store['uri'])}, to try it"):
+            return self._wait_for(TRIED, patience.answered_s if server else patience.made_s)
 
     def _wait_for(self, sought: str, limit_s: float) -> str | None:
         """Wait until it tells ``sought``, and return what it tells of it; in words where it does not."""
@@ -163,13 +167,14 @@ class TrackerProcess:
         order = {"ledger": put_back(ledger_url), "study": study, "home": str(home), "log": str(log)}
         self._write(json.dumps({**self._store, **order}))
 
-    def finish(self, *, stopping: Callable[[], bool] = lambda: False) -> str | None:
+    def finish(self, *, stopping: Callable[[], bool] = lambda: False, sending: Stage | None = None) -> str | None:
         """Wait until everything is sent; return None, or in one line why it is not.
 
         It waits no longer than its patience lasts, whatever the server or the tracker does.
 
         Args:
             stopping: says whether to wait no longer.
+            sending: is told how much got through.
         """
         self._write(FINISH)
         self._close_input()
@@ -186,6 +191,8 @@ class TrackerProcess:
                 return self._ended()
             if ENDED in told:
                 return None if told[ENDED] is None else str(told[ENDED])
+            if SENT in told and sending is not None:
+                sending.detail = f"{told[SENT]:,} epochs and endings are there"
             self._pass_on(told)
 
     def _impatience(self, began: float, heard: float) -> str | None:
@@ -261,8 +268,9 @@ def unanswered(uri: str) -> str | None:
     failed: list[str] = []
     # in a thread: a name with several addresses, or one that is looked up slowly, takes its time for each part
     asking = threading.Thread(target=lambda: failed.extend(_health(uri)), daemon=True)
-    asking.start()
-    asking.join(PREFLIGHT_S)
+    with stage(f"asking the MLflow server at {masked_address(uri)}"):
+        asking.start()
+        asking.join(PREFLIGHT_S)
     if asking.is_alive():
         return f"no answer in {PREFLIGHT_S:g} s"
     return failed[0] if failed else None

@@ -41,7 +41,7 @@ def prepared(kind):
 @pytest.mark.parametrize(("kind", "code"), [(Interrupted, 130), (Terminated, 143)])
 def test_a_signal_ends_the_preparation_with_one_line_and_the_exit_code_of_the_signal(kind, code):
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with pytest.raises(PreparationStopped, match="^stopped before any trial started; what was learned") as caught:
+    with pytest.raises(PreparationStopped, match="^stopped while preparing .*; what was learned") as caught:
         prepared(kind)
     assert caught.value.exit_code == code and len(caught.value.errors) == 1
     assert {number: signal.getsignal(number) for number in before} == before

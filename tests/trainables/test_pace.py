@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from trainables.pace import LONGEST_S, Pace, duration, shown_by, signs_of_life
+from trainables.pace import LONGEST_S, Pace, shown_by, signs_of_life
+from trainables.stage import duration
 
 
 def lines_of(seconds, *, steps, begun=0.0):

@@ -17,6 +17,7 @@ from trainables.data.image_modes import Depth, PlainImage, Range
 from trainables.data.pixels import WHITE, fit_image
 from trainables.data.preprocessing import Standardisation, warn
 from trainables.errors import DataError, first_line
+from trainables.stage import each
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -152,7 +153,7 @@ class ImagePreprocessing:
         if self.largest != BYTE:
             raise DataError(f"{self._wanted}; files and PIL images hold values up to {BYTE}")
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            return list(pool.map(self._read_one, given))
+            return list(each(pool.map(self._read_one, given), "decoding images", total=len(given)))
 
     def _stacked(self, read: Sequence[tuple[Image, PlainImage]]) -> NDArray[np.uint8]:
         """Return decoded images as one array, and say what is unlike training  # [N, *shape]."""

@@ -27,6 +27,7 @@ from trainables.data.text_dialect import clean_name
 from trainables.errors import DataError
 from trainables.mistake import nearest
 from trainables.notice import Notice, notice_of
+from trainables.stage import stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +83,8 @@ def load(spec: DataSpec, *, recut: Recut | None = None) -> Parts:
         notices.append(Notice("dropped_rows", text, missing, warning=True))
     as_read = partial(_as_read, file=file, spec=spec)
     files = _part_files(used, spec, found, of_rows, as_read)
-    parts = table_parts(TableRows(columns, found, of_rows, files), spec, recut=recut, as_read=as_read)
+    with stage(f"cutting {len(rows):,} rows into parts, and making inputs of {len(columns.columns)} columns"):
+        parts = table_parts(TableRows(columns, found, of_rows, files), spec, recut=recut, as_read=as_read)
     notices += parts.notices
     if not parts.train.x.shape[1]:
         why = [notice.text for notice in notices if notice.kind.startswith("dropped")]

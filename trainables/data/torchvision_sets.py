@@ -13,6 +13,7 @@ from trainables.data.parts import Parts, centre_pixels
 from trainables.data.recut import Recut, cut_anew
 from trainables.data.splits import Arrays, stratified_split
 from trainables.errors import DataError
+from trainables.stage import stage
 
 VALIDATION_EXAMPLES = 10_000
 
@@ -42,7 +43,8 @@ def load(
             f"FOLDER/{class_name}/raw), or --download to fetch it there"
         )
     try:
-        sets = [getattr(datasets, class_name)(data_dir, train=train, download=download) for train in (True, False)]
+        with stage(f"{'downloading' if download else 'reading'} {class_name} in {data_dir}"):
+            sets = [getattr(datasets, class_name)(data_dir, train=train, download=download) for train in (True, False)]
     except Exception as error:  # torchvision's readers assert, and raise whatever damaged bytes lead them to
         raise DataError(_why_not(name, Path(data_dir).absolute() / class_name / "raw", error, download)) from None
     (images, labels), (test_images, test_labels) = ((s.data.numpy(), s.targets.numpy()) for s in sets)

@@ -12,6 +12,7 @@ from torch import nn
 from trainables.device_data import DeviceData
 from trainables.lanes.threads import start_pool, usual_threads
 from trainables.pace import Pace, signs_of_life
+from trainables.stage import stage
 from trainables.transfer.feature_store import VALIDATION, FeatureKey, FeatureStore
 from trainables.transfer.image_views import ImageViews
 
@@ -163,7 +164,7 @@ class FeatureCache:
         if key[1] not in outputs:
             return False
         step = max(1, PASS_NUMBERS // math.prod(pixels.shape[1:]))
-        pace = Pace(signs_of_life, f"frozen stages of {len(pixels):,} images ({images}), for all trials")
+        what = f"frozen stages of {len(pixels):,} images ({images}), for all trials"
         deepest = max(outputs)
 
         @torch.no_grad()
@@ -175,7 +176,9 @@ class FeatureCache:
                     outputs[depth][start : start + step] = x
 
         # a core for each part of the images: cores that share an operation wait for the one that others use
-        with start_pool(usual_threads(pixels.device), pixels.device, flush=False) as pool:
+        threads = start_pool(usual_threads(pixels.device), pixels.device, flush=False)
+        with stage(f"computing {what}") as filling, threads as pool:
+            pace = Pace(signs_of_life, what, stage=filling)
             starts = range(0, len(pixels), step)
             for done, _ in enumerate(pool.map(pass_through, starts), start=1):
                 pace.update(done / len(starts))

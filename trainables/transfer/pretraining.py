@@ -22,6 +22,7 @@ from trainables.machine import THIS_MACHINE
 from trainables.models import Mlp
 from trainables.pace import Pace
 from trainables.report import EpochReport, from_result, to_result
+from trainables.stage import stage
 from trainables.torch_stream import StreamedRun, TorchStream
 from trainables.transfer.backbones import Backbone, Stage, build_backbone
 from trainables.transfer.batch_views import RandomViews
@@ -155,8 +156,10 @@ def pretrain(
     last = _continued(run, unfinished)
     if last is not None:
         say(f"weights: goes on after epoch {last.epoch} of {training.max_epochs}, which an earlier process came to")
-    counted.begin(examples.examples * run.epoch, say)
-    with torch_threads(1 if recipe.size <= ONE_THREAD_PIXELS else torch.get_num_threads()):
+    threads = torch_threads(1 if recipe.size <= ONE_THREAD_PIXELS else torch.get_num_threads())
+    with stage(f"learning the weights of {backbone_name}") as learning, threads:
+        done = examples.examples * run.epoch
+        counted.begin(done, Pace(say, "weights", begun=done / counted.images, stage=learning))
         while last is None or last.stop is None:
             last = run.step()
             checkpoint.save({"run": run.state_dict(), "last": to_result(last)}, unfinished)
@@ -168,21 +171,20 @@ class _Counted:
     """Counts the images that are learned from, and says how far that is."""
 
     def __init__(self, images: int) -> None:
-        self._images = images
+        self.images = images
         self._done = 0
         self._pace: Pace | None = None
         self.detail = ""
 
-    def begin(self, done: int, say: Callable[[str], None]) -> None:
+    def begin(self, done: int, pace: Pace) -> None:
         """Start the clock where ``done`` images were learned from before."""
-        self._done = done
-        self._pace = Pace(say, "weights", begun=done / self._images)
+        self._done, self._pace = done, pace
 
     def add(self, images: int) -> None:
         """Take note of a batch."""
         self._done += images
         if self._pace is not None:
-            self._pace.update(self._done / self._images, self.detail)
+            self._pace.update(self._done / self.images, self.detail)
 
 
 def _continued(run: StreamedRun, unfinished: Path) -> EpochReport | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from trainables.errors import CheckpointWriteError, ConfigError
+from trainables.stage import stage
 
 POLL_S = 0.1
 """Seconds between two looks at the lock."""
@@ -40,7 +41,8 @@ def weights_lock(file: Path, say: Callable[[str], None]) -> Iterator[Callable[[s
             f"{file.parent} cannot be written ({error.strerror}); XDG_CACHE_HOME names another folder"
         ) from None
     with lock:
-        _acquire(lock, say)
+        with stage("waiting for another process that makes the same weights"):
+            _acquire(lock, say)
         _write(lock, "")
 
         def say_to_all(line: str) -> None:
