@@ -31,6 +31,7 @@ from search.drive.preflight import fresh_name, obstacles
 from search.drive.report import read_material
 from search.drive.report_file import FORMATS, content, write
 from search.drive.result import Result
+from search.drive.warm_start import warm_started
 from search.errors import UsageError
 from search.executors.progress import View
 from search.export.export import export_model
@@ -175,7 +176,8 @@ def declare(
             held is written into the study's folder when it is run, so that other processes and a resume have it.
         target: the column of a frame or a table that is predicted.
         fields: ``Study``'s, as its classes or as plain data: ``budget={"trials": 16}`` changes that field alone,
-            ``space=`` and ``settings=`` replace the whole. ``set={"dropout": {"high": 0.3}, "schedule": "cosine"}``
+            ``space=`` and ``settings=`` replace the whole. ``warm_start="mine:5"``, or a ``StudyResult``, trains the
+            best configurations of an earlier study first. ``set={"dropout": {"high": 0.3}, "schedule": "cosine"}``
             changes single parameters and settings.
 
     Raises:
@@ -183,6 +185,8 @@ def declare(
     """
     path = None if model is None else _path_of(model, "model")
     loop = None if train is None else _path_of(train, "train")
+    if isinstance(warm := fields.get("warm_start"), StudyResult):
+        fields["warm_start"] = warm.study.name if warm.paths.database is not None else str(warm.paths.folder)
     plain = {name: _plain(value, name) for name, value in fields.items()}
     if data is not NOT_GIVEN or target is not None:
         plain["data"] = _data(data, target)
@@ -222,12 +226,14 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
     if resume and paths.folder.exists():
         recorded, _ = read_result(paths)
         study = study if held is None else with_kept_data(study, held, paths)
+        study, _ = warm_started(study, folder, resumes=True)
         if changed := differences(recorded, study):
             raise UsageError([f"{study.name} was recorded with another declaration: {line}" for line in changed])
         with living(bool(view)):
             _, result = go_on(paths, view=shown, load=load_data)
         return _result(study, result, paths)
-    if errors := obstacles(study, folder):
+    study, unseated = warm_started(study, folder)
+    if errors := [*unseated, *obstacles(study, folder)]:
         raise usage_error(errors)
     check_tracking(study, paths, shown.say, otherwise=OTHERWISE)
     with living(bool(view)), keeping_data(study, held, paths, shown.say) as study:

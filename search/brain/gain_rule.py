@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from search.declaration.study import Study
 from search.ledger.events import GainBelow
 from search.report.expected_best import gain_of_doubling
-from spaces import BASELINE_TRIAL
 
 LEAST_ENDED = 16
 """Trials that end before the rule is asked, at the start and after an extension: with fewer, what the last doubling
@@ -31,6 +30,7 @@ class GainRule:
 
     def __init__(self, study: Study, earlier: Iterable[GainBelow] = ()) -> None:
         self._objective = study.objective
+        self._given = study.given_trials
         self._below = study.budget.until_gain_below
         self._planned = study.budget.trials
         self._values: dict[int, float | None] = {}
@@ -52,13 +52,14 @@ class GainRule:
 
     def decide(self) -> GainBelow | None:
         """Decide, on what has ended by now, whether a further trial begins; return the decision where none does."""
-        trials = {number: value for number, value in self._values.items() if number != BASELINE_TRIAL}
+        trials = {number: value for number, value in self._values.items() if number not in self._given}
         if self._below is None or self.decision is not None or len(trials) < self._asked_from:
             return self.decision
+        known = [value for number in self._given if (value := self._values.get(number)) is not None]
         gain = gain_of_doubling(
             list(trials.values()),
             self._objective.direction,
-            known=self._values.get(BASELINE_TRIAL),
+            known=self._objective.direction.best(known) if known else None,
             limit=self._objective.limit,
         )
         if gain is not None and gain < self._below:

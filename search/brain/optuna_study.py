@@ -47,11 +47,19 @@ class OptunaStudy:
         """Let a fresh sampler, seeded with ``seed``, make the next proposals."""
         self.study.sampler = build_optuna_sampler(self._declared.sampler, seed, study_seed=self._declared.seed)
 
-    def ask(self, given: Point | None = None) -> optuna.Trial:
-        """Return a new trial; the parameters in ``given`` have these values, the others are proposed."""
+    def ask(self, given: Point | None = None, *, joins: bool = False) -> optuna.Trial:
+        """Return a new trial; the parameters in ``given`` have these values, the others are proposed.
+
+        Args:
+            given: all of its parameters, or some.
+            joins: have it join the generation of nsga2, which else has those alone that were proposed for it.
+        """
         if given is not None:
             self.study.enqueue_trial(dict(given))
-        return self.study.ask()
+        trial = self.study.ask()
+        if joins and self._declared.sampler == "nsga2":
+            _ = trial.relative_params  # Optuna notes a trial's generation when it is first asked for these
+        return trial
 
     def notes(self, trial: optuna.Trial) -> dict[str, Any]:
         """Return what Optuna has noted on a trial and on the study, for ``add`` of a later session."""

@@ -16,7 +16,8 @@ from search.brain.optuna_study import OptunaStudy, Values, best_epoch
 from search.brain.order import TrialOrder
 from search.brain.shares import Share, Shares
 from search.declaration.study import Study, fits
-from search.ledger import TrialRow
+from search.declaration.warm_start import SeatedTrial
+from search.ledger import ORIGIN, TrialRow
 from search.ledger.events import Event, GainBelow
 from search.ledger.outcome import Outcome, TrialState
 from spaces import BASELINE_TRIAL, Point, Space, Value, hash_params
@@ -41,7 +42,8 @@ class _Open:
 class OptunaSampler:
     """Proposes params from history.
 
-    Trial 0 is the space's baseline. Each proposal is made by an Optuna sampler of its own, seeded from
+    Trial 0 is the space's baseline; those after it are the configurations of an earlier study, where the study is
+    begun with some. Each proposal is made by an Optuna sampler of its own, seeded from
     (study seed, trial number): it depends on the history and the seed alone, so that a resumed search
     proposes what an uninterrupted one would have.
 
@@ -65,6 +67,7 @@ class OptunaSampler:
         self._shares = None if study.balanced is None else Shares(study.space, study.balanced)
         # 1 where the baseline is a point more than the space has
         self._outside = int(study.space.clamp(study.space.baseline) != study.space.baseline)
+        self._seated = {seat.number: seat for seat in study.seated_trials}
         self._optuna = OptunaStudy(study)
         self._numbers: dict[str, int] = {}  # by config hash
         self._results: dict[int, list[float] | None] = {}  # what each trial was told, for one that repeats it
@@ -169,6 +172,10 @@ class OptunaSampler:
         if len(self._numbers) - self._outside >= self._space.cardinality():
             return None
         number, share = self._next, None
+        if (seat := self._seat(number)) is not None:
+            self._optuna.seed(derive(self._study.seed, "sampler", number, 0) % 2**32)
+            trial = self._optuna.ask(seat.params, joins=True)
+            return self._accept(trial, suggest_params(self._space, trial), (), seat)
         if self._shares is not None and number > 0:
             share = self._shares.due()
             if share is None:
@@ -187,6 +194,11 @@ class OptunaSampler:
         trial = self._optuna.ask(self._space.clamp(unseen))
         return self._accept(trial, suggest_params(self._space, trial), repeats)
 
+    def _seat(self, number: int) -> SeatedTrial | None:
+        """Return what of an earlier study the trial is; None where it is none, or was trained before a change."""
+        seat = self._seated.get(number)
+        return None if seat is None or hash_params(seat.params) in self._numbers else seat
+
     def _suggest(self, number: int, share: Share | None) -> tuple[optuna.Trial, dict[str, Value]]:
         """Return an Optuna trial and its active params; number 0 is the baseline as declared.
 
@@ -203,12 +215,15 @@ class OptunaSampler:
         trial: optuna.Trial,
         params: dict[str, Value],
         repeats: Sequence[tuple[int, float | list[float] | None]],
+        seat: SeatedTrial | None = None,
     ) -> TrialOrder:
         number, config_hash = self._next, hash_params(params)
         self._count(params, config_hash, number)
         self._next += 1
         self._open[number] = _Open(trial)
         seed, notes = trial_seed(self._study.seed, number), self._optuna.notes(trial)
+        if seat is not None:
+            notes[ORIGIN] = {"study": seat.study, "trial": seat.trial}
         return TrialOrder(number, params, seed, config_hash, tuple(repeats), notes)
 
     def _count(self, params: Point, config_hash: str, number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -63,7 +64,8 @@ def show_plan(options: Options, study: Study, paths: Paths, console: Console, *,
     past = check_continuation(paths, study, splits, accept=options.accept_changed_model) if continues else None
     if options.json_:
         plan: dict[str, Any] = {"study": study.model_dump(mode="json"), "fingerprint": splits.fingerprint}
-        print_json({**plan, "data": splits.facts(), "continues": past})
+        seated = [dataclasses.asdict(seat) for seat in study.seated_trials]
+        print_json({**plan, "data": splits.facts(), "continues": past, "seated": seated})
     else:
         print_plan(console, study, splits, paths, past)
 

@@ -265,6 +265,13 @@ class Options:
     metric: Sequence[str] = option(
         "Report this too: val_macro_f1, val_roc_auc ...; may be repeated.", Group.SEARCH, default=(), sets="metrics"
     )
+    from_: str | None = option(
+        "Train the K best configurations of this earlier study first. [K: 5]",
+        Group.SEARCH,
+        sets="warm_start",
+        about=("warm_start.study", "warm_start.best"),
+        metavar="NAME[:K]",
+    )
     sampler: str | None = option("tpe, random, gp, cmaes, qmc or nsga2.", Group.SEARCH, sets="sampler")
     scheduler: str | None = option("asha, median or none.", Group.SEARCH, sets="scheduler.name")
     grace: int | None = option("Epochs every trial gets: the first rung.", Group.SEARCH, sets="scheduler.grace")

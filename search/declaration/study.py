@@ -24,8 +24,10 @@ from search.declaration.parts import Budget as Budget
 from search.declaration.parts import Confirm, Faults, Frozen, LanesSpec, SchedulerSpec, Tracking, without_credentials
 from search.declaration.parts import Objective as Objective
 from search.declaration.parts import Resources as Resources
+from search.declaration.warm_start import SeatedTrial, WarmStart, seated_trials, warm_start_of
 from spaces import BASELINE_TRIAL, Space, SpaceError, Value
 from spaces.json_schema import space_schema
+from trainables.data.parts import counted
 from trainables.data.spec import NO_DATA, DataSpec
 from trainables.errors import ConfigError
 from trainables.metrics import METRICS
@@ -50,6 +52,11 @@ def _space(value: Any) -> Space:
     except SpaceError as error:
         refuse(mistake if mistake.path else replace(mistake, path=("space",)) for mistake in error.mistakes)
         raise
+
+
+def _or_as_a_word(schema: dict[str, Any]) -> None:
+    """Let a warm start be written as one word, too: ``NAME:K``."""
+    schema["anyOf"].insert(0, {"type": "string"})
 
 
 class Study(Frozen):
@@ -78,6 +85,7 @@ class Study(Frozen):
         keep_checkpoints: how many finished trials, the best ones, keep the model of their best epoch; unless 0 do, the
             baseline keeps its own besides.
         checkpoint_every_s: seconds between the checkpoints of a running trial.
+        warm_start: configurations of an earlier study that are trained first: NAME, NAME:K or HOME/NAME:K.
         ledger: SQLAlchemy URL of the database, without its password, or None for an SQLite file in the study's folder.
     """
 
@@ -95,6 +103,9 @@ class Study(Frozen):
     further: tuple[Objective, ...] = ()
     metrics: tuple[str, ...] = ()
     budget: Budget = Budget()
+    warm_start: Annotated[WarmStart | None, BeforeValidator(warm_start_of), Field(json_schema_extra=_or_as_a_word)] = (
+        None
+    )
     sampler: Literal["tpe", "random", "gp", "cmaes", "qmc", "nsga2"] = "tpe"
     scheduler: SchedulerSpec = SchedulerSpec()
     executor: Literal["auto", "tune", "lanes"] = "auto"
@@ -172,6 +183,17 @@ class Study(Frozen):
             rule, given = "cmaes takes one {0}", 1 + len(info.data["further"])
             refuse([Mistake(("sampler",), rule, given, hint=f"others: {others}", others=(("objective",),))])
         return sampler
+
+    @field_validator("warm_start")
+    @classmethod
+    def _warm_start_is_within_the_budget(cls, warm: WarmStart | None, info: ValidationInfo) -> WarmStart | None:
+        budget = info.data.get("budget")
+        if warm is not None and budget is not None and warm.best >= budget.trials:
+            taken = counted(warm.best, "configuration")
+            rule = f"{warm.name}: {taken} and the baseline are more than {{0}} {budget.trials}"
+            hint = f"take {warm.name}:{budget.trials - 1} at most" if budget.trials > 1 else "give more trials"
+            refuse([Mistake(("warm_start",), rule, hint=hint, others=(("budget", "trials"),))])
+        return warm
 
     @field_validator("metrics")
     @classmethod
@@ -263,6 +285,16 @@ class Study(Frozen):
     def objectives(self) -> tuple[Objective, ...]:
         """All of them, the one that trials are ranked by first."""
         return (self.objective, *self.further)
+
+    @property
+    def seated_trials(self) -> list[SeatedTrial]:
+        """The trials after the baseline that have the configurations of an earlier study; see ``WarmStart``."""
+        return [] if self.warm_start is None else seated_trials(self.warm_start, self.space, self.settings)
+
+    @property
+    def given_trials(self) -> frozenset[int]:
+        """The numbers of the trials that no sampler proposes: the baseline's, and the seated ones."""
+        return frozenset((BASELINE_TRIAL, *(seat.number for seat in self.seated_trials)))
 
     @property
     def extra_metrics(self) -> tuple[str, ...]:

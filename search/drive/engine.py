@@ -43,6 +43,7 @@ from search.ledger.stored_credentials import remove_credentials
 from search.ledger.stored_study import study_from_row
 from search.report.examples import data_lines
 from search.report.kept import kept_on_disk
+from search.report.warm_start_words import warm_start_lines
 from search.signs.stopping import kill_children
 from search.tracking.preflight import refuse_useless_store, store_of
 from search.tracking.process import OTHERWISE, WITHOUT_IT, TrackerProcess
@@ -97,6 +98,8 @@ def conduct(
             view.say(lowered)
         for i, line in enumerate(data_lines(splits.facts())):
             view.say(f"{'' if i else 'data':4} {line}")
+        for i, line in enumerate(warm_start_lines(study)):
+            view.say(f"{'' if i else 'from':4} {line}")
         prepared = prepare_trainable(study, splits, view.say)  # before there is a folder: what ends here leaves none
         facts = StudyFacts(
             uid=uuid.uuid4().hex, versions=versions(), model=model, data=splits.facts(), prepared=prepared

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from search.declaration.study import Study
 from search.drive.history import as_ledger_error
 from search.drive.overview import last_ending
@@ -12,6 +14,18 @@ from search.ledger.paths import LEDGER_FILE, Paths
 from search.ledger.stored_study import study_from_row
 from search.report.kept import kept_on_disk
 from spaces import nearest
+
+
+def paths_of(name: str, home: Path, database: str | None = None) -> Paths:
+    """Return where a study lies that is called by its name, or by the path of its folder: ``HOME/NAME``.
+
+    Args:
+        name: as it was typed.
+        home: of a study that is called by its name.
+        database: the ledger of such a one, if not in its folder.
+    """
+    folder = Path(name)
+    return Paths(home, name, database) if folder.name == name else Paths(folder.parent, folder.name)
 
 
 def open_ledger(paths: Paths) -> Ledger:

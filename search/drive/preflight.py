@@ -12,6 +12,7 @@ from search.credentials import masked
 from search.declaration.from_options import declare_from_options, in_options
 from search.declaration.options import Options
 from search.declaration.study import NAME, Resources, Study
+from search.drive.warm_start import warm_started
 from search.errors import UsageError
 from search.executors.capacity import Capacity
 from search.executors.choice import executor_mistakes
@@ -41,6 +42,8 @@ def resolve(options: Options, machine: Machine = THIS_MACHINE) -> Study:
         errors += in_options([*named, *home_mistakes(options.home)])
     else:
         study = study if study.name else study.model_copy(update={"name": fresh_name(study.kind, options.home)})
+        study, unseated = warm_started(study, options.home, resumes=options.resume)
+        errors += in_options(unseated)
         errors += in_options(obstacles(study, options.home, resumes=options.resume, machine=machine))
     if errors or study is None:
         raise UsageError(tuple(dict.fromkeys(errors)))

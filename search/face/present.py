@@ -29,6 +29,7 @@ from search.face.tables import (
     failure_lines,
     front_table,
     front_text,
+    seated_table,
     space_table,
     top_table,
 )
@@ -44,6 +45,7 @@ from search.report.importance import Importance
 from search.report.importance_words import importance_lines
 from search.report.kept import Kept
 from search.report.sentences import epochs_text, mean_text, metrics_text, states_text, verdict
+from search.report.warm_start_words import warm_start_lines
 from trainables.data import Splits
 from trainables.data.parts import counted
 from trainables.machine import THIS_MACHINE
@@ -72,6 +74,8 @@ def print_plan(
     say(console, f"objective  {'; weighed against '.join([first, *further])}{mean}")
     say(console, f"budget     {budget_text(study)}")
     say(console, f"sampler    {study.sampler}, seed {study.seed}{share_text(study)}")
+    for i, line in enumerate(warm_start_lines(study)):
+        say_words(console, f"{'' if i else 'from':10} {line}")
     say(console, f"scheduler  {scheduler_text(study)}")
     say(console, f"executor   {study.executor}; {resources_text(study)}")
     say(console, f"ledger     {paths.ledger}")
@@ -81,6 +85,8 @@ def print_plan(
         for line in past["changes"]:
             say(console, f"changes    {line}")
     print_grid(console, space_table(study.space))
+    if study.warm_start is not None:
+        print_grid(console, seated_table(study))
 
 
 def print_check(console: Console, study: Study, splits: Splits) -> None:

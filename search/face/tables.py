@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from search.declaration.study import Study
 from search.face.grid import Column, Grid
 from search.report.answer import Answer, Entry
 from search.report.comparison import CONFIDENCE, Comparison
 from search.report.curve import Curve
 from search.report.curve import Row as CurveRow
+from search.report.warm_start_words import seated_rows
 from spaces import BASELINE_TRIAL, Space
 
 WIDE = 110
@@ -32,11 +34,21 @@ def space_table(space: Space) -> Grid:
 
 def top_table(found: Answer) -> Grid:
     """Return the best trials, one row each, and the baseline below them."""
-    grid = Grid([*_right("rank", "trial", f"best {found.metric}", "epoch"), Column("ended"), PARAMETERS])
+    warm = any(entry.origin is not None for entry in found.top)
+    origin = [Column("from", wraps=True, least=12)] if warm else []
+    grid = Grid([*_right("rank", "trial", f"best {found.metric}", "epoch"), Column("ended"), *origin, PARAMETERS])
     for rank, entry in enumerate(found.top, 1):
-        grid.add("base" if entry.trial == BASELINE_TRIAL else str(rank), *_cells(entry))
+        grid.add("base" if entry.trial == BASELINE_TRIAL else str(rank), *_cells(entry, origin=warm))
     if found.baseline is not None and found.baseline not in found.top:
-        grid.add("base", *_cells(found.baseline))
+        grid.add("base", *_cells(found.baseline, origin=warm))
+    return grid
+
+
+def seated_table(study: Study) -> Grid:
+    """Return the trials that have an earlier study's configurations, one row each."""
+    grid = Grid([Column("trial", right=True), Column("from"), PARAMETERS])
+    for number, origin, params in seated_rows(study):
+        grid.add(str(number), origin, params)
     return grid
 
 
@@ -132,9 +144,10 @@ def _right(*names: str) -> Iterable[Column]:
     return [Column(name, right=True) for name in names]
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
+def _cells(entry: Entry, *, origin: bool) -> tuple[str, ...]:
     ended = entry.stop_reason or entry.state.lower()
-    return str(entry.trial), f"{entry.value:.5g}", str(entry.epoch), ended, params_text(entry.params)
+    told = [entry.origin or ""] if origin else []
+    return str(entry.trial), f"{entry.value:.5g}", str(entry.epoch), ended, *told, params_text(entry.params)
 
 
 def _curve_cells(row: CurveRow, *, objective: bool) -> list[str]:

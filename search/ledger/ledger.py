@@ -181,10 +181,13 @@ class Ledger(Database):
     def trials_frame(self, study_id: int) -> pd.DataFrame:
         """Return one row a trial: number, state, reason, seed, hash, times, params.
 
-        ``params`` is a dict of the active ones; ``params_<name>`` holds one each, NaN where inactive.
+        ``params`` is a dict of the active ones; ``params_<name>`` holds one each, NaN where inactive. ``origin`` says
+        whose configuration it is, where the study was begun with some of an earlier one.
         """
         import pandas as pd
 
+        trials = self.trials(study_id)
+        warm = any(t.origin is not None for t in trials)
         rows = [
             {
                 "number": t.number,
@@ -195,10 +198,11 @@ class Ledger(Database):
                 "started_at": t.started_at,
                 "ended_at": t.ended_at,
                 "message": t.message,
+                **({"origin": t.origin} if warm else {}),
                 "params": t.params,
                 **{f"params_{n}": v for n, v in t.params.items()},
             }
-            for t in self.trials(study_id)
+            for t in trials
         ]
         return pd.DataFrame(rows, columns=None if rows else ["number", "state", "stop_reason", "message"])
 

@@ -15,6 +15,9 @@ from search.ledger.facts import StudyFacts, from_columns
 from search.ledger.outcome import SessionEnding, StopReason, TrialState, parse_reason, reason_label
 from trainables.report import with_seconds
 
+ORIGIN = "from"
+"""Under what a trial's notes name the earlier study and the trial there whose configuration it has."""
+
 ALIVE_S = 60.0
 """A session that was seen so recently is taken to be alive, where its process cannot be asked."""
 
@@ -102,7 +105,8 @@ class TrialRow:
 
     Attributes:
         params: active parameters.
-        sampler_attrs: Optuna's own notes on the trial, which some samplers continue from.
+        sampler_attrs: Optuna's own notes on the trial, which some samplers continue from, and whose configuration it
+            is where an earlier study had it.
         repeats: earlier trials whose configuration the sampler proposed again just before, each with the
             value that Optuna was told again for it.
         reason: why it ended; None while it goes on.
@@ -125,6 +129,12 @@ class TrialRow:
     started_at: float
     ended_at: float | None
     revision: int
+
+    @property
+    def origin(self) -> str | None:
+        """Whose configuration it is where an earlier study had it, as it is shown: ``digits-a trial 12``."""
+        found = self.sampler_attrs.get(ORIGIN)
+        return f"{found.get('study')} trial {found.get('trial')}" if isinstance(found, dict) else None
 
     @property
     def stop_reason(self) -> str | None:

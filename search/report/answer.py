@@ -41,6 +41,7 @@ class Entry:
         epoch: the epoch of that value.
         metrics: all metrics of that epoch.
         params: the active parameters.
+        origin: whose configuration it is, where it is one of an earlier study.
     """
 
     trial: int
@@ -51,6 +52,7 @@ class Entry:
     stop_reason: str | None
     params: dict[str, Any]
     metrics: dict[str, float]
+    origin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -212,16 +214,17 @@ def epochs_saved(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> in
 
 def _expected(study: Study, trials: pd.DataFrame, board: pd.DataFrame) -> ExpectedBest | None:
     """Return what more trials would come to, from those that will not go on."""
-    values = dict(zip(board["number"], board["value"], strict=True))
+    values, given = dict(zip(board["number"], board["value"], strict=True)), study.given_trials
     proposed = [
         int(number)
         for number, state in zip(trials["number"], trials["state"], strict=True)
-        if number != BASELINE_TRIAL and not TrialState(state).resumable
+        if number not in given and not TrialState(state).resumable
     ]
+    known = [values[number] for number in given if number in values]
     return expected_best(
         [values.get(number) for number in proposed],
         study.objective.direction,
-        known=values.get(BASELINE_TRIAL),
+        known=study.objective.direction.best(known) if known else None,
         limit=study.objective.limit,
         exchangeable=study.sampler == "random",
         seed=derive(study.seed, "expected best") % 2**32,
@@ -249,4 +252,5 @@ def _entry(row: Mapping[Any, Any]) -> Entry:
         stop_reason=row["stop_reason"] if isinstance(row["stop_reason"], str) else None,  # NaN while it runs
         params=dict(row["params"]),
         metrics={str(name): float(value) for name, value in row["metrics"].items()},
+        origin=origin if isinstance(origin := row.get("origin"), str) else None,
     )

@@ -60,7 +60,7 @@ class ExpectedBest:
     """What trials like those that ended would come to.
 
     Attributes:
-        trials: those that ended, without the baseline, which nobody proposed.
+        trials: those that ended, without the baseline and what an earlier study had, which nobody proposed.
         doublings: what the last two doublings brought, from a quarter of the trials to half of them and from half
             to all, by the unbiased estimator; 0 or more, in units of the objective.
         outlook: for twice as many trials, and for four times.
@@ -86,10 +86,10 @@ def expected_best(
     """Return what more trials are expected to bring; None where too few have ended, or too few of them with a value.
 
     Args:
-        values: the best finite value of every trial that ended, the baseline left out; None where there is none.
+        values: the best finite value of every trial that ended, of those that were proposed; None where there is none.
             Such a trial counts as the worst of the others: it was tried, and brought nothing.
         direction: which way they are better.
-        known: a value that is there besides and that a new trial must beat, the baseline's; None without.
+        known: a value that is there besides and that a new trial must beat, the baseline's say; None without.
         limit: the best value that can be, 0 of a loss say; None where none is known.
         exchangeable: see ``ExpectedBest``.
         seed: of the bootstrap.

@@ -30,13 +30,14 @@ def leaderboard(trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective
 
     Returns:
         Best first: ``rank``, ``number``, ``value`` (the best over its epochs), ``epoch`` (where that
-        was), ``epochs`` (trained), ``state``, ``stop_reason``, a ``params_<name>`` column each,
-        ``params``, the active ones as a dict, and ``metrics``, all of that epoch as a dict.
+        was), ``epochs`` (trained), ``state``, ``stop_reason``, ``origin`` where the trials have it, a
+        ``params_<name>`` column each, ``params``, the active ones as a dict, and ``metrics``, all of that epoch as
+        a dict.
     """
     import numpy as np
     import pandas as pd
 
-    shown = [c for c in trials.columns if c.startswith("params_")]
+    shown = [c for c in trials.columns if c == "origin" or c.startswith("params_")]
     columns = ["rank", "number", "value", "epoch", "epochs", "state", "stop_reason", *shown, "params", "metrics"]
     if epochs.empty:
         return pd.DataFrame(columns=columns)

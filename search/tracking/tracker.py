@@ -335,6 +335,7 @@ class Tracker:
                 "lanewise.config_hash": trial.config_hash,
                 "lanewise.seed": str(trial.seed),
                 **source_tags(self._study),
+                **({"lanewise.from": trial.origin} if trial.origin is not None else {}),
             },
         )
         return _Child(str(run.info.run_id))

@@ -558,4 +558,5 @@ def test_every_option_is_tried_here():
         "dry_run",
         "json_",
         "no_confirm",
+        "from_",
     }  # given elsewhere

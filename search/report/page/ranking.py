@@ -23,6 +23,7 @@ def leaderboard_section(material: Material) -> Section:
         return Section("leaderboard", "Leaderboard", lines=["no trial has a value"])
     named = [p.name for p in material.study.space]
     names = [*named, *(n for n in dict.fromkeys(k for p in board["params"] for k in p) if n not in named)]
+    warm = "origin" in board
     shown = board[(board["rank"] <= MOST_ROWS) | (board["number"] == 0)]
     rows: list[list[Cell]] = [
         [
@@ -32,6 +33,7 @@ def leaderboard_section(material: Material) -> Section:
             int(row["epoch"]),
             int(row["epochs"]),
             row["stop_reason"] if isinstance(row["stop_reason"], str) else str(row["state"]).lower(),
+            *([row["origin"]] if warm else []),
             *(row["params"].get(name) for name in names),
         ]
         for row in shown.to_dict("records")
@@ -40,7 +42,7 @@ def leaderboard_section(material: Material) -> Section:
     rest = f"; the first {MOST_ROWS}, --format csv writes all" if len(board) > MOST_ROWS else ""
     table = Table(
         f"{len(board)} trials by the {what} over their epochs; the baseline is trial 0{rest}",
-        ["rank", "trial", f"best {answer.metric}", "at epoch", "epochs", "ended", *names],
+        ["rank", "trial", f"best {answer.metric}", "at epoch", "epochs", "ended", *(["from"] if warm else []), *names],
         rows,
         marked=frozenset(i for i, row in enumerate(rows) if row[1] == 0),
     )
