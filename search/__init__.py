@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search.api import StudyResult, declare, load, load_model, run
+    from search.api import StudyComparison, StudyResult, compare, declare, load, load_model, run
     from search.declaration.study import Budget, Objective, Study
     from search.errors import RunError, UsageError
     from trainables.train_function.handover import TrialEnded
@@ -24,10 +24,12 @@ _HOMES = {
     "Objective": "search.declaration.study",
     "RunError": "search.errors",
     "Study": "search.declaration.study",
+    "StudyComparison": "search.api",
     "StudyResult": "search.api",
     "Trial": "trainables.train_function.trial",
     "TrialEnded": "trainables.train_function.handover",
     "UsageError": "search.errors",
+    "compare": "search.api",
     "declare": "search.api",
     "load": "search.api",
     "load_model": "search.api",
@@ -40,10 +42,12 @@ __all__ = [
     "Objective",
     "RunError",
     "Study",
+    "StudyComparison",
     "StudyResult",
     "Trial",
     "TrialEnded",
     "UsageError",
+    "compare",
     "declare",
     "load",
     "load_model",

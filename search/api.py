@@ -21,6 +21,7 @@ from search.declaration.held_objects import described
 from search.declaration.mistakes import usage_error
 from search.declaration.own_data import data_of_text
 from search.declaration.study import Study, differences
+from search.drive.compare import compare_studies
 from search.drive.engine import conduct
 from search.drive.engine import resume as go_on
 from search.drive.examples import load_data
@@ -29,7 +30,7 @@ from search.drive.lookup import read_result
 from search.drive.overview import Ending
 from search.drive.preflight import fresh_name, obstacles
 from search.drive.report import read_material
-from search.drive.report_file import FORMATS, content, write
+from search.drive.report_file import FORMATS, content, page, page_format, write
 from search.drive.result import Result
 from search.drive.warm_start import warm_started
 from search.errors import UsageError
@@ -42,7 +43,9 @@ from search.ledger import Ledger
 from search.ledger.paths import Paths
 from search.report.answer import Answer
 from search.report.leaderboard import leaderboard
+from search.report.page.side_by_side import sentences, side_by_side_document, summary_html
 from search.report.page.summary import summary
+from search.report.side_by_side import SideBySide
 from search.signs.life import living
 from search.tracking.preflight import check_tracking
 from search.tracking.process import OTHERWISE
@@ -154,6 +157,49 @@ class StudyResult:
             return frame(facts, facts.study(self.study.name).id)
 
 
+@dataclasses.dataclass(frozen=True)
+class StudyComparison:
+    """Studies on the same examples, side by side.
+
+    Attributes:
+        found: the studies, and each two of them on fresh pairs.
+    """
+
+    found: SideBySide
+
+    @property
+    def sentences(self) -> list[str]:
+        """What may be said of each two of them, and of whom nothing is."""
+        return sentences(self.found)
+
+    @property
+    def best(self) -> str | None:
+        """The study whose recommended configuration is better than that of every other; None if there is none."""
+        return self.found.best
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row a study: what it cost, what it found, and ``params_<name>`` of its recommended or best trial."""
+        return self.found.frame
+
+    def report(self, out: str | Path) -> Path:
+        """Write it as a page (``.html``) or as text (``.md``), and return the file.
+
+        Raises:
+            UsageError: another ending, or no such folder.
+            RunError: the file cannot be written.
+        """
+        wanted, errors = page_format(Path(out))
+        if errors:
+            raise UsageError(errors)
+        write(Path(out), page(side_by_side_document(self.found), wanted))
+        return Path(out)
+
+    def _repr_html_(self) -> str:
+        """Return the verdict and the studies, as a notebook shows them."""
+        return summary_html(self.found)
+
+
 def declare(
     kind: str,
     *,
@@ -249,6 +295,20 @@ def load(name: str, *, home: str | Path = HOME) -> StudyResult:
     paths = Paths(Path(home), name)
     study, result = read_result(paths)
     return _result(study, result, paths)
+
+
+def compare(*studies: str | StudyResult, home: str | Path = HOME) -> StudyComparison:
+    """Compare recorded studies on the same examples with the same objective.
+
+    Args:
+        studies: two or more: names in the home, paths of their folders, or results.
+        home: folder of the studies that are given by name.
+
+    Raises:
+        UsageError: one is not there or has no finished trial, or why they cannot be compared, a line each.
+    """
+    names = [str(s.paths.folder) if isinstance(s, StudyResult) else s for s in studies]
+    return StudyComparison(compare_studies(names, Path(home)))
 
 
 def _result(study: Study, result: Result, paths: Paths) -> StudyResult:

@@ -13,6 +13,7 @@ import typer
 
 from search.commands.arguments import HOME, Accept, Database, DataPlace, Home, Json, Name, UntrackedOk
 from search.commands.check import check
+from search.commands.compare import compare
 from search.commands.confirm import confirm
 from search.commands.continuing import continue_study
 from search.commands.entry import guarded
@@ -50,6 +51,7 @@ app.command(name="run", cls=GroupedCommand)(run)
 app.command(name="check", cls=GroupedCommand)(check)
 app.command()(confirm)
 app.command()(report)
+app.command()(compare)
 app.command()(export)
 app.command()(predict)
 
