@@ -269,7 +269,6 @@ class Options:
         "Train the K best configurations of this earlier study first. [K: 5]",
         Group.SEARCH,
         sets="warm_start",
-        about=("warm_start.study", "warm_start.best"),
         metavar="NAME[:K]",
     )
     sampler: str | None = option("tpe, random, gp, cmaes, qmc or nsga2.", Group.SEARCH, sets="sampler")

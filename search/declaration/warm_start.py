@@ -65,6 +65,9 @@ class WarmStart(Frozen):
             refuse([Mistake(("warm_start",), rule, count)])
         return cls(study=study, best=int(count))
 
+    def __str__(self) -> str:
+        return f"{self.study}:{self.best}"
+
     @property
     def name(self) -> str:
         """The earlier study's name."""

@@ -47,9 +47,6 @@ MAY_CHANGE = (
 """The fields of a study, with all below them, that no result is a result of: where things lie, what trials are run
 on, what is done when something fails, and who is told. What a parameter means (``space.NAME.help``) is another."""
 
-LOOKED_UP = ("warm_start.trials", "warm_start.settings", "warm_start.ended")
-"""The fields, with all below them, that are not given but looked up when a study begins."""
-
 EXTENDABLE = ("budget.trials", "budget.max_epochs", "budget.time_s", "space.")
 """The beginnings of the names of the fields that ``extend`` can change."""
 
@@ -97,14 +94,17 @@ def continue_as(recorded: Study, given: Study) -> Study:
         if not (_may_change(change.field) or own and change.field == "data.name")
     ]
     if found:
-        raise UsageError([_refusal(given.name, change) for change in _without_what_follows(found)])
+        raise UsageError([_refusal(given.name, change) for change in _as_asked_for(found, recorded, given)])
     return given
 
 
-def _without_what_follows(found: Sequence[Difference]) -> list[Difference]:
-    """Return the differences without those of what is looked up by another one: an earlier study's configurations."""
-    asked = any(change.field in ("warm_start", "warm_start.study", "warm_start.best") for change in found)
-    return [change for change in found if not (asked and change.field.startswith(LOOKED_UP))]
+def _as_asked_for(found: Sequence[Difference], recorded: Study, given: Study) -> list[Difference]:
+    """Return the differences, those of an earlier study's configurations as one: what was looked up follows from it."""
+    before, after = (None if study.warm_start is None else str(study.warm_start) for study in (recorded, given))
+    if before == after:
+        return list(found)
+    others = [change for change in found if change.field.partition(".")[0] != "warm_start"]
+    return [*others, Difference("warm_start", before, after)]
 
 
 def with_data_at(study: Study, data: str) -> Study:

@@ -34,6 +34,7 @@ def changed(**values):
 
 ANOTHER = [
     ({"sampler": "random"}, "sampler: tpe -> random (--sampler)"),
+    ({"warm_start": "before:3"}, "warm_start: None -> before:3 (--from)"),
     ({"seed": 1}, "seed: 0 -> 1 (--seed)"),
     ({"trainable": "tests.contracts.faulty:Looped"}, "trainable: mlp -> tests.contracts.faulty:Looped"),
     ({"data": {"name": "mnist"}}, "data.name: digits -> mnist (--dataset)"),

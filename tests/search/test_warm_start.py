@@ -301,7 +301,7 @@ def test_a_search_on_other_data_begins_with_them_and_resumes_without_the_earlier
     assert [trial for trial, origin in sorted(origins.items()) if origin] == [1, 2]
     invoke(*arguments, "--resume")
     wrong = CliRunner().invoke(app, [*map(str, arguments), "--resume", "--from", "before:3"], standalone_mode=False)
-    assert wrong.exception.errors[0].startswith("--resume after: warm_start.best: 2 -> 3 (--from) is another search")
+    assert wrong.exception.errors[0].startswith("--resume after: warm_start: before:2 -> before:3 (--from) is another")
     file = tmp_path / "again.yaml"
     file.write_text(invoke("show", "after", "--home", tmp_path, "--config").stdout)
     again = json.loads(invoke("run", "--config", file, "--home", tmp_path, "--dry-run", "--json").stdout)

@@ -10,7 +10,7 @@ from search.report.figures.intervals import Bar, intervals
 from search.report.page.document import Cell, Document, Figure, Section, Table, cell_text
 from search.report.page.verdict import GOOD, OPEN
 from search.report.paired import Interval
-from search.report.sentences import counts_text
+from search.report.sentences import counts_text, mean_text
 from search.report.side_by_side import Side, SideBySide, beside_text
 from trainables.data.parts import counted
 from trainables.data.spec import NO_DATA
@@ -176,6 +176,7 @@ def _searched(side: Side) -> dict[str, str]:
         "trains": f"{study.kind}: {study.trainable}",
         "data": f"{study.data.name} {side.material.fingerprint[:12]}",
         "objective": f"{study.objective.metric}, {study.objective.mode}",
+        "each value": "-" if study.data.folds is None else mean_text(study.data.folds),
         "sampler": f"{study.sampler}, seed {study.seed}",
         "scheduler": study.scheduler.name,
         "ended": side.material.ending,
