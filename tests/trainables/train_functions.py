@@ -208,3 +208,30 @@ def looks_at_data(trial):
 def scores(trial):
     for epoch in trial.epochs():
         trial.report(score=epoch + 0 * trial.params["learning_rate"])
+
+
+def trains_side_by_side(trial):
+    net = nn.Linear(2, 1)
+    trial.keep(net=net)
+    for _epoch in trial.epochs():
+        loss = net(torch.rand(8, 2, generator=trial.generator)).square().mean()
+        loss.backward()
+        with torch.no_grad():
+            for weight in net.parameters():
+                weight -= trial.params.get("learning_rate", 0.1) * weight.grad
+                weight.grad = None
+        trial.report(val_loss=loss)
+
+
+trains_side_by_side.side_by_side = True
+
+
+def exits_side_by_side(trial):
+    exits(trial)
+
+
+def hangs_side_by_side(trial):
+    hangs(trial)
+
+
+exits_side_by_side.side_by_side = hangs_side_by_side.side_by_side = True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from trainables.train_function.turns import SharedGenerators
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -24,7 +26,9 @@ class FunctionData:
     Attributes:
         splits: the study's examples; None where it names none.
         required: the metrics that each report must hold.
+        generators: the global ones of the process, where functions train side by side.
     """
 
     splits: Splits | None
     required: tuple[str, ...]
+    generators: SharedGenerators = field(default_factory=SharedGenerators)
