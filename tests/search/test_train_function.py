@@ -193,7 +193,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_curves(tmp_path, function
 @pytest.mark.parametrize(
     ("executor", "function"),
     [("lanes", ""), ("tune", ""), ("lanes", "_side_by_side")],
-    ids="lanes tune together".split(),
+    ids=["lanes", "tune", "side_by_side"],
 )
 @pytest.mark.parametrize(
     ("fault", "why"), [("exits", "died"), ("hangs", "no report in 6 s (--trial-timeout)")], ids=["exits", "hangs"]
@@ -206,6 +206,28 @@ def test_a_function_that_exits_or_hangs_costs_its_trial_alone(tmp_path, executor
     assert result.answer.states == {"COMPLETE": 3, "FAILED": 1}
     (message,) = result.answer.failures
     assert why in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["lanes", "tune"])
+def test_a_function_that_opens_files_without_end_fails_its_trial_and_the_search_and_mlflow_go_on(tmp_path, executor):
+    from mlflow.tracking import MlflowClient
+
+    uri, view = f"sqlite:///{tmp_path / 'mlflow.db'}", Heard()
+    fields = {"executor": executor, "resources": {"workers": 1}, "scheduler": {"name": "none"}, "lanes": {"lanes": 1}}
+    study = study_of("leaks_files", tracking={"uri": uri}, trials=5, **fields)
+    result = conduct(study, tmp_path, load_data, view=view)
+    assert (result.answer.states, result.untracked) == ({"COMPLETE": 4, "FAILED": 1}, None)
+    (message,) = result.answer.failures
+    assert message.startswith("OSError: [Errno 24] Too many open files, of the 1000 that a process may have: close")
+    (line,) = [line for line in view.lines if "files are open after" in line]
+    assert line.startswith(f"trial 2: {MODULE}:leaks_files: ")
+    client = MlflowClient(uri)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert (
+        sorted(run.info.status for run in runs if run.info.run_name.startswith("trial"))
+        == ["FAILED"] + ["FINISHED"] * 4
+    )
 
 
 @pytest.mark.slow

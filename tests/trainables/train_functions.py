@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import resource
 import time
 
 import numpy as np
@@ -235,3 +236,16 @@ def hangs_side_by_side(trial):
 
 
 exits_side_by_side.side_by_side = hangs_side_by_side.side_by_side = True
+
+
+LEAKED = []
+
+
+def leaks_files(trial):
+    """Trial 2 opens files without end and keeps them; its process may have a thousand."""
+    trial.params.get("learning_rate")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    for epoch in trial.epochs():
+        while trial.number == 2 and epoch == 2:
+            LEAKED.append(open(os.devnull))  # noqa: SIM115
+        trial.report(val_loss=1 / epoch)

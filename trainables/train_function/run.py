@@ -17,6 +17,7 @@ from trainables.train_function.config import FunctionConfig, FunctionData
 from trainables.train_function.drivers import Driver, GeneratorDriver, TrainFunction, thread_driver
 from trainables.train_function.handover import Ended, Ending
 from trainables.train_function.kept import Kept
+from trainables.train_function.open_files import with_advice
 from trainables.train_function.reporting import Reporting
 from trainables.train_function.streams import RandomStreams
 from trainables.train_function.trial import Trial
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 UNENDED = "unended_function"
 """The kind of the notices about a function that did not end as it should."""
+
+LEFT_OPEN = "files_left_open"
+"""The kind of the notice about files that trials leave open, from one to the next."""
 
 DREW = "drew_global"
 """The kind of the notice about a function that trains side by side and drew from a generator that all share."""
@@ -74,6 +78,7 @@ class FunctionRun:
         self._driver: Driver | None = None
         self._reporting = Reporting(path, max_epochs=config.max_epochs, required=data.required)
         self._checked = False
+        self._closed = False
 
     @property
     def epoch(self) -> int:
@@ -92,7 +97,7 @@ class FunctionRun:
             Exception: what it raised, or what is wrong with what it reported.
         """
         driver = self._driver or self._start()
-        with self._turns.stretch():
+        with self._data.files.reserved(), self._turns.stretch():
             self._reporting.restart_clock()
             said = driver.resume()
             if isinstance(said, EpochReport) and not self._checked:
@@ -152,11 +157,14 @@ class FunctionRun:
 
     def close(self) -> None:
         """End the function where it is; its ``finally`` blocks do their work."""
-        if self._driver is not None:
+        if self._driver is not None and not self._closed:
+            self._closed = True
             with self._turns.stretch():
                 ending = self._driver.end()
             if (notice := _notice_of(ending, self._path)) is not None:
                 self._notices.append(notice)
+            if (text := self._data.files.trial_ended()) is not None:
+                self._notices.append(Notice(LEFT_OPEN, f"{self._path}: {text}", warning=True))
 
     def _start(self) -> Driver:
         """Make the trial and what drives the function; nothing of it runs yet."""
@@ -239,7 +247,7 @@ def _raise_error_of(said: EpochReport | Ended) -> None:
     if isinstance(said, Ended) and said.error is not None:
         if isinstance(said.error, KeyboardInterrupt):  # no signal: no thread but the main one is sent any
             raise RuntimeError("the function raised KeyboardInterrupt") from said.error
-        raise said.error
+        raise with_advice(said.error)
 
 
 def _notice_of(ending: Ending, path: str) -> Notice | None:
