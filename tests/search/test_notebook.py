@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.support.pages import ROOT
+from trainables.user_code import is_users_file, place_in_traceback
 
 IDENTITY = """
 from trainables.model_function import path_of_function, source_of_main
@@ -67,13 +68,6 @@ def train(trial):
 print("best", run(study("second"), home="home").answer.best.value)
 ----
 run(study("first"), home="home", resume=True)
-----
-print("best", run(study("second"), home="home", resume=True).answer.best.value)
-----
-def train(trial):
-    raise ValueError("no such file")
-----
-run(study("third"), home="home")
 """
 
 
@@ -95,11 +89,21 @@ def test_a_function_is_another_where_it_or_what_it_names_is_defined_anew(tmp_pat
     assert len({first, helper, itself, constant}) == 4
 
 
+@pytest.mark.parametrize("file", ["<ipython-input-3-5fca>", "/tmp/ipykernel_77/3.py", "<stdin>"])
+def test_a_cell_is_the_users_own_code(file):
+    trace = f'Traceback (most recent call last):\n  File "{file}", line 2, in train\nValueError: no\n'
+    assert place_in_traceback(trace) == f"{file.rpartition('/')[2]}, line 2"
+
+
+def test_code_that_libraries_make_as_they_run_is_not():
+    assert not is_users_file("<frozen importlib._bootstrap>")
+    assert not is_users_file("<string>")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("executor", "style"), [("lanes", "prompt"), ("lanes", "ipython"), ("tune", "ipykernel")])
 def test_a_function_that_is_defined_anew_is_used_and_is_another_to_a_resume(tmp_path, executor, style):
     lines = printed(SEARCHES.replace("EXECUTOR}", f'"{executor}"}}'), style, tmp_path)
-    assert [line for line in lines if line.startswith("best")] == ["best 1.0", "best 2.0", "best 2.0"]
-    changed, raised = (line for line in lines if line.startswith("raised RunError"))
-    assert "the model of first is not what it was: train:__main__:train of a notebook" in changed
-    assert ", line 2: ValueError: no such file (trial 0, before its first report, as every other would)" in raised
+    assert [line for line in lines if line.startswith("best")] == ["best 1.0", "best 2.0"]
+    (refused,) = (line for line in lines if line.startswith("raised"))
+    assert "the model of first is not what it was: train:__main__:train of a notebook" in refused
