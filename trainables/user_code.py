@@ -21,9 +21,9 @@ OURS = f"{Path(__file__).parent}{os.sep}"
 
 OUR_PACKAGES = tuple(f"{Path(__file__).parent.parent / name}{os.sep}" for name in ("trainables", "spaces", "search"))
 STDLIB = f"{Path(os.__file__).parent}{os.sep}"
-CELLS = ("<ipython-input", "<stdin>")
-"""Begin what stands in the place of a file for code of a notebook, and for what was typed at a prompt; ``ipykernel``
-names a file for each cell that is not there."""
+CELLS = ("<ipython-input", "<stdin>", "<dynamic-code>")
+"""Begin what stands in the place of a file for code of a notebook, for what was typed at a prompt, and for what
+cloudpickle carried to a worker; ``ipykernel`` names a file for each cell, which is not there."""
 FRAME = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
 """A frame in what ``faulthandler`` writes."""
 TRACEBACK_FRAME = re.compile(r'^  File "(.+)", line (\d+), in ', re.MULTILINE)

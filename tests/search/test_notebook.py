@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from tests.support.pages import ROOT
+from trainables.params_read import Lookups
+from trainables.reached_source import reached_sources
 from trainables.user_code import is_users_file, place_in_traceback
 
 IDENTITY = """
@@ -89,7 +91,7 @@ def test_a_function_is_another_where_it_or_what_it_names_is_defined_anew(tmp_pat
     assert len({first, helper, itself, constant}) == 4
 
 
-@pytest.mark.parametrize("file", ["<ipython-input-3-5fca>", "/tmp/ipykernel_77/3.py", "<stdin>"])
+@pytest.mark.parametrize("file", ["<ipython-input-3-5fca>", "/tmp/ipykernel_77/3.py", "<stdin>", "<dynamic-code>"])
 def test_a_cell_is_the_users_own_code(file):
     trace = f'Traceback (most recent call last):\n  File "{file}", line 2, in train\nValueError: no\n'
     assert place_in_traceback(trace) == f"{file.rpartition('/')[2]}, line 2"
@@ -98,6 +100,18 @@ def test_a_cell_is_the_users_own_code(file):
 def test_code_that_libraries_make_as_they_run_is_not():
     assert not is_users_file("<frozen importlib._bootstrap>")
     assert not is_users_file("<string>")
+
+
+def test_what_a_worker_finds_in_a_function_that_was_carried_to_it_is_all_that_it_names():
+    def scaled(params):
+        return params["rate"]
+
+    def train(trial):
+        return scaled(trial.params)
+
+    code = [function.__code__.replace(co_filename="<dynamic-code>") for function in (scaled, train)]
+    scaled.__code__, train.__code__ = code
+    assert Lookups(reached_sources(train)).have("rate")
 
 
 @pytest.mark.slow
