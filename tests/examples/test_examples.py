@@ -24,6 +24,7 @@ OBJECTIVES = {
     "transformers_reader": "eval_loss:min",
 }
 CHEAPEST = ("sequences", "gan")
+"""Killed in ``tune`` too by ``make test-slow``; the others by ``make test-long``."""
 MOST_CHANGED = 8
 
 pytestmark = [  # Lightning 2.6 on a torch that is newer than it; what it advises about loaders' workers
