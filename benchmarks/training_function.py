@@ -18,12 +18,14 @@ import torch
 from benchmarks.harness import ROOT, spread
 from benchmarks.record import add_results, shown_command, table, verdict, write_section
 
+USUAL_SIDES = ("bare", "lanes", "tune", "ray_tune", "optuna")
 TARGET = 5.0
 """Per cent that the lanes may take beyond the bare function."""
 
 LABELS = {
     "bare": "the function, called in a loop",
     "lanes": "Lanewise, lanes",
+    "side_by_side": "Lanewise, lanes, trials side by side on all cores",
     "tune": "Lanewise, tune",
     "ray_tune": "plain Ray Tune, one trial at a time, actors reused",
     "optuna": "plain Optuna, in one process",
@@ -48,6 +50,14 @@ def train(trial: Any) -> None:
         trial.report(val_loss=next(losses))
 
 
+def train_side_by_side(trial: Any) -> None:
+    """Train as ``train`` does; it draws no random numbers, and says that it may train beside others."""
+    train(trial)
+
+
+train_side_by_side.side_by_side = True  # type: ignore[attr-defined]
+
+
 def products_for(seconds: float) -> int:
     """Return how many products an epoch of so many seconds has on this machine now."""
     next(epochs_of(0.1, epochs=1, products=100))
@@ -65,7 +75,7 @@ def bare(trials: int, epochs: int, products: int, home: Path) -> float:
     return time.perf_counter() - began
 
 
-def lanewise(executor: str, trials: int, epochs: int, products: int, home: Path) -> float:
+def lanewise(executor: str, function: str, trials: int, epochs: int, products: int, home: Path) -> float:
     """Search with Lanewise; return the seconds from the first trial's start."""
     from search import declare
     from search.drive.engine import conduct
@@ -75,7 +85,7 @@ def lanewise(executor: str, trials: int, epochs: int, products: int, home: Path)
     study = declare(
         "bench",
         name="bench",
-        train="benchmarks.training_function:train",
+        train=f"benchmarks.training_function:{function}",
         space=SPACE,
         settings={"products": products},
         budget={"trials": trials, "max_epochs": epochs},
@@ -131,8 +141,9 @@ def optuna(trials: int, epochs: int, products: int, home: Path) -> float:
 
 SIDES: Mapping[str, Callable[[int, int, int, Path], float]] = {
     "bare": bare,
-    "lanes": lambda *work: lanewise("lanes", *work),
-    "tune": lambda *work: lanewise("tune", *work),
+    "lanes": lambda *work: lanewise("lanes", "train", *work),
+    "side_by_side": lambda *work: lanewise("lanes", "train_side_by_side", *work),
+    "tune": lambda *work: lanewise("tune", "train", *work),
     "ray_tune": ray_tune,
     "optuna": optuna,
 }
@@ -157,9 +168,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_function", description=__doc__)
     parser.add_argument("--pairs", type=int, default=5, help="rounds, in each of which every side runs once")
     parser.add_argument("--trials", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=5, help="of each trial; no scheduler stops one")
+    parser.add_argument("--epochs", type=int, default=2, help="of each trial; no scheduler stops one")
     parser.add_argument("--epoch-s", type=float, default=0.2, help="seconds of an epoch of the bare function")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--sides", nargs="+", choices=list(SIDES), default=USUAL_SIDES, help="what is measured; bare is in any case"
+    )
+    parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--products", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     add_results(parser)
@@ -168,26 +182,25 @@ def main() -> int:
         print(json.dumps(SIDES[arguments.side](arguments.trials, arguments.epochs, arguments.products, arguments.home)))
         return 0
     products = products_for(arguments.epoch_s)
-    rounds = [{side: measured(side, arguments, products) for side in SIDES} for _ in range(arguments.pairs)]
-    beyond = {side: [100 * (r[side][0] / r["bare"][0] - 1) for r in rounds] for side in SIDES}
+    sides = ["bare", *(side for side in arguments.sides if side != "bare")]
+    rounds = []
+    for number in range(arguments.pairs):
+        rounds.append({side: measured(side, arguments, products) for side in sides})
+        print(f"round {number + 1}: " + ", ".join(f"{side} {s:.1f} s" for side, (s, _) in rounds[-1].items()))
+    beyond = {side: [100 * (r[side][0] / r["bare"][0] - 1) for r in rounds] for side in sides}
     rows = [
         [LABELS[side], spread([r[side][0] for r in rounds]), spread(beyond[side]), spread([r[side][1] for r in rounds])]
-        for side in SIDES
+        for side in sides
     ]
-    body = "\n\n".join(
-        [
-            f"{arguments.trials} trials of {arguments.epochs} epochs of about {arguments.epoch_s:g} s on one core, "
-            "random sampler, no scheduler, no MLflow, one trial at a time; rounds in which each side runs once.",
-            table(["side", "s of searching", "% beyond the bare function", "s of the whole process"], rows),
-            verdict(
-                "Lanes beyond the bare function, median",
-                statistics.median(beyond["lanes"]),
-                TARGET,
-                at_least=False,
-                unit="%",
-            ),
-        ]
-    )
+    text = [
+        f"{arguments.trials} trials of {arguments.epochs} epochs of about {arguments.epoch_s:g} s on one core, random "
+        "sampler, no scheduler, no MLflow, one trial at a time unless said otherwise; each side runs once a round.",
+        table(["side", "s of searching", "% beyond the bare function", "s of the whole process"], rows),
+    ]
+    if "lanes" in sides:
+        median = statistics.median(beyond["lanes"])
+        text.append(verdict("Lanes beyond the bare function, median", median, TARGET, at_least=False, unit="%"))
+    body = "\n\n".join(text)
     write_section("training_function", shown_command("benchmarks.training_function"), body, arguments.results)
     return 0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import torch
 from torch import nn
 from typer.main import get_command
 
@@ -21,6 +22,7 @@ from tests.support.pages import ROOT, SHOWN, prose, sample, samples
 from trainables.data import DataSpec, load_splits
 from trainables.notice import TryOut
 from trainables.registry import find_trainable
+from trainables.train_function.config import FunctionData
 
 RUN = (
     "from search import declare, run\n\n",
@@ -31,6 +33,7 @@ RUN = (
     "# my_models.py",
     "# customers.py",
     "# train_mine.py",
+    "# train_beside.py",
     "# tune_wine.py",
     "# tune_slope.py",
     "# my_data.py",
@@ -129,6 +132,19 @@ def test_the_training_function_shown_is_searched(tmp_path):
     answer = json.loads(python(tmp_path, *command[1:], "--trials", "4", "--max-epochs", "3", "--no-confirm", "--json"))
     assert (answer["trials"], answer["metric"], answer["data"]["task"]) == (4, "val_loss", "none")
     assert {"val_loss", "val_accuracy"} == answer["best"]["metrics"].keys()
+
+
+def test_the_function_that_trains_side_by_side_draws_from_its_own_generators_alone(tmp_path, monkeypatch):
+    (tmp_path / "train_beside.py").write_text(sample("python", "# train_beside.py"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    trainable = find_trainable("train:train_beside:train")
+    config = trainable.configure({"learning_rate": 0.01}, max_epochs=3)
+    assert trainable.is_thread_safe(config)
+    run = trainable.start(config, FunctionData(None, ("val_loss",)), seed=1, device=torch.device("cpu"))
+    losses = [run.step().metrics["val_loss"] for _ in range(3)]
+    run.close()
+    assert losses == sorted(losses, reverse=True)
+    assert run.take_notices() == []
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ is no other process's to import: it is remembered here, and carried to the worke
 from __future__ import annotations
 
 import hashlib
-import inspect
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trainables.errors import ConfigError, first_line
 from trainables.mistake import nearest
+from trainables.reached_source import reached_definitions
 from trainables.user_code import import_user_module
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ def in_main(path: str) -> bool:
 
 
 def source_of_main(path: str) -> tuple[str, str]:
-    """Return where a function of the script or notebook was written, and the sha256 of that: the script, or its cell.
+    """Return where a function of the script or notebook was written, and the sha256 of that.
+
+    In a notebook that is its definition, and those of the functions and classes of the notebook that it names.
 
     Raises:
         ConfigError: it is not there.
@@ -99,10 +101,7 @@ def source_of_main(path: str) -> tuple[str, str]:
     file = getattr(sys.modules[MAIN], "__file__", None)
     if file is not None and Path(file).is_file():
         return str(file), hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):  # typed at a prompt
-        source = repr(getattr(getattr(function, "__code__", None), "co_code", path))
+    source = "\n".join(reached_definitions(function)) or path
     return "a notebook", hashlib.sha256(source.encode()).hexdigest()
 
 

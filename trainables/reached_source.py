@@ -24,23 +24,66 @@ def reached_sources(function: Any) -> list[str]:
         function: imported; of a module, or of the script or notebook.
     """
     found: list[str] = []
+    for part in _reached(function):
+        if not isinstance(part, FunctionType | type):
+            return user_sources(str(getattr(function, "__module__", "")))
+        try:
+            found.append(textwrap.dedent(inspect.getsource(part)))
+        except (OSError, TypeError):  # of a notebook, in another process
+            found += [f"x[{word!r}]" for inner in _functions_of(part) for word in _words(inner.__code__)]
+    return found
+
+
+def reached_definitions(function: Any) -> list[str]:
+    """Return a function and the functions and classes that it names, and so on, of the same module: each as text.
+
+    It is another text where one of them is defined anew: its source, or, where there is none, its code.
+
+    Args:
+        function: of a script or notebook, in whose process this is called.
+    """
+    found: list[str] = []
+    for part in _reached(function):
+        if isinstance(part, FunctionType | type) and part.__module__ == function.__module__:
+            try:
+                found.append(inspect.getsource(part))
+            except (OSError, TypeError):  # typed at a prompt
+                found += [_code_text(inner.__code__) for inner in _functions_of(part)]
+    return found
+
+
+def _reached(function: Any) -> Iterator[Any]:
+    """Yield a function, what of the user's it names, and so on."""
     waiting, seen = [function], set[int]()
     while waiting:
         part = inspect.unwrap(waiting.pop())
         if id(part) in seen or not _is_users(part):
             continue
         seen.add(id(part))
-        if not isinstance(part, FunctionType | type):
-            return user_sources(str(getattr(function, "__module__", "")))
-        methods = [inner for inner in vars(part).values() if isinstance(inner, FunctionType)]
-        functions = [part, *methods] if isinstance(part, FunctionType) else methods
-        try:
-            found.append(textwrap.dedent(inspect.getsource(part)))
-        except (OSError, TypeError):  # of a notebook, in another process
-            found += [f"x[{word!r}]" for inner in functions for word in _words(inner.__code__)]
-        for inner in functions:
+        yield part
+        for inner in _functions_of(part):
             waiting += _named_by(inner)
-    return found
+
+
+def _functions_of(part: Any) -> list[FunctionType]:
+    """Return a function and its methods, or those of a class."""
+    if not isinstance(part, FunctionType | type):
+        return []
+    methods = [inner for inner in vars(part).values() if isinstance(inner, FunctionType)]
+    return [part, *methods] if isinstance(part, FunctionType) else methods
+
+
+def _code_text(code: CodeType) -> str:
+    """Return what a function does as text: its instructions, names and constants."""
+    constants = [
+        _code_text(part)
+        if isinstance(part, CodeType)
+        else sorted(map(repr, part))
+        if isinstance(part, frozenset)
+        else part
+        for part in code.co_consts
+    ]
+    return repr((code.co_code, code.co_names, constants))
 
 
 def _named_by(function: FunctionType) -> list[Any]:

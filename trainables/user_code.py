@@ -21,6 +21,9 @@ OURS = f"{Path(__file__).parent}{os.sep}"
 
 OUR_PACKAGES = tuple(f"{Path(__file__).parent.parent / name}{os.sep}" for name in ("trainables", "spaces", "search"))
 STDLIB = f"{Path(os.__file__).parent}{os.sep}"
+CELLS = ("<ipython-input", "<stdin>", "<dynamic-code>")
+"""Begin what stands in the place of a file for code of a notebook, for what was typed at a prompt, and for what
+cloudpickle carried to a worker; ``ipykernel`` names a file for each cell, which is not there."""
 FRAME = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
 """A frame in what ``faulthandler`` writes."""
 TRACEBACK_FRAME = re.compile(r'^  File "(.+)", line (\d+), in ', re.MULTILINE)
@@ -92,7 +95,7 @@ def user_sources(name: str) -> list[str]:
         further = {name for name in used if isinstance(name, str)} - seen
         names += sorted(further)
         seen |= further
-    cells = [cell for cell in list(linecache.cache) if cell.startswith("<ipython-input") or "ipykernel_" in cell]
+    cells = [cell for cell in list(linecache.cache) if cell.startswith(CELLS) or "ipykernel_" in cell]
     return ["".join(linecache.getlines(file)) for file in (*sorted(files), *cells)]
 
 
@@ -128,7 +131,7 @@ def is_users_file(file: str) -> bool:
 
 
 def _is_library(file: str) -> bool:
-    return "site-packages" in file or file.startswith(("<", STDLIB))
+    return "site-packages" in file or file.startswith(STDLIB) or (file.startswith("<") and not file.startswith(CELLS))
 
 
 def _nearest_module(name: str) -> str:

@@ -304,7 +304,9 @@ class Options:
         "Precision of lanes: fp32, bf16 or auto. [default: fp32]", Group.PLACE, sets="lanes.precision"
     )
     cpus_per_worker: float | None = option(
-        "Cores of a lanes worker on Ray.", Group.PLACE, sets="resources.cpus_per_worker"
+        "Cores of a lanes worker on Ray. [default: 1, or all for side_by_side]",
+        Group.PLACE,
+        sets="resources.cpus_per_worker",
     )
     gpus_per_worker: float | None = option("GPUs of a lanes worker.", Group.PLACE, sets="resources.gpus_per_worker")
     workers: int | None = option(

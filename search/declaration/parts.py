@@ -160,14 +160,15 @@ class Resources(Frozen):
     Attributes:
         cpus_per_trial: CPU cores, as Ray counts them.
         gpus_per_trial: 0, a fraction up to 1, or a whole number.
-        cpus_per_worker, gpus_per_worker: the same for a worker that holds many lanes.
+        cpus_per_worker, gpus_per_worker: the same for a worker that holds many lanes. None is one core, or, of this
+            machine, all for a training function that trains side by side.
         workers: most trials at once (tune; None: as many as fit) or worker processes (lanes; None: one).
         address: where the Ray cluster to join is, without credentials; None for this machine.
     """
 
     cpus_per_trial: float = Field(1.0, gt=0)
     gpus_per_trial: float = Field(0.0, ge=0)
-    cpus_per_worker: float = Field(1.0, gt=0)
+    cpus_per_worker: float | None = Field(None, gt=0)
     gpus_per_worker: float = Field(0.0, ge=0)
     workers: int | None = Field(None, ge=1)
     address: Annotated[str | None, without_credentials("resources", "address", host_and_port=True)] = None

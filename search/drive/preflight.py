@@ -127,7 +127,7 @@ def _capacity_mistakes(resources: Resources, machine: Machine) -> list[Mistake]:
     mistakes = [
         Mistake((*RESOURCES, name), f"{cpus:g} is more than the {capacity.cpus:g} cores here")
         for name, cpus in cpus_asked.items()
-        if cpus > capacity.cpus
+        if cpus is not None and cpus > capacity.cpus
     ]
     found = f"{capacity.gpus:g} found on this machine" if capacity.gpus else "no GPU found on this machine"
     mistakes += [

@@ -105,7 +105,7 @@ class Session:
         tried = memory_retry.tried_alone(ledger, study_id)
         ended_by = _ended_by(ledger, study_id)
         search = _search(
-            study, splits, recorder, control, paths, ended_by
+            study, splits, recorder, control, paths, view.say, ended_by
         )  # what that raises is no fault of the ledger
         with checked_history(trials, epochs, metric=study.objective.metric, ledger=paths.ledger):
             recorder.replay(trials, epochs)
@@ -202,7 +202,7 @@ class Session:
         if numbers := memory_retry.trials_to_retry(self.study, trials, tried):
             self.view.say(f"{len(numbers)} trials ran out of memory; they are tried once more, one at a time")
             epochs, study = self.ledger.epochs(self.study_id), memory_retry.with_one_trial(self.study)
-            search = _search(study, self.splits, self.recorder, self.control, self.paths)
+            search = _search(study, self.splits, self.recorder, self.control, self.paths, self.view.say)
             with checked_history(trials, epochs, metric=study.objective.metric, ledger=self.paths.ledger):
                 _take_up(search, trials, epochs, numbers)
             search.sampler.exhausted = True  # it proposes these and no others
@@ -244,7 +244,7 @@ class Session:
         recorder = Recorder(study, writer, watch=self.view.update)
         lanes = None if facts.lanes is None else min(facts.lanes, len(left))
         search = replace(
-            _search(study, self.splits, recorder, self.control, self.paths),
+            _search(study, self.splits, recorder, self.control, self.paths, self.view.say),
             folder=self.paths.audit,
             lanes=lanes,
             lane_modes=facts.lane_modes,
@@ -285,6 +285,7 @@ def _search(
     recorder: Recorder,
     control: Control,
     paths: Paths,
+    say: Callable[[str], None],
     ended_by: Sequence[GainBelow] = (),
 ) -> Search:
     """Return a search that has taken up nothing yet.
@@ -304,7 +305,7 @@ def _search(
             f"the scheduler {study.scheduler.name} or the sampler {study.sampler} cannot be built as declared "
             f"({type(error).__name__}: {error}); nothing was started"
         ) from error
-    return Search(study, splits, sampler, scheduler, recorder, control, paths.folder)
+    return Search(study, splits, sampler, scheduler, recorder, control, paths.folder, say=say)
 
 
 def _take_up(search: Search, trials: Sequence[TrialRow], epochs: Sequence[EpochRow], goes_on: Collection[int]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.brain.order import TrialOrder
 from search.declaration.study import Study
-from search.executors.marker import RunWithMarkerFile
+from search.executors.marker import MarkerFile, RunWithMarkerFile
 from search.ledger.events import CheckpointNote, LaneModeMeasured
 from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
@@ -74,8 +74,9 @@ class LaneHost:
         splits: the examples; copied to the device once.
         device: a torch device, or None for the GPU that Ray assigned (CPU if it assigned none).
         checkpoints: folder of the study's checkpoints; every node must see it.
-        marker: file that holds the number of the trial in training, for whoever finds this worker dead
-            or hung; None where nobody looks.
+        marker: file that names the trials in training, for whoever finds this worker dead or hung; None where
+            nobody looks.
+        in_turn: whether trials that may train side by side train in turn, so that one alone is in training.
         modes: how groups train whose mode was measured before.
         function: a model's function of the driver's script or notebook, as ``carried_function`` returned it.
         make_worker: makes the lanes; called as ``LaneWorker``, which it is by default.
@@ -89,6 +90,7 @@ class LaneHost:
         device: str | None,
         checkpoints: Path,
         marker: Path | None = None,
+        in_turn: bool = False,
         modes: Mapping[str, str] | None = None,
         function: bytes | None = None,
         make_worker: Callable[..., LaneWorker] | None = None,
@@ -96,7 +98,7 @@ class LaneHost:
         import torch
 
         from search.executors.choice import choose_number
-        from search.executors.lane_workers import build_lanes
+        from search.executors.lane_workers import build_lanes, threads_of
 
         where = _assigned_device() if device is None else torch.device(device)
         self._study = study
@@ -107,13 +109,15 @@ class LaneHost:
         self._trainable = with_folds(self._of_a_lane, splits)
         self._store = CheckpointStore(checkpoints)
         self._best = BestModels(self._store, study.remembered_by)
-        self._marker = marker
+        self._marker = None if marker is None else MarkerFile(marker)
         self._seating = -1
         self._saved_at = time.monotonic()
         self._seats: dict[int, Seat | FoldSeat] = {}
         self._notices: list[tuple[int, list[Notice]]] = []
         data = self._trainable.prepare(splits, where)
         self._lanes, self._reason = choose_number(study, self._trainable, data, where)
+        if (threads := threads_of(study, where, self._lanes)) is not None:
+            self._reason += f"; {threads} train at a time, a core each"
         self._worker = build_lanes(
             study,
             self._trainable,
@@ -121,7 +125,8 @@ class LaneHost:
             device=where,
             lanes=self._lanes,
             start=self._start,
-            in_turn=marker is not None,  # it names one trial in training
+            marked=marker is not None,
+            in_turn=in_turn,
             measured=modes,
             make_worker=make_worker,
         )

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from search.declaration.study import Study
+from search.executors.capacity import Capacity
 from search.executors.choice import choose_precision
 from trainables.folded import FoldedTrainable
 from trainables.protocols import HasStackableForm, ThreadSafe, Trainable
+from trainables.registry import find_trainable, is_train_function
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +26,7 @@ def build_lane_worker(
     device: torch.device,
     lanes: int,
     start: Callable[..., Any],
+    marked: bool = False,
     in_turn: bool = False,
     measured: Mapping[str, str] | None = None,
     make_worker: Callable[..., LaneWorker] | None = None,
@@ -37,12 +40,14 @@ def build_lane_worker(
         device: where they train.
         lanes: how many.
         start: starts a looped trial; see ``LaneWorker``.
-        in_turn: whether trials that are looped never train beside each other.
+        marked: whether a file names what trains: then user's functions that say so alone train side by side.
+        in_turn: whether these train in turn all the same, each with the one core that it would have side by side.
         measured: how groups train whose mode was measured before.
         make_worker: makes the lanes; called as ``LaneWorker``, which it is by default.
     """
     from trainables.lanes import LaneWorker
 
+    side_by_side = isinstance(trainable, ThreadSafe) and (not marked or is_train_function(study.trainable))
     stands_in = trainable if isinstance(trainable, HasStackableForm) else None
     return (make_worker or LaneWorker)(
         data,
@@ -53,7 +58,8 @@ def build_lane_worker(
         start=start,
         measured=measured,
         stands_in=stands_in,
-        side_by_side=trainable.is_thread_safe if isinstance(trainable, ThreadSafe) and not in_turn else None,
+        threads=1 if in_turn else threads_of(study, device, lanes),
+        side_by_side=trainable.is_thread_safe if isinstance(trainable, ThreadSafe) and side_by_side else None,
     )
 
 
@@ -73,6 +79,35 @@ def build_lanes(study: Study, trainable: Trainable, data: Any, *, lanes: int, **
         return build_lane_worker(study, trainable, data, lanes=lanes, **facts)
     worker = build_lane_worker(study, trainable.of_a_fold, data[0], lanes=lanes * len(data), **facts)
     return FoldLanes(worker, data)
+
+
+def trains_side_by_side(study: Study) -> bool:
+    """Say whether a study's training function says that several of its trials may train at a time in one process."""
+    trainable = find_trainable(study.trainable)
+    return is_train_function(study.trainable) and isinstance(trainable, ThreadSafe) and trainable.is_thread_safe(None)
+
+
+def threads_of(study: Study, device: torch.device, lanes: int) -> int | None:
+    """Return how many trials of a function that trains side by side do so; None of any other, and on a GPU."""
+    from trainables.lanes.threads import usual_threads
+
+    if device.type != "cpu" or not trains_side_by_side(study):
+        return None
+    return min(lanes, usual_threads(device))
+
+
+def worker_cores(study: Study, capacity: Capacity) -> float:
+    """Return the cores of a worker: as many as asked for, else one.
+
+    Where none are asked for, a function that trains side by side is given all cores of this machine, shared by the
+    workers; of a cluster, which others use too, it must be said.
+    """
+    resources = study.resources
+    if resources.cpus_per_worker is not None:
+        return resources.cpus_per_worker
+    if resources.address is not None or not trains_side_by_side(study):
+        return 1.0
+    return float(max(1, capacity.cpus // (resources.workers or 1)))
 
 
 def driver_device(study: Study) -> torch.device:

@@ -1,7 +1,11 @@
-"""A file that names the trial in training, for whoever finds its worker dead or hung."""
+"""A file that names the trials in training, for whoever finds their worker dead or hung."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +15,40 @@ if TYPE_CHECKING:
     from trainables.report import EpochReport
 
 
+class MarkerFile:
+    """Holds a line for each trial in training: its number, and when its epoch began.
+
+    The last of them stays until another begins: what it left running may be what a worker dies of.
+
+    Args:
+        path: where it lies.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._began: dict[int, float] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def in_training(self, number: int) -> Iterator[None]:
+        """Name a trial while inside."""
+        with self._lock:
+            self._began[number] = time.time()
+            self._write()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._began[number]
+                if self._began:
+                    self._write()
+
+    def _write(self) -> None:
+        self._path.write_text("".join(f"{number} {began}\n" for number, began in self._began.items()))
+
+
 class RunWithMarkerFile:
-    """A run that writes its trial's number into a file before each step.
+    """A run whose trial is named in a file while it trains an epoch.
 
     Args:
         run: what trains.
@@ -20,8 +56,8 @@ class RunWithMarkerFile:
         number: of the trial.
     """
 
-    def __init__(self, run: Run, marker: Path, number: int) -> None:
-        self._run, self._marker, self._text = run, marker, f"{number}\n"
+    def __init__(self, run: Run, marker: MarkerFile, number: int) -> None:
+        self._run, self._marker, self._number = run, marker, number
         self.state_dict = run.state_dict
         self.load_state_dict = run.load_state_dict
         if isinstance(run, HasFullWeights):
@@ -33,13 +69,14 @@ class RunWithMarkerFile:
 
     def step(self) -> EpochReport:
         """Say whose epoch it is, and train it."""
-        self._marker.write_text(self._text)
-        return self._run.step()
+        with self._marker.in_training(self._number):
+            return self._run.step()
 
 
-def marked_trial(marker: Path) -> int | None:
-    """Return the number that a marker file holds; None where there is none."""
+def marked_trials(marker: Path) -> dict[int, float]:
+    """Return the trials that a marker file names, each with when its epoch began; none where there is none."""
     try:
-        return int(marker.read_text())
+        lines = [line.split() for line in marker.read_text().splitlines()]
+        return {int(number): float(began) for number, began in lines}
     except (OSError, ValueError):
-        return None
+        return {}

@@ -12,9 +12,11 @@ from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, RayTaskE
 
 from search.declaration.study import Study
 from search.errors import RunError
+from search.executors.capacity import Capacity
 from search.executors.faults import reason_of
 from search.executors.lane_host import Advance, LaneHost, Orders
-from search.executors.marker import marked_trial
+from search.executors.lane_workers import worker_cores
+from search.executors.marker import marked_trials
 from search.executors.pool import WorkerLost
 from search.executors.timing import Timing
 from search.ledger.events import CheckpointNote
@@ -53,8 +55,10 @@ class RayPool:
         self._splits = ray.put(splits)
         self._function = carried_function(function_path(study.trainable))
         resources = study.resources
+        self._cores = worker_cores(study, Capacity.of_ray())
+        self._in_turn: set[int] = set()
         self._actor_class = ray.remote(LaneHost).options(
-            num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_restarts=0
+            num_cpus=self._cores, num_gpus=resources.gpus_per_worker, max_restarts=0
         )
         workers = range(resources.workers or 1)
         checkpoints.mkdir(parents=True, exist_ok=True)
@@ -62,7 +66,7 @@ class RayPool:
         self._actors = [self._start(index) for index in workers]
         self._running: dict[Any, int] = {}
         self._launched = [time.time() for _ in workers]
-        self._hung: dict[int, int | None] = {}
+        self._hung: dict[int, int] = {}
         self._writing: list[tuple[list[int], Any]] = []
         with stage(f"starting {counted(len(self._actors), 'worker')} on Ray, which copy the data"):
             described = self._describe()
@@ -144,6 +148,7 @@ class RayPool:
             device=None,
             checkpoints=self._checkpoints,
             marker=marker,
+            in_turn=index in self._in_turn,
             modes=self._modes,
             function=self._function,
         )
@@ -154,7 +159,12 @@ class RayPool:
             return WorkerLost(reason, self._hung.pop(index), hung=True)
         if isinstance(error, OutOfMemoryError):  # Ray's memory monitor ended it
             return WorkerLost(reason, out_of_host_memory=True)
-        return WorkerLost(reason, marked_trial(self._markers[index]))
+        among = tuple(sorted(marked_trials(self._markers[index])))
+        if len(among) < 2:
+            return WorkerLost(reason, at=among[0] if among else None)
+        self._in_turn.add(index)
+        trials = ", ".join(map(str, among))
+        return WorkerLost(f"{reason}; trials {trials} were in training and now go on in turn", among=among)
 
     def _end_hung(self) -> None:
         """Kill the workers in which a trial has taken longer than the study allows."""
@@ -162,13 +172,14 @@ class RayPool:
         if limit_s is None:
             return
         for index in self._running.values():
-            marker = self._markers[index]
-            if index in self._hung or not marker.exists():
-                continue  # without a mark it is still starting, or its trials are stacked and cannot hang
-            since = max(marker.stat().st_mtime, self._launched[index])
-            if time.time() - since > limit_s:
-                self._hung[index] = marked_trial(marker)
-                ray.kill(self._actors[index])
+            if index in self._hung:
+                continue
+            # without a mark it is still starting, or its trials are stacked and cannot hang
+            for number, began in marked_trials(self._markers[index]).items():
+                if time.time() - max(began, self._launched[index]) > limit_s:
+                    self._hung[index] = number
+                    ray.kill(self._actors[index])
+                    break
 
     def _describe(self) -> list[tuple[int, str]]:
         try:
@@ -178,7 +189,7 @@ class RayPool:
             r = self._study.resources
             raise RunError(
                 f"the workers did not start within {self._timing.start_s:g} s: {len(self._actors)} of "
-                f"{r.cpus_per_worker:g} CPU and {r.gpus_per_worker:g} GPU each were asked for; "
+                f"{self._cores:g} CPU and {r.gpus_per_worker:g} GPU each were asked for; "
                 f"the cluster has {ray.cluster_resources()}"
             ) from None
         except RayError as error:

@@ -38,8 +38,8 @@ class RunningTrial:
         return self.order.number
 
     def may_have_caused(self, lost: WorkerLost) -> bool:
-        """Say whether the worker may have died of this trial."""
-        return lost.at in (None, self.number)
+        """Say whether the worker may have died of this trial, as far as that can be held against it."""
+        return not lost.among and lost.at in (None, self.number)
 
     def take_blame(self, lost: WorkerLost, faults: Faults) -> Outcome | None:
         """Count the loss of its worker; return the outcome of a trial that is not to be tried again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ class Search:
         folder: of the study; executors keep their own files below it.
         lanes: of a worker in the study's first session; None where there was none.
         lane_modes: how groups of trials trained whose mode earlier sessions measured.
+        say: prints one line for the user.
         janitor: removes files, which may wait for the disk.
     """
 
@@ -48,7 +49,9 @@ class Search:
     folder: Path
     lanes: int | None = None
     lane_modes: Mapping[str, str] = field(default_factory=dict)
+    say: Callable[[str], None] = lambda line: None
     janitor: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="tidy"))
+    _said: set[str] = field(default_factory=set)
 
     @property
     def checkpoints(self) -> CheckpointStore:
@@ -91,8 +94,14 @@ class Search:
             self.control.abort(f"{failed} trials failed (--abort-after-failures {limit})")
 
     def noticed(self, number: int, notices: Sequence[Notice]) -> None:
-        """Record what a trial has to say; a parameter that a training function never reads ends the search."""
+        """Record what a trial has to say, and print, once each, what a person may have expected otherwise.
+
+        A parameter that a training function never reads ends the search.
+        """
         for notice in notices:
+            if notice.warning and notice.kind != UNREAD and notice.text not in self._said:
+                self._said.add(notice.text)
+                self.say(f"trial {number}: {notice.text}")
             if notice.kind not in (UNREAD, SOUGHT):
                 path = None
                 if notice.kind == ARTIFACT:

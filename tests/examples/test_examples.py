@@ -23,6 +23,8 @@ OBJECTIVES = {
     "lightning_forecast": "val_loss:min",
     "transformers_reader": "eval_loss:min",
 }
+CHEAPEST = ("sequences", "gan")
+"""Killed in ``tune`` too by ``make test-slow``; the others by ``make test-long``."""
 MOST_CHANGED = 8
 
 pytestmark = [  # Lightning 2.6 on a torch that is newer than it; what it advises about loaders' workers
@@ -70,9 +72,10 @@ def test_a_plain_script_and_its_training_function_learn(name, capsys, tmp_path, 
     assert run.full_weights()().keys() == ({"generator", "critic"} if name == "gan" else {"model"})
 
 
-def start(home, name, example):
+def start(home, name, example, executor):
+    place = {"lanes": ["--executor", "lanes", "--lanes", "2"], "tune": ["--executor", "tune", "--workers", "1"]}
     command = [sys.executable, "-m", "search.run", "--train", f"{example}:train", "--space", f"{example}.yaml"]
-    command += ["--home", home, "--name", name, "--executor", "lanes", "--lanes", "2", "--trials", "5"]
+    command += ["--home", home, "--name", name, *place[executor], "--trials", "5"]
     command += ["--max-epochs", "4", "--grace", "2", "--objective", OBJECTIVES[example], "--checkpoint-every", "0"]
     command += ["--tracking", "offline", "--no-confirm"]
     return subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -80,11 +83,18 @@ def start(home, name, example):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("example", OBJECTIVES)
-def test_a_killed_search_of_a_script_resumes_to_the_same_curves_and_models(tmp_path, example):
-    succeed(start(tmp_path, "reference", example))
+@pytest.mark.parametrize(
+    ("executor", "example"),
+    [("lanes", name) for name in OBJECTIVES]
+    + [
+        ("tune", name) if name in CHEAPEST else pytest.param("tune", name, marks=pytest.mark.long)
+        for name in OBJECTIVES
+    ],
+)
+def test_a_killed_search_of_a_script_resumes_to_the_same_curves_and_models(tmp_path, executor, example):
+    succeed(start(tmp_path, "reference", example, executor))
     expected = [read(tmp_path, "reference", query) for query in TABLES]
-    process = start(tmp_path, "killed", example)
+    process = start(tmp_path, "killed", example, executor)
     for epochs in (3, 8):
         wait_for_epochs(process, tmp_path, "killed", epochs)
         process.kill()

@@ -19,6 +19,7 @@ from search.ledger.events import EventKind
 from search.ledger.paths import Paths
 from tests.trainables import train_functions
 from trainables import checkpoint
+from trainables.cpu_threads import torch_threads
 
 MODULE = "tests.trainables.train_functions"
 RATE = {"learning_rate": {"type": "float", "low": 0.01, "high": 1.0, "log": True, "baseline": 0.1}}
@@ -93,6 +94,13 @@ def test_where_the_first_trial_raises_before_a_report_the_search_ends_with_its_t
     assert ": ValueError: no such file: images (trial 0, before its first report, as every other would)" in line
     (trace,) = [said for said in view.lines if said.startswith("Traceback")]
     assert trace.splitlines()[1].endswith(", in raises_at_once"), "it begins with the user's own code"
+
+
+def test_trials_train_side_by_side_to_the_curves_that_they_have_in_turn(tmp_path):
+    with torch_threads(2):
+        search(study_of("trains_side_by_side", trials=6, lanes={"lanes": 3}), tmp_path / "together")
+    search(study_of("trains_side_by_side", trials=6, lanes={"lanes": 3}), tmp_path / "turn")
+    assert epochs(tmp_path / "together") == epochs(tmp_path / "turn")
 
 
 def test_a_later_failure_is_the_trials_alone(tmp_path):
@@ -182,17 +190,44 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_curves(tmp_path, function
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["lanes", "tune"])
 @pytest.mark.parametrize(
-    ("function", "why"), [("exits", "died"), ("hangs", "no report in 6 s (--trial-timeout)")], ids=["exits", "hangs"]
+    ("executor", "function"),
+    [("lanes", ""), ("tune", ""), ("lanes", "_side_by_side")],
+    ids=["lanes", "tune", "side_by_side"],
 )
-def test_a_function_that_exits_or_hangs_costs_its_trial_alone(tmp_path, executor, function, why):
+@pytest.mark.parametrize(
+    ("fault", "why"), [("exits", "died"), ("hangs", "no report in 6 s (--trial-timeout)")], ids=["exits", "hangs"]
+)
+def test_a_function_that_exits_or_hangs_costs_its_trial_alone(tmp_path, executor, function, fault, why):
     faults = {"max_failures": 1, "trial_timeout_s": 6.0}
-    study = study_of(function, faults=faults, scheduler={"name": "none"}, executor=executor)
+    fields = {"faults": faults, "scheduler": {"name": "none"}, "lanes": {"lanes": 2}}
+    study = study_of(fault + function, executor=executor, **fields)
     result = conduct(study, tmp_path, load_data, view=Heard())
     assert result.answer.states == {"COMPLETE": 3, "FAILED": 1}
     (message,) = result.answer.failures
     assert why in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["lanes", "tune"])
+def test_a_function_that_opens_files_without_end_fails_its_trial_and_the_search_and_mlflow_go_on(tmp_path, executor):
+    from mlflow.tracking import MlflowClient
+
+    uri, view = f"sqlite:///{tmp_path / 'mlflow.db'}", Heard()
+    fields = {"executor": executor, "resources": {"workers": 1}, "scheduler": {"name": "none"}, "lanes": {"lanes": 1}}
+    study = study_of("leaks_files", tracking={"uri": uri}, trials=5, **fields)
+    result = conduct(study, tmp_path, load_data, view=view)
+    assert (result.answer.states, result.untracked) == ({"COMPLETE": 4, "FAILED": 1}, None)
+    (message,) = result.answer.failures
+    assert message.startswith("OSError: [Errno 24] Too many open files, of the 1000 that a process may have: close")
+    (line,) = [line for line in view.lines if "files are open after" in line]
+    assert line.startswith(f"trial 2: {MODULE}:leaks_files: ")
+    client = MlflowClient(uri)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert (
+        sorted(run.info.status for run in runs if run.info.run_name.startswith("trial"))
+        == ["FAILED"] + ["FINISHED"] * 4
+    )
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import resource
 import time
 
 import numpy as np
@@ -208,3 +209,43 @@ def looks_at_data(trial):
 def scores(trial):
     for epoch in trial.epochs():
         trial.report(score=epoch + 0 * trial.params["learning_rate"])
+
+
+def trains_side_by_side(trial):
+    net = nn.Linear(2, 1)
+    trial.keep(net=net)
+    for _epoch in trial.epochs():
+        loss = net(torch.rand(8, 2, generator=trial.generator)).square().mean()
+        loss.backward()
+        with torch.no_grad():
+            for weight in net.parameters():
+                weight -= trial.params.get("learning_rate", 0.1) * weight.grad
+                weight.grad = None
+        trial.report(val_loss=loss)
+
+
+trains_side_by_side.side_by_side = True
+
+
+def exits_side_by_side(trial):
+    exits(trial)
+
+
+def hangs_side_by_side(trial):
+    hangs(trial)
+
+
+exits_side_by_side.side_by_side = hangs_side_by_side.side_by_side = True
+
+
+LEAKED = []
+
+
+def leaks_files(trial):
+    """Trial 2 opens files without end and keeps them; its process may have a thousand."""
+    trial.params.get("learning_rate")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    for epoch in trial.epochs():
+        while trial.number == 2 and epoch == 2:
+            LEAKED.append(open(os.devnull))  # noqa: SIM115
+        trial.report(val_loss=1 / epoch)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from trainables.train_function.open_files import OpenFiles
+from trainables.train_function.turns import SharedGenerators
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -24,7 +27,11 @@ class FunctionData:
     Attributes:
         splits: the study's examples; None where it names none.
         required: the metrics that each report must hold.
+        generators: the global ones of the process, where functions train side by side.
+        files: that the process has open.
     """
 
     splits: Splits | None
     required: tuple[str, ...]
+    generators: SharedGenerators = field(default_factory=SharedGenerators)
+    files: OpenFiles = field(default_factory=OpenFiles)

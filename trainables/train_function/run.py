@@ -17,15 +17,23 @@ from trainables.train_function.config import FunctionConfig, FunctionData
 from trainables.train_function.drivers import Driver, GeneratorDriver, TrainFunction, thread_driver
 from trainables.train_function.handover import Ended, Ending
 from trainables.train_function.kept import Kept
+from trainables.train_function.open_files import with_advice
 from trainables.train_function.reporting import Reporting
 from trainables.train_function.streams import RandomStreams
 from trainables.train_function.trial import Trial
+from trainables.train_function.turns import InTurn, SideBySide, Turns, trains_side_by_side
 
 if TYPE_CHECKING:
     import torch
 
 UNENDED = "unended_function"
 """The kind of the notices about a function that did not end as it should."""
+
+LEFT_OPEN = "files_left_open"
+"""The kind of the notice about files that trials leave open, from one to the next."""
+
+DREW = "drew_global"
+"""The kind of the notice about a function that trains side by side and drew from a generator that all share."""
 
 BEGINS_ANEW = (
     "its function keeps nothing (trial.keep), or does not loop over trial.epochs(), so that it can only begin anew"
@@ -60,6 +68,9 @@ class FunctionRun:
         self._folder: Path | None = None
         self._reads = Reads()
         self._streams = RandomStreams(seed, device)
+        self._turns: Turns = InTurn(self._streams)
+        if trains_side_by_side(function):
+            self._turns = SideBySide(self._streams, data.generators, device)
         self._kept = Kept(path)
         self._saved: dict[str, Any] | None = None
         self._last_weights: dict[str, Any] | None = None
@@ -67,6 +78,7 @@ class FunctionRun:
         self._driver: Driver | None = None
         self._reporting = Reporting(path, max_epochs=config.max_epochs, required=data.required)
         self._checked = False
+        self._closed = False
 
     @property
     def epoch(self) -> int:
@@ -85,14 +97,15 @@ class FunctionRun:
             Exception: what it raised, or what is wrong with what it reported.
         """
         driver = self._driver or self._start()
-        self._reporting.restart_clock()
-        with self._streams.as_global():
+        with self._data.files.reserved(), self._turns.stretch():
+            self._reporting.restart_clock()
             said = driver.resume()
             if isinstance(said, EpochReport) and not self._checked:
                 self._check_first_report()
             if isinstance(said, EpochReport) and said.stop == MAX_EPOCHS and self._reporting.looped:
                 self._last_weights = self._kept.weights()  # what follows the loop may change them
                 _raise_error_of(driver.resume())
+        self._tell_what_was_drawn()
         _raise_error_of(said)
         if isinstance(said, Ended):
             if not self._reporting.epoch:
@@ -144,11 +157,14 @@ class FunctionRun:
 
     def close(self) -> None:
         """End the function where it is; its ``finally`` blocks do their work."""
-        if self._driver is not None:
-            with self._streams.as_global():
+        if self._driver is not None and not self._closed:
+            self._closed = True
+            with self._turns.stretch():
                 ending = self._driver.end()
             if (notice := _notice_of(ending, self._path)) is not None:
                 self._notices.append(notice)
+            if (text := self._data.files.trial_ended()) is not None:
+                self._notices.append(Notice(LEFT_OPEN, f"{self._path}: {text}", warning=True))
 
     def _start(self) -> Driver:
         """Make the trial and what drives the function; nothing of it runs yet."""
@@ -178,9 +194,19 @@ class FunctionRun:
             reporting=self._reporting,
             kept=self._kept,
             streams=self._streams,
-            begin=_Begin(self._saved, self._streams),
+            begin=_Begin(self._saved, self._streams, self._turns),
             tell=self._notices.append,
         )
+
+    def _tell_what_was_drawn(self) -> None:
+        """Note whose global generators a function drew from that has none of them in its epochs."""
+        if drawn := self._turns.take_drawn():
+            text = (
+                f"{self._path} trains side by side (side_by_side) and drew from the global generator of "
+                f"{' and '.join(drawn)}, which all trials share: its curves do not repeat. Draw from trial.generator, "
+                "or leave side_by_side out"
+            )
+            self._notices.append(notice_of(DREW, text, drawn, warning=True))
 
     def _check_first_report(self) -> None:
         """Look at what was kept, once in this process: the state must be one that can be read back."""
@@ -205,11 +231,13 @@ class FunctionRun:
 class _Begin:
     """Puts the random streams of a checkpoint in place as the loop over epochs begins."""
 
-    def __init__(self, saved: dict[str, Any] | None, streams: RandomStreams) -> None:
+    def __init__(self, saved: dict[str, Any] | None, streams: RandomStreams, turns: Turns) -> None:
         self._saved = saved
         self._streams = streams
+        self._turns = turns
 
     def __call__(self) -> None:
+        self._turns.loop_begins()
         if self._saved is not None:
             self._streams.load_state_dict(self._saved["streams"])
             self._saved = None
@@ -219,7 +247,7 @@ def _raise_error_of(said: EpochReport | Ended) -> None:
     if isinstance(said, Ended) and said.error is not None:
         if isinstance(said.error, KeyboardInterrupt):  # no signal: no thread but the main one is sent any
             raise RuntimeError("the function raised KeyboardInterrupt") from said.error
-        raise said.error
+        raise with_advice(said.error)
 
 
 def _notice_of(ending: Ending, path: str) -> Notice | None:

@@ -25,9 +25,15 @@ class RandomStreams:
     Args:
         seed: the trial's.
         device: of which torch's generator is one too, where it is a GPU.
+
+    Attributes:
+        generator: one of torch's on the CPU that is the trial's own, and part of the state.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
+        import torch
+
+        self.generator = torch.Generator().manual_seed(derive(seed, "function", "generator"))
         self._torch = TorchStream(derive(seed, "function", "torch"), device)
         self._numpy: Any = np.random.RandomState(derive(seed, "function", "numpy") % 2**32).get_state(legacy=False)
         self._python = random.Random(derive(seed, "function", "python")).getstate()
@@ -51,13 +57,16 @@ class RandomStreams:
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the streams are now, as plain data and tensors."""
+        own = {"generator": self.generator.get_state()}
         if not self._in_place:
-            return {"torch": self._torch.state_dict(), "numpy": self._numpy, "python": self._python}
+            return {"torch": self._torch.state_dict(), "numpy": self._numpy, "python": self._python, **own}
         here = {"numpy": np.random.get_state(legacy=False), "python": random.getstate()}
-        return {"torch": self._torch.current(), **here}
+        return {"torch": self._torch.current(), **here, **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put the streams where ``state_dict`` found them, on the same kind of device."""
+        if "generator" in state:  # a checkpoint of an earlier version has none
+            self.generator.set_state(state["generator"])
         self._torch.load_state_dict(state["torch"])
         self._numpy, self._python = state["numpy"], _python_state(state["python"])
         if self._in_place:

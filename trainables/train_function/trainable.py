@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainables.errors import ConfigError
+from trainables.mistake import show_value
 from trainables.train_function.config import FunctionConfig, FunctionData
+from trainables.train_function.turns import SIDE_BY_SIDE, trains_side_by_side
 from trainables.user_function import UserFunction
 
 if TYPE_CHECKING:
@@ -57,6 +59,10 @@ class FunctionTrainable:
         """Return the examples as they are, where the study names any."""
         return FunctionData(splits if len(splits.train) else None, splits.extra_metrics)
 
+    def is_thread_safe(self, config: FunctionConfig) -> bool:
+        """Say whether the function says so, by its attribute ``side_by_side``, whatever the configuration."""
+        return trains_side_by_side(self._function.find())
+
     def start(self, config: FunctionConfig, data: FunctionData, *, seed: int, device: torch.device) -> FunctionRun:
         """Return a trial at epoch 0; its function is called by the first step."""
         from trainables.train_function.run import FunctionRun
@@ -71,6 +77,9 @@ def _signature_mistakes(function: Any) -> str | None:
         return f"is a class; expected {SIGNATURE}"
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return f"is an async function; expected {SIGNATURE}"
+    said = getattr(function, SIDE_BY_SIDE, False)
+    if not isinstance(said, bool):
+        return f"has {SIDE_BY_SIDE} = {show_value(said)}; expected True or False"
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # built in

@@ -125,7 +125,7 @@ class Trial:
         self._reporting.report(metrics)
 
     def note(self, text: str) -> None:
-        """Record a line about this trial; ``python -m search show NAME`` has it among its events."""
+        """Record a line about this trial among the study's events, which the ledger has."""
         line = " ".join(str(text).split())
         self._tell(Notice(NOTE, line if len(line) <= LONGEST_NOTE else f"{line[: LONGEST_NOTE - 3]}..."))
 
@@ -147,9 +147,19 @@ class Trial:
         self._tell(Notice(ARTIFACT, file.name))
         return kept
 
+    @property
+    def generator(self) -> torch.Generator:
+        """A random generator on the CPU that is this trial's alone, seeded by ``seed``.
+
+        It is part of each checkpoint whether it is kept or not, and is put back as ``epochs`` begins. A function that
+        trains side by side with others draws from it, or from others that it makes and keeps.
+        """
+        return self._streams.generator
+
     def streams(self) -> RandomStreams:
         """Return the global random generators of Python, NumPy and torch, as this trial has them, as one object.
 
-        They are part of each checkpoint whether they are kept or not, and are put back as ``epochs`` begins.
+        They are part of each checkpoint whether they are kept or not, and are put back as ``epochs`` begins. A function
+        that trains side by side with others has them until then alone.
         """
         return self._streams

@@ -177,6 +177,12 @@ def test_where_the_trial_that_killed_its_worker_is_known_it_alone_counts_a_failu
     assert messages(recorded)[0].endswith("trial 0 is tried again in 0 s; trial 1 is tried again in 0 s")
 
 
+def test_where_one_of_several_in_training_killed_the_worker_none_is_blamed(run, tmp_path):
+    recorded = run(before=first(3, WorkerLost("exit code 7", among=(0, 1))), max_failures=0, workers=1, trials=3)
+    check_whole(recorded, tmp_path, {0, 1, 2})
+    assert messages(recorded)[0].endswith("trial 0 is tried again in 0 s; trial 1 is tried again in 0 s")
+
+
 def test_a_trial_that_hung_is_not_tried_again_and_its_neighbours_are(run, tmp_path):
     recorded = run(before=first(1, WorkerLost("killed", at=0, hung=True)), workers=1, trials=2)
     assert recorded.trials[0].message == "no report in 9 s (--trial-timeout)"

@@ -1,0 +1,26 @@
+from search.executors.marker import MarkerFile, marked_trials
+
+
+def test_every_trial_in_training_is_named_with_when_its_epoch_began(tmp_path):
+    marker = MarkerFile(tmp_path / "worker_0.at")
+    with marker.in_training(3):
+        with marker.in_training(5):
+            named = marked_trials(tmp_path / "worker_0.at")
+            assert list(named) == [3, 5]
+            assert named[3] <= named[5]
+        assert list(marked_trials(tmp_path / "worker_0.at")) == [3]
+
+
+def test_the_last_one_stays_named_until_another_begins(tmp_path):
+    marker = MarkerFile(tmp_path / "worker_0.at")
+    with marker.in_training(3):
+        pass
+    assert list(marked_trials(tmp_path / "worker_0.at")) == [3]
+    with marker.in_training(5):
+        assert list(marked_trials(tmp_path / "worker_0.at")) == [5]
+
+
+def test_where_nothing_or_something_else_is_written_none_is_named(tmp_path):
+    assert marked_trials(tmp_path / "nothing.at") == {}
+    (tmp_path / "half.at").write_text("3")
+    assert marked_trials(tmp_path / "half.at") == {}
