@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from numpy.typing import NDArray
@@ -56,6 +57,9 @@ class DeviceData:
     views: int = 1
     weights: torch.Tensor | None = None
 
+    streams: ClassVar[bool] = False
+    """Whether the inputs are read a batch at a time; such trials do not stack."""
+
     def __post_init__(self) -> None:
         if self.views < 1 or len(self.x_train) != self.views * self.examples:
             raise ValueError(
@@ -66,7 +70,7 @@ class DeviceData:
     def of(cls, splits: Splits, device: torch.device) -> DeviceData:
         """Return the arrays of ``splits`` on ``device``; on CPU they share their memory where they may be written."""
         train, val = splits.train, splits.val
-        x_train, y_train, x_val, y_val = (as_tensor(a, device) for a in (train.x, train.y, val.x, val.y))
+        x_train, y_train, x_val, y_val = (as_tensor(a, device) for a in (train.held, train.y, val.held, val.y))
         weights = None if train.weights is None else as_tensor(train.weights, device)
         return cls(x_train, y_train, x_val, y_val, splits.outputs, splits.scale, splits.extra_metrics, weights=weights)
 
@@ -100,7 +104,24 @@ class DeviceData:
         y = self.y_val.double()
         return float((y - y.mean()).square().sum())
 
-    def validation_batches(self) -> tuple[torch.Tensor, ...]:
+    @property
+    def in_turn(self) -> bool:
+        """Whether one trial of a process may read the examples at a time."""
+        return False
+
+    def training_batches(self, batches: Sequence[torch.Tensor], *, epoch: int, seed: int) -> Iterator[torch.Tensor]:
+        """Yield the inputs of each batch of an epoch.
+
+        Args:
+            batches: the numbers of the examples of each.
+            epoch: from 0.
+            seed: the trial's.
+        """
+        first = self.first_row(epoch)
+        x = self.x_train[first : first + self.examples]
+        return (x[batch] for batch in batches)
+
+    def validation_batches(self) -> Iterable[torch.Tensor]:
         """Return ``x_val`` in parts that a model takes at once without exhausting the memory."""
         return torch.split(self.x_val, validation_batch_size(self.features))
 

@@ -60,6 +60,7 @@ class TrainingRun:
         self.early_stopping = EarlyStopping(config.patience, config.min_delta)
         self.shuffle = generator(seed, "shuffle")
         self._all_learn = all_learn
+        self._seed = seed
 
     def step(self) -> EpochReport:
         """Train one epoch, validate, move the schedule, count the patience."""
@@ -92,14 +93,14 @@ class TrainingRun:
         Where examples have weights, a batch's loss is the mean of weight times loss over its examples, not divided by
         the sum of their weights: as these are 1 on average, its gradient has that of all examples as its mean.
         """
-        n, first = self.data.examples, self.data.first_row(self.epoch)
-        x, y, weights = self.data.x_train[first : first + n], self.data.y_train, self.data.weights
-        order = torch.randperm(n, generator=self.shuffle).to(x.device)
-        total = torch.zeros((), device=x.device)
+        n, y, weights = self.data.examples, self.data.y_train, self.data.weights
+        order = torch.randperm(n, generator=self.shuffle).to(y.device)
+        batches = [order[start:stop] for start, stop in batch_bounds(n, self.config.batch_size)]
+        total = torch.zeros((), device=y.device)
         self.model.train()
-        for start, stop in batch_bounds(n, self.config.batch_size):
-            batch = order[start:stop]
-            outputs = self.model(x[batch])
+        inputs = self.data.training_batches(batches, epoch=self.epoch, seed=self._seed)
+        for batch, x in zip(batches, inputs, strict=True):
+            outputs = self.model(x)
             if weights is None:
                 loss = self.training_loss(outputs, y[batch])
             else:

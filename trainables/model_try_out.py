@@ -46,7 +46,7 @@ CPU = torch.device("cpu")
 
 def few_examples(splits: Splits) -> Splits:
     """Return the few of the examples that a model is tried with."""
-    train, val = splits.train.at(slice(EXAMPLES_TRAINED)), splits.val.at(slice(EXAMPLES_TRIED))
+    train, val = splits.train.first(EXAMPLES_TRAINED), splits.val.first(EXAMPLES_TRIED)
     return replace(splits, train=train, val=val, extra_metrics=(), folds=())
 
 

@@ -45,10 +45,10 @@ class MlpTrainable:
         return errors
 
     def prepare(self, splits: Splits, device: torch.device) -> Any:
-        """Return the examples as tensors on ``device``."""
-        from trainables.device_data import DeviceData
+        """Return the examples as tensors on ``device``, or what streams them to it."""
+        from trainables.stream_data import place_examples
 
-        return DeviceData.of(splits, device)
+        return place_examples(splits, device)
 
     def start(self, config: MlpConfig, data: Any, *, seed: int, device: torch.device) -> Run:
         """Return a trial at epoch 0."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trainables.data.datasets import Pair
 from trainables.data.splits import Arrays
+from trainables.data.streamed import Streamed
 from trainables.direction import Direction
 from trainables.losses import Loss, build_loss
 from trainables.metrics import METRICS, TEST_ERROR, shown_metric
@@ -117,7 +118,8 @@ def _test_error(metric: str, predictions: Mapping[str, NDArray[Any]], pair: Pair
 def _scores(network: torch.nn.Module, part: Arrays, loss: Loss, pair: Pair) -> tuple[dict[str, float], torch.Tensor]:
     """Return the metrics of a part, and the outputs for it  # [N, C]."""
     splits = pair.splits
-    outputs = outputs_of(network, torch.from_numpy(np.ascontiguousarray(part.x)))
+    x = part.x if isinstance(part.x, Streamed) else torch.from_numpy(np.ascontiguousarray(part.x))
+    outputs = outputs_of(network, x)
     outputs = torch.nan_to_num(outputs, nan=math.nan, posinf=math.inf, neginf=SMALLEST_LOG)
     y = torch.from_numpy(part.y)
     numbers = y.double()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from trainables.data.splits import TargetScale
+from trainables.data.streamed import Streamed
 from trainables.device_data import validation_batch_size
 from trainables.losses import Loss
 from trainables.metrics import classification_metrics, regression_metrics
@@ -41,7 +43,7 @@ def scores(
     return found | regression_metrics(squares, distances, n=len(y), spread=spread, scale=scale)
 
 
-def outputs_of(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def outputs_of(network: nn.Module, x: torch.Tensor | Streamed) -> torch.Tensor:
     """Return a network's outputs on CPU, in evaluation mode and in batches as a trial validates.
 
     Args:
@@ -49,14 +51,18 @@ def outputs_of(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
         x: inputs as in training, at least one  # [N, ...].
     """
     first = next(iter((*network.parameters(), *network.buffers())), None)
-    if first is not None and first.is_floating_point() and x.is_floating_point():
-        x = x.to(first.dtype)
+    dtype = None if first is None or not first.is_floating_point() else first.dtype
     device = torch.device("cpu") if first is None else first.device
+    size = validation_batch_size(math.prod(x.shape[1:]))
+    batches = map(torch.from_numpy, x.in_order(size)) if isinstance(x, Streamed) else torch.split(x, size)
     training = network.training
     network.eval()
     try:
         with torch.no_grad():
-            batches = torch.split(x, validation_batch_size(x[0].numel()))
-            return torch.cat([network(batch.to(device)).cpu() for batch in batches])
+            return torch.cat([network(_cast(batch, dtype).to(device)).cpu() for batch in batches])
     finally:
         network.train(training)
+
+
+def _cast(batch: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    return batch.to(dtype) if dtype is not None and batch.is_floating_point() else batch

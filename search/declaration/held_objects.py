@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.errors import UsageError
 from trainables.errors import first_line
+from trainables.user_code import error_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,25 +74,38 @@ def is_dataset(value: Any) -> bool:
     return hasattr(value, "__getitem__") and hasattr(value, "__len__")
 
 
-def of_dataset(dataset: Any, what: str) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+def of_dataset(dataset: Any, what: str, *, fits: bool = False) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
     """Return all inputs and targets of a dataset, each item read once.
+
+    Args:
+        dataset: its items are pairs.
+        what: begins each message.
+        fits: whether it is known that there is room for all of them.
 
     Raises:
         UsageError: its items are no pairs of one shape, or there is no room for them.
     """
     import numpy as np
 
-    items = (dataset[i] for i in range(len(dataset)))
     xs: list[NDArray[np.generic]] = []
     ys: list[NDArray[np.generic]] = []
-    for number, item in enumerate(items):
+    for number in range(len(dataset)):
+        try:
+            item = dataset[number]
+        except Exception as error:
+            raise UsageError(
+                f"{what}: item {number} of the {type(dataset).__name__} failed: {error_line(error)}"
+            ) from None
         if not isinstance(item, tuple | list) or len(item) != 2:
             raise UsageError(
                 f"{what}: item {number} of the {type(dataset).__name__} is {described(item)}; expected (x, y)"
             )
+        if item[1] is None:
+            raise UsageError(f"{what}: y of item {number} is missing; leave such examples out")
         x, y = to_array(item[0], f"{what}: x of item {number}"), to_array(item[1], f"{what}: y of item {number}")
         if number == 0:
-            _refuse_if_too_large(x.nbytes * len(dataset), what)
+            if not fits:
+                _refuse_if_too_large(x.nbytes * len(dataset), what)
         elif x.shape != xs[0].shape:
             raise UsageError(
                 f"{what}: item {number} has the shape {x.shape}, item 0 {xs[0].shape}; resize them in a transform"
@@ -113,6 +127,6 @@ def _refuse_if_too_large(size: int, what: str) -> None:
     free = free_memory()
     if size > free / 2:
         raise UsageError(
-            f"{what}: {size / 1e9:.1f} GB of examples are more than half of the free memory ({free / 1e9:.1f} GB); a "
-            "search holds all of them there and does not stream them"
+            f"{what}: {size / 1e9:.1f} GB of examples are more than half of the free memory ({free / 1e9:.1f} GB); "
+            "python:MODULE:FUNCTION streams them, where every part that it returns is a Dataset"
         )

@@ -218,6 +218,14 @@ class Options:
         Group.DATA,
         about=("data.background",),
     )
+    memory_mb: int | None = option(
+        "MiB that your images or a function's examples may take; more is not held. [half of the free]",
+        Group.DATA,
+        about=("data.memory_mb",),
+    )
+    workers_per_trial: int | None = option(
+        "Processes that read a trial's streamed examples ahead. [0]", Group.DATA, about=("data.workers_per_trial",)
+    )
     data_dir: Path | None = option("Where torchvision's data sets lie.", Group.DATA, about=("data.data_dir",))
     download: bool = option(
         "Let torchvision download data and weights.", Group.DATA, default=False, about=("data.download",)

@@ -68,6 +68,8 @@ def declared_data(declared: DataSpec, options: Options, *, any_size: bool = Fals
         "folds": options.folds,
         "image_size": options.image_size,
         "background": options.background,
+        "memory_mb": options.memory_mb,
+        "workers_per_trial": options.workers_per_trial,
     }
     data = dataclasses.replace(declared, **chosen, **{k: v for k, v in given.items() if v is not None})
     if options.image_size is not None and data.source != "images" and not mistakes and not any_size:
@@ -86,7 +88,7 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
     if data.source != "table":
         lists = {name: ", ".join(getattr(data, name)) for name in ("drop", "missing", "read_as")}
         words = {name: getattr(data, name) for name in OF_TABLES}
-        if data.source == "arrays":
+        if data.source in ("arrays", "stream"):
             del words["task"]
         rule = f"{{value}} is for {{0}} table:FILE; the data are {data.name}"
         mistakes += [
@@ -107,7 +109,8 @@ def data_mistakes(data: DataSpec) -> list[Mistake]:
         rule = "{value}: there are no examples, the training function brings its own"
         mistakes.append(Mistake(("data", "train_examples"), rule, data.train_examples))
     mistakes += _fold_mistakes(data)
-    if data.source not in ("named", NO_DATA) and data.path is None:
+    mistakes += _reading_mistakes(data)
+    if data.source not in ("named", "stream", NO_DATA) and data.path is None:
         mistakes.append(_names_nothing(data.source))
     if not 1 <= data.image_size <= LARGEST_IMAGE:
         size = data.image_size
@@ -127,6 +130,27 @@ def _fold_mistakes(data: DataSpec) -> list[Mistake]:
     if data.val_file is not None:
         rule = "{value} cuts train and validation anew, and {0} says which rows validate; give one of them"
         mistakes.append(Mistake(at, rule, folds, others=(("data", "val_file"),)))
+    if data.source == "stream":
+        rule = f"{{value}}: {data.name} is streamed, and each fold would need a pass over it; a larger {{0}} holds it"
+        mistakes.append(Mistake(at, rule, folds, others=(("data", "memory_mb"),)))
+    return mistakes
+
+
+def _reading_mistakes(data: DataSpec) -> list[Mistake]:
+    """Return what is wrong with what is said of memory, and of who reads what does not fit there."""
+    mistakes = []
+    of_function = data.function is not None
+    for name, value, unused, kinds in (
+        ("memory_mb", data.memory_mb, not of_function and data.source != "images", f"images:FOLDER or {FUNCTION}:"),
+        ("workers_per_trial", data.workers_per_trial or None, not of_function, f"{FUNCTION}:"),
+    ):
+        if value is not None and unused:
+            rule = f"{{value}} is for {{0}} {kinds}MODULE:FUNCTION; the data are {data.name}"
+            mistakes.append(Mistake(("data", name), rule, value, others=(SOURCE,)))
+        elif value is not None and value < 0:
+            mistakes.append(Mistake(("data", name), "must be >= 0", value))
+    if data.source == "stream" and not of_function:
+        mistakes.append(Mistake(("data", "function"), "stream needs {0}, package.module:function", others=(SOURCE,)))
     return mistakes
 
 
@@ -179,7 +203,7 @@ def _chosen(options: Options, mistakes: list[Mistake]) -> dict[str, Any]:
     if options.data is None or text in DATASETS:
         return {"source": "named", "name": text, "path": None}
     if colon and kind == FUNCTION:
-        return _of_function(path, options.task or AUTO, mistakes)
+        return _of_function(path, options.task or AUTO, options.memory_mb, mistakes)
     return _own(kind, path, mistakes) if colon and kind in KINDS else _refused(text, kind if colon else "", mistakes)
 
 
@@ -203,7 +227,7 @@ def data_of(given: Any, declared: Mapping[str, Any], *, transfers: bool, mistake
     given |= {name: _absolute(given[name]) for name in ("val_file", "test_file") if isinstance(given.get(name), str)}
     if str(given.get("path")).startswith(f"{FUNCTION}:"):
         path = given.pop("path").removeprefix(f"{FUNCTION}:")
-        given |= _of_function(path, str(given.get("task", AUTO)), mistakes)
+        given |= _of_function(path, str(given.get("task", AUTO)), given.get("memory_mb"), mistakes)
     elif isinstance(given.get("path"), str):
         _place(given, mistakes)
     source = given.get("source", "named" if _is_known(given.get("name")) else declared.get("source", "named"))
@@ -231,7 +255,7 @@ def _of_text(text: str, mistakes: list[Mistake]) -> dict[str, Any]:
     if text in DATASETS:
         return {"source": "named", "name": text, "path": None}
     if colon and kind == FUNCTION:
-        return _of_function(path, AUTO, mistakes)
+        return _of_function(path, AUTO, None, mistakes)
     if colon and kind in KINDS:
         return _own(kind, path, mistakes)
     if not os.path.exists(os.path.expanduser(text)):
@@ -239,9 +263,10 @@ def _of_text(text: str, mistakes: list[Mistake]) -> dict[str, Any]:
     return {"path": text}
 
 
-def _of_function(path: str, task: str, mistakes: list[Mistake]) -> dict[str, Any]:
+def _of_function(path: str, task: str, memory_mb: Any, mistakes: list[Mistake]) -> dict[str, Any]:
+    most = memory_mb if isinstance(memory_mb, int) else None
     try:
-        return function_fields(path, task=task)
+        return function_fields(path, task=task, memory_mb=most)
     except UsageError as error:
         mistakes += [Mistake(DATA, line, whole=True) for line in error.errors]
         return {}

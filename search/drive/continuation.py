@@ -33,6 +33,8 @@ MAY_CHANGE = (
     "data.val_file",
     "data.test_file",
     "data.download",
+    "data.memory_mb",
+    "data.workers_per_trial",
     "executor",
     "resources",
     "faults",

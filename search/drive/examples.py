@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from search.declaration.study import Study
 from search.declaration.unread import judge_unread
 from search.errors import UsageError
+from search.executors.choice import choose_executor
 from trainables.data import Splits, load_splits
 from trainables.data.class_balance import rare_classes
 from trainables.data.target import TASK_NOTICE
@@ -71,6 +72,11 @@ def try_study(study: Study, splits: Splits) -> TryOut:
             unread = judge_unread(study, tried)
             errors += (*tried.errors, *unread.errors)
             notices += (*tried.notices, *unread.notices)
+    if splits.streamed and trainable.stacks and choose_executor(study).executor == "lanes":
+        if study.lanes.mode == "stacked":
+            errors.append(f"--lane-mode stacked: a stack takes what is in memory; {splits.name} is not; use looped")
+        text = "lanes are looped, none is stacked: a stack would need the examples of every lane at once"
+        notices.append(Notice("streamed_lanes", text))
     foreign = study.trainable not in TRAINABLES and not study.trainable.startswith(USER_MODEL_PREFIX)
     if foreign and splits.train.weights is not None:
         text = f"weights: {study.trainable} is handed them as train.weights of its data, and may not use them"

@@ -90,7 +90,7 @@ def refit_splits(splits: Splits, *, seed: int) -> Splits:
     from trainables.data.datasets import load_pair
     from trainables.data.splits import resplit
 
-    if splits.spec is not None and (splits.spec.binds_rows or splits.train.weights is not None):
+    if splits.spec is not None and (splits.streamed or splits.spec.binds_rows or splits.train.weights is not None):
         pair = load_pair(splits.spec, seed=seed)
         return replace(pair.splits, val=pair.scored, extra_metrics=splits.extra_metrics)
     return resplit(splits, seed=seed % 2**32)

@@ -70,6 +70,8 @@ def _executor(study: Study) -> tuple[str, str]:
         return "tune", "a Ray cluster was named"
     if study.resources.gpus_per_trial:
         return "tune", "a share of a GPU for each trial was asked for"
+    if study.data.source == "stream":
+        return "tune", "the examples are streamed, which each process does for one trial at a time"
     if find_trainable(study.trainable).stacks:
         return "lanes", f"{study.trainable} stacks, on one machine"
     return "tune", f"{study.trainable} does not stack"
@@ -97,6 +99,8 @@ def choose_number(study: Study, trainable: Trainable, data: Any, device: torch.d
 
     if isinstance(trainable, FoldedTrainable):  # its trials have several lanes, of which one is measured
         trainable, data = trainable.of_a_fold, data[0]
+    if getattr(data, "streams", False):
+        return usual, f"{usual} lanes: trials whose examples are streamed are looped"
     config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)
     mode = usual_mode(config, device) if study.lanes.mode == "usual" else study.lanes.mode
     if mode == "looped":

@@ -83,6 +83,8 @@ def _joined(splits: Splits) -> Splits:
 
     if not len(splits.train):
         raise UsageError(f"{splits.name}: there are no examples to train on")
+    if splits.streamed:
+        raise UsageError(f"{splits.name} is streamed, and --refit trains on examples that are held: export --trial N")
     if splits.train.weights is not None:
         raise UsageError(
             f"{splits.name}: --refit knows no weights of the validation examples (--weight, --class-weight), and would "

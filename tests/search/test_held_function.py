@@ -52,6 +52,15 @@ def no_targets(): return part(80, 0)[0][:, :, None], as_set(20, 1), Items(lambda
 def unequal(): return Items(lambda i: (torch.zeros(3 + i // 7), 0)), part(20, 1)
 def endless(): return Lengthless(), part(20, 1)
 def loader(): return DataLoader(as_set(80, 0)), part(20, 1)
+def marked(): return arrays()
+marked.fingerprint = "rows of March"
+def counted(): return sets()
+counted.fingerprint = lambda: "rows of April"
+def unmarked(): return arrays()
+unmarked.fingerprint = 3
+def unmarkable(): return arrays()
+def _raise(): raise OSError("no such bucket")
+unmarkable.fingerprint = _raise
 def huge(): return Items(lambda i: (torch.zeros(3, 224, 224), 0), rows=10**8), part(20, 1)
 def damaged(): return Items(broken), part(20, 1)
 def wanting(folder): return part(80, 0), part(20, 1)
@@ -99,7 +108,7 @@ BAD = {
     "endless": f"train is a Lengthless without a length or items by number; {EACH}",
     "loader": "train is a DataLoader of 80; give its dataset",
     "huge": "train: 60211.2 GB of examples are more than half of the free memory",
-    "damaged": "train: an item of the Items failed: OSError: 3.png is damaged (held_mine.py, line 26)",
+    "damaged": "train: item 0 of the Items failed: OSError: 3.png is damaged (held_mine.py, line 26)",
     "wanting": "cannot be called without arguments (missing a required argument: 'folder')",
     "failing": "failed: ZeroDivisionError: division by zero (held_mine.py, line",
     "unlike": "the parts' examples differ in shape: (3,), (4,)",
@@ -142,3 +151,53 @@ def test_a_search_keeps_the_examples_and_a_resume_wants_the_same(tmp_path, capsy
     assert "0 trials go on" in capsys.readouterr().out
     with pytest.raises(RunError, match="the data of a are not what they were"):
         run("regularization", **{**given, "data": "python:held_mine:mixed"}, **quick, resume=True)
+
+
+def test_datasets_beyond_the_limit_are_streamed_and_those_within_are_held():
+    streamed = function_fields("held_mine:sets", memory_mb=0)
+    assert {name: streamed[name] for name in ("source", "function", "path", "fingerprint")} == {
+        "source": "stream",
+        "function": "held_mine:sets",
+        "path": None,
+        "fingerprint": None,
+    }
+    assert function_fields("held_mine:sets", memory_mb=1)["source"] == "arrays"
+    assert function_fields("held_mine:sets")["source"] == "arrays"
+    assert function_fields("held_mine:mixed", memory_mb=0)["source"] == "arrays"  # arrays are in memory as it is
+
+
+def test_a_study_says_whether_its_examples_are_held_or_streamed():
+    texts = {}
+    for most in (0, None):
+        splits = load_data(declare("regularization", data={"path": "python:held_mine:sets", "memory_mb": most}))
+        texts[splits.streamed] = " / ".join(notice.text for notice in splits.notices)
+    assert "held in memory: " in texts[False] and "streamed" not in texts[False]
+    assert "streamed: " in texts[True] and "of --memory-mb; each epoch reads them anew" in texts[True]
+
+
+def test_a_function_says_what_its_data_are():
+    given = [function_fields(f"held_mine:{name}")["fingerprint"] for name in ("arrays", "marked", "counted")]
+    assert given == [None, "rows of March", "rows of April"]
+    splits = [load_data(declare("regularization", data=f"python:held_mine:{n}")) for n in ("arrays", "marked")]
+    assert splits[0].fingerprint != splits[1].fingerprint
+
+
+def test_a_fingerprint_that_is_no_text_is_refused():
+    with pytest.raises(UsageError, match="its fingerprint is 3; expected a text, or what returns one"):
+        function_fields("held_mine:unmarked")
+    with pytest.raises(UsageError, match="its fingerprint failed: OSError: no such bucket"):
+        function_fields("held_mine:unmarkable")
+
+
+def test_estimators_and_stacks_refuse_what_is_streamed():
+    streamed = {"path": "python:held_mine:sets", "memory_mb": 0}
+    with pytest.raises(UsageError, match="is streamed, and an estimator takes all examples at once; raise --memory-mb"):
+        load_data(declare("sklearn_comparison", data=streamed))
+    study = declare("regularization", data=streamed, executor="lanes", lanes={"mode": "stacked"})
+    with pytest.raises(UsageError, match="--lane-mode stacked: a stack takes what is in memory"):
+        load_data(study)
+
+
+def test_folds_of_what_is_streamed_are_refused():
+    with pytest.raises(UsageError, match="sets is streamed, and each fold would need a pass over it; a larger"):
+        declare("regularization", data={"path": "python:held_mine:sets", "memory_mb": 0, "folds": 5})

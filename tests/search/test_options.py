@@ -57,6 +57,8 @@ BAD = [
     ({"cpus_per_worker": MANY}, f"--cpus-per-worker {MANY} is more than the 8 cores here"),
     ({"cpus_per_trial": MANY, "executor": "tune"}, f"--cpus-per-trial {MANY} is more than the 8 cores here"),
     ({"dataset": "minst"}, "--dataset 'minst' is unknown. Did you mean 'mnist'? Known: digits, mnist, "),
+    ({**TABLE, "memory_mb": 5}, "--memory-mb 5 is for --data images:FOLDER or python:MODULE:FUNCTION; the data are "),
+    ({"workers_per_trial": 2}, "--workers-per-trial 2 is for --data python:MODULE:FUNCTION; the data are digits"),
     ({"metric": ["val_macrof1"]}, "--metric 'val_macrof1' is unknown. Did you mean 'val_macro_f1'?"),
     ({"objective": ["val_los"]}, "--objective 'val_los' is not reported. Did you mean 'val_loss'?"),
     ({"objective": ["val_loss:up"]}, "--objective val_loss:up: the part after the colon must be min or max, got 'up'"),

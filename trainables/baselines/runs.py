@@ -47,7 +47,7 @@ class EstimatorData:
     @classmethod
     def of(cls, splits: Splits, device: torch.device) -> EstimatorData:
         """Flatten the arrays of ``splits``, and copy them to ``device``."""
-        train, val = (part.x.reshape(len(part), -1) for part in (splits.train, splits.val))
+        train, val = (part.held.reshape(len(part), -1) for part in (splits.train, splits.val))
         return cls(splits, train, val, DeviceData.of(splits, device))
 
 

@@ -37,6 +37,11 @@ class EstimatorTrainable:
         """Return why a trial of ``config`` cannot train on ``splits``."""
         from trainables.baselines.estimators import smallest_class
 
+        if splits.streamed:
+            return [
+                f"{splits.name} is streamed, and an estimator takes all examples at once; raise --memory-mb, "
+                "--train-examples N uses fewer, or train a network"
+            ]
         if config.model == "svm" and splits.task is Task.CLASSIFICATION and smallest_class(splits.train.y) < 2:
             return [
                 "model=svm needs two training examples of each class, and one class has fewer; "
@@ -46,11 +51,11 @@ class EstimatorTrainable:
 
     def try_out(self, configs: Sequence[EstimatorConfig], splits: Splits) -> TryOut:
         """Return which of the models leave the weights of examples unused; nothing is fitted."""
-        if splits.train.weights is None:
+        if splits.train.weights is None or splits.streamed:
             return TryOut()
         from trainables.baselines.estimators import build_estimator, takes_weights
 
-        x = splits.train.x.reshape(len(splits.train), -1)
+        x = splits.train.held.reshape(len(splits.train), -1)
         others = {c.model: c for c in configs if c.model != "torch_mlp"}
         unused = [
             name

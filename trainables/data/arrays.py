@@ -75,8 +75,8 @@ def parts_of(
     ys: list[NDArray[Any]] = []
     errors: list[str] = []
     for x_name, y_name in pairs:
-        x, y = _inputs(found[x_name], f"{what}: {x_name}", errors, notices), found[y_name]
-        y = _one_column(y, f"{what}: {y_name}", errors, notices)
+        x, y = as_inputs(found[x_name], f"{what}: {x_name}", errors, notices), found[y_name]
+        y = one_column(y, f"{what}: {y_name}", errors, notices)
         if not errors and len(x) != len(y):
             errors.append(f"{what}: {x_name} has {len(x):,} examples, {y_name} has {len(y):,}; {_order(found)}")
         xs.append(x)
@@ -86,7 +86,7 @@ def parts_of(
     if errors:
         wrong_order = len(pairs) > 1 and found["x_val"].ndim == 1 and found["y_train"].ndim > 1
         raise DataError([f"{what}: {_order(found)}, as it seems in another"] if wrong_order else errors)
-    target = _target(np.concatenate(ys), what, task)
+    target = target_of(np.concatenate(ys), what, task)
     sizes = [len(x) for x in xs]
     if len(sizes) == 2:
         cut = round(sizes[0] * TEST_SHARE)
@@ -119,8 +119,15 @@ def _pairs(found: Mapping[str, NDArray[Any]], what: str) -> list[tuple[str, str]
     raise DataError(f"{what} holds {', '.join(found) or 'nothing'}; {EXPECTED}")
 
 
-def _inputs(x: NDArray[Any], what: str, errors: list[str], notices: list[Notice]) -> NDArray[Any]:
-    """Return inputs as [N, D] or [N, channels, height, width]."""
+def as_inputs(x: NDArray[Any], what: str, errors: list[str], notices: list[Notice]) -> NDArray[Any]:
+    """Return inputs as [N, D] or [N, channels, height, width].
+
+    Args:
+        x: numbers, which may lack the channels, or have them last.
+        what: begins each message.
+        errors: takes what is wrong, a line each.
+        notices: takes what was understood.
+    """
     if x.dtype.kind not in "biuf":
         errors.append(f"{what} holds {x.dtype} values; inputs are numbers")
     elif not 2 <= x.ndim <= 4:
@@ -142,8 +149,15 @@ def _inputs(x: NDArray[Any], what: str, errors: list[str], notices: list[Notice]
     return x
 
 
-def _one_column(y: NDArray[Any], what: str, errors: list[str], notices: list[Notice]) -> NDArray[Any]:
-    """Return targets as [N]; one column a class becomes the class's number."""
+def one_column(y: NDArray[Any], what: str, errors: list[str], notices: list[Notice]) -> NDArray[Any]:
+    """Return targets as [N]; one column a class becomes the class's number.
+
+    Args:
+        y: [N], [N, 1] or one column a class.
+        what: begins each message.
+        errors: takes what is wrong, a line each.
+        notices: takes what was understood.
+    """
     if y.ndim == 2 and y.shape[1] == 1:
         return y[:, 0]
     if y.ndim == 2 and y.dtype.kind in "biuf" and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
@@ -155,7 +169,8 @@ def _one_column(y: NDArray[Any], what: str, errors: list[str], notices: list[Not
     return y
 
 
-def _target(y: NDArray[Any], what: str, task: str) -> Target:
+def target_of(y: NDArray[Any], what: str, task: str) -> Target:
+    """Return what is learned from targets [N], none of which may be missing; see ``read_target``."""
     import pandas as pd
 
     column = pd.Series(y)

@@ -17,9 +17,11 @@ from trainables.data.fold_notice import folds_notice
 from trainables.data.halves import half_of
 from trainables.data.parts import Parts
 from trainables.data.recut import Recut
+from trainables.data.room import gib
 from trainables.data.spec import NO_DATA, DataSpec, Source, path_errors
 from trainables.data.splits import Arrays, Splits, fingerprint, random_split, stratified_split
 from trainables.errors import DataError
+from trainables.notice import Notice
 from trainables.task import Task
 
 
@@ -47,7 +49,7 @@ def load_splits(spec: DataSpec) -> Splits:
         DataError: unknown name, absent files, or too few examples.
     """
     parts = _load(spec, _data_stamp(spec))
-    known = NO_DATA if spec.source == NO_DATA else fingerprint(parts.train, parts.val, parts.test)
+    known = NO_DATA if spec.source == NO_DATA else _fingerprint(spec, parts.train, parts.val, parts.test)
     splits = _splits(spec, parts, parts, known)
     return splits if spec.folds is None else _with_folds(splits, spec, spec.folds, parts)
 
@@ -60,9 +62,16 @@ def _with_folds(splits: Splits, spec: DataSpec, number: int, searched: Parts) ->
             parts = _read(spec, Fold(i, number, spec.seed))
         except DataError as error:  # the study's own cut could be read
             raise DataError([f"--folds {number}: {line}" for line in error.errors]) from None
-        known = fingerprint(parts.train, parts.val)
+        known = _fingerprint(spec, parts.train, parts.val)
         folds.append(_splits(replace(spec, folds=None), parts, searched, known))
     return replace(splits, folds=tuple(folds), notices=(*splits.notices, folds_notice(folds, spec)))
+
+
+def _fingerprint(spec: DataSpec, *parts: Arrays) -> str:
+    """Return the fingerprint of parts, whose inputs are not hashed where the user's function gives one for them."""
+    if spec.source == "arrays" and spec.fingerprint is not None:
+        parts = tuple(replace(part, x=np.frombuffer(spec.fingerprint.encode(), np.uint8)) for part in parts)
+    return fingerprint(*parts)
 
 
 def _splits(spec: DataSpec, parts: Parts, searched: Parts, fingerprint: str) -> Splits:
@@ -71,7 +80,7 @@ def _splits(spec: DataSpec, parts: Parts, searched: Parts, fingerprint: str) -> 
     weighted = spec.class_weight is not None
     if weighted and not counts:
         raise DataError(f"--class-weight {spec.class_weight} is for classes, and the target of {spec.name} is a number")
-    own = spec.source in ("table", "arrays")
+    own = spec.source in ("table", "arrays", "stream")
     return Splits(
         name=spec.name,
         train=balanced(parts.train) if weighted else parts.train,
@@ -122,7 +131,7 @@ def load_pair(spec: DataSpec, *, seed: int) -> Pair:
     parts = _read(spec, seed)
     test, scored = (parts.test.at(part) for part in (slice(len(searched.test)), slice(len(searched.test), None)))
     parts = replace(parts, test=test)
-    return Pair(_splits(spec, parts, searched, fingerprint(parts.train, parts.val, scored)), scored, test)
+    return Pair(_splits(spec, parts, searched, _fingerprint(spec, parts.train, parts.val, scored)), scored, test)
 
 
 @lru_cache(maxsize=2)
@@ -134,7 +143,7 @@ def _read(spec: DataSpec, recut: Recut | None) -> Parts:
     if spec.source == "named" and spec.name not in DATASETS:
         raise DataError(f"unknown data set {spec.name!r}; known: {', '.join(DATASETS)}")
     if spec.pixels and (
-        spec.source in ("table", "arrays") or (spec.source == "named" and not DATASETS[spec.name].images)
+        spec.source in ("table", "arrays", "stream") or (spec.source == "named" and not DATASETS[spec.name].images)
     ):
         images = ", ".join(name for name, found in DATASETS.items() if found.images)
         raise DataError(f"{spec.name} has no images; data sets that have: {images}, or images:FOLDER")
@@ -222,6 +231,7 @@ def _images(spec: DataSpec, recut: Recut | None) -> Parts:
         seed=spec.seed,
         pixels=spec.pixels,
         background=spec.background,
+        memory_mb=spec.memory_mb,
         recut=recut,
     )
 
@@ -230,7 +240,26 @@ def _arrays(spec: DataSpec, recut: Recut | None) -> Parts:
     from trainables.data import arrays
 
     assert spec.path is not None, "the study's declaration is checked for it"
-    return arrays.load(Path(spec.path), task=spec.task, seed=spec.seed, recut=recut)
+    parts = arrays.load(Path(spec.path), task=spec.task, seed=spec.seed, recut=recut)
+    if spec.function is None:
+        return parts
+    size = sum(part.held.nbytes for part in (parts.train, parts.val, parts.test))
+    return replace(parts, notices=(*parts.notices, Notice("held", f"held in memory: {gib(size)} of examples")))
+
+
+def _stream(spec: DataSpec, recut: Recut | None) -> Parts:
+    from trainables.data import streams
+
+    assert spec.function is not None, "the study's declaration is checked for it"
+    return streams.load(
+        spec.function,
+        task=spec.task,
+        seed=spec.seed,
+        workers=spec.workers_per_trial,
+        memory_mb=spec.memory_mb,
+        given=spec.fingerprint,
+        recut=recut,
+    )
 
 
 def _nothing(spec: DataSpec, recut: Recut | None) -> Parts:
@@ -243,6 +272,7 @@ _LOADERS: dict[Source, Callable[[DataSpec, Recut | None], Parts]] = {
     "table": _table,
     "images": _images,
     "arrays": _arrays,
+    "stream": _stream,
     "none": _nothing,
 }
 

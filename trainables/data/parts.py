@@ -162,7 +162,7 @@ def centre_pixels(parts: Parts) -> Standardisation:
     Returns:
         What was done.
     """
-    x = parts.train.x
+    x = parts.train.held
     return _standardise(parts, x.mean(axis=0, dtype=np.float64), x.std(dtype=np.float64))
 
 
@@ -172,7 +172,7 @@ def standardise_columns(parts: Parts) -> Standardisation:
     Returns:
         What was done.
     """
-    x = parts.train.x
+    x = parts.train.held
     deviation = x.std(axis=0, dtype=np.float64)
     return _standardise(parts, x.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
 
@@ -195,5 +195,5 @@ def _standardise(
     """Standardise the parts where they lie, and return how."""
     done = Standardisation(mean.astype(np.float32), np.asarray(deviation, np.float32))
     for part in (parts.train, parts.val, parts.test):
-        done.apply_in_place(part.x)
+        done.apply_in_place(part.held)
     return done

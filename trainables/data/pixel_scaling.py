@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trainables.data.image_preprocessing import ImagePreprocessing
 from trainables.data.memory import allocate
+from trainables.data.pixel_file import PixelFile
 from trainables.data.preprocessing import Standardisation
 
 BLOCK_PIXELS = 1 << 22
@@ -32,7 +33,17 @@ def encode_part(pixels: NDArray[np.uint8], part: NDArray[np.int64], made: ImageP
     return x
 
 
-def standardisation_of(pixels: NDArray[np.uint8], train: NDArray[np.int64]) -> Standardisation:
+def copy_part(pixels: PixelFile, part: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return the images of a part as bytes: in memory, or in a file where they are large."""
+    x = allocate((len(part), *pixels.shape[1:]), np.uint8)
+    start = 0
+    for block in _blocks(pixels, part):
+        x[start : start + len(block)] = pixels[block]
+        start += len(block)
+    return x
+
+
+def standardisation_of(pixels: NDArray[np.uint8] | PixelFile, train: NDArray[np.int64]) -> Standardisation:
     """Return the mean of each pixel and the deviation of each channel (1 for a constant one) over the training part.
 
     Each pixel of each channel is shifted by its mean, so that one that never changes is exactly 0 (see
@@ -58,6 +69,6 @@ def standardisation_of(pixels: NDArray[np.uint8], train: NDArray[np.int64]) -> S
     return Standardisation((sums / len(train)).astype(np.float32), scale)
 
 
-def _blocks(pixels: NDArray[np.uint8], indices: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def _blocks(pixels: NDArray[np.uint8] | PixelFile, indices: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     size = max(1, BLOCK_PIXELS // math.prod(pixels.shape[1:]))
     return (indices[start : start + size] for start in range(0, len(indices), size))

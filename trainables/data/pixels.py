@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from trainables.data.image_formats import endings, open_image
 from trainables.data.image_modes import Depth, PlainImage, Range, plain_image
 from trainables.data.memory import allocate
+from trainables.data.pixel_file import PixelFile
+from trainables.stage import stage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,7 +50,7 @@ class ImageFacts:
         transparent: whether it was laid on the background.
         animated: whether the file has more images; the first is read.
         constant: whether all its pixels are one colour, at the size to which it was brought.
-        digest: equal for equal pixels at that size, within this process.
+        digest: equal for equal pixels at that size.
         depth: which values it had where these were no bytes.
         values: the least and the greatest of these.
         missing: how many of these were no number.
@@ -72,15 +75,41 @@ class DecodedImages:
     Attributes:
         pixels: [N, channels, size, size] uint8, three channels (RGB), or one where every image is grey.
         found: [N] for each file the facts of its image, or why it has none; the pixels of those mean nothing.
+        damaged: why a file of them that was kept had to be made anew, in words; empty where it had not.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[np.uint8] | PixelFile
     found: tuple[ImageFacts | Unread, ...]
+    damaged: str = ""
 
     @property
     def whole(self) -> NDArray[np.bool_]:
         """Which files have an image  # [N] bool."""
         return np.array([isinstance(facts, ImageFacts) for facts in self.found], bool)
+
+
+class Store(Protocol):
+    """Takes decoded images; several threads fill it, each other parts."""
+
+    def block(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return room for the images ``start`` to ``stop``  # [stop - start, 3, size, size]."""
+
+    def put(self, start: int, block: NDArray[np.uint8]) -> None:
+        """Take such room, filled."""
+
+
+class _Memory:
+    """Images in an array."""
+
+    def __init__(self, images: int, size: int) -> None:
+        self.pixels = allocate((images, 3, size, size), np.uint8)
+
+    def block(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return the place of these images itself."""
+        return self.pixels[start:stop]
+
+    def put(self, start: int, block: NDArray[np.uint8]) -> None:
+        """Do nothing: they are in their place."""
 
 
 def decode_images(
@@ -90,7 +119,7 @@ def decode_images(
     background: tuple[int, int, int] = WHITE,
     ranges: Mapping[Depth, Range] | None = None,
 ) -> DecodedImages:
-    """Decode ``files`` on all cores.
+    """Decode ``files`` on all cores, into memory.
 
     An image is turned as its camera noted, laid on ``background`` where it is transparent, cut in its centre to a
     square, and resized to ``size`` pixels (bilinear, averaging where it shrinks).
@@ -101,19 +130,60 @@ def decode_images(
         background: a colour, red, green and blue.
         ranges: see ``plain_image``.
     """
-    pixels = allocate((len(files), 3, size, size), np.uint8)
+    store = _Memory(len(files), size)
+    found = decode_into(store, files, background=background, ranges=ranges)
+    return DecodedImages(store.pixels if coloured(found) else store.pixels[:, :1], found)
+
+
+def decode_into(
+    store: Store,
+    files: Sequence[Path],
+    *,
+    background: tuple[int, int, int] = WHITE,
+    ranges: Mapping[Depth, Range] | None = None,
+    way_on: str | None = None,
+) -> tuple[ImageFacts | Unread, ...]:
+    """Decode ``files`` on all cores as ``decode_images`` does.
+
+    Whatever is raised meanwhile, a signal's exception say, ends it after the files that are being decoded.
+
+    Args:
+        store: takes the pixels; those of a file without an image mean nothing.
+        files: regular files.
+        background: a colour, red, green and blue.
+        ranges: see ``plain_image``.
+        way_on: what a user does after it was stopped here; see ``Stage``.
+
+    Returns:
+        For each file the facts of its image, or why it has none.
+    """
     found: list[ImageFacts | Unread] = [Unread.DAMAGED] * len(files)
 
-    def decode_from(start: int) -> None:
-        for i in range(start, min(start + FILES_AT_ONCE, len(files))):
-            found[i] = _decode(files[i], pixels[i], background, ranges or {})
+    def decode_from(start: int) -> int:
+        stop = min(start + FILES_AT_ONCE, len(files))
+        block = store.block(start, stop)
+        for i in range(start, stop):
+            found[i] = _decode(files[i], block[i - start], background, ranges or {})
+        store.put(start, block)
+        return stop - start
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), stage("decoding images", total=len(files), way_on=way_on) as decoding:
         warnings.simplefilter("ignore")  # PIL's, of damaged metadata: a line for each file
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            list(pool.map(decode_from, range(0, len(files), FILES_AT_ONCE)))
-    coloured = any(isinstance(facts, ImageFacts) and not facts.grey for facts in found)
-    return DecodedImages(pixels if coloured else pixels[:, :1], tuple(found))
+            for count in pool.map(decode_from, range(0, len(files), FILES_AT_ONCE)):
+                decoding.advance(count)
+                decoding.detail = f"{decoding.done / max(time.monotonic() - decoding.began, 1e-9):,.0f} a second"
+    return tuple(found)
+
+
+def coloured(found: Sequence[ImageFacts | Unread]) -> bool:
+    """Say whether an image has a colour."""
+    return any(isinstance(facts, ImageFacts) and not facts.grey for facts in found)
+
+
+def pixels_digest(pixels: NDArray[np.uint8]) -> int:
+    """Return a number of 64 bits, equal for equal pixels."""
+    return int.from_bytes(hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).digest(), "little")
 
 
 def fit_image(
@@ -177,7 +247,7 @@ def _decode(
         transparent=plain.transparent,
         animated=animated,
         constant=all(low == high for low, high in extrema),
-        digest=hash(pixels.tobytes()),
+        digest=pixels_digest(pixels),
         depth=plain.depth,
         values=plain.values,
         missing=plain.missing,

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from trainables.task import AUTO
 
-Source: TypeAlias = Literal["named", "table", "images", "arrays", "none"]
+Source: TypeAlias = Literal["named", "table", "images", "arrays", "stream", "none"]
 Half: TypeAlias = Literal["first", "second"]
 
 READ_AS = ("number", "text", "date")
@@ -36,10 +36,12 @@ class DataSpec:
         download: allow torchvision to download into ``data_dir``.
         train_examples: use only this many training examples (stratified); None for all.
         seed: seeds the splits.
-        source: ``named``, or the user's own ``table``, ``images`` or ``arrays``; ``none`` where the training function
-            brings its own.
+        source: ``named``, or the user's own ``table``, ``images`` or ``arrays``; ``stream`` for a function's datasets
+            that are larger than memory; ``none`` where the training function brings its own.
         path: absolute path of the table's file, the images' folder or the arrays' file; None for a named set.
         target: the column of a table that is predicted.
+        function: ``package.module:function`` that returned the arrays, or returns the datasets that are streamed.
+        fingerprint: what that function says that its data are, in place of a digest of the examples.
         task: what is learned from a table or arrays: ``classification``, ``regression``, or ``auto`` to tell by the
             target.
         drop: columns of a table that are left out.
@@ -59,6 +61,9 @@ class DataSpec:
             then K runs, one for each fold, and what it reports is their mean.
         image_size: width and height, in pixels, of a user's images.
         background: the colour under a user's images where these are transparent, as Pillow's ``ImageColor`` takes it.
+        memory_mb: MiB that the examples of an images' folder or a function may take in memory; None for half of what is
+            free. Images beyond it are read from a file, a function's datasets are streamed.
+        workers_per_trial: processes that read ahead for a trial whose examples are streamed; 0 reads in its own.
         pixels: images as bytes, not standardised: for models that bring their own preprocessing.
         half: ``first`` or ``second`` half of the classes alone; None for all of them.
     """
@@ -70,6 +75,8 @@ class DataSpec:
     seed: int = 0
     source: Source = "named"
     path: str | None = None
+    function: str | None = None
+    fingerprint: str | None = None
     target: str | None = None
     task: str = AUTO
     drop: tuple[str, ...] = ()
@@ -87,6 +94,8 @@ class DataSpec:
     folds: int | None = None
     image_size: int = 32
     background: str = WHITE
+    memory_mb: int | None = None
+    workers_per_trial: int = 0
     pixels: bool = False
     half: Half | None = None
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trainables.data.duplicates import equal_rows, with_copies
 from trainables.data.preprocessing import Preprocessing
 from trainables.data.spec import NO_DATA, DataSpec
+from trainables.data.streamed import Streamed
 from trainables.errors import DataError
 from trainables.notice import Notice
 from trainables.task import Task
@@ -22,22 +23,40 @@ class Arrays:
     """Examples and their targets.
 
     Attributes:
-        x: [N, ...] float32; or uint8 pixels [N, channels, height, width], where a declaration asks for them.
+        x: [N, ...] float32; or uint8 pixels [N, channels, height, width], where a declaration asks for them; or what
+            reads such float32 inputs a batch at a time.
         y: [N] int64 class numbers, or float32 standardised numbers.
         weights: [N] float32, how much each example counts in the loss that is trained on, 1 on average; None where all
             count alike. Of the training part alone: nothing is validated or scored by weights.
     """
 
-    x: NDArray[Any]
+    x: NDArray[Any] | Streamed
     y: NDArray[Any]
     weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def held(self) -> NDArray[Any]:
+        """``x``, which is in memory.
+
+        Raises:
+            TypeError: it is streamed.
+        """
+        if isinstance(self.x, Streamed):
+            raise TypeError("these examples are streamed, and are no array")
+        return self.x
+
     def at(self, indices: NDArray[np.int64] | slice) -> Arrays:
-        """Return some of the examples."""
-        return Arrays(self.x[indices], self.y[indices], None if self.weights is None else self.weights[indices])
+        """Return some of the examples; those that are streamed are not read."""
+        x = self.x.at(indices) if isinstance(self.x, Streamed) else self.x[indices]
+        return Arrays(x, self.y[indices], None if self.weights is None else self.weights[indices])
+
+    def first(self, count: int) -> Arrays:
+        """Return the first examples, in memory."""
+        few = self.at(slice(count))
+        return replace(few, x=few.x[:]) if isinstance(few.x, Streamed) else few
 
 
 @dataclass(frozen=True)
@@ -115,6 +134,11 @@ class Splits:
         """The shape of one example: [D] for a table, [channels, height, width] for an image."""
         return tuple(self.train.x.shape[1:])
 
+    @property
+    def streamed(self) -> bool:
+        """Whether the examples are read a batch at a time, and not held in memory."""
+        return isinstance(self.train.x, Streamed)
+
     def facts(self) -> dict[str, Any]:
         """Return what a reader should know of the data, as plain data: for the ledger and the terminal."""
         return {
@@ -138,7 +162,8 @@ def fingerprint(*parts: Arrays) -> str:
     for part in parts:
         for array in (part.x, part.y) if part.weights is None else (part.x, part.y, part.weights):
             digest.update(f"{array.shape}{array.dtype.str}".encode())
-            digest.update(np.ascontiguousarray(array).data)
+            for block in array.content() if isinstance(array, Streamed) else (np.ascontiguousarray(array).data,):
+                digest.update(block)
     return digest.hexdigest()
 
 
@@ -183,6 +208,8 @@ def resplit(splits: Splits, *, seed: int) -> Splits:
     """
     if not len(splits.train):
         return splits
+    if splits.streamed:
+        raise TypeError("examples that are streamed are cut anew where they are read: see load_pair")
     x, y = (np.concatenate([getattr(part, name) for part in (splits.train, splits.val)]) for name in ("x", "y"))
     if splits.spec is not None and splits.spec.source == "images":
         val, train = _cut_with_copies(x, y, share=len(splits.val) / len(y), seed=seed)

@@ -76,7 +76,7 @@ def copied_rows(parts: Parts, columns: Mapping[str, NDArray[Any]]) -> list[Notic
         parts: the examples.
         columns: of the training part, by name. If one of them has many numbers, two rows are hardly alike by chance.
     """
-    train, *others = (_digests(part.x, part.y) for part in (parts.train, parts.val, parts.test))
+    train, *others = (_digests(part.held, part.y) for part in (parts.train, parts.val, parts.test))
     copies = sum(count - 1 for count in Counter([*train, *others[0], *others[1]]).values())
     if not copies:
         return []

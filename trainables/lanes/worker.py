@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from trainables.device_data import batch_bounds
+from trainables.device_data import DeviceData, batch_bounds
 from trainables.lanes.event import LaneEvent
 from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
@@ -44,6 +44,11 @@ class _Role:
     def stands_in(self) -> bool:
         """Whether it trains in place of another configuration."""
         return self.full_state is not None
+
+    @property
+    def streams(self) -> bool:
+        """Whether the examples are read a batch at a time: a stack would read those of every lane."""
+        return isinstance(self.data, DeviceData) and self.data.streams
 
     @property
     def key(self) -> Hashable:
@@ -233,7 +238,7 @@ class LaneWorker:
         return self._looped[which]
 
     def _mode_for(self, role: _Role) -> str:
-        if not can_stack(role.config):
+        if not can_stack(role.config) or role.streams:
             if self._mode == "stacked" and self._stands_in is None:
                 raise ValueError(f"a {type(role.config).__name__} cannot be stacked; use mode looped")
             return "looped"
@@ -280,5 +285,7 @@ class LaneWorker:
         """Return lanes for plain loops: several at a time where that is known to do no harm."""
         ours = self._trains_beside_others(role) and self._device.type == "cpu"
         threads = (self._threads or usual_threads(self._device)) if ours else None
+        if ours and role.streams and role.data.in_turn:
+            threads = 1
         start = None if role.stands_in else self._start
         return LoopedLanes(data, device=self._device, precision=self._precision, start=start, threads=threads)

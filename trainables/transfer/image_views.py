@@ -57,7 +57,7 @@ class ImageViews:
     @cached_property
     def val(self) -> torch.Tensor:
         """Every validation image  # uint8 [N, C, h, w]."""
-        return self._kept(as_tensor(self._splits.val.x, CPU))
+        return self._kept(as_tensor(self._splits.val.held, CPU))
 
     def views(self, augmentation: str) -> int:
         """Return V: how many views of each training image there are."""
@@ -70,7 +70,7 @@ class ImageViews:
             DataError: they are larger than memory should hold, and the disk has no allocate for them.
         """
         if augmentation not in self._train:
-            images = as_tensor(self._splits.train.x, CPU)
+            images = as_tensor(self._splits.train.held, CPU)
             if augmentation == "none":
                 self._train[augmentation] = self._kept(images)
             else:

@@ -105,7 +105,7 @@ def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[f
 
 def own_preprocessing(splits: Splits, size: int) -> Preprocessing:
     """Return the preprocessing of weights that bring none: the training images' own mean and deviation."""
-    mean, deviation = channel_statistics(as_tensor(splits.train.x, torch.device("cpu")))
+    mean, deviation = channel_statistics(as_tensor(splits.train.held, torch.device("cpu")))
     return Preprocessing(size, size, mean, deviation)
 
 

@@ -1,0 +1,202 @@
+"""Decoded images of a folder in a file, made once and shared by studies: for what is larger than memory.
+
+An entry is a folder, ``images/KEY`` in the cache, of ``pixels`` (see ``PixelFile``) and ``facts.npz``. Its key is of
+the files' paths, sizes and times, of the size and of all else that the pixels depend on: a folder that changed has
+another. It is written beside, whole or not at all, and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.image_modes import Depth, Range
+from trainables.data.memory import cache_folder
+from trainables.data.pixel_file import PixelFile
+from trainables.data.pixels import DecodedImages, ImageFacts, Unread, coloured, decode_into, pixels_digest
+from trainables.data.room import gib
+from trainables.errors import DataError
+from trainables.file_lock import file_lock
+
+VERSION = 1
+"""Of the entries: what is decoded otherwise lies under another key."""
+
+CHECKED = 64
+"""Images of an entry whose pixels are compared with their digests before it is used."""
+
+WAY_ON = "what was decoded is removed, and the same command decodes from the start"
+
+PIXELS, FACTS = "pixels", "facts.npz"
+DEPTHS: tuple[Depth | None, ...] = (None, "integers", "floats")
+
+
+def decoded_file(
+    root: Path,
+    files: Sequence[Path],
+    size: int,
+    *,
+    background: tuple[int, int, int],
+    ranges: Mapping[Depth, Range] | None = None,
+) -> DecodedImages:
+    """Return the images of a folder, decoded as ``decode_images`` does, with their pixels in a file of the cache.
+
+    Another process that decodes the same is waited for. An entry that is damaged is removed and made again.
+
+    Args:
+        root: the folder.
+        files: its files.
+        size: width and height, in pixels.
+        background: a colour, red, green and blue.
+        ranges: see ``plain_image``.
+
+    Raises:
+        DataError: the disk has no room for it, or cannot be written.
+    """
+    folder = cache_folder() / "images"
+    entry = folder / _key(root, files, size, background, ranges or {})
+    try:
+        with file_lock(entry.with_suffix(".lock"), what="decoded images"):
+            damaged = _remove_if_damaged(entry, len(files), size)
+            if not entry.is_dir():
+                _make(entry, files, size, background, ranges)
+            return replace(_read(entry, len(files), size), damaged=damaged)
+    except OSError as error:
+        raise DataError(
+            f"decoded images cannot be kept in {folder} ({error.strerror}); XDG_CACHE_HOME names another folder"
+        ) from None
+
+
+def _key(
+    root: Path,
+    files: Sequence[Path],
+    size: int,
+    background: tuple[int, int, int],
+    ranges: Mapping[Depth, Range],
+) -> str:
+    import PIL
+
+    digest = hashlib.sha256(repr((VERSION, PIL.__version__, size, background, sorted(ranges.items()))).encode())
+    for file in (root.resolve(), *files):
+        found = os.stat(file)
+        times = () if file == root.resolve() else (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        digest.update(f"{os.fspath(file)!r} {times}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _remove_if_damaged(entry: Path, images: int, size: int) -> str:
+    """Remove an entry that is damaged, and say how it is; empty where none is there, or it is whole."""
+    if not entry.is_dir():
+        return ""
+    try:
+        if _is_whole(_read(entry, images, size)):
+            return ""
+        why = "its pixels are not what they were"
+    except (DataError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        why = str(error).splitlines()[0]
+    shutil.rmtree(entry)
+    return why
+
+
+def _is_whole(found: DecodedImages) -> bool:
+    """Say whether the pixels of some images, spread over the file, have their digests."""
+    whole = np.flatnonzero(found.whole)
+    chosen = whole[np.unique(np.linspace(0, len(whole) - 1, min(CHECKED, len(whole))).astype(int))]
+    assert isinstance(found.pixels, PixelFile)
+    pixels = found.pixels.with_channels(3)[chosen]
+    facts = [found.found[i] for i in chosen]
+    return all(isinstance(f, ImageFacts) and f.digest == pixels_digest(p) for f, p in zip(facts, pixels, strict=True))
+
+
+def _make(
+    entry: Path,
+    files: Sequence[Path],
+    size: int,
+    background: tuple[int, int, int],
+    ranges: Mapping[Depth, Range] | None,
+) -> None:
+    part = entry.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed: the lock says that none is at it
+    need = len(files) * 3 * size * size
+    free = shutil.disk_usage(entry.parent).free
+    if need > free:
+        raise DataError(
+            f"{len(files):,} decoded images of {size} x {size} pixels take {gib(need)}, and the disk of {entry.parent} "
+            f"has {gib(free)} free; XDG_CACHE_HOME names another folder, --image-size makes them smaller"
+        )
+    part.mkdir()
+    try:
+        with _FileStore(part / PIXELS, len(files), size) as store:
+            found = decode_into(store, files, background=background, ranges=ranges, way_on=WAY_ON)
+        np.savez(part / FACTS, **_columns(found))  # type: ignore[arg-type]
+        part.rename(entry)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+class _FileStore:
+    """Images in a file that is written with plain writes: on a full disk these raise, where a map ends the process."""
+
+    def __init__(self, path: Path, images: int, size: int) -> None:
+        self._shape = (3, size, size)
+        self._file = path.open("wb")
+        os.posix_fallocate(self._file.fileno(), 0, max(1, images * 3 * size * size))
+
+    def __enter__(self) -> _FileStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.flush()
+        self._file.close()
+
+    def block(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return zeros."""
+        return np.zeros((stop - start, *self._shape), np.uint8)
+
+    def put(self, start: int, block: NDArray[np.uint8]) -> None:
+        """Write the images to their place."""
+        data, at = block.data.cast("B"), start * int(np.prod(self._shape))
+        while len(data):
+            written = os.pwrite(self._file.fileno(), data, at)
+            data, at = data[written:], at + written
+
+
+def _read(entry: Path, images: int, size: int) -> DecodedImages:
+    with np.load(entry / FACTS, allow_pickle=False) as file:
+        found = _facts({name: file[name] for name in file.files})
+    if len(found) != images:
+        raise ValueError(f"facts of {len(found)} images, not {images}")
+    pixels = PixelFile(entry / PIXELS, images=images, size=size)
+    return DecodedImages(pixels if coloured(found) else pixels.with_channels(1), found)
+
+
+def _columns(found: Sequence[ImageFacts | Unread]) -> dict[str, NDArray[np.generic]]:
+    """Return facts as arrays without objects, by name; ``unread`` says why there are none."""
+    none = ImageFacts(0, 0, False, False, False, False, 0, None, (0.0, 0.0), 0)
+    facts = [one if isinstance(one, ImageFacts) else none for one in found]
+    columns: dict[str, NDArray[np.generic]] = {
+        "unread": np.array([one.value if isinstance(one, Unread) else "" for one in found]),
+        "depth": np.array([DEPTHS.index(one.depth) for one in facts], np.int8),
+        "digest": np.array([one.digest for one in facts], np.uint64),
+    }
+    names = [field.name for field in fields(ImageFacts) if field.name not in columns]
+    return columns | {name: np.array([getattr(one, name) for one in facts]) for name in names}
+
+
+def _facts(columns: Mapping[str, NDArray[np.generic]]) -> tuple[ImageFacts | Unread, ...]:
+    """Return what ``_columns`` made arrays of."""
+    lists = [columns[field.name].tolist() for field in fields(ImageFacts)]
+    unread = columns["unread"].tolist()
+    depth_at = [field.name for field in fields(ImageFacts)].index("depth")
+    lists[depth_at] = [DEPTHS[number] for number in lists[depth_at]]
+    values_at = [field.name for field in fields(ImageFacts)].index("values")
+    lists[values_at] = [tuple(pair) for pair in lists[values_at]]
+    return tuple(Unread(why) if why else ImageFacts(*values) for why, *values in zip(unread, *lists, strict=True))
