@@ -10,7 +10,7 @@ import typer
 
 from search.commands.arguments import HOME, Accept, Database, DataPlace, Home, Json, Name, UntrackedOk
 from search.commands.continuing import continue_study
-from search.declaration.options import parse_duration
+from search.declaration.option import parse_duration
 from search.declaration.parts import Confirm
 from search.declaration.study import Study
 from search.drive.continuation import with_data_at

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from search.declaration.options import Group, Options, table
+from search.declaration.option import Group
+from search.declaration.options import Options, table
 from search.face.answer_stream import answer_alone
 
 

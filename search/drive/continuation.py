@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from search.declaration.from_options import in_options
-from search.declaration.options import Options, flags, parse_duration
+from search.declaration.option import parse_duration
+from search.declaration.options import Options, flags
 from search.declaration.own_data import declared_data
 from search.declaration.study import Difference, Study, differences
 from search.declaration.validate import valid_study

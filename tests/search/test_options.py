@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from search.declaration.options import Options, parse_duration
+from search.declaration.option import parse_duration
+from search.declaration.options import Options
 from search.declaration.studies import find
 from search.drive import preflight
 from search.drive.examples import load_data
