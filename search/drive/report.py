@@ -19,8 +19,12 @@ from search.ledger.stored_study import study_from_row
 from search.report.page.material import Commands, Material
 
 
-def read_material(paths: Paths) -> Material:
+def read_material(paths: Paths, *, begun: bool = False) -> Material:
     """Return a recorded study with what it found until now; it is only read.
+
+    Args:
+        paths: where it lies.
+        begun: a search that is running will do, also before any of its trials has ended.
 
     Raises:
         UsageError: no study of that name in the home, or none of its trials has ended.
@@ -30,7 +34,8 @@ def read_material(paths: Paths) -> Material:
         study = study_from_row(row)
         ending = last_ending(ledger, row)
         trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)
-        if all(TrialState(state).resumable for state in trials["state"]):
+        nothing_yet = all(TrialState(state).resumable for state in trials["state"])
+        if nothing_yet and not (begun and ending == "running"):
             going = "it is being searched" if ending == "running" else f"go on with: {resume_command(paths)}"
             raise UsageError(f"no trial of {study.name} has ended, so there is nothing to report; {going}")
         with as_ledger_error(paths.ledger):
