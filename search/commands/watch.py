@@ -30,10 +30,10 @@ def watch(
     from search.watch.study import WatchedStudy
 
     if not 0 <= port <= 65535:
-        raise UsageError(f"--port must be between 1 and 65535, got {port}")
-    os.nice(KINDNESS)
+        raise UsageError(f"--port must be between 1 and 65535, or 0 for a free one, got {port}")
     console = make_console()
     with WatchServer(WatchedStudy(Paths(home, name, ledger)), port) as server, suppress(KeyboardInterrupt):
+        os.nice(KINDNESS)
         say(console, f"watching   {server.url}")
         say(console, f"           for this machine alone, as long as this runs; Ctrl-C ends it, and {name} goes on")
         if open_:

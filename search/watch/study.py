@@ -29,8 +29,8 @@ LEAST_S = 2.0
 ENDED_S = 15.0
 """Seconds between the questions of a page whose search has ended: it may be resumed, extended or confirmed."""
 
-REST = 20
-"""Seconds without another report for each second of a core that one took: less than 5% of a core goes into it."""
+REST = 20.0
+"""Such seconds that less than 5% of a core goes into the reports of a search."""
 
 ENDINGS: dict[str, str] = {
     SessionEnding.DONE: "The search has ended",
@@ -74,14 +74,17 @@ class WatchedStudy:
     Args:
         paths: where the study lies.
         least_s: seconds between two looks at its ledger.
+        rest: seconds without another report for each second of a core that one took.
         now: the clock, in seconds.
 
     Raises:
         UserError: there is no such study, it cannot be read, or there is nothing to report yet and nobody searches it.
     """
 
-    def __init__(self, paths: Paths, *, least_s: float = LEAST_S, now: Callable[[], float] = time.monotonic) -> None:
-        self._paths, self._least_s, self._now = paths, least_s, now
+    def __init__(
+        self, paths: Paths, *, least_s: float = LEAST_S, rest: float = REST, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._paths, self._least_s, self._rest, self._now = paths, least_s, rest, now
         self._lock = threading.Lock()
         self._seen = self._look()
         self._shown = self._write(version=1)
@@ -120,7 +123,7 @@ class WatchedStudy:
         )
         shown = Shown(report(material), live, version)
         self._look_at = self._now() + self._least_s
-        self._write_at = self._now() + REST * (time.process_time() - before)
+        self._write_at = self._now() + self._rest * (time.process_time() - before)
         return shown
 
     def _runs_confirmed(self) -> int | None:
