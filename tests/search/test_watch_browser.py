@@ -18,6 +18,7 @@ from tests.support.growing_study import growing_study
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
+    pytest.mark.timeout(300),
     pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no Chromium with its driver on this machine"),
 ]
 
@@ -39,6 +40,16 @@ def served(paths):
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def ended(command, **streams):
+    """Start a process, which is killed if it is there afterwards."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **streams) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 ROWS = "return document.querySelectorAll('#leaderboard tbody tr').length"
@@ -94,19 +105,18 @@ def test_a_real_search_is_watched_from_its_first_trial_to_its_end(window, tmp_pa
     size = ["--trials", "24", "--max-epochs", "60", "--scheduler", "none", "--train-examples", "400", "--lanes", "2"]
     where = ["--name", "it", "--home", str(tmp_path)]
     run = [sys.executable, "-m", "search.run", "regularization", *size, *where, "--no-confirm", "--tracking", "offline"]
-    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as search:
+    with ended(run, stderr=subprocess.STDOUT) as search:
         next(line for line in search.stdout if line.startswith("executor "))
-        watch = [sys.executable, "-m", "search", "watch", "it", "--home", str(tmp_path)]
-        with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True) as watching:
+        with ended([sys.executable, "-m", "search", "watch", "it", "--home", str(tmp_path)]) as watching:
             url = re.search(r"http://127\.0\.0\.1:\d+/\S+/", watching.stdout.readline())[0]
             window.open(url)
             window.run("window.stays = true")
-            assert search.communicate(timeout=120) and search.returncode == 0
-            ended = "return document.getElementById('live').textContent.startsWith('The search has ended')"
-            assert window.wait(ended)
+            search.communicate()
+            assert search.returncode == 0
+            assert window.wait("return document.getElementById('live').textContent.startsWith('The search has ended')")
             assert window.run(ROWS) == 24
             assert window.run("return window.stays")
             assert window.complaints() == []
             os.kill(watching.pid, signal.SIGINT)
-            assert "no longer watching it" in watching.communicate(timeout=60)[0]
+            assert "no longer watching it" in watching.communicate()[0]
             assert watching.returncode == 0
