@@ -9,13 +9,18 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.report_page import record_study
+from benchmarks.watching import NAME, digest
+from search import declare, run
 from search.commands.verbs import app
 from search.errors import UsageError
+from search.face.live_view import Silent
 from search.ledger import Ledger
 from search.ledger.outcome import SessionEnding
+from search.ledger.paths import Paths
 from search.watch.server import WatchServer
 from search.watch.study import WatchedStudy
 from tests.support.growing_study import growing_study
+from trainables.data import DataSpec
 
 
 class Clock:
@@ -158,6 +163,34 @@ def test_a_ledger_that_cannot_be_read_for_once_is_said(tmp_path):
         growing.add(1, 0.5)
         clock.now += 100
         assert "by trial 1" in study.shown().page
+
+
+class WatchedByItsView(Silent):
+    """Has the report of a study written in the middle of its search, again and again."""
+
+    def __init__(self, paths):
+        self._paths = paths
+        self.looks = 0
+
+    def update(self, progress):
+        assert WatchedStudy(self._paths).shown().live.going
+        self.looks += 1
+
+
+def test_a_search_that_is_watched_has_the_same_curves_and_decisions(tmp_path):
+    study = declare(
+        "regularization",
+        name=NAME,
+        budget={"trials": 6, "max_epochs": 9},
+        data=DataSpec(train_examples=100),
+        tracking={"enabled": False},
+        confirm={"pairs": 0},
+    )
+    watching = WatchedByItsView(Paths(tmp_path / "watched", NAME))
+    run(study, home=tmp_path / "watched", view=watching)
+    run(study, home=tmp_path / "alone")
+    assert watching.looks > 2
+    assert digest(tmp_path / "watched") == digest(tmp_path / "alone")
 
 
 def errors_of(*arguments):
