@@ -98,7 +98,8 @@ def test_a_page_whose_watch_has_ended_says_so(window, tmp_path):
         with served(growing.paths) as url:
             window.open(url)
         assert window.wait("return document.getElementById('live').classList.contains('lost')")
-        window.complaints()  # the browser's own, that nobody answers
+    window.open("about:blank")
+    window.complaints()  # the browser's own, that nobody answered
 
 
 def test_a_real_search_is_watched_from_its_first_trial_to_its_end(window, tmp_path):

@@ -53,7 +53,7 @@ def _sentences(material: Material) -> list[str]:
         return [*lines, answer.problem]
     if answer.best is None:
         yet = " yet" if material.ending == "running" else ""
-        return [*lines, f"no trial reported a finite {answer.metric}{yet}"]
+        return [*lines, f"No trial reported a finite {answer.metric}{yet}."]
     found = answer.confirmation
     if found is None:
         return [
