@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from search.commands.arguments import HOME, Database, Home, Name
 from search.drive.lookup import open_ledger
@@ -18,10 +16,10 @@ from search.ledger.paths import Paths
 from search.ledger.printed_commands import resume_command
 from search.ledger.stored_study import study_from_row
 from trainables.data.parts import counted
-from trainables.pace import duration
+from trainables.stage import stage
 
-SAID_EVERY_S = 5.0
-"""Seconds between two lines while a search takes its time to end, where no terminal shows them in place."""
+STILL_ENDING = "it was asked to end, and `stop --now` ends it at once"
+"""What is said to a user who does not wait for a search to end."""
 
 
 def stop(
@@ -39,26 +37,11 @@ def stop(
     paths, console = Paths(home, name, ledger), make_console()
     driver = find_driver(paths)
     say(console, f"stopping   {name}: {driver.holder}")
-    try:
-        _wait(console, stopping(driver, now=now))
-    except KeyboardInterrupt:
-        say(console, f"no longer waiting: {name} was asked to end, and `stop --now` ends it at once")
-        return 130
+    with stage(f"waiting for {name} to end, its epochs in flight and MLflow", way_on=STILL_ENDING):
+        stopping(driver, now=now)
     for line in _ended_lines(paths):
         say(console, line)
     return 0
-
-
-def _wait(console: Console, seconds: Iterator[float]) -> None:
-    """Wait until a search has ended, and show that it is being waited for."""
-    said = SAID_EVERY_S
-    with console.status("") as shown:
-        for passed in seconds:
-            text = f"its epochs in flight and MLflow are waited for, {duration(passed)} so far"
-            shown.update(text)
-            if not console.is_terminal and passed >= said:
-                said += SAID_EVERY_S
-                say(console, f"           {text}")
 
 
 def _ended_lines(paths: Paths) -> list[str]:

@@ -13,6 +13,8 @@ from search.commands.arguments import HOME, Database, Home, Name
 from search.errors import UsageError
 from search.face.present import make_console, say
 from search.ledger.paths import Paths
+from search.signs.stopping import Stopped
+from trainables.stage import stage
 
 KINDNESS = 19
 """What is added to the process's niceness: the search goes first."""
@@ -32,12 +34,13 @@ def watch(
     if not 0 <= port <= 65535:
         raise UsageError(f"--port must be between 1 and 65535, or 0 for a free one, got {port}")
     console = make_console()
-    with WatchServer(WatchedStudy(Paths(home, name, ledger)), port) as server, suppress(KeyboardInterrupt):
+    with WatchServer(WatchedStudy(Paths(home, name, ledger)), port) as server, suppress(KeyboardInterrupt, Stopped):
         os.nice(KINDNESS)
         say(console, f"watching   {server.url}")
         say(console, f"           for this machine alone, as long as this runs; Ctrl-C ends it, and {name} goes on")
         if open_:
             webbrowser.open(server.url)
-        server.serve_forever()
+        with stage(f"watching {name}", quiet=True):
+            server.serve_forever()
     say(console, f"\nno longer watching {name}")
     return 0

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,21 +84,20 @@ def find_driver(paths: Paths) -> Driver:
     raise RunError(f"{paths.name} is not being searched ({ending}), so there is nothing to stop{going_on}")
 
 
-def stop(driver: Driver, *, now: bool) -> Iterator[float]:
-    """Ask a search to end, and yield the seconds since then until it has.
+def stop(driver: Driver, *, now: bool) -> None:
+    """Ask a search to end, and return when it has.
 
     Args:
         driver: what drives it.
         now: do not wait for the epochs in flight, as a second Ctrl-C does not.
     """
-    began = asked = time.monotonic()
     driver.signal()
+    asked = time.monotonic()
     while driver.is_driving:
         time.sleep(LOOK_S)
         if now and time.monotonic() - asked > AGAIN_S and driver.is_driving:
-            asked = time.monotonic()
             driver.signal()
-        yield time.monotonic() - began
+            asked = time.monotonic()
 
 
 def _driver_by(lock: Path) -> Driver | None:
