@@ -73,7 +73,7 @@ def find_driver(paths: Paths) -> Driver:
         RunError: nobody drives it, or somebody on another machine or of another user does.
     """
     for lock in (paths.lock, paths.starting_lock):
-        if (driver := _driver_by(lock)) is not None:
+        if (driver := driver_by(lock)) is not None:
             return driver
     with open_ledger(paths) as ledger:
         row = ledger.study(paths.name)
@@ -100,7 +100,12 @@ def stop(driver: Driver, *, now: bool) -> None:
             asked = time.monotonic()
 
 
-def _driver_by(lock: Path) -> Driver | None:
+def driver_by(lock: Path) -> Driver | None:
+    """Return the process of this machine that holds a lock; None where there is none.
+
+    Raises:
+        RunError: another user's process of this machine took it last, and cannot be asked.
+    """
     try:
         holder = holder_in(lock.read_text())
     except OSError:

@@ -130,7 +130,7 @@ class WatchedStudy:
         """Return how many runs of a confirmation are recorded; None where this session has not begun one."""
         with open_ledger(self._paths) as ledger:
             study = ledger.study(self._paths.name).id
-            began = max(session.started_at for session in ledger.sessions(study))
+            began = max((session.started_at for session in ledger.sessions(study)), default=0.0)
             if all(event.at < began for event in ledger.events(study, EventKind.CONFIRM_BEGUN)):
                 return None
             return len(ledger.fits(study, FitRole.CONFIRM, FitRole.ABLATION))

@@ -12,6 +12,7 @@ from benchmarks.report_page import record_study
 from benchmarks.watching import NAME, digest
 from search import declare, run
 from search.commands.verbs import app
+from search.drive.lock import driver_lock
 from search.errors import UsageError
 from search.face.live_view import Silent
 from search.ledger import Ledger
@@ -145,6 +146,18 @@ def test_what_is_new_is_shown_once_that_may_be(tmp_path):
         assert shown.version == 2
         assert "1 of 40 trials ended, 1 running" in shown.live.sentence
         assert "search confirm" not in shown.page, "whoever searches it holds its lock"
+
+
+def test_a_search_that_has_not_begun_its_session_is_waited_for(tmp_path):
+    paths = record_study(tmp_path, "mine", trials=1, epochs=3, ending=SessionEnding.INTERRUPTED)
+    with Ledger(paths.ledger_url) as ledger, ledger.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM trials")
+        connection.exec_driver_sql("DELETE FROM epochs")
+        connection.exec_driver_sql("DELETE FROM sessions")
+    with driver_lock(paths.lock, "mine"):
+        assert "Searching: 0 of 1 trial ended" in WatchedStudy(paths).shown().live.sentence
+    with pytest.raises(UsageError, match="no trial of mine has ended"):
+        WatchedStudy(paths)
 
 
 def test_a_ledger_that_cannot_be_read_for_once_is_said(tmp_path):
