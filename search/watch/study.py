@@ -21,7 +21,7 @@ from search.report.page.html import contents, to_html
 from search.report.page.material import Material
 from search.report.page.report import report
 from trainables.data.parts import counted
-from trainables.pace import duration
+from trainables.stage import duration
 
 LEAST_S = 2.0
 """Seconds between two looks at the ledger, and between two questions of a page."""
