@@ -25,6 +25,7 @@ class Stage:
         total: how many pieces there are; None where that is not known.
         way_on: what a user does after it was stopped here, as it follows "stopped while reading the data; ".
         at_once: whether it is said without waiting for some seconds of silence.
+        quiet: whether nothing is said of it, however long it lasts: it waits for its user.
 
     Attributes:
         began: when (monotonic seconds).
@@ -34,12 +35,19 @@ class Stage:
     """
 
     def __init__(
-        self, what: str, *, total: int | None = None, way_on: str | None = None, at_once: bool = False
+        self,
+        what: str,
+        *,
+        total: int | None = None,
+        way_on: str | None = None,
+        at_once: bool = False,
+        quiet: bool = False,
     ) -> None:
         self.what = what
         self.total = total
         self.way_on = way_on
         self.at_once = at_once
+        self.quiet = quiet
         self.began = time.monotonic()
         self.done = 0
         self.share: float | None = None
@@ -79,9 +87,11 @@ class Stage:
 
 
 @contextmanager
-def stage(what: str, *, total: int | None = None, way_on: str | None = None, at_once: bool = False) -> Iterator[Stage]:
+def stage(
+    what: str, *, total: int | None = None, way_on: str | None = None, at_once: bool = False, quiet: bool = False
+) -> Iterator[Stage]:
     """While inside, this process says that it is doing ``what``; arguments are as of ``Stage``."""
-    made = Stage(what, total=total, way_on=way_on, at_once=at_once)
+    made = Stage(what, total=total, way_on=way_on, at_once=at_once, quiet=quiet)
     _stages.append(made)
     try:
         yield made

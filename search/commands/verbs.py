@@ -21,6 +21,8 @@ from search.commands.export import export, predict
 from search.commands.parameters import GroupedCommand
 from search.commands.report import report
 from search.commands.run import run, show_result
+from search.commands.stop import stop
+from search.commands.watch import watch
 from search.credentials import UnreadableAddress, masked_address, take_out
 from search.declaration import study_schema, study_yaml
 from search.declaration.studies import registered
@@ -52,6 +54,8 @@ app.command(name="check", cls=GroupedCommand)(check)
 app.command()(confirm)
 app.command()(report)
 app.command()(compare)
+app.command()(watch)
+app.command()(stop)
 app.command()(export)
 app.command()(predict)
 

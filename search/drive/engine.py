@@ -23,7 +23,7 @@ from search.drive.continuation import (
 )
 from search.drive.history import as_ledger_error
 from search.drive.homeless import give_home
-from search.drive.lock import driver_lock
+from search.drive.lock import driver_lock, starting_lock
 from search.drive.model_identity import model_of
 from search.drive.preparation import prepare_trainable
 from search.drive.result import Result, checkpoint_notes, read_answer
@@ -89,6 +89,8 @@ def conduct(
     model = model_of(study.trainable)
     give_home(home, view.say)
     with ExitStack() as stack:
+        starting = stack.enter_context(ExitStack())
+        starting.enter_context(starting_lock(paths))
         tracker = _warm_tracker(study, paths, view, stack)
         choice = choose_executor(study)
         splits = with_scratch(load(study), paths, shared=choice.several_processes)
@@ -109,6 +111,7 @@ def conduct(
             view.say(known)
         _make_folder(paths)
         stack.enter_context(driver_lock(paths.lock, study.name))
+        starting.close()
         ledger = stack.enter_context(Ledger(paths.ledger_url, create=True))
         if (migrated := ledger.migrate()) is not None:
             view.say(migrated.sentence)

@@ -10,8 +10,9 @@ from search.drive.history import as_ledger_error
 from search.drive.lookup import open_ledger
 from search.drive.overview import last_ending
 from search.drive.result import read_answer
+from search.drive.stop import driver_by
 from search.drive.versions import version_of
-from search.errors import UsageError
+from search.errors import RunError, UsageError
 from search.ledger.outcome import SessionEnding, TrialState
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import config_command, confirm_command, resume_command, run_config_command
@@ -19,8 +20,12 @@ from search.ledger.stored_study import study_from_row
 from search.report.page.material import Commands, Material
 
 
-def read_material(paths: Paths) -> Material:
+def read_material(paths: Paths, *, begun: bool = False) -> Material:
     """Return a recorded study with what it found until now; it is only read.
+
+    Args:
+        paths: where it lies.
+        begun: a search that is running will do, also before any of its trials has ended.
 
     Raises:
         UsageError: no study of that name in the home, or none of its trials has ended.
@@ -30,7 +35,10 @@ def read_material(paths: Paths) -> Material:
         study = study_from_row(row)
         ending = last_ending(ledger, row)
         trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)
-        if all(TrialState(state).resumable for state in trials["state"]):
+        nothing_yet = all(TrialState(state).resumable for state in trials["state"])
+        if nothing_yet and begun and _is_about_to(paths):
+            ending = "running"
+        if nothing_yet and not (begun and ending == "running"):
             going = "it is being searched" if ending == "running" else f"go on with: {resume_command(paths)}"
             raise UsageError(f"no trial of {study.name} has ended, so there is nothing to report; {going}")
         with as_ledger_error(paths.ledger):
@@ -55,6 +63,14 @@ def read_material(paths: Paths) -> Material:
             fingerprint=row.fingerprint,
             service=version_of("lanewise") or "(not installed)",
         )
+
+
+def _is_about_to(paths: Paths) -> bool:
+    """Say whether a process of this machine holds the study, also before it has begun a session."""
+    try:
+        return driver_by(paths.lock) is not None
+    except RunError:
+        return True
 
 
 def _reproducing(paths: Paths, study: Study) -> tuple[tuple[str, str], ...]:

@@ -178,6 +178,16 @@ class Ledger(Database):
         """Return the fits of these roles in the order they were recorded."""
         return [fit for fit in self._rows(schema.fits, study_id, fit_row) if fit.role in roles]
 
+    def newest(self, study_id: int) -> tuple[int | None, ...]:
+        """Return numbers of which one changes whenever something of the study is recorded; cheap to ask often."""
+        counting = (schema.epochs, schema.audit_epochs, schema.events, schema.fits, schema.sessions)
+        newest: list[tuple[sa.Table, sa.ColumnElement[Any]]] = [(t, sa.func.max(t.c.id)) for t in counting]
+        newest.append((schema.trials, sa.func.max(schema.trials.c.revision)))
+        newest.append((schema.sessions, sa.func.count(schema.sessions.c.ended_at)))
+        query = sa.select(*(sa.select(n).where(t.c.study_id == study_id).scalar_subquery() for t, n in newest))
+        with self.reading() as connection:
+            return tuple(connection.execute(query).one())
+
     def trials_frame(self, study_id: int) -> pd.DataFrame:
         """Return one row a trial: number, state, reason, seed, hash, times, params.
 

@@ -70,6 +70,11 @@ class Paths:
         return self.folder / "driver.lock"
 
     @property
+    def starting_lock(self) -> Path:
+        """Held by the process that is about to drive the study, before that has a folder."""
+        return self.home.absolute() / f".{self.name}.lock"
+
+    @property
     def checkpoints(self) -> Path:
         """The states of trials that a resume continues from."""
         return self.folder / CHECKPOINTS

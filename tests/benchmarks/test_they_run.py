@@ -44,6 +44,7 @@ SMALL = {
     "training_function": ("--pairs 1 --trials 2 --epochs 2 --epoch-s 0.001",),
     "transfer_depths": ("--images 20 --image-size 32 --epochs 1 --depths 5 --pairs 1",),
     "transfer_search": (f"--against ray_tune --images 20 --image-size 32 {PAIR}",),
+    "watching": (f"{PAIR} --lanes 2",),
     "whole_process": (f"--against ray_tune {PAIR}",),
 }
 

@@ -110,7 +110,7 @@ FLOORS = (
     ("integrations",),
     ("api", "commands"),
     ("face",),
-    ("export",),
+    ("export", "watch"),
     ("drive",),
     ("executors", "tracking"),
     ("brain",),

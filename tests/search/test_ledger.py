@@ -494,3 +494,26 @@ def test_nobody_reads_tables_without_their_version(tmp_path):
         event.remove(sa.engine.Engine, "after_cursor_execute", look)
         other.close()
     assert seen == {(0, 0), (len(schema.metadata.tables), 1)}
+
+
+def test_something_of_the_newest_changes_with_whatever_is_recorded_of_the_study_and_of_no_other(
+    ledger, writer, study_id
+):
+    other = ledger.create_study("other", {}, fingerprint="b" * 64, facts=FACTS)
+    seen = [ledger.newest(study_id)]
+    session = ledger.start_session(study_id)
+    for record in (
+        lambda: start(writer, 0),
+        lambda: writer.epoch(0, 1, seconds=0.1, metrics=METRICS),
+        lambda: writer.trial_ended(0, Outcome(StopReason.MAX_EPOCHS)),
+        lambda: writer.event(SpaceExhausted(trials=1)),
+        lambda: ledger.add_fits(study_id, [FIT]),
+        lambda: ledger.end_session(session, SessionEnding.DONE),
+    ):
+        seen.append(ledger.newest(study_id))
+        record()
+        writer.flush()
+    seen.append(ledger.newest(study_id))
+    assert len(set(seen)) == 8
+    LedgerWriter(ledger, other).event(SpaceExhausted(trials=1))
+    assert ledger.newest(study_id) == seen[-1]

@@ -81,11 +81,13 @@ def log_axis(figure: Figure, axis: str, low: float, high: float) -> None:
 
 
 def kinds(board: pd.DataFrame) -> list[str]:
-    """Return what each trial of the leaderboard is drawn as: ``baseline``, ``pruned`` or ``complete``."""
+    """Return what each trial of the leaderboard is drawn as: ``baseline``, ``complete``, ``running`` or else."""
     return [
-        "baseline" if number == 0 else "complete" if state == "COMPLETE" else "pruned or stopped"
+        "baseline" if number == 0 else DRAWN_AS.get(state, "pruned or stopped")
         for number, state in zip(board["number"], board["state"], strict=True)
     ]
 
 
-KIND_COLOURS = {"pruned or stopped": PRUNED, "complete": OTHER, "baseline": BASELINE}
+DRAWN_AS = {"COMPLETE": "complete", "RUNNING": "running"}
+
+KIND_COLOURS = {"pruned or stopped": PRUNED, "running": FURTHER, "complete": OTHER, "baseline": BASELINE}

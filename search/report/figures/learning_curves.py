@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from search.report.figures.base import BASELINE, BEST, OTHER, PRUNED, fit_values, new_figure
+from search.report.figures.base import BASELINE, BEST, FURTHER, OTHER, PRUNED, fit_values, new_figure
 from search.report.page.document import Figure, Table
 
 if TYPE_CHECKING:
@@ -38,11 +38,14 @@ def learning_curves(
     best, complete = int(board["number"].iloc[0]), set(board[board["state"] == "COMPLETE"]["number"])
     front = [(best, f"best: trial {best}", BEST)] + ([(0, "baseline", BASELINE)] if best else [])
     behind = {number for number, _, _ in front}
-    pruned = epochs[~epochs["number"].isin(complete | behind)]
+    running = set(board[board["state"] == "RUNNING"]["number"]) - behind
+    pruned = epochs[~epochs["number"].isin(complete | behind | running)]
+    going = epochs[epochs["number"].isin(running)]
     others = epochs[epochs["number"].isin(complete - behind)]
     figure.add_traces(
         [
             _lines(pruned, metric, "pruned or stopped", PRUNED, width=1, opacity=0.28),
+            *([_lines(going, metric, "running", FURTHER, width=1.2, opacity=0.65)] if running else []),
             _lines(others, metric, "complete", OTHER, width=1.2, opacity=0.65 if len(complete) < MANY else 0.3),
             *(_lines(epochs[epochs["number"] == n], metric, name, c, width=3, opacity=1) for n, name, c in front),
         ]

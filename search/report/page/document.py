@@ -93,6 +93,21 @@ class Document:
     sections: Sequence[Section]
 
 
+@dataclass(frozen=True)
+class Live:
+    """Where a study stands whose report is served and brought up to date while it is looked at.
+
+    Attributes:
+        sentence: what it is doing, as of when.
+        going: whether a process is at it.
+        every_s: seconds until the page asks for news again.
+    """
+
+    sentence: str
+    going: bool
+    every_s: float
+
+
 def cell_text(cell: Cell) -> str:
     """Return a cell as it is read: ``0.079566``, ``102,410``, ``on``, ``-``."""
     if cell is None:

@@ -1,7 +1,7 @@
 """A report as one HTML page that loads nothing: style, scripts, plotly and the figures' data are inside.
 
 Its content security policy names the scripts by their hashes, so that no text of a user can become one, whatever it
-holds, and forbids every request.
+holds, and forbids every request. A page that is served may ask where it came from for news, and nobody else.
 """
 
 from __future__ import annotations
@@ -13,19 +13,24 @@ import re
 from html import escape
 from importlib.resources import files
 
-from search.report.page.document import Cell, Document, Figure, Section, Table, cell_text
+from search.report.page.document import Cell, Document, Figure, Live, Section, Table, cell_text
 
 NUMBER = '<td class="n"'
 
 
-def to_html(found: Document) -> str:
-    """Return the page. Everything but its figures is there without scripts."""
-    body = _body(found)
-    drawn = any(section.figures for section in found.sections)
-    scripts = [*([_plotly()] if drawn else []), _resource("page.js")]
+def to_html(found: Document, live: Live | None = None) -> str:
+    """Return the page. Everything but its figures is there without scripts.
+
+    Args:
+        found: the report.
+        live: where the study stands, for a page that is served and asks for ``update``: ``contents`` anew.
+    """
+    own = "" if live is None else "; connect-src 'self'"
+    drawn = live is not None or any(section.figures for section in found.sections)
+    scripts = [*([_plotly()] if drawn else []), _resource("page.js"), *([] if live is None else [_resource("live.js")])]
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
-        f"script-src {' '.join(map(_hash, scripts))}; base-uri 'none'; form-action 'none'"
+        f"script-src {' '.join(map(_hash, scripts))}; base-uri 'none'; form-action 'none'{own}"
     )
     return "\n".join(
         [
@@ -35,26 +40,34 @@ def to_html(found: Document) -> str:
             '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">',
             f"<title>{escape(found.title)}: {escape(found.headline)}</title>",
             f"<style>\n{_resource('page.css')}</style>\n</head>\n<body>",
-            body,
+            contents(found, live),
             *(f"<script>{script}</script>" for script in scripts),
             "</body>\n</html>\n",
         ]
     )
 
 
-def _body(found: Document) -> str:
+def contents(found: Document, live: Live | None = None) -> str:
+    """Return what of the page changes with the study: all but its style and its scripts."""
     links = "".join(f'<li><a href="#{s.key}">{escape(s.title)}</a></li>' for s in found.sections)
     lines = "".join(f"<p>{escape(line)}</p>" for line in found.verdict)
     commands = "".join(_command(*command) for command in found.commands)
-    return f"""<a class="skip" href="#main">Skip to the verdict</a>
-<header><h1>{escape(found.title)}</h1><p class="question">{escape(found.subtitle)}</p></header>
+    standing = "" if live is None else _live(live)
+    return f"""<div id="page"><a class="skip" href="#main">Skip to the verdict</a>
+<header><h1>{escape(found.title)}</h1><p class="question">{escape(found.subtitle)}</p></header>{standing}
 <main id="main">
 <section class="verdict {found.tone}" id="verdict" aria-labelledby="headline">
 <h2 id="headline">{escape(found.headline)}</h2>{lines}{commands}</section>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 <noscript><p class="note">Scripts are off: figures are not drawn; the table below each says the same.</p></noscript>
 {"".join(map(_section, found.sections))}
-</main>"""
+</main></div>"""
+
+
+def _live(found: Live) -> str:
+    state = "going" if found.going else "ended"
+    said = escape(found.sentence)
+    return f'\n<p id="live" class="{state}" role="status" data-every="{found.every_s:g}">{said}</p>'
 
 
 def _section(found: Section) -> str:
@@ -82,7 +95,8 @@ def _figure(found: Figure, *, tabled: bool) -> str:
     height = int(layout.get("height", 380))
     table = "" if tabled else f"<details><summary>The figure as a table</summary>{_table(found.table)}</details>"
     return (
-        f'<figure class="{"wide" if found.least else ""}"><figcaption>{escape(found.title)}</figcaption>'
+        f'<figure data-key="{found.key}" class="{"wide" if found.least else ""}">'
+        f"<figcaption>{escape(found.title)}</figcaption>"
         f'<div class="pane"{" tabindex=0" if found.least else ""}><div class="plot" id="figure-{found.key}" role="img" '
         f'aria-label="{escape(found.alt)}" style="height:{height}px;min-width:{found.least}px"></div></div>'
         f'<script type="application/json" data-figure="figure-{found.key}">{text}</script>{table}</figure>'

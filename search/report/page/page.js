@@ -17,13 +17,18 @@ function template(isDark) {
   };
 }
 
-function draw(place) {
-  if (drawn.has(place)) return;
-  drawn.add(place);
+// What a figure shows: of the reader's own zoom and choice of lines, what he has set stays when it is drawn again.
+function figureOf(place) {
   const { data, layout } = JSON.parse(document.querySelector(`[data-figure="${place.id}"]`).textContent);
   const buttons = [["toImage", "zoom2d", "pan2d", "resetScale2d"]];
   const options = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtons: buttons };
-  Plotly.newPlot(place, data, { ...layout, autosize: true, template: template(dark.matches) }, options);
+  return [data, { ...layout, autosize: true, uirevision: "kept", template: template(dark.matches) }, options];
+}
+
+function draw(place) {
+  if (drawn.has(place)) return;
+  drawn.add(place);
+  Plotly.newPlot(place, ...figureOf(place));
 }
 
 function drawAll() {
@@ -34,9 +39,10 @@ function recolour(isDark) {
   drawn.forEach((place) => Plotly.relayout(place, { template: template(isDark) }));
 }
 
+const near = new IntersectionObserver(
+  (entries) => entries.filter((e) => e.isIntersecting).forEach((e) => draw(e.target)), { rootMargin: "600px" });
+
 if (window.Plotly) {
-  const near = new IntersectionObserver(
-    (entries) => entries.filter((e) => e.isIntersecting).forEach((e) => draw(e.target)), { rootMargin: "600px" });
   document.querySelectorAll(".plot").forEach((place) => near.observe(place));
   dark.addEventListener("change", () => recolour(dark.matches));
   window.addEventListener("beforeprint", () => { drawAll(); recolour(false); });
@@ -55,14 +61,19 @@ function compared(a, b) {
   return String(a).localeCompare(String(b), undefined, { numeric: true });
 }
 
-document.querySelectorAll("table.sortable").forEach((table) => {
-  table.querySelectorAll("th button").forEach((button) => button.addEventListener("click", () => {
-    const head = button.closest("th"), up = head.getAttribute("aria-sort") !== "ascending";
-    table.querySelectorAll("th").forEach((th) => th.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const keyed = [...table.tBodies[0].rows].map((row) => [key(row, head.cellIndex), row]);
-    const empty = ([k]) => k === "" || k === "-";
-    const full = keyed.filter((k) => !empty(k)).sort(([a], [b]) => (up ? 1 : -1) * compared(a, b));
-    table.tBodies[0].append(...[...full, ...keyed.filter(empty)].map(([, row]) => row));
-  }));
+function sortRows(head) {
+  const up = head.getAttribute("aria-sort") === "ascending", body = head.closest("table").tBodies[0];
+  const keyed = [...body.rows].map((row) => [key(row, head.cellIndex), row]);
+  const empty = ([k]) => k === "" || k === "-";
+  const full = keyed.filter((k) => !empty(k)).sort(([a], [b]) => (up ? 1 : -1) * compared(a, b));
+  body.append(...[...full, ...keyed.filter(empty)].map(([, row]) => row));
+}
+
+document.addEventListener("click", (event) => {
+  const head = event.target.closest("table.sortable th button")?.closest("th");
+  if (!head) return;
+  const up = head.getAttribute("aria-sort") !== "ascending";
+  head.closest("tr").querySelectorAll("th").forEach((th) => th.removeAttribute("aria-sort"));
+  head.setAttribute("aria-sort", up ? "ascending" : "descending");
+  sortRows(head);
 });

@@ -28,6 +28,8 @@ def document(material: Material, sections: list[Section]) -> Document:
 
 def _headline(material: Material) -> tuple[str, str]:
     answer = material.answer
+    if answer.best is None and material.ending == "running":
+        return "No answer yet", OPEN
     if answer.problem is not None or answer.best is None:
         return "No answer", BAD
     found = answer.confirmation
@@ -50,7 +52,8 @@ def _sentences(material: Material) -> list[str]:
     if answer.problem is not None:
         return [*lines, answer.problem]
     if answer.best is None:
-        return [*lines, f"no trial reported a finite {answer.metric}"]
+        yet = " yet" if material.ending == "running" else ""
+        return [*lines, f"No trial reported a finite {answer.metric}{yet}."]
     found = answer.confirmation
     if found is None:
         return [
@@ -75,7 +78,7 @@ def _begun(sentence: str) -> str:
 def _commands(material: Material) -> list[tuple[str, str]]:
     answer, commands = material.answer, material.commands
     shown = [] if commands.resume is None else [("Go on with the search", commands.resume)]
-    if answer.best is None:
+    if answer.best is None or material.ending == "running":  # whoever is at it holds the study's lock
         return shown
     if answer.confirmation is None:
         return [*shown, ("Confirm it", commands.confirm)]

@@ -1,0 +1,1 @@
+"""The report of a study, served on this machine while the study is searched."""
