@@ -22,7 +22,7 @@ from search.declaration.mistakes import usage_error
 from search.declaration.own_data import data_of_text
 from search.declaration.study import Study, differences
 from search.drive.compare import compare_studies
-from search.drive.engine import conduct
+from search.drive.engine import Announce, conduct
 from search.drive.engine import resume as go_on
 from search.drive.examples import load_data
 from search.drive.kept_data import keeping_data, with_kept_data
@@ -36,6 +36,7 @@ from search.drive.warm_start import warm_started
 from search.errors import UsageError
 from search.executors.progress import View
 from search.export.export import export_model
+from search.export.hand_on import hand_on
 from search.export.load import load_model as load_model
 from search.face.live_view import make_view
 from search.face.present import make_console
@@ -276,14 +277,14 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
         if changed := differences(recorded, study):
             raise UsageError([f"{study.name} was recorded with another declaration: {line}" for line in changed])
         with living(bool(view)):
-            _, result = go_on(paths, view=shown, load=load_data)
+            _, result = go_on(paths, view=shown, load=load_data, announce=_handing_on(paths))
         return _result(study, result, paths)
     study, unseated = warm_started(study, folder)
     if errors := [*unseated, *obstacles(study, folder)]:
         raise usage_error(errors)
     check_tracking(study, paths, shown.say, otherwise=OTHERWISE)
     with living(bool(view)), keeping_data(study, held, paths, shown.say) as study:
-        return _result(study, conduct(study, folder, load_data, view=shown), paths)
+        return _result(study, conduct(study, folder, load_data, view=shown, announce=_handing_on(paths)), paths)
 
 
 def load(name: str, *, home: str | Path = HOME) -> StudyResult:
@@ -309,6 +310,16 @@ def compare(*studies: str | StudyResult, home: str | Path = HOME) -> StudyCompar
     """
     names = [str(s.paths.folder) if isinstance(s, StudyResult) else s for s in studies]
     return StudyComparison(compare_studies(names, Path(home)))
+
+
+def _handing_on(paths: Paths) -> Announce:
+    """Return what makes of an answer what MLflow is given."""
+
+    def announce(study: Study, result: Result) -> None:
+        if study.tracking.enabled:
+            hand_on(paths)
+
+    return announce
 
 
 def _result(study: Study, result: Result, paths: Paths) -> StudyResult:

@@ -18,6 +18,7 @@ from search.drive.examples import load_data
 from search.drive.kept_data import keeping_data, with_kept_data
 from search.drive.preflight import resolve
 from search.drive.result import Result
+from search.export.hand_on import hand_on
 from search.face.answer_stream import print_json
 from search.face.live_view import make_view
 from search.face.present import make_console, print_answer, print_plan, print_tracking
@@ -71,11 +72,16 @@ def show_plan(options: Options, study: Study, paths: Paths, console: Console, *,
 
 
 def announcing(paths: Paths, console: Console, *, as_json: bool) -> engine.Announce:
-    """Return what prints an answer before the last of it is sent to MLflow; of JSON there is one object, at the end."""
+    """Return what prints an answer, and makes of it what MLflow is given, before the last is sent there.
+
+    Of JSON there is one object, at the end.
+    """
 
     def announce(study: Study, result: Result) -> None:
         if not as_json:
             print_answer(console, study, result, paths)
+        if study.tracking.enabled:
+            hand_on(paths)
 
     return announce
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -182,18 +183,20 @@ def sync(
 
         check_server(uri, otherwise="name another with --tracking")
         with stage("importing MLflow"):
-            from search.export.hand_on import HandOn
+            from search.export.hand_on import hand_on
             from search.tracking.follow import DRAIN_GRACE_S, send_to_new_store
             from search.tracking.follow import sync as send_missing
             from search.tracking.tracker import Tracker
 
         os.umask(0o077)  # for what MLflow makes in the home
         tell = partial(say, make_console())
+        hand_on(paths)
         with stage(f"sending {name} to MLflow at {masked_address(uri)}", way_on=SENT_STAYS) as sending:
-            tracker = Tracker(facts, row, uri, artifacts=artifacts, say=tell, hand_on=HandOn(paths, tell))
+            tracker = Tracker(facts, row, uri, artifacts=artifacts, say=tell, handed_on=paths.handed_on)
             sending.detail = lambda: f"{tracker.progress:,} epochs and endings are there"
             send_missing(tracker, grace_s=DRAIN_GRACE_S)
-            send_to_new_store(tracker, paths.home, name, say=tell, hand_on=HandOn)
+            send_to_new_store(tracker, paths.home, name, say=tell)
+        shutil.rmtree(paths.handed_on, ignore_errors=True)
     say(
         make_console(),
         f"{name}: MLflow at {uri} is up to date; {tracker.progress} epochs and endings were sent",

@@ -326,7 +326,9 @@ def _send_rest(tracker: TrackerProcess, session: Session) -> str | None:
     before = session.control.exit_code
     session.view.say("sending the last of the runs to MLflow ...")
     with stage("sending the last of the runs to MLflow") as sending:
-        return tracker.finish(stopping=lambda: session.control.exit_code != before, sending=sending)
+        why = tracker.finish(stopping=lambda: session.control.exit_code != before, sending=sending)
+    shutil.rmtree(session.paths.handed_on, ignore_errors=True)
+    return why
 
 
 def _refuse_lost_ledger(paths: Paths) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainables.baselines.config import ESTIMATOR
 from trainables.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ def write_weights(state: Any, folder: Path) -> str:
     import torch
     from safetensors.torch import save
 
-    from trainables.baselines.kept import ESTIMATOR
-
     if isinstance(state, Mapping) and set(state) == {ESTIMATOR}:
         (folder / ESTIMATOR_FILE).write_bytes(state[ESTIMATOR].numpy().tobytes())
         return ESTIMATOR_FILE
@@ -68,8 +67,6 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-
-    from trainables.baselines.kept import ESTIMATOR
 
     if file.name == ESTIMATOR_FILE:
         return {ESTIMATOR: torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8)}

@@ -85,6 +85,11 @@ class Paths:
         return self.folder / "audit"
 
     @property
+    def handed_on(self) -> Path:
+        """The report and the model that MLflow is given at the end; gone once it has them."""
+        return self.folder / "handed-on"
+
+    @property
     def predictions(self) -> Path:
         """What confirmed models predicted of each example."""
         return self.folder / "predictions"

@@ -1,6 +1,6 @@
-"""What the tracker's process does: it follows a ledger until the search ends, then sends the rest.
+"""The tracker's process: it follows a ledger until the search ends, then sends the rest.
 
-``search sync`` uses ``sync`` in the foreground.
+Started by ``TrackerProcess`` alone; ``search sync`` uses ``sync`` in the foreground.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import json
 import logging
 import os
 import select
+import signal
 import sys
 import threading
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+if __name__ == "__main__":
+    # `ray job stop`, like a machine that shuts down, signals every process; this one ends with its input.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that is closed tells all that it started
 
 from search.credentials import masked, print_masked_traceback, take_out
 from search.errors import RunError
@@ -24,7 +29,7 @@ from search.ledger.paths import Paths
 from search.ledger.private_files import make_private_file
 from search.tracking.messages import ENDED, FINISH, NOTE, SENT, TRIED, UP, Tell, take_output
 from search.tracking.mlflow_client import UNREACHABLE
-from search.tracking.neighbours import MakeHandOn, send_neighbours
+from search.tracking.neighbours import send_neighbours
 from search.tracking.probe import first_line, try_store
 from search.tracking.store import Say
 from search.tracking.tracker import Tracker
@@ -74,12 +79,10 @@ def sync(tracker: Tracker, *, grace_s: float) -> None:
             failures += 1
 
 
-def send_to_new_store(
-    tracker: Tracker, home: str | Path, study: str, *, say: Say, hand_on: MakeHandOn | None = None
-) -> None:
+def send_to_new_store(tracker: Tracker, home: str | Path, study: str, *, say: Say) -> None:
     """Send the other studies of a home as well, where its store is a new one in place of what could not be used."""
     if tracker.store_is_new:
-        send_neighbours(Path(home), but=study, send=partial(sync, grace_s=DRAIN_GRACE_S), say=say, hand_on=hand_on)
+        send_neighbours(Path(home), but=study, send=partial(sync, grace_s=DRAIN_GRACE_S), say=say)
 
 
 def follow(tracker: Tracker) -> None:
@@ -135,13 +138,10 @@ def tell_progress(tracker: Tracker, tell: Tell) -> None:
         time.sleep(PROGRESS_S)
 
 
-def main(hand_on: MakeHandOn | None = None) -> int:
-    """Run as the child process of a search.
+def main() -> int:
+    """Run as the child process of a search; started by ``TrackerProcess`` alone.
 
     MLflow is imported by now; each line of standard input is an order: to try a store, to follow a study.
-
-    Args:
-        hand_on: makes what logs a study's report and model to its run, once the rest was sent.
     """
     tell = take_output()
     threading.Thread(target=end_after_the_search, args=(os.getppid(),), daemon=True).start()
@@ -152,12 +152,12 @@ def main(hand_on: MakeHandOn | None = None) -> int:
         order = json.loads(line)
         take_out(order["uri"])  # known, it is masked in whatever is logged
         if "try" not in order:
-            return _follow(order, tell, hand_on)
+            return _follow(order, tell)
         tell(TRIED, try_store(order["uri"], order["try"], artifacts=_folder(order), say=partial(tell, NOTE)))
     return 0  # the search ended before it began
 
 
-def _follow(order: dict[str, str], tell: Tell, make: MakeHandOn | None) -> int:
+def _follow(order: dict[str, str], tell: Tell) -> int:
     make_private_file(Path(order["log"]))
     log_file = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log_file, 2)
@@ -172,12 +172,12 @@ def _follow(order: dict[str, str], tell: Tell, make: MakeHandOn | None) -> int:
 
     ledger = Ledger(order["ledger"])
     study = ledger.study(order["study"])
-    hand_on = None if make is None else make(_paths(order), say)
-    tracker = Tracker(ledger, study, order["uri"], artifacts=_folder(order), say=say, hand_on=hand_on)
+    handed_on = Paths(Path(order["home"]), study.name).handed_on
+    tracker = Tracker(ledger, study, order["uri"], artifacts=_folder(order), say=say, handed_on=handed_on)
     threading.Thread(target=tell_progress, args=(tracker, tell), daemon=True).start()
     try:
         follow(tracker)
-        send_to_new_store(tracker, order["home"], study.name, say=say, hand_on=make)
+        send_to_new_store(tracker, order["home"], study.name, say=say)
     except RunError as error:
         log.error("%s", error)
         tell(ENDED, masked(str(error)))
@@ -194,11 +194,9 @@ def _follow(order: dict[str, str], tell: Tell, make: MakeHandOn | None) -> int:
     return 0
 
 
-def _paths(order: dict[str, str]) -> Paths:
-    """Return where the study lies."""
-    paths = Paths(Path(order["home"]), order["study"])
-    return paths if paths.ledger_url == order["ledger"] else replace(paths, database=order["ledger"])
-
-
 def _folder(order: dict[str, str]) -> Path | None:
     return Path(order["artifacts"]) if order["artifacts"] else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 from search.errors import UserError
 from search.ledger import Ledger
@@ -15,15 +14,10 @@ from search.ledger.paths import LEDGER_FILE, Paths
 from search.ledger.printed_commands import sync_command
 from search.ledger.stored_study import study_from_row
 from search.tracking.store import Say
-from search.tracking.tracker import HandOn, Tracker
-
-MakeHandOn: TypeAlias = Callable[[Paths, Say], HandOn]
-"""Makes what logs a study's report and model to its run, given where it lies and who is told what was not."""
+from search.tracking.tracker import Tracker
 
 
-def send_neighbours(
-    home: Path, *, but: str, send: Callable[[Tracker], None], say: Say, hand_on: MakeHandOn | None = None
-) -> None:
+def send_neighbours(home: Path, *, but: str, send: Callable[[Tracker], None], say: Say) -> None:
     """Send every study whose runs lie in its home's database and that nobody searches now.
 
     One that is searched is sent by its own tracker.
@@ -33,7 +27,6 @@ def send_neighbours(
         but: the study that was sent already.
         send: sends everything of one study.
         say: is told what was sent, and what could not be.
-        hand_on: logs the report and the model of each to its run; None leaves that out.
     """
     sent = []
     for file in sorted(home.glob(f"*/{LEDGER_FILE}")):
@@ -46,9 +39,7 @@ def send_neighbours(
                 tracking = study_from_row(row).tracking
                 if not free or not tracking.enabled or tracking.uri is not None:
                     continue
-                last = None if hand_on is None else hand_on(paths, say)
-                uri, artifacts = paths.mlflow_uri, paths.mlflow_artifacts
-                send(Tracker(ledger, row, uri, artifacts=artifacts, say=say, hand_on=last))
+                send(Tracker(ledger, row, paths.mlflow_uri, artifacts=paths.mlflow_artifacts, say=say))
                 sent.append(paths.name)
         except UserError as error:
             say(f"{paths.name} could not be sent to the new database ({error.errors[0]}): {sync_command(paths)}")

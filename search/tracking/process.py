@@ -50,9 +50,8 @@ ROOT = Path(__file__).parents[2]
 CODE = """
 import json, runpy, sys
 sys.path[:] = json.loads(sys.argv.pop())
-runpy.run_module("search.export.tracker_process", run_name="__main__", alter_sys=True)
+runpy.run_module("search.tracking.follow", run_name="__main__", alter_sys=True)
 """
-"""What the process runs: of the room above, as it writes a report and a model too, of which this one knows nothing."""
 
 POLL_S = 0.1
 

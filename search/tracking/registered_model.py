@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from search.declaration.study import Study
 from search.errors import RunError, UsageError
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import sync_command
-from search.tracking.login import client_uri
 from search.tracking.mlflow_client import UNREACHABLE, MlflowClient, MlflowException
 from search.tracking.preflight import store_of
 from search.tracking.process import UID, check_server
@@ -21,6 +21,7 @@ from trainables.errors import first_line
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.models import Model
 
 REQUIREMENTS = ("lanewise", "torch", "torchvision", "pandas", "scikit-learn", "skops", "safetensors")
 """What loading it takes; MLflow notes the versions that are installed here."""
@@ -70,38 +71,39 @@ def register_folder(
         if run is None:
             raise RunError(f"MLflow at {uri} has no run of {study.name}; send it with: {sync_command(paths)}")
         _make_room(client, name)
-        model_id = log_folder(client, uri, run.info.run_id, model)
+        model_id = log_folder(client, run.info.run_id, model)
         made = client.create_model_version(name, f"models:/{model_id}", run_id=run.info.run_id, model_id=model_id)
     except UNREACHABLE as error:
         raise RunError(f"--register {name}: MLflow refused it: {first_line(error)}") from None
     return f"models:/{name}/{made.version} at {uri}, logged to the run of {study.name}"
 
 
-def log_folder(client: MlflowClient, uri: str, run_id: str, model: ModelFolder) -> str:
+def log_folder(client: MlflowClient, run_id: str, model: ModelFolder) -> str:
     """Log a folder as a model of a run, which may have ended and stays as it is; return the model's id.
+
+    ``mlflow.models.Model.log`` does the same, and loads the model to try it, which takes torch here; it is tried where it
+    is made.
 
     Args:
         client: speaks to the store.
-        uri: of the store, with credentials or without those that this process was given.
         run_id: the run.
         model: what is logged, by the name of its folder.
 
     Raises:
         One of ``UNREACHABLE``: the store refused it, or cannot be reached.
     """
-    import mlflow
+    experiment = client.get_run(run_id).info.experiment_id
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
 
-    made = client.create_logged_model(
-        client.get_run(run_id).info.experiment_id, name=model.folder.name, source_run_id=run_id
-    )
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(client_uri(uri))  # what the functions below use, whatever client there is
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of MLflow about its own types, and of integers that may be missing
-            _log(made.model_id, run_id, model)
-    finally:
-        mlflow.set_tracking_uri(before)
+    made = client.create_logged_model(experiment, name=model.folder.name, source_run_id=run_id)
+    with tempfile.TemporaryDirectory() as work, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow about its own types, and of integers that may be missing
+        path = Path(work) / "model"
+        _save(path, model, Model(made.artifact_location, run_id, model_uuid=made.model_id, model_id=made.model_id))
+        client.log_model_artifacts(made.model_id, str(path))
+    client.finalize_logged_model(made.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
     return str(made.model_id)
 
 
@@ -115,16 +117,13 @@ def _parent_run(client: MlflowClient, study: Study, uid: str) -> Any:
     return next((run for run in runs if "mlflow.parentRunId" not in run.data.tags), None)
 
 
-def _log(model_id: str, run_id: str, model: ModelFolder) -> None:
-    import mlflow
-    from mlflow.models import Model
+def _save(path: Path, model: ModelFolder, entry: Model) -> None:
+    """Write a model as MLflow's folders are, with what building an environment for it takes."""
+    from mlflow.pyfunc import save_model
 
-    Model.log(
-        artifact_path=None,
-        name=model.folder.name,
-        flavor=mlflow.pyfunc,
-        run_id=run_id,
-        model_id=model_id,
+    save_model(
+        str(path),
+        mlflow_model=entry,
         loader_module=model.loader,
         data_path=str(model.folder),
         signature=_signature(model.example, model.answer),

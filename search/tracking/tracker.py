@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from search.ledger.outcome import MLFLOW_STATUS
 from search.ledger.stored_study import study_from_row
 from search.tracking.experiment import DELETED, open_experiment
 from search.tracking.fit_runs import FIT, GROUP, FitRuns, variant_names
+from search.tracking.handed_on import log_handed_on
 from search.tracking.mlflow_client import Metric, MlflowClient, Param, RunTag, ViewType
 from search.tracking.parent_run import create_parent, finish_parent, source_tags
 from search.tracking.process import UID
@@ -40,9 +41,6 @@ BEST_EPOCH = "best_epoch"
 MESSAGE = "lanewise.message"
 """The tag that holds what the exception of a failed trial said."""
 
-
-HandOn: TypeAlias = Callable[[MlflowClient, str, str], None]
-"""Logs a study's report and model to its run, given a client, the run's id and the store; it raises nothing."""
 
 _Standing: TypeAlias = tuple[str, int | None]
 RUNNING: _Standing = ("RUNNING", None)
@@ -89,7 +87,7 @@ class Tracker:
         uri: MLflow tracking URI, with credentials or without those that this process was given.
         artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
         say: is told what was mended in MLflow.
-        hand_on: logs what a person takes from the study's run; None leaves that out.
+        handed_on: the folder of the report and the model that its run is given too, as far as they are there.
 
     Attributes:
         progress: how many epochs and endings were sent.
@@ -104,7 +102,7 @@ class Tracker:
         *,
         artifacts: Path | None,
         say: Say = log.warning,
-        hand_on: HandOn | None = None,
+        handed_on: Path | None = None,
     ) -> None:
         self._ledger = ledger
         self._row = row
@@ -113,7 +111,7 @@ class Tracker:
         self._uri = uri
         self._artifacts = artifacts
         self._say = say
-        self._hand_on = hand_on
+        self._handed_on = handed_on
         self._server: _Server | None = None
         self._last_epoch_id = self._last_audit_id = 0
         self._revision = -1
@@ -168,8 +166,8 @@ class Tracker:
         """Log the answer and close the parent run as the search ended; call after ``update``."""
         server = self._server or self._reconcile()
         finish_parent(self._client, server.parent, server.fits, self._ledger, self._row, self._study)
-        if self._hand_on is not None:
-            self._hand_on(self._client, server.parent, self._uri)
+        if self._handed_on is not None and self._handed_on.is_dir():
+            log_handed_on(self._client, server.parent, self._handed_on, name=self._row.name, say=self._say)
 
     def _reconcile(self) -> _Server:
         """Ask the server what it has of this study, by tags; create what is missing of the frame."""

@@ -195,4 +195,4 @@ def test_the_driver_of_ray_tune_starts_without_torch(module):
 
 
 def test_the_tracker_starts_without_torch_and_ray():
-    assert not loaded_after("import search.export.tracker_process") & {"torch", "torchvision", "ray"}
+    assert not loaded_after("import search.tracking.follow") & {"torch", "torchvision", "ray"}

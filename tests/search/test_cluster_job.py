@@ -63,7 +63,7 @@ def left_of_searches(head):
     deadline = time.monotonic() + 10
     while True:
         lines = [command_line(p) for p in head.processes()]
-        left = [line for line in lines if "search.run" in line or "tracker_process" in line or "_Inner" in line]
+        left = [line for line in lines if "search.run" in line or "search.tracking.follow" in line or "_Inner" in line]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.2)

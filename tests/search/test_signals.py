@@ -108,7 +108,7 @@ def start(tmp_path):
 
 
 def names(processes):
-    words = ("raylet", "gcs_server", "search.export.tracker_process")
+    words = ("raylet", "gcs_server", "search.tracking.follow")
     return {word for process in processes for word in words if word in command_line(process)}
 
 
@@ -149,7 +149,7 @@ def check_it_listens_on_loopback_alone(running):
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly(start, tmp_path):
     running = start("--executor", "tune")
-    assert names(running.children) == {"raylet", "gcs_server", "search.export.tracker_process"}
+    assert names(running.children) == {"raylet", "gcs_server", "search.tracking.follow"}
     check_it_listens_on_loopback_alone(running)
     os.killpg(running.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
     code, output = running.end()
@@ -234,7 +234,7 @@ def test_no_process_outlives_a_search_whose_mlflow_server_is_silent(
     start, tmp_path, silent_server, executor, signals, expected
 ):
     running = start("--executor", executor, "--tracking", silent_server, "--untracked-ok", tracked=False)
-    assert "search.export.tracker_process" in names(running.children)
+    assert "search.tracking.follow" in names(running.children)
     for number in signals:
         running.process.send_signal(number)
         time.sleep(0.2)  # two at the same instant are one to the kernel
@@ -255,7 +255,7 @@ def test_no_process_outlives_a_search_whose_mlflow_server_is_silent(
 @pytest.mark.slow
 def test_ctrl_c_stops_lanes_on_ray_workers_cleanly(start, tmp_path):
     running = start("--executor", "lanes", "--workers", "2")
-    assert names(running.children) == {"raylet", "gcs_server", "search.export.tracker_process"}
+    assert names(running.children) == {"raylet", "gcs_server", "search.tracking.follow"}
     os.killpg(running.process.pid, signal.SIGINT)
     code, output = running.end()
     assert code == 130, output

@@ -14,6 +14,8 @@ from trainables.mistake import Mistake, about
 
 MODELS = ("linear", "forest", "boosting", "svm", "knn", "sklearn_mlp", "torch_mlp")
 SKLEARN_ACTIVATIONS = ("relu", "tanh")
+ESTIMATOR = "skops"
+"""The name under which the kept state of one of scikit-learn's holds its bytes."""
 SMALLEST_POSITIVE = 1e-12
 """The smallest value accepted where a value must be above zero."""
 

@@ -9,11 +9,9 @@ import skops.io
 import torch
 from torch import nn
 
+from trainables.baselines.config import ESTIMATOR
 from trainables.baselines.estimators import probabilities
 from trainables.errors import CheckpointError
-
-ESTIMATOR = "skops"
-"""The name under which a kept state holds the bytes."""
 
 TRUSTED = (
     "sklearn.calibration._CalibratedClassifier",

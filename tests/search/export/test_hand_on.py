@@ -10,8 +10,9 @@ from mlflow.tracking import MlflowClient
 
 from search import load_model
 from search.errors import UserError
-from search.export import hand_on
-from search.export.hand_on import MODEL, MODEL_ID, PAGE, HandOn
+from search.export import hand_on as making
+from search.tracking.handed_on import MODEL, MODEL_ID, log_handed_on
+from search.tracking.handover_folder import PAGE
 from tests.search.export.test_export import search_table
 from tests.support.command import invoke
 
@@ -92,7 +93,7 @@ def test_runs_of_a_confirmation_and_an_ablation_are_in_groups_and_named_by_what_
     assert found.answer.confirmation.sentence in groups["confirmation"].data.tags["mlflow.note.content"]
 
 
-def test_what_cannot_be_logged_is_said_and_raises_nothing(searched, monkeypatch):
+def test_what_cannot_be_made_is_said_and_raises_nothing(searched, monkeypatch):
     _, found, uri = searched
     client, _, parent = runs_of(uri)
 
@@ -100,10 +101,27 @@ def test_what_cannot_be_logged_is_said_and_raises_nothing(searched, monkeypatch)
         raise UserError("the model of trial 1 is damaged")
 
     said = []
-    monkeypatch.setattr(hand_on, "export_model", damaged)
-    monkeypatch.setattr(hand_on, "read_material", lambda paths: 1 / 0)
-    HandOn(found.paths, said.append)(client, parent.info.run_id, uri)
+    monkeypatch.setattr(making, "export_model", damaged)
+    monkeypatch.setattr(making, "read_material", lambda paths: 1 / 0)
+    making.hand_on(found.paths)
+    log_handed_on(client, parent.info.run_id, found.paths.handed_on, name=found.study.name, say=said.append)
     assert said == [
         f"the report of {found.study.name} is not in its MLflow run: ZeroDivisionError: division by zero",
         f"the model of {found.study.name} is not in its MLflow run: the model of trial 1 is damaged",
     ]
+
+
+def test_a_store_that_refuses_what_is_handed_on_is_said_and_raises_nothing(searched, tmp_path):
+    _, found, uri = searched
+    client, _, _ = runs_of(uri)
+    making.hand_on(found.paths)
+    said = []
+    log_handed_on(client, "no-such-run", found.paths.handed_on, name=found.study.name, say=said.append)
+    (line,) = said
+    assert line.startswith(f"the report or the model of {found.study.name} is not in its MLflow run: ")
+
+
+def test_nothing_of_it_stays_in_the_study_once_mlflow_has_it(searched):
+    _, found, uri = searched
+    assert invoke("sync", found.study.name, "--home", found.paths.home, "--tracking", uri).exit_code == 0
+    assert not found.paths.handed_on.exists()
