@@ -81,8 +81,8 @@ def register_folder(
 def log_folder(client: MlflowClient, run_id: str, model: ModelFolder) -> str:
     """Log a folder as a model of a run, which may have ended and stays as it is; return the model's id.
 
-    ``mlflow.models.Model.log`` does the same, and loads the model to try it, which takes torch here; it is tried where it
-    is made.
+    ``mlflow.models.Model.log`` does the same, and loads the model to try it, which takes torch here; it is tried where
+    it is made.
 
     Args:
         client: speaks to the store.
