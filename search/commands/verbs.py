@@ -101,7 +101,7 @@ def _declaration(paths: Paths) -> Study:
             f"{nearest(paths.name, names)} `python -m search list` shows all"
         )
     with open_ledger(paths) as facts:
-        return study_from_row(facts.study(paths.name))
+        return study_from_row(facts.study(paths.name), paths.folder)
 
 
 @app.command()
@@ -190,7 +190,9 @@ def sync(
         os.umask(0o077)  # for what MLflow makes in the home
         tell = partial(say, make_console())
         with stage(f"sending {name} to MLflow at {masked_address(uri)}", way_on=SENT_STAYS) as sending:
-            tracker = Tracker(facts, row, uri, artifacts=artifacts, say=tell, hand_on=HandOn(paths, tell))
+            tracker = Tracker(
+                facts, row, uri, folder=paths.folder, artifacts=artifacts, say=tell, hand_on=HandOn(paths, tell)
+            )
             sending.detail = lambda: f"{tracker.progress:,} epochs and endings are there"
             send_missing(tracker, grace_s=DRAIN_GRACE_S)
             send_to_new_store(tracker, paths.home, name, say=tell, hand_on=HandOn)

@@ -10,7 +10,7 @@ from search.drive.overview import last_ending
 from search.drive.result import Result, checkpoint_notes, read_answer
 from search.errors import UsageError
 from search.ledger import Ledger
-from search.ledger.paths import LEDGER_FILE, Paths
+from search.ledger.paths import Paths, study_folders
 from search.ledger.stored_study import study_from_row
 from search.report.kept import kept_on_disk
 from spaces import nearest
@@ -46,7 +46,7 @@ def open_ledger(paths: Paths) -> Ledger:
 
 def study_names(paths: Paths) -> list[str]:
     """Return the names of the studies in the home."""
-    return [p.parent.name for p in paths.home.glob(f"*/{LEDGER_FILE}")] if paths.home.is_dir() else []
+    return [folder.name for folder in study_folders(paths.home)]
 
 
 def read_result(paths: Paths) -> tuple[Study, Result]:
@@ -57,7 +57,7 @@ def read_result(paths: Paths) -> tuple[Study, Result]:
     """
     with open_ledger(paths) as ledger:
         row = ledger.study(paths.name)
-        study = study_from_row(row)
+        study = study_from_row(row, paths.folder)
         with as_ledger_error(paths.ledger):
             found = read_answer(ledger, row, study)
         kept = kept_on_disk(paths.checkpoints, found.best, checkpoint_notes(ledger, row.id))

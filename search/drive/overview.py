@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from search.errors import RunError
 from search.ledger import Ledger, StudyRow
 from search.ledger.outcome import SessionEnding, StopReason, shown_counts
-from search.ledger.paths import Paths
+from search.ledger.paths import Paths, study_folders
 from trainables.direction import Direction
 
 Ending: TypeAlias = SessionEnding | Literal["running", "not started"]
@@ -62,10 +62,8 @@ def recorded_studies(
             for row in shared.studies():
                 yield _overview(shared, row, Paths(home, row.name, database))
         return
-    for folder in sorted(home.iterdir()) if home.is_dir() else []:
+    for folder in study_folders(home):
         paths = Paths(home, folder.name)
-        if not paths.ledger_file.is_file():
-            continue
         try:
             with Ledger(paths.ledger_url) as own:
                 found = [_overview(own, row, paths) for row in own.studies()]

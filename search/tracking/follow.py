@@ -173,7 +173,15 @@ def _follow(order: dict[str, str], tell: Tell, make: MakeHandOn | None) -> int:
     ledger = Ledger(order["ledger"])
     study = ledger.study(order["study"])
     hand_on = None if make is None else make(_paths(order), say)
-    tracker = Tracker(ledger, study, order["uri"], artifacts=_folder(order), say=say, hand_on=hand_on)
+    tracker = Tracker(
+        ledger,
+        study,
+        order["uri"],
+        folder=_paths(order).folder,
+        artifacts=_folder(order),
+        say=say,
+        hand_on=hand_on,
+    )
     threading.Thread(target=tell_progress, args=(tracker, tell), daemon=True).start()
     try:
         follow(tracker)

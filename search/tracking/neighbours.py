@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from search.errors import UserError
 from search.ledger import Ledger
-from search.ledger.paths import LEDGER_FILE, Paths
+from search.ledger.paths import Paths, study_folders
 from search.ledger.printed_commands import sync_command
 from search.ledger.stored_study import study_from_row
 from search.tracking.store import Say
@@ -36,8 +36,8 @@ def send_neighbours(
         hand_on: logs the report and the model of each to its run; None leaves that out.
     """
     sent = []
-    for file in sorted(home.glob(f"*/{LEDGER_FILE}")):
-        paths = Paths(home, file.parent.name)
+    for folder in study_folders(home):
+        paths = Paths(home, folder.name)
         if paths.name == but:
             continue
         try:
@@ -48,7 +48,7 @@ def send_neighbours(
                     continue
                 last = None if hand_on is None else hand_on(paths, say)
                 uri, artifacts = paths.mlflow_uri, paths.mlflow_artifacts
-                send(Tracker(ledger, row, uri, artifacts=artifacts, say=say, hand_on=last))
+                send(Tracker(ledger, row, uri, folder=paths.folder, artifacts=artifacts, say=say, hand_on=last))
                 sent.append(paths.name)
         except UserError as error:
             say(f"{paths.name} could not be sent to the new database ({error.errors[0]}): {sync_command(paths)}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,8 @@ def register_folder(
             raise RunError(f"MLflow at {uri} has no run of {study.name}; send it with: {sync_command(paths)}")
         _make_room(client, name)
         model_id = log_folder(client, uri, run.info.run_id, model)
-        made = client.create_model_version(name, f"models:/{model_id}", run_id=run.info.run_id, model_id=model_id)
+        with _used_by_functions(uri):  # the registry looks the model up by one
+            made = client.create_model_version(name, f"models:/{model_id}", run_id=run.info.run_id, model_id=model_id)
     except UNREACHABLE as error:
         raise RunError(f"--register {name}: MLflow refused it: {first_line(error)}") from None
     return f"models:/{name}/{made.version} at {uri}, logged to the run of {study.name}"
@@ -89,20 +91,26 @@ def log_folder(client: MlflowClient, uri: str, run_id: str, model: ModelFolder) 
     Raises:
         One of ``UNREACHABLE``: the store refused it, or cannot be reached.
     """
-    import mlflow
-
     made = client.create_logged_model(
         client.get_run(run_id).info.experiment_id, name=model.folder.name, source_run_id=run_id
     )
+    with _used_by_functions(uri), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow about its own types, and of integers that may be missing
+        _log(made.model_id, run_id, model)
+    return str(made.model_id)
+
+
+@contextmanager
+def _used_by_functions(uri: str) -> Iterator[None]:
+    """While inside, the store is the one that MLflow's functions use, which know of no client."""
+    import mlflow
+
     before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(client_uri(uri))  # what the functions below use, whatever client there is
+    mlflow.set_tracking_uri(client_uri(uri))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of MLflow about its own types, and of integers that may be missing
-            _log(made.model_id, run_id, model)
+        yield
     finally:
         mlflow.set_tracking_uri(before)
-    return str(made.model_id)
 
 
 def _parent_run(client: MlflowClient, study: Study, uid: str) -> Any:
