@@ -18,6 +18,7 @@ from search.commands.confirm import confirm
 from search.commands.continuing import continue_study
 from search.commands.entry import guarded
 from search.commands.export import export, predict
+from search.commands.housekeeping import delete, list_, move
 from search.commands.parameters import GroupedCommand
 from search.commands.report import report
 from search.commands.run import run, show_result
@@ -29,10 +30,8 @@ from search.declaration.studies import registered
 from search.declaration.study import Study
 from search.drive.continuation import extend_study, with_data_at
 from search.drive.lookup import open_ledger, read_result, study_names
-from search.drive.overview import recorded_studies
-from search.errors import RunError, UsageError
+from search.errors import UsageError
 from search.face.present import make_console, say
-from search.face.studies import print_studies
 from search.ledger.paths import Paths
 from search.ledger.stored_study import study_from_row
 from search.tracking.preflight import store_of
@@ -58,15 +57,9 @@ app.command()(watch)
 app.command()(stop)
 app.command()(export)
 app.command()(predict)
-
-
-@app.command(name="list")
-def list_(home: Home = HOME, ledger: Database = None) -> None:
-    """List the studies that can be run, and those that were."""
-    damaged: list[str] = []
-    print_studies(make_console(), registered(), list(recorded_studies(home, ledger, unreadable=damaged.append)))
-    if damaged:
-        raise RunError(damaged)
+app.command(name="list")(list_)
+app.command()(delete)
+app.command()(move)
 
 
 @app.command()

@@ -34,14 +34,21 @@ def open_ledger(paths: Paths) -> Ledger:
     Raises:
         UsageError: no study of that name in the home; the nearest is suggested.
     """
-    if paths.database is not None:
-        return Ledger(paths.database)
-    if not paths.ledger_file.is_file():
+    refuse_unknown(paths)
+    return Ledger(paths.ledger_url)
+
+
+def refuse_unknown(paths: Paths) -> None:
+    """Look whether a study has a ledger in its folder, unless that is a database elsewhere.
+
+    Raises:
+        UsageError: it has none; the nearest name is suggested.
+    """
+    if paths.database is None and not paths.ledger_file.is_file():
         raise UsageError(
             f"no study {paths.name!r} in {paths.home.absolute()}.{nearest(paths.name, study_names(paths))} "
             "`python -m search list` shows all"
         )
-    return Ledger(paths.ledger_url)
 
 
 def study_names(paths: Paths) -> list[str]:
