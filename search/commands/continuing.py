@@ -31,7 +31,7 @@ def continue_study(
     """Go on with a study, print its answer and return the exit code; arguments are as of ``engine.resume``."""
     with open_ledger(paths) as ledger:
         ledger.check_whole()  # in the first opening: what SQLite tidies up when it closes is then not damage
-        before = study_from_row(ledger.study(paths.name))
+        before = study_from_row(ledger.study(paths.name), paths.folder)
     console = make_console()
     view = make_view(make_console(errors=json_), metric=before.objective.metric, silent=False)
     check_tracking(before, paths, view.say, otherwise=WITHOUT_IT, untracked_ok=untracked_ok)

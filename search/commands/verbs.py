@@ -19,6 +19,7 @@ from search.commands.confirm import confirm
 from search.commands.continuing import continue_study
 from search.commands.entry import guarded
 from search.commands.export import export, predict
+from search.commands.housekeeping import delete, list_, move
 from search.commands.parameters import GroupedCommand
 from search.commands.report import report
 from search.commands.run import run, show_result
@@ -30,10 +31,8 @@ from search.declaration.studies import registered
 from search.declaration.study import Study
 from search.drive.continuation import extend_study, with_data_at
 from search.drive.lookup import open_ledger, read_result, study_names
-from search.drive.overview import recorded_studies
-from search.errors import RunError, UsageError
+from search.errors import UsageError
 from search.face.present import make_console, say
-from search.face.studies import print_studies
 from search.ledger.paths import Paths
 from search.ledger.stored_study import study_from_row
 from search.tracking.preflight import store_of
@@ -59,15 +58,9 @@ app.command()(watch)
 app.command()(stop)
 app.command()(export)
 app.command()(predict)
-
-
-@app.command(name="list")
-def list_(home: Home = HOME, ledger: Database = None) -> None:
-    """List the studies that can be run, and those that were."""
-    damaged: list[str] = []
-    print_studies(make_console(), registered(), list(recorded_studies(home, ledger, unreadable=damaged.append)))
-    if damaged:
-        raise RunError(damaged)
+app.command(name="list")(list_)
+app.command()(delete)
+app.command()(move)
 
 
 @app.command()
@@ -102,7 +95,7 @@ def _declaration(paths: Paths) -> Study:
             f"{nearest(paths.name, names)} `python -m search list` shows all"
         )
     with open_ledger(paths) as facts:
-        return study_from_row(facts.study(paths.name))
+        return study_from_row(facts.study(paths.name), paths.folder)
 
 
 @app.command()
@@ -192,7 +185,9 @@ def sync(
         tell = partial(say, make_console())
         hand_on(paths)
         with stage(f"sending {name} to MLflow at {masked_address(uri)}", way_on=SENT_STAYS) as sending:
-            tracker = Tracker(facts, row, uri, artifacts=artifacts, say=tell, handed_on=paths.handed_on)
+            tracker = Tracker(
+                facts, row, uri, folder=paths.folder, artifacts=artifacts, say=tell, handed_on=paths.handed_on
+            )
             sending.detail = lambda: f"{tracker.progress:,} epochs and endings are there"
             send_missing(tracker, grace_s=DRAIN_GRACE_S)
             send_to_new_store(tracker, paths.home, name, say=tell)

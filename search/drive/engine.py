@@ -175,7 +175,7 @@ def resume(
         ledger = stack.enter_context(Ledger(paths.ledger_url))
         ledger.check_whole()
         row = ledger.study(paths.name)
-        study = study_from_row(row)
+        study = study_from_row(row, paths.folder)
         before, study = study, study if change is None else change(study)
         with as_ledger_error(paths.ledger):
             refuse_changed_model(row, study, accept=accept_changed_model)

@@ -67,7 +67,7 @@ def with_kept_data(study: Study, held: Path, paths: Paths) -> Study:
 
 
 def _kept(held: Path, paths: Paths) -> Path:
-    return paths.folder / "data" / f"data{held.suffix}"
+    return paths.data / f"data{held.suffix}"
 
 
 def _reading(study: Study, file: Path) -> Study:

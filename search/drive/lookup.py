@@ -10,7 +10,7 @@ from search.drive.overview import last_ending
 from search.drive.result import Result, checkpoint_notes, read_answer
 from search.errors import UsageError
 from search.ledger import Ledger
-from search.ledger.paths import LEDGER_FILE, Paths
+from search.ledger.paths import Paths, study_folders
 from search.ledger.stored_study import study_from_row
 from search.report.kept import kept_on_disk
 from spaces import nearest
@@ -34,19 +34,26 @@ def open_ledger(paths: Paths) -> Ledger:
     Raises:
         UsageError: no study of that name in the home; the nearest is suggested.
     """
-    if paths.database is not None:
-        return Ledger(paths.database)
-    if not paths.ledger_file.is_file():
+    refuse_unknown(paths)
+    return Ledger(paths.ledger_url)
+
+
+def refuse_unknown(paths: Paths) -> None:
+    """Look whether a study has a ledger in its folder, unless that is a database elsewhere.
+
+    Raises:
+        UsageError: it has none; the nearest name is suggested.
+    """
+    if paths.database is None and not paths.ledger_file.is_file():
         raise UsageError(
             f"no study {paths.name!r} in {paths.home.absolute()}.{nearest(paths.name, study_names(paths))} "
             "`python -m search list` shows all"
         )
-    return Ledger(paths.ledger_url)
 
 
 def study_names(paths: Paths) -> list[str]:
     """Return the names of the studies in the home."""
-    return [p.parent.name for p in paths.home.glob(f"*/{LEDGER_FILE}")] if paths.home.is_dir() else []
+    return [folder.name for folder in study_folders(paths.home)]
 
 
 def read_result(paths: Paths) -> tuple[Study, Result]:
@@ -57,7 +64,7 @@ def read_result(paths: Paths) -> tuple[Study, Result]:
     """
     with open_ledger(paths) as ledger:
         row = ledger.study(paths.name)
-        study = study_from_row(row)
+        study = study_from_row(row, paths.folder)
         with as_ledger_error(paths.ledger):
             found = read_answer(ledger, row, study)
         kept = kept_on_disk(paths.checkpoints, found.best, checkpoint_notes(ledger, row.id))

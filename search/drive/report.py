@@ -32,7 +32,7 @@ def read_material(paths: Paths, *, begun: bool = False) -> Material:
     """
     with open_ledger(paths) as ledger:
         row = ledger.study(paths.name)
-        study = study_from_row(row)
+        study = study_from_row(row, paths.folder)
         ending = last_ending(ledger, row)
         trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)
         nothing_yet = all(TrialState(state).resumable for state in trials["state"])

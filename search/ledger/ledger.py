@@ -73,6 +73,25 @@ class Ledger(Database):
         """Replace the declaration of a study that is being extended."""
         self._update_study(study_id, {"declaration": json.dumps(declaration)})
 
+    def rename_study(self, row: StudyRow, name: str) -> None:
+        """Give a study another name; everything else of it stays, what tells it from others in MLflow included.
+
+        Raises:
+            RunError: another study has it.
+        """
+        try:
+            self._update_study(row.id, {"name": name, "declaration": json.dumps({**row.declaration, "name": name})})
+        except IntegrityError:
+            raise RunError(f"study {name!r} exists in ledger {self.where}; choose another name") from None
+
+    def delete_studies(self, ids: Sequence[int]) -> None:
+        """Delete all that is recorded of studies, in one transaction."""
+        with self.writing() as connection:
+            for table in reversed(schema.metadata.sorted_tables):  # what refers to a row goes before it
+                if "study_id" in table.columns:
+                    connection.execute(sa.delete(table).where(table.c.study_id.in_(ids)))
+            connection.execute(sa.delete(schema.studies).where(schema.studies.c.id.in_(ids)))
+
     def _update_study(self, study_id: int, columns: Mapping[str, Any]) -> None:
         with self.writing() as connection:
             connection.execute(sa.update(schema.studies).where(schema.studies.c.id == study_id).values(columns))
@@ -122,9 +141,16 @@ class Ledger(Database):
         Raises:
             RunError: it was seen alive less than a minute ago.
         """
-        for session in self.sessions(study_id):
-            if session.elsewhere and session.may_be_alive:
-                raise RunError(f"the study is being searched by {session.driver}")
+        if (driver := self.driver_elsewhere(study_id)) is not None:
+            raise RunError(f"the study is being searched by {driver}")
+
+    def driver_elsewhere(self, study_id: int) -> str | None:
+        """Return in words the process on another host that drives a study, seen alive less than a minute ago, or None.
+
+        No file lock tells of that one.
+        """
+        sessions = self.sessions(study_id)
+        return next((s.driver for s in sessions if s.elsewhere and s.may_be_alive), None)
 
     def end_lost_sessions(self, study_id: int) -> int:
         """Record that sessions without an ending died when they were last seen; return how many."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from search.errors import UsageError
 
 LEDGER_FILE = "ledger.db"
 CHECKPOINTS = "checkpoints"
+DATA = "data"
 MLFLOW_FILE = "mlflow.db"
 MLFLOW_ARTIFACTS = "mlflow-artifacts"
 
@@ -80,6 +82,11 @@ class Paths:
         return self.folder / CHECKPOINTS
 
     @property
+    def data(self) -> Path:
+        """The examples, where a program held them."""
+        return self.folder / DATA
+
+    @property
     def audit(self) -> Path:
         """What pruned trials that train on need until they are done: states, Ray's files."""
         return self.folder / "audit"
@@ -122,3 +129,29 @@ def reserved(name: str) -> bool:
     """Say whether a name in a home is of what lies there beside the studies, or of what may come to lie there."""
     lower = name.lower()  # some file systems do not tell the two apart
     return lower == MLFLOW_ARTIFACTS or lower == MLFLOW_FILE or lower.startswith((f"{MLFLOW_FILE}-", f"{MLFLOW_FILE}."))
+
+
+def study_folders(home: Path) -> Iterator[Path]:
+    """Yield the folders of a home that hold a ledger, by name; what begins with a dot is no study's."""
+    for folder in sorted(home.iterdir()) if home.is_dir() else ():
+        if not folder.name.startswith(".") and (folder / LEDGER_FILE).is_file():
+            yield folder
+
+
+def found_in(folder: Path, part: str, path: str) -> Path | None:
+    """Return where a file of a study lies now, whose folder may have been moved or copied since the path was noted.
+
+    Args:
+        folder: the study's, now.
+        part: what the file lay in, below the study's folder: ``DATA``, ``CHECKPOINTS``.
+        path: where it lay.
+
+    Returns:
+        The file; None where it is not there, or never lay in such a part.
+    """
+    parts = Path(path).parts
+    if part not in parts:
+        return None
+    last = len(parts) - 1 - parts[::-1].index(part)
+    file = folder.joinpath(*parts[last:])
+    return file if file.is_file() else None

@@ -38,6 +38,11 @@ def run_config_command(paths: Paths, file: str) -> str:
     return f"python -m search.run --config {shlex.quote(file)} --home {shlex.quote(str(paths.home))}"
 
 
+def report_command(paths: Paths) -> str:
+    """Return the command that writes the study's report."""
+    return _command("report", paths)
+
+
 def export_command(paths: Paths, options: str = "") -> str:
     """Return the command that writes a model of the study as a folder."""
     return _command("export", paths, options)

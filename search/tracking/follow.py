@@ -172,8 +172,16 @@ def _follow(order: dict[str, str], tell: Tell) -> int:
 
     ledger = Ledger(order["ledger"])
     study = ledger.study(order["study"])
-    handed_on = Paths(Path(order["home"]), study.name).handed_on
-    tracker = Tracker(ledger, study, order["uri"], artifacts=_folder(order), say=say, handed_on=handed_on)
+    paths = Paths(Path(order["home"]), study.name)
+    tracker = Tracker(
+        ledger,
+        study,
+        order["uri"],
+        folder=paths.folder,
+        artifacts=_folder(order),
+        say=say,
+        handed_on=paths.handed_on,
+    )
     threading.Thread(target=tell_progress, args=(tracker, tell), daemon=True).start()
     try:
         follow(tracker)

@@ -18,6 +18,7 @@ from mlflow.entities import RunTag as RunTag
 from mlflow.entities import ViewType as ViewType
 from mlflow.exceptions import MlflowException as MlflowException
 from mlflow.tracking import MlflowClient as MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path as local_file_uri_to_path
 from sqlalchemy.exc import SQLAlchemyError
 
 UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from search.errors import UserError
 from search.ledger import Ledger
-from search.ledger.paths import LEDGER_FILE, Paths
+from search.ledger.paths import Paths, study_folders
 from search.ledger.printed_commands import sync_command
 from search.ledger.stored_study import study_from_row
 from search.tracking.store import Say
@@ -29,8 +29,8 @@ def send_neighbours(home: Path, *, but: str, send: Callable[[Tracker], None], sa
         say: is told what was sent, and what could not be.
     """
     sent = []
-    for file in sorted(home.glob(f"*/{LEDGER_FILE}")):
-        paths = Paths(home, file.parent.name)
+    for folder in study_folders(home):
+        paths = Paths(home, folder.name)
         if paths.name == but:
             continue
         try:
@@ -39,7 +39,8 @@ def send_neighbours(home: Path, *, but: str, send: Callable[[Tracker], None], sa
                 tracking = study_from_row(row).tracking
                 if not free or not tracking.enabled or tracking.uri is not None:
                     continue
-                send(Tracker(ledger, row, paths.mlflow_uri, artifacts=paths.mlflow_artifacts, say=say))
+                uri, artifacts = paths.mlflow_uri, paths.mlflow_artifacts
+                send(Tracker(ledger, row, uri, folder=paths.folder, artifacts=artifacts, say=say))
                 sent.append(paths.name)
         except UserError as error:
             say(f"{paths.name} could not be sent to the new database ({error.errors[0]}): {sync_command(paths)}")

@@ -20,7 +20,12 @@ def store_of(study: Study, paths: Paths, uri: str | None = None) -> tuple[str, P
         paths: of the study.
         uri: another store in its place.
     """
-    uri = uri or study.tracking.uri or paths.mlflow_uri
+    return store_at(uri or study.tracking.uri, paths)
+
+
+def store_at(uri: str | None, paths: Paths) -> tuple[str, Path | None]:
+    """Return the store that a tracking URI names, None that of the home; see ``store_of``."""
+    uri = uri or paths.mlflow_uri
     return uri, paths.mlflow_artifacts if uri.startswith(("sqlite:", "sqlite+")) else None
 
 

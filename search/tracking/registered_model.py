@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,8 @@ def register_folder(
             raise RunError(f"MLflow at {uri} has no run of {study.name}; send it with: {sync_command(paths)}")
         _make_room(client, name)
         model_id = log_folder(client, run.info.run_id, model)
-        made = client.create_model_version(name, f"models:/{model_id}", run_id=run.info.run_id, model_id=model_id)
+        with _used_by_functions(client):  # the registry looks the model up by one
+            made = client.create_model_version(name, f"models:/{model_id}", run_id=run.info.run_id, model_id=model_id)
     except UNREACHABLE as error:
         raise RunError(f"--register {name}: MLflow refused it: {first_line(error)}") from None
     return f"models:/{name}/{made.version} at {uri}, logged to the run of {study.name}"
@@ -105,6 +107,19 @@ def log_folder(client: MlflowClient, run_id: str, model: ModelFolder) -> str:
     client.finalize_logged_model(made.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
     return str(made.model_id)
+
+
+@contextmanager
+def _used_by_functions(client: MlflowClient) -> Iterator[None]:
+    """While inside, the client's store is the one that MLflow's functions use, which know of no client."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(client.tracking_uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def _parent_run(client: MlflowClient, study: Study, uid: str) -> Any:

@@ -30,6 +30,14 @@ POOL = "MLFLOW_SQLALCHEMYSTORE_POOLCLASS"
 """MLflow's setting of how connections are kept. For a file none are: one that was kept would go on writing to a file
 that has been put aside or removed."""
 
+ARTIFACT_PLACES = (
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Tables and columns of MLflow's database that hold a place below its experiment's artifacts."""
+
 _ESCAPED: list[Path] = []
 """The files that this process opened whose URI has an escape."""
 
@@ -169,8 +177,9 @@ def _point_to(artifacts: Path, file: Path, say: Say) -> None:
                 database.execute(
                     "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (here, place)
                 )
-                database.execute(
-                    "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?",
-                    (here, len(place) + 1, len(place) + 1, f"{place}/"),
-                )
+                for table, column in ARTIFACT_PLACES:
+                    database.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                        (here, len(place) + 1, len(place) + 1, f"{place}/"),
+                    )
     say(f"MLflow's artifacts are looked for in {artifacts} now (before: {', '.join(sorted(before))})")

@@ -19,14 +19,16 @@ from typing import Any, TypeAlias
 from search.ledger import EpochRow, FitRole, Ledger, StudyRow, TrialRow
 from search.ledger.events import EventKind
 from search.ledger.outcome import MLFLOW_STATUS
+from search.ledger.paths import CHECKPOINTS, found_in
 from search.ledger.stored_study import study_from_row
 from search.tracking.experiment import DELETED, open_experiment
 from search.tracking.fit_runs import FIT, GROUP, FitRuns, variant_names
 from search.tracking.handed_on import log_handed_on
-from search.tracking.mlflow_client import Metric, MlflowClient, Param, RunTag, ViewType
+from search.tracking.mlflow_client import Metric, MlflowClient, Param, RunTag
 from search.tracking.parent_run import create_parent, finish_parent, source_tags
 from search.tracking.process import UID
 from search.tracking.store import Say, open_store
+from search.tracking.study_runs import name_run, study_runs
 from trainables.registry import is_train_function
 from trainables.report import SECONDS
 
@@ -85,6 +87,7 @@ class Tracker:
         ledger: read, never written.
         row: the study.
         uri: MLflow tracking URI, with credentials or without those that this process was given.
+        folder: the study's own, where what trials kept is looked for; None looks where it lay when it was noted.
         artifacts: folder for the artifacts of a local store; None leaves the choice to the server.
         say: is told what was mended in MLflow.
         handed_on: the folder of the report and the model that its run is given too, as far as they are there.
@@ -100,15 +103,17 @@ class Tracker:
         row: StudyRow,
         uri: str,
         *,
+        folder: Path | None = None,
         artifacts: Path | None,
         say: Say = log.warning,
         handed_on: Path | None = None,
     ) -> None:
         self._ledger = ledger
         self._row = row
-        self._study = study_from_row(row)
+        self._study = study_from_row(row, folder)
         self._uid = row.facts.uid
         self._uri = uri
+        self._folder = folder
         self._artifacts = artifacts
         self._say = say
         self._handed_on = handed_on
@@ -176,6 +181,7 @@ class Tracker:
         parent: str | None = None
         fits = FitRuns()
         for run in self._restored_runs(experiment_id):
+            name_run(self._client, run, self._row.name)
             if FIT in run.data.tags or GROUP in run.data.tags:
                 fits.found(run)
                 continue
@@ -232,28 +238,13 @@ class Tracker:
 
     def _restored_runs(self, experiment_id: str) -> list[Any]:
         """Return the study's runs; those that somebody deleted are restored, for nothing can be added to them else."""
-        runs = list(self._runs(experiment_id))
+        runs = list(study_runs(self._client, experiment_id, self._uid))
         deleted = [run for run in runs if run.info.lifecycle_stage == DELETED]
         for run in deleted:
             self._client.restore_run(run.info.run_id)
         if deleted:
             self._say(f"restored {len(deleted)} of the runs of {self._row.name}, which had been deleted in MLflow")
         return runs
-
-    def _runs(self, experiment_id: str) -> Iterable[Any]:
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [experiment_id],
-                filter_string=f"tags.`{UID}` = '{self._uid}'",
-                run_view_type=ViewType.ALL,
-                max_results=1000,
-                page_token=token,
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
 
     def _sent_epoch(self, run_id: str) -> int:
         history = self._client.get_metric_history(run_id, SECONDS)
@@ -354,8 +345,11 @@ class Tracker:
         """Send the files that the trial's own code kept with it, as far as they are there."""
         for event in self._ledger.events(self._row.id, EventKind.TRIAL_NOTE, trial=trial.number):
             path = getattr(event.event, "path", None)
-            if path is not None and Path(path).is_file():
-                self._client.log_artifact(child.run_id, path)
+            if path is None:
+                continue
+            file = Path(path) if self._folder is None else found_in(self._folder, CHECKPOINTS, path) or Path(path)
+            if file.is_file():
+                self._client.log_artifact(child.run_id, str(file))
 
 
 def _batches(metrics: list[Metric]) -> list[list[Metric]]:

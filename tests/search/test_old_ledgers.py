@@ -82,12 +82,16 @@ def test_the_list_is_what_it_was_and_no_file_is_touched(tmp_path):
     for name in STUDIES:
         copy_of(name, tmp_path)
     before = files_of(tmp_path)
-    recorded = "\n  name    "  # below the studies that can be run
-    assert (
-        shown(tmp_path, "list").partition(recorded)[2]
-        == (FOLDER / "expected" / "list.txt").read_text().partition(recorded)[2]
-        != ""
-    )
+    listed = {study["name"]: study for study in json.loads(shown(tmp_path, "list", "--json"))["recorded"]}
+    as_it_was = (FOLDER / "expected" / "list.txt").read_text()
+    assert sorted(listed) == sorted(STUDIES)
+    for name, study in listed.items():
+        (row,) = [line for line in as_it_was.splitlines() if line.startswith(f"  {name} ")]
+        assert f"{study['trials']} of {study['planned']} " in row
+        assert f" {study['metric']} {study['best']:.5g} " in row
+        assert row.split()[-1] == study["ending"]
+        if study["resume"] is not None:
+            assert f"{name}: interrupted; go on with: {study['resume']}\n" in as_it_was
     assert files_of(tmp_path) == before
 
 

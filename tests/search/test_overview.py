@@ -83,7 +83,7 @@ def test_the_list_has_it_whole_with_the_command_that_goes_on(home, width):
     console = Console(width=width, record=True)
     print_studies(console, {}, list(recorded_studies(home, unreadable=pytest.fail)))
     text = console.export_text()
-    for piece in ("3 of 9", "diverged", "val_loss 0.5", "interrupted", "finished", "done"):
+    for piece in ("3/9", "val_loss", "0.5", "interrupted", "finished", "done"):
         assert piece in text
     assert f"gone: interrupted; go on with: python -m search resume gone --home '{home}'\n" in text
     assert "resume finished" not in text
