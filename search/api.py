@@ -58,6 +58,8 @@ from trainables.model_function import path_of_function
 if TYPE_CHECKING:
     import pandas as pd
 
+    from search.export.optuna_storage import StudyOfOptuna
+
 HOME = "lanewise-home"
 
 NOT_GIVEN: Any = object()
@@ -152,6 +154,16 @@ class StudyResult:
         """
         folder = Path(f"{self.study.name}-model" if to is None else to)
         return export_model(self.paths, folder, trial=trial, refit=refit, onnx=onnx, register=register).folder
+
+    def to_optuna(self) -> StudyOfOptuna:
+        """Return the study as one of Optuna's, in memory: for its figures and importances, or to go on with there.
+
+        Values are those of a trial's best epoch, intermediate values those of the objective by epoch; what Optuna has
+        no place for is in user attributes. ``search export --optuna`` writes the same into a database.
+        """
+        from search.export.optuna_storage import as_optuna_study, read_for_optuna
+
+        return as_optuna_study(read_for_optuna(self.paths))
 
     def _read(self, frame: Callable[[Ledger, int], pd.DataFrame]) -> pd.DataFrame:
         with Ledger(self.paths.ledger_url) as facts:

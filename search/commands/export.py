@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from search.commands.arguments import HOME, Database, Home, Json, Name
+from search.commands.export_optuna import write_to_optuna
 from search.errors import RunError, UsageError
 from search.export.export import Exported, export_model
 from search.export.folder import ONNX
@@ -37,9 +38,17 @@ def export(
     register: Annotated[
         str | None, typer.Option(metavar="NAME", help="Register it with MLflow too, under this name.")
     ] = None,
+    optuna: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Write the trials to a database of Optuna's instead: sqlite:///FILE."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Write a model of a study, with its preprocessing, as a folder that `predict` and load_model read."""
+    if optuna is not None:
+        given = {"--trial": trial is not None, "--to": to, "--refit": refit, "--onnx": onnx, "--register": register}
+        write_to_optuna(Paths(home, name, ledger), optuna, of_a_model=given, json_=json_)
+        return
     console = make_console()
     with answer_alone(json_), stage("exporting", way_on=NOTHING_WRITTEN):
         done = export_model(

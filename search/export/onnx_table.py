@@ -44,6 +44,8 @@ def add_columns(graph: Any, how: TablePreprocessing, inner: str) -> Any:
         (_text if text else _number)(column, f"column{number}", nodes, constants)
     parts = [f"column{number}_out" for number in range(len(how.columns))]
     nodes.append(helper.make_node("Concat", parts, ["columns_out"], axis=1))
+    for node in nodes:
+        node.name = node.output[0]  # by which viewers of graphs tell them apart
     width = sum(column.width for column in how.columns)
     made = helper.make_tensor_value_info("columns_out", TensorProto.FLOAT, ["N", width])
     opsets = [*graph.opset_import, helper.make_opsetid("ai.onnx.ml", ML_OPSET)]

@@ -20,6 +20,7 @@ SMALL = {
     "conv_lanes": ("--images digits --repetitions 1",),
     "driver_cost": ("--trials 20 --runs 1",),
     "folds": (f"--folds 2 {PAIR}",),
+    "larger_than_memory": ("--images 40 --image-size 32 --memory-mb 0 --pairs 1",),
     "freeze_depth": ("--images IMAGES --image-size 16 --trials 3 --max-epochs 3 --seeds 1",),
     "fresh_seeds": ("--study tabular --data iris --metric val_accuracy --target 0 --trials 2 --seeds 2",),
     "importance": ("--studies 2",),

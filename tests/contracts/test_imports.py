@@ -32,6 +32,7 @@ OWNERS = {
         "search/brain/",
         "search/report/",
         "search/declaration/study.py",
+        "search/export/optuna_",
         "search/integrations/optuna",
         "search/integrations/choices.py",
         "spaces/",

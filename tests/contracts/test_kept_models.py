@@ -167,7 +167,7 @@ def test_after_an_extension_the_best_three_of_all_stay(finished):
     resume(paths_of(study, home), view=Silent(), load=load_data, change=more)
     found = ranked(study, home)
     assert len(found) == 18
-    assert files(study, home) == of_best(number for number, *_ in found[:3])
+    assert files(study, home) == of_best({0, *(number for number, *_ in found[:3])})
     for number, value, epoch in found[:3]:
         state = model_of(study, home, number)
         assert (state["epoch"], state["value"]) == (epoch, value)

@@ -161,10 +161,10 @@ def test_show_tells_the_same_again(finished):
     assert "mlflow ui --backend-store-uri" in shown.stdout
     kept = found["checkpoints"]
     assert (kept["kept"], kept["best_model"]) == (
-        3,
+        4,
         str(home / "small" / "checkpoints" / f"trial_{found['best']['trial']:05d}" / "best.pt"),
     )
-    assert f"models     3 checkpoints kept, {kept['size_mb']:.2f} MB\n" in shown.stdout
+    assert f"models     4 checkpoints kept, {kept['size_mb']:.2f} MB\n" in shown.stdout
     assert f"best model {kept['best_model']}\n" in shown.stdout
     again = json.loads(lanewise("show", "small", "--home", home, "--json").stdout)
     assert (again["top"], again["checkpoints"]) == (found["top"], kept)

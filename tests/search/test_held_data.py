@@ -143,7 +143,7 @@ def test_what_is_refused_is_refused_in_one_line_that_shows_no_data(how):
         declare("regularization", **given)
     (line,) = caught.value.errors
     assert words in line
-    assert len(line) < 320
+    assert len(line) < 400
 
 
 def test_a_frame_is_read_as_the_file_of_the_same_table_is():

@@ -103,7 +103,7 @@ def test_a_killed_driver_resumes_to_the_same_search_in_lanes(tmp_path):
     expected = reference(tmp_path, LANES)
     total = len(expected[0])
     assert kill_and_resume(tmp_path, "killed", LANES, [total // 4, total // 2]) == expected
-    assert len(models(tmp_path, "reference")) == 3
+    assert len(models(tmp_path, "reference")) == 4, "the best three, and the baseline"
     assert models(tmp_path, "killed") == models(tmp_path, "reference")
 
 
@@ -127,7 +127,7 @@ def test_a_driver_killed_at_ten_random_moments_resumes_to_the_same_search(tmp_pa
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert kill_and_resume(tmp_path, "killed", options, moments, tracking=uri) == expected
     assert check_same(uri, sqlite_url(tmp_path / "killed" / "ledger.db"), "killed", "regularization") > 0
-    assert len(models(tmp_path, "reference")) == 3
+    assert len(models(tmp_path, "reference")) == 4, "the best three, and the baseline"
     assert models(tmp_path, "killed") == models(tmp_path, "reference")
 
 
