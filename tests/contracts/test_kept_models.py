@@ -113,7 +113,7 @@ def test_exactly_the_best_three_models_stay(finished):
     study, home, _ = finished
     found = ranked(study, home)
     assert len(found) == 10
-    assert files(study, home) == of_best(number for number, *_ in found[:3])
+    assert files(study, home) == of_best({0, *(number for number, *_ in found[:3])})
 
 
 def test_each_is_of_its_trials_best_epoch(finished):
@@ -190,7 +190,7 @@ def test_checkpoints_of_trials_that_ended_are_removed_and_another_objective_is_k
     study = small_study("all", checkpoint_every_s=0, keep_checkpoints=2, objective=objective, **EXECUTORS[executor])
     conduct(study, tmp_path, load_data, view=Silent())
     found = ranked(study, tmp_path)
-    assert files(study, tmp_path) == of_best(number for number, *_ in found[:2])
+    assert files(study, tmp_path) == of_best({0, *(number for number, *_ in found[:2])})
     for number, value, epoch in found[:2]:
         state = model_of(study, tmp_path, number)
         assert (state["metric"], state["epoch"], state["value"]) == ("val_accuracy", epoch, value)
@@ -225,7 +225,7 @@ def test_a_failed_trial_leaves_nothing_and_takes_no_ones_place(tmp_path):
     trials, *_ = ledger_of(study, tmp_path)
     assert {t.state.value for t in trials} == {"COMPLETE", "FAILED"}
     found = ranked(study, tmp_path)
-    assert files(study, tmp_path) == of_best(number for number, *_ in found[:3])
+    assert files(study, tmp_path) == of_best({0, *(number for number, *_ in found[:3])})
     for number, value, epoch in found[:3]:
         state = model_of(study, tmp_path, number)
         assert (state["epoch"], state["value"]) == (epoch, value)
@@ -267,7 +267,7 @@ def test_a_process_that_dies_once_costs_no_best_model(tmp_path, marks, executor)
         conduct(study, tmp_path, load_data, view=Silent())
         _, _, epochs, events = ledger_of(study, tmp_path)
         top = [number for number, *_ in ranked(study, tmp_path)[:3]]
-        assert files(study, tmp_path) == of_best(top)
+        assert files(study, tmp_path) == of_best({0, *top})
         models[name] = {n: model_of(study, tmp_path, n) for n in top}
         lost = events["kind"].isin(["actor_lost", "worker_lost"]).sum()
         assert (lost > 0) == (name == "dies")
