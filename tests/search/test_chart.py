@@ -69,6 +69,23 @@ def test_where_there_is_little_to_see_there_is_none(steps, trials, width):
     assert chart(steps, trials, width=width) == []
 
 
+QUICK = {"--trials": 8, "--max-epochs": 1, "--scheduler": "none", "--executor": "lanes", "--tracking": "offline"}
+
+
+def test_quiet_leaves_the_chart_and_the_progress_out_and_nothing_else(tmp_path):
+    where = ("--home", tmp_path, "--name", "mine")
+    given = (str(word) for pair in QUICK.items() for word in pair)
+    printed = invoke("run", "regularization", *where, *given, "--no-confirm", "--quiet").output
+    assert "searching mine: 8 trials on digits" in printed
+    assert "trials ended" not in printed
+    assert "progress   the best" not in printed
+    assert "mine: 8 trials: " in printed and "best val_loss" in printed
+    more = invoke("extend", "mine", "--home", tmp_path, "--trials", 2, "--quiet").output
+    assert "10 trials" in more
+    assert "progress   the best" not in more
+    assert "progress   the best" in invoke("show", "mine", "--home", tmp_path).output
+
+
 def test_the_answer_has_it_below_its_table_and_json_has_the_trials(tmp_path):
     record_study(tmp_path, "mine", trials=24, epochs=9)
     printed = invoke("show", "mine", "--home", tmp_path).stdout
