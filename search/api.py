@@ -58,7 +58,7 @@ from trainables.model_function import path_of_function
 if TYPE_CHECKING:
     import pandas as pd
 
-    from search.export.optuna_storage import StudyOfOptuna
+    from search.export.optuna_study import StudyOfOptuna
 
 HOME = "lanewise-home"
 
@@ -161,7 +161,7 @@ class StudyResult:
         Values are those of a trial's best epoch, intermediate values those of the objective by epoch; what Optuna has
         no place for is in user attributes. ``search export --optuna`` writes the same into a database.
         """
-        from search.export.optuna_storage import as_optuna_study, read_for_optuna
+        from search.export.optuna_study import as_optuna_study, read_for_optuna
 
         return as_optuna_study(read_for_optuna(self.paths))
 

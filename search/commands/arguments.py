@@ -23,4 +23,5 @@ DataPlace = Annotated[
     typer.Option(metavar="KIND:PATH", help="Where the study's own table:FILE or images:FOLDER lies now, if it moved."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Leave out the progress and the chart.")]
 HOME = Path("lanewise-home")

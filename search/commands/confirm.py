@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from search.commands.arguments import HOME, Accept, Database, DataPlace, Home, Json, Name, UntrackedOk
+from search.commands.arguments import HOME, Accept, Database, DataPlace, Home, Json, Name, Quiet, UntrackedOk
 from search.commands.continuing import continue_study
 from search.declaration.option import parse_duration
 from search.declaration.parts import Confirm
@@ -37,6 +37,7 @@ def confirm(
     data: DataPlace = None,
     accept_changed_model: Accept = False,
     untracked_ok: UntrackedOk = False,
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> int:
     """Train the best configurations and the baseline on fresh seeds and splits, and say whether it matters."""
@@ -53,6 +54,7 @@ def confirm(
     return continue_study(
         paths,
         json_=json_,
+        quiet=quiet,
         accept_changed_model=accept_changed_model,
         untracked_ok=untracked_ok,
         change=partial(_with_confirmation, changed=changed, data=data),

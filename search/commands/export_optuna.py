@@ -19,7 +19,7 @@ SHOWN = 3
 """Trials that a line names of those with a moved value."""
 
 if TYPE_CHECKING:
-    from search.export.optuna_storage import ReadStudy
+    from search.export.optuna_study import ReadStudy
     from spaces import Value
 
 

@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 from search.declaration.option import Group
 from search.declaration.options import Options, table
 from search.face.answer_stream import answer_alone
+from search.signs.life import hushed
 
 
 class GroupedCommand(TyperCommand):
@@ -38,7 +39,7 @@ def takes_options(command: Callable[[Options], int]) -> Callable[..., int]:
 
     def called(kind: str | None = None, **given: Any) -> int:
         options = Options(kind, **{name: value for name, value in given.items() if value is not None})
-        with answer_alone(options.json_):
+        with answer_alone(options.json_), hushed(options.quiet):
             return command(options)
 
     called.__name__, called.__doc__ = command.__name__, command.__doc__

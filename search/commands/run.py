@@ -38,9 +38,9 @@ def run(options: Options) -> int:
     if options.dry_run:
         show_plan(options, study, paths, console, continues=continues)
         return 0
-    view = make_view(make_console(errors=options.json_), metric=study.objective.metric, silent=False)
+    view = make_view(make_console(errors=options.json_), metric=study.objective.metric, quiet=options.quiet)
     check_tracking(study, paths, view.say, otherwise=OTHERWISE)
-    announce = announcing(paths, console, as_json=options.json_)
+    announce = announcing(paths, console, as_json=options.json_, chart=not options.quiet)
     if continues:
         study, result = engine.resume(
             paths,
@@ -71,7 +71,7 @@ def show_plan(options: Options, study: Study, paths: Paths, console: Console, *,
         print_plan(console, study, splits, paths, past)
 
 
-def announcing(paths: Paths, console: Console, *, as_json: bool) -> engine.Announce:
+def announcing(paths: Paths, console: Console, *, as_json: bool, chart: bool) -> engine.Announce:
     """Return what prints an answer, and makes of it what MLflow is given, before the last is sent there.
 
     Of JSON there is one object, at the end.
@@ -79,7 +79,7 @@ def announcing(paths: Paths, console: Console, *, as_json: bool) -> engine.Annou
 
     def announce(study: Study, result: Result) -> None:
         if not as_json:
-            print_answer(console, study, result, paths)
+            print_answer(console, study, result, paths, chart=chart)
         if study.tracking.enabled:
             hand_on(paths)
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from search.commands.arguments import HOME, Accept, Database, DataPlace, Home, Json, Name, UntrackedOk
+from search.commands.arguments import HOME, Accept, Database, DataPlace, Home, Json, Name, Quiet, UntrackedOk
 from search.commands.check import check
 from search.commands.compare import compare
 from search.commands.confirm import confirm
@@ -112,6 +112,7 @@ def resume_(
     data: DataPlace = None,
     accept_changed_model: Accept = False,
     untracked_ok: UntrackedOk = False,
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> int:
     """Continue a study where its ledger ends."""
@@ -119,6 +120,7 @@ def resume_(
     return continue_study(
         paths,
         json_=json_,
+        quiet=quiet,
         accept_changed_model=accept_changed_model,
         untracked_ok=untracked_ok,
         change=None if data is None else partial(with_data_at, data=data),
@@ -141,6 +143,7 @@ def extend(
     data: DataPlace = None,
     accept_changed_model: Accept = False,
     untracked_ok: UntrackedOk = False,
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> int:
     """Go on with a study beyond what it was declared for; what it found is told to the sampler."""
@@ -154,6 +157,7 @@ def extend(
     return continue_study(
         Paths(home, name, ledger),
         json_=json_,
+        quiet=quiet,
         change=change,
         accept_changed_model=accept_changed_model,
         untracked_ok=untracked_ok,

@@ -288,6 +288,7 @@ class Options:
     )
 
     dry_run: bool = option("Print the resolved study; start nothing.", Group.OUTPUT, default=False)
+    quiet: bool = option("Leave out the progress and the chart.", Group.OUTPUT, default=False)
     json_: bool = option("Print one JSON object instead of text.", Group.OUTPUT, default=False)
 
 

@@ -45,7 +45,11 @@ def predict_file(model: KeptModel, path: Path, *, say: Say, unread: Say) -> pd.D
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
     if path.suffix.lower() == ARRAYS:
-        return model.predict_frame(_array(path))
+        try:
+            return model.predict_frame(_array(path))
+        except DataError as error:
+            named = str(path)
+            raise DataError([line if named in line else f"{named}: {line}" for line in error.errors]) from None
     if how is None or how.kind == "arrays":
         raise DataError(f"{path}: this model was trained on arrays, and takes a {ARRAYS} file of them (numpy.save)")
     if how.kind == "images":

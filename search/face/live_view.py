@@ -61,6 +61,13 @@ class Lines(Silent):
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+class Quiet(Lines):
+    """Says what a user must know, and nothing of how far the search is."""
+
+    def update(self, progress: Progress) -> None:
+        """Ignore it."""
+
+
 class Panel:
     """A table that redraws itself in place: when it is told something, at most every ``refresh_s``, and by itself."""
 
@@ -112,10 +119,12 @@ class Panel:
         self._console.print(Text(text))
 
 
-def make_view(console: Console, *, metric: str, silent: bool) -> View:
-    """Return the view that fits the output."""
+def make_view(console: Console, *, metric: str, silent: bool = False, quiet: bool = False) -> View:
+    """Return the view that fits the output; a ``silent`` one shows nothing, a ``quiet`` one no progress."""
     if silent:
         return Silent()
+    if quiet:
+        return Quiet(console, metric=metric)
     return Panel(console, metric=metric) if console.is_terminal else Lines(console, metric=metric)
 
 

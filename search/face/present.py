@@ -13,6 +13,7 @@ from search.declaration.study import Study
 from search.drive.result import Result
 from search.executors.capacity import Capacity
 from search.executors.retention import FINISHED
+from search.face.chart import best_chart
 from search.face.confirmation_table import (
     ablation_table,
     confirmation_table,
@@ -44,7 +45,7 @@ from search.report.hindsight import hindsight_lines
 from search.report.importance import Importance
 from search.report.importance_words import importance_lines
 from search.report.kept import Kept
-from search.report.sentences import epochs_text, mean_text, metrics_text, states_text, verdict
+from search.report.sentences import epochs_text, mean_text, metrics_text, progress_text, states_text, verdict
 from search.report.warm_start_words import warm_start_lines
 from trainables.data import Splits
 from trainables.data.parts import counted
@@ -108,8 +109,8 @@ def say_data(console: Console, facts: Mapping[str, Any]) -> None:
         say_words(console, f"{'' if i else 'data':10} {line}")
 
 
-def print_answer(console: Console, study: Study, result: Result, paths: Paths) -> None:
-    """Print what a search found, and where to look further."""
+def print_answer(console: Console, study: Study, result: Result, paths: Paths, *, chart: bool = True) -> None:
+    """Print what a search found, and where to look further; ``chart`` is the best value over the trials."""
     found = result.answer
     console.print()
     say(console, f"{study.name}: {states_text(found)} in {result.wall_s:.1f} s")
@@ -123,6 +124,9 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths) -
             say_words(console, f"confirmed: {found.confirmation.sentence}")
         say_words(console, f"its epoch {found.best.epoch}: {metrics_text(found.best.metrics)}")
         print_grid(console, top_table(found))
+        if chart and (drawn := best_chart(found.improvements, found.trials, console)):
+            for line in (f"progress   {progress_text(found)}", "", *drawn, ""):
+                say(console, line)
         if found.front:
             say_words(console, front_text(found))
             print_grid(console, front_table(found))

@@ -15,7 +15,7 @@ from search.report.confirmation import Confirmation, confirmation, leader_of
 from search.report.curve import Curve, curve
 from search.report.expected_best import ExpectedBest, expected_best
 from search.report.importance import Importance, importance
-from search.report.leaderboard import leaderboard
+from search.report.leaderboard import improvements, leaderboard
 from search.report.pareto import pareto
 from search.report.problem import divergence_of, problem_of
 from search.report.pruning import Pruning, pruning
@@ -84,6 +84,7 @@ class Answer:
         epochs_trained: all trials together.
         epochs_saved: those that pruned trials did not train.
         failures: the messages of failed trials, with their counts.
+        improvements: the trials that bettered all before them, by number, each with its value.
         choices: what each choice of each categorical parameter came to.
         shown: the parameters of ``choices`` that a reader should look at.
         comparison: the choices of the balanced parameter on the same splits, where the study asks for it.
@@ -112,6 +113,7 @@ class Answer:
     epochs_trained: int
     epochs_saved: int
     failures: dict[str, int]
+    improvements: tuple[tuple[int, float], ...] = ()
     choices: dict[str, tuple[Choice, ...]] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
     comparison: Comparison | None = None
@@ -175,6 +177,7 @@ def answer(
         epochs_trained=len(epochs),
         epochs_saved=epochs_saved(study, trials, epochs),
         failures={str(k): int(v) for k, v in failed["message"].value_counts().items()} if len(failed) else {},
+        improvements=tuple(improvements(board, ascending=study.objective.direction.ascending)),
         choices=choices,
         shown=shown_choices(study, choices, board),
         comparison=comparison(study, board, refits),

@@ -20,6 +20,21 @@ def with_objectives(epochs: pd.DataFrame) -> pd.DataFrame:
     return epochs.rename(columns={"seconds": SECONDS})
 
 
+def improvements(board: pd.DataFrame, *, ascending: bool) -> list[tuple[int, float]]:
+    """Return the trials that bettered all before them, by their numbers, each with its value; the first is one.
+
+    Args:
+        board: the frame of ``leaderboard``.
+        ascending: whether lower values are better.
+    """
+    found: list[tuple[int, float]] = []
+    ordered = board.sort_values("number")
+    for number, value in zip(ordered["number"].tolist(), ordered["value"].astype(float).tolist(), strict=True):
+        if not found or (value < found[-1][1] if ascending else value > found[-1][1]):
+            found.append((number, value))
+    return found
+
+
 def leaderboard(trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
     """Rank the trials that reported a finite value.
 

@@ -49,6 +49,12 @@ def metrics_text(metrics: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.5g}" for name, value in metrics.items())
 
 
+def progress_text(found: Answer) -> str:
+    """Return how often the best value was bettered."""
+    times = counted(len(found.improvements) - 1, "time")
+    return f"the best {found.metric} so far over {counted(found.trials, 'trial')}, bettered {times}"
+
+
 def epochs_text(found: Answer, study: Study) -> str:
     """Return what early stopping saved."""
     stopped = study.scheduler.name

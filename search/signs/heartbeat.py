@@ -45,7 +45,7 @@ class Heartbeat:
     def beat(self, now: float) -> None:
         """Say what the process is doing, if that is due."""
         doing = stages()
-        if not doing or doing[-1].quiet:
+        if not doing or doing[-1].quiet or self._terminal.hushed:
             return
         innermost, terminal = doing[-1], self._terminal
         due = self.is_due(innermost, now)

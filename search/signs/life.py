@@ -81,6 +81,18 @@ def living(shown: bool = True) -> Iterator[None]:
         thread.join()
 
 
+@contextmanager
+def hushed(on: bool) -> Iterator[None]:
+    """While inside, and ``on``, no signs of life are given; what ends a command at a signal is said all the same."""
+    before, TERMINAL.hushed = TERMINAL.hushed, TERMINAL.hushed or on
+    try:
+        if on:
+            TERMINAL.erase()
+        yield
+    finally:
+        TERMINAL.hushed = before
+
+
 def _live(heart: Heartbeat, watch: Watch) -> None:
     while True:
         time.sleep(LOOK_S)

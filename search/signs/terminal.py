@@ -26,6 +26,7 @@ class Terminal:
     Attributes:
         written_at: when something was written last, signs of life included (monotonic seconds).
         other_at: when anything else was.
+        hushed: whether no signs of life are to be given here.
     """
 
     def __init__(self, descriptor: int = STDERR) -> None:
@@ -34,6 +35,7 @@ class Terminal:
         self._drawn = ""
         self._within_a_line: set[int] = set()
         self.written_at = self.other_at = time.monotonic()
+        self.hushed = False
 
     @property
     def redraws(self) -> bool:

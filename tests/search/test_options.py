@@ -562,4 +562,5 @@ def test_every_option_is_tried_here():
         "json_",
         "no_confirm",
         "from_",
+        "quiet",
     }  # given elsewhere

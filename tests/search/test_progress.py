@@ -156,6 +156,15 @@ def test_silent_shows_nothing(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_quiet_view_says_what_must_be_known_and_nothing_of_the_progress():
+    console = recording(terminal=True)
+    with make_view(console, metric="val_loss", quiet=True) as view:
+        view.update(busy())
+        view.say("a trial failed")
+        view.update(busy())
+    assert console.export_text() == "a trial failed\n"
+
+
 @pytest.mark.parametrize(
     ("terminal", "silent", "kind"), [(True, False, Panel), (False, False, Lines), (True, True, Silent)]
 )

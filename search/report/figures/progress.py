@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from search.report.figures.base import BEST, FURTHER, OTHER, fit_values, new_figure
+from search.report.leaderboard import improvements
 from search.report.page.document import Figure, Table
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def progress(board: pd.DataFrame, expected: ExpectedBest | None, metric: str, *,
         figure.add_trace(_outlook(expected, ascending=ascending))
     ahead = [] if expected is None else [o.best for o in expected.outlook]
     fit_values(figure, [*values, *ahead], ascending=ascending)
-    better = [(n, b) for i, (n, b) in enumerate(zip(numbers, best, strict=True)) if not i or b != best[i - 1]]
+    better = improvements(board, ascending=ascending)
     return Figure(
         key="progress",
         title=f"best {metric} over the trials, and what more are expected to come to",

@@ -13,7 +13,8 @@ from search import UsageError, load
 from search.declaration.studies import find
 from search.declaration.validate import valid_study
 from search.errors import RunError
-from search.export.optuna_storage import as_optuna_study, export_to_optuna, read_for_optuna
+from search.export.optuna_storage import export_to_optuna
+from search.export.optuna_study import as_optuna_study, read_for_optuna
 from search.export.optuna_trials import widened
 from search.ledger import Ledger, LedgerWriter, StudyFacts
 from search.ledger.outcome import Outcome, SessionEnding, StopReason

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from search.signs.heartbeat import Heartbeat
+from search.signs.life import TERMINAL, hushed
 from search.signs.terminal import Terminal
 from tests.support.pages import ROOT
 from trainables.stage import stage
@@ -168,3 +169,20 @@ def test_a_program_of_the_users_gives_signs_while_an_objective_of_optunas_is_tri
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout == "1 parameter\n"
     assert "still calling the objective to see what it suggests, call 1" in done.stderr
+
+
+def test_a_quiet_command_gives_no_sign_until_it_is_over(piped):
+    clocked, reader = piped
+    clocked.terminal.hushed = True
+    with stage("reading the data"):
+        assert clocked.until(60) == []
+        clocked.terminal.hushed = False
+        assert clocked.until(70) != []
+    assert "still reading the data" in shown(reader)
+
+
+def test_signs_are_given_again_after_a_quiet_command():
+    with hushed(True):
+        with hushed(False):
+            assert TERMINAL.hushed, "what is begun in it is quiet too"
+    assert not TERMINAL.hushed
