@@ -44,6 +44,7 @@ def runs_of(home):
     return client, {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
 
 
+@pytest.mark.slow
 def test_a_home_that_was_moved_is_shown_extended_reported_exported_and_sent_from_there(moved, tmp_path):
     before = load("mine", home=moved)
     assert before.study.data.path == str(moved / "mine" / "data" / "data.npz")
