@@ -44,6 +44,7 @@ from search.ledger import Ledger
 from search.ledger.paths import Paths
 from search.report.answer import Answer
 from search.report.leaderboard import leaderboard
+from search.report.page.notebook import figures
 from search.report.page.side_by_side import sentences, side_by_side_document, summary_html
 from search.report.page.summary import summary
 from search.report.side_by_side import SideBySide
@@ -57,6 +58,7 @@ from trainables.model_function import path_of_function
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly.graph_objects import Figure
 
     from search.export.optuna_study import StudyOfOptuna
 
@@ -125,6 +127,23 @@ class StudyResult:
             raise UsageError(f"a report ends in .{', .'.join(FORMATS)}, got {str(file)!r}")
         write(file, content(read_material(self.paths), file.suffix[1:].lower()))
         return file
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the figures of the report, as plotly's, by name: those that the study has.
+
+        ``curves_<metric>``, ``importance_shares``, ``parallel``, ``slice_<parameter>``, ``front_<metric>``,
+        ``confirmed``, ``worth``, ``value_curve``, ``schedule_<column>``, ``progress``.
+
+        Raises:
+            UsageError: no trial has ended.
+
+        Examples:
+            >>> from search import load
+            >>> figures = load("demo").figures()
+            >>> figures["curves_val_loss"].layout.xaxis.title.text
+            'epoch'
+        """
+        return figures(read_material(self.paths))
 
     def _repr_html_(self) -> str:
         """Return the verdict and the best trials, as a notebook shows a result."""
@@ -241,6 +260,12 @@ def declare(
 
     Raises:
         UsageError: everything that is wrong; ``errors`` has a line each.
+
+    Examples:
+        >>> from search import declare
+        >>> study = declare("regularization", budget={"trials": 8}, set={"dropout": {"high": 0.3}})
+        >>> study.budget.trials, study.space["dropout"].distribution.high
+        (8, 0.3)
     """
     path = None if model is None else _path_of(model, "model")
     loop = None if train is None else _path_of(train, "train")
@@ -269,6 +294,13 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
     Raises:
         UsageError: it cannot begin here, or it was recorded with another declaration.
         RunError: it could not go on; what was recorded stays.
+
+    Examples:
+        >>> from search import declare, run
+        >>> short = {"budget": {"trials": 4, "max_epochs": 4}, "confirm": {"pairs": 0}, "tracking": {"enabled": False}}
+        >>> result = run(declare("regularization", name="demo", data="wine", **short))
+        >>> str(result.ending), len(result.trials)
+        ('done', 4)
     """
     if not isinstance(study, Study):
         raise UsageError(
@@ -304,6 +336,11 @@ def load(name: str, *, home: str | Path = HOME) -> StudyResult:
 
     Raises:
         UsageError: no study of that name in the home; the nearest is suggested.
+
+    Examples:
+        >>> from search import load
+        >>> load("demo").leaderboard["rank"].tolist()
+        [1, 2, 3, 4]
     """
     paths = Paths(Path(home), name)
     study, result = read_result(paths)

@@ -109,7 +109,22 @@ def float_(
     when: Condition | None = None,
     help: str = "",
 ) -> Parameter:
-    """Declare a float between ``low`` and ``high``, both included."""
+    """Declare a float between ``low`` and ``high``, both included.
+
+    Args:
+        name: of the parameter.
+        low: the smallest value.
+        high: the largest value.
+        baseline: its value in the first trial, which all others are compared with.
+        log: whether the logarithm is drawn evenly; ``low`` is then above 0.
+        when: where the parameter exists; None for everywhere.
+        help: what it does, for the printed space.
+
+    Examples:
+        >>> from spaces import float_
+        >>> float_("learning_rate", 1e-4, 1e-1, log=True, baseline=1e-3).distribution
+        FloatDistribution(high=0.1, log=True, low=0.0001, step=None)
+    """
     return Parameter(name, FloatDistribution(low, high, log=log), float(baseline), when, help)
 
 
@@ -123,19 +138,37 @@ def int_(
     when: Condition | None = None,
     help: str = "",
 ) -> Parameter:
-    """Declare an integer between ``low`` and ``high``, both included."""
+    """Declare an integer between ``low`` and ``high``, both included; arguments are as of ``float_``.
+
+    Examples:
+        >>> from spaces import int_
+        >>> int_("layers", 1, 4, baseline=2).distribution
+        IntDistribution(high=4, log=False, low=1, step=1)
+    """
     return Parameter(name, IntDistribution(low, high, log=log), baseline, when, help)
 
 
 def category(
     name: str, choices: Sequence[Value], *, baseline: Value, when: Condition | None = None, help: str = ""
 ) -> Parameter:
-    """Declare a choice among ``choices``."""
+    """Declare a choice among ``choices``; the other arguments are as of ``float_``.
+
+    Examples:
+        >>> from spaces import category
+        >>> category("optimizer", ("adam", "sgd"), baseline="adam").distribution.choices
+        ('adam', 'sgd')
+    """
     return Parameter(name, CategoricalDistribution(list(choices)), baseline, when, help)
 
 
 def when(parent: str, *values: Value) -> Condition:
-    """Condition: the parameter exists only where ``parent`` has one of ``values``."""
+    """Condition: the parameter exists only where ``parent`` has one of ``values``.
+
+    Examples:
+        >>> from spaces import float_, when
+        >>> float_("momentum", 0.0, 0.99, baseline=0.9, when=when("optimizer", "sgd")).when
+        Condition(parent='optimizer', values=('sgd',))
+    """
     return Condition(parent, values)
 
 

@@ -26,6 +26,16 @@ class Space:
     """Named distributions, the conditions between them, and a baseline point.
 
     Parents are declared before the parameters that depend on them.
+
+    Examples:
+        >>> from spaces import Space, category, float_, when
+        >>> rate = float_("learning_rate", 1e-4, 1e-1, log=True, baseline=1e-3)
+        >>> optimizer = category("optimizer", ("adam", "sgd"), baseline="adam")
+        >>> space = Space((rate, optimizer, float_("momentum", 0, 0.99, baseline=0.9, when=when("optimizer", "sgd"))))
+        >>> space.names
+        ('learning_rate', 'optimizer', 'momentum')
+        >>> space.baseline
+        {'learning_rate': 0.001, 'optimizer': 'adam'}
     """
 
     parameters: tuple[Parameter, ...]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from search.commands.arguments import HOME, Database, Home, Json
+from search.commands.arguments import HOME, Database, Home, Json, recorded_names
 from search.declaration.studies import registered
 from search.drive.lookup import paths_of
 from search.drive.overview import Order, recorded_studies, sorted_studies
@@ -66,7 +66,10 @@ def list_(
 
 def delete(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME [NAME ...]", help="Recorded studies; each also as HOME/NAME.")
+        list[str],
+        typer.Argument(
+            metavar="NAME [NAME ...]", help="Recorded studies; each also as HOME/NAME.", autocompletion=recorded_names
+        ),
     ],
     home: Home = HOME,
     ledger: Database = None,
@@ -134,7 +137,10 @@ def _agreed(lines: Sequence[str]) -> bool:
 
 
 def move(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A recorded study; also as HOME/NAME.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A recorded study; also as HOME/NAME.", autocompletion=recorded_names),
+    ],
     new_name: Annotated[str | None, typer.Argument(metavar="[NEWNAME]", help="What it is called from now on.")] = None,
     home: Home = HOME,
     ledger: Database = None,

@@ -12,7 +12,18 @@ from typing import Annotated
 
 import typer
 
-from search.commands.arguments import HOME, Accept, Database, DataPlace, Home, Json, Name, Quiet, UntrackedOk
+from search.commands.arguments import (
+    HOME,
+    Accept,
+    Database,
+    DataPlace,
+    Home,
+    Json,
+    Name,
+    Quiet,
+    UntrackedOk,
+    recorded_names,
+)
 from search.commands.check import check
 from search.commands.compare import compare
 from search.commands.confirm import confirm
@@ -65,7 +76,12 @@ app.command()(move)
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A recorded study; with --config also a STUDY.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A recorded study; with --config also a STUDY.", autocompletion=recorded_names
+        ),
+    ],
     home: Home = HOME,
     ledger: Database = None,
     config: Annotated[

@@ -30,6 +30,13 @@ def load_model(of: str | Path, *, home: str | Path = HOME) -> KeptModel:
 
     Raises:
         UsageError: no such file or study, none kept of the best trial, or the file cannot be used; a line says why.
+
+    Examples:
+        >>> from sklearn.datasets import load_wine
+        >>> from search import load_model
+        >>> model = load_model("demo")
+        >>> model.predict_proba(load_wine().data[:2]).shape
+        (2, 3)
     """
     from trainables import best
 

@@ -18,10 +18,27 @@ def test_completion_is_installed_for_the_script(command, tmp_path):
     assert done.returncode == 0, done.stderr
     installed = tmp_path / ".bash_completions" / "lanewise.sh"
     assert f"bash completion installed in {installed}" in done.stdout
-    asked = (
-        f"source '{installed}'; COMP_WORDS=(lanewise res); COMP_CWORD=1; _lanewise_completion {SCRIPT}; echo $COMPREPLY"
+    for name in ("mine", "minor", "other"):
+        (tmp_path / "home" / name).mkdir(parents=True)
+        (tmp_path / "home" / name / "ledger.db").touch()
+    questions = {
+        "res": "resume",
+        "mov": "move",
+        "del": "delete",
+        "delete --wi": "--with-mlflow",
+        "list --so": "--sort",
+        f"show --home {tmp_path / 'home'} mi": "mine minor",
+        f"delete --home {tmp_path / 'home'} other mino": "minor",
+    }
+    if command != str(SCRIPT):
+        questions = {"res": "resume"}  # each takes a second, and what is installed is the same
+    asks = "\n".join(
+        f"COMP_WORDS=(lanewise {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); "
+        f'_lanewise_completion {SCRIPT}; echo "${{COMPREPLY[@]}}"'
+        for words in questions
     )
+    asked = f"source '{installed}'\n{asks}"
     answered = subprocess.run(
         ["bash", "-c", asked], env=environment, capture_output=True, text=True, check=False, timeout=120
     )
-    assert answered.stdout == "resume\n", answered.stderr
+    assert answered.stdout.splitlines() == [*questions.values()], answered.stderr

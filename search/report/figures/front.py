@@ -54,6 +54,7 @@ def _against(found: Answer, rows: pd.DataFrame, other: str, index: int) -> Figur
     fit_values(figure, rows["value"], ascending=found.mode == "min")
     return Figure(
         key=f"front-{index}",
+        name=f"front_{other}",
         title=f"{found.metric} against {other}",
         alt=f"{len(rows)} trials by {other} and {found.metric}; {len(front)} of them are on the Pareto front.",
         plot=figure,

@@ -55,6 +55,7 @@ def slice_of(board: pd.DataFrame, parameter: Parameter, metric: str, index: int,
     fit_values(figure, board["value"], ascending=ascending)
     return Figure(
         key=f"slice-{index}",
+        name=f"slice_{name}",
         title=f"{metric} over {name}",
         alt=f"Best {metric} of each of {len(board)} trials over {name}.",
         plot=figure,

@@ -40,6 +40,7 @@ class Figure:
         plot: the plotly figure, without colours of its own for text, axes and ground.
         table: the same in numbers.
         least: pixels that it needs, and then the page's whole width; it scrolls where the page is narrower.
+        name: what a program calls it; the key with underscores where it is not given.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Figure:
     plot: Plot
     table: Table
     least: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True)
