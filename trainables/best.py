@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.checkpoint_store import CheckpointStore
 from trainables.direction import Direction
-from trainables.errors import CheckpointError, ConfigError
+from trainables.errors import CheckpointError, ConfigError, first_line
 from trainables.protocols import CanRebuild
 from trainables.registry import find_trainable, is_train_function
 from trainables.report import EpochReport, to_result
@@ -179,7 +179,7 @@ def trial_facts(
         params: the trial's active parameters and settings.
         max_epochs: the trial's horizon.
         seed: the trial's seed.
-        shape: the shape of one example.
+        shape: the shape of one example that the model is given.
         outputs: how many numbers the model returns for one example.
         data: what is kept of the data, as ``KeptData.to_dict`` returns it.
         folds: of how many folds the first one trained it; 0 where there were none.
@@ -212,7 +212,7 @@ def load_model(path: str | Path) -> KeptModel:
         path: the file's path, which the search prints; the rest of the study may be gone.
 
     Raises:
-        CheckpointError: absent, damaged, no best model, or of a version that is not known here.
+        CheckpointError: absent, damaged, no best model, of a version that is not known here, or its weights do not fit.
         ConfigError: its trainable cannot be found, or does not say how to rebuild a model; the weights
             are then in ``trainables.checkpoint.load(path)["model"]``.
     """
@@ -229,7 +229,7 @@ def kept_model(state: Mapping[str, Any], *, what: str) -> KeptModel:
         what: where it was found, which begins each message.
 
     Raises:
-        CheckpointError: it is no state of a best model, or of a version that is not known here.
+        CheckpointError: it is no state of a best model, of a version that is not known here, or its weights do not fit.
         ConfigError: its trainable cannot be found, or does not say how to rebuild a model.
     """
     from trainables.kept_data import KeptData
@@ -251,5 +251,7 @@ def kept_model(state: Mapping[str, Any], *, what: str) -> KeptModel:
         network = trainable.rebuild(config, state["model"], shape=shape, outputs=state["outputs"])
     except CheckpointError as error:
         raise CheckpointError(f"{what}: {error}") from None
+    except RuntimeError as error:  # torch's, where weights are of another shape than the file says
+        raise CheckpointError(f"{what}: its weights do not fit its model: {first_line(error)}") from error
     facts = {name: value for name, value in state.items() if name not in ("model", "data")}
     return KeptModel(network, facts, shape=shape, data=data).eval()

@@ -73,7 +73,8 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
         self._device = assigned_device()
         self._data_by_trainable: dict[str, Any] = {}
         self._splits = splits
-        self._kept_data = KeptData.of(splits.of_a_trial[0]).to_dict()
+        self._kept = splits.of_the_kept
+        self._kept_data = KeptData.of(self._kept).to_dict()
         self._store = CheckpointStore(Path(checkpoints))
         self._best = BestModels(self._store, objective)
         self._begin(config)
@@ -191,8 +192,8 @@ class TuneTrainable(tune.Trainable):  # type: ignore[misc]
             params=config["params"],
             max_epochs=config["max_epochs"],
             seed=config["seed"],
-            shape=self._splits.shape,
-            outputs=self._splits.outputs,
+            shape=self._kept.shape,
+            outputs=self._kept.outputs,
             data=self._kept_data,
             folds=len(self._splits.folds),
         )

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from trainables.errors import ConfigError
+from trainables.errors import ConfigError, first_line
 from trainables.mistake import nearest
 from trainables.shadows import shadow_in
 
@@ -62,7 +62,7 @@ def import_user_module(name: str, *, who: str) -> ModuleType:
 
 def error_line(error: BaseException) -> str:
     """Return ``ValueError: no such width (models.py, line 12)``: an error of the user's code in one line."""
-    text = (str(error).strip() or "no message").splitlines()[0]
+    text = first_line(error, most=1000) or "no message"
     where = place_in_user_code(error)
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {text}"  # which names file and line itself

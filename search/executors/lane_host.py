@@ -103,8 +103,9 @@ class LaneHost:
         where = _assigned_device() if device is None else torch.device(device)
         self._study = study
         take_function(function_path(study.trainable), function)
-        self._shape, self._outputs = splits.shape, splits.outputs
-        self._kept_data, self._folds = KeptData.of(splits.of_a_trial[0]).to_dict(), len(splits.folds)
+        kept = splits.of_the_kept
+        self._shape, self._outputs = kept.shape, kept.outputs
+        self._kept_data, self._folds = KeptData.of(kept).to_dict(), len(splits.folds)
         self._of_a_lane: Trainable = find_trainable(study.trainable)
         self._trainable = with_folds(self._of_a_lane, splits)
         self._store = CheckpointStore(checkpoints)

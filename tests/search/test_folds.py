@@ -21,6 +21,7 @@ from tests.search.test_resume import TABLES, again, read, start, succeed, wait_f
 from tests.support.marks import some_slow
 from trainables import checkpoint
 from trainables.data import load_splits
+from trainables.data.preprocessing import PreprocessingWarning
 
 QUICK = {"trials": 4, "max_epochs": 3, "grace": 1, "tracking": "offline", "executor": "lanes", "dataset": "wine"}
 FOLDED = ("--dataset", "wine", "--folds", "3")
@@ -73,6 +74,34 @@ def test_the_model_that_is_kept_is_that_of_the_first_fold(home):
     assert np.array_equal(model.preprocess(raw).numpy(), first.preprocessing.apply(raw))
     accuracy = (model.predict(first.val.x, preprocessed=True) == first.val.y).mean()
     assert 0 <= accuracy <= 1
+
+
+@pytest.mark.parametrize("executor", some_slow(["lanes", "tune"], "tune"))
+def test_in_time_the_first_fold_may_have_fewer_inputs_than_the_study(tmp_path, executor):
+    # ward C comes with the later half alone, so that no fold but the later ones has an input for it
+    rows = [f"{i},{(i * 7) % 11},{'ABC'[i % 3 if i > 100 else i % 2]},{'yn'[i * 5 % 7 > 3]}" for i in range(200)]
+    table = tmp_path / "wards.csv"
+    table.write_text("\n".join(["day,a,ward,y", *rows]))
+    data = {"path": str(table), "target": "y", "time": "day", "folds": 4}
+    study = declare(
+        "tabular",
+        name="wards",
+        data=data,
+        budget={"trials": 2, "max_epochs": 2},
+        executor=executor,
+        confirm={"pairs": 0},
+        tracking={"enabled": False},
+    )
+    found = run(study, home=tmp_path / "home")
+    splits = load_splits(study.data)
+    assert splits.of_the_kept.shape != splits.shape
+    assert "the model that is kept is that of the first, of the earliest " in splits.notices[-1].text
+    model = load_model(found.export(tmp_path / "model", trial=0))
+    assert model.shape == splits.folds[0].shape
+    with pytest.warns(PreprocessingWarning, match="33 value.s. of column 'ward' that training did not have: 'C'"):
+        assert len(model.predict(table)) == 200
+    for kept in found.paths.checkpoints.glob("trial_*/best.pt"):
+        assert tuple(checkpoint.load(kept)["shape"]) == splits.folds[0].shape
 
 
 @pytest.mark.parametrize(

@@ -339,6 +339,14 @@ def test_loading_a_file_that_holds_no_best_model_is_refused(few_digits, store, t
         load_model(tmp_path / "absent.pt")
 
 
+def test_weights_that_do_not_fit_are_said_in_a_line(few_digits, store):
+    run, _ = start(few_digits, epochs=1)
+    store.save_best(NUMBER, {**FACTS, "shape": [3], "model": run.state_dict()["model"]})
+    with pytest.raises(CheckpointError, match="its weights do not fit its model: .*size mismatch for") as caught:
+        load_model(store.best_path(NUMBER))
+    assert "\n" not in str(caught.value)
+
+
 class CannotRebuild:
     """As a trainable of a user's own may be."""
 

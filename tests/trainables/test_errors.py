@@ -8,7 +8,7 @@ import pytest
 import torch
 from ray.exceptions import OutOfMemoryError
 
-from trainables.errors import is_out_of_memory
+from trainables.errors import first_line, is_out_of_memory
 
 MORE_THAN_ANY_MACHINE_HAS = 1 << 55
 
@@ -61,3 +61,13 @@ def test_errors_of_ray_cuda_and_the_host_count_as_out_of_memory(error):
 )
 def test_other_errors_are_not_taken_for_out_of_memory(error):
     assert not is_out_of_memory(error)
+
+
+def test_a_first_line_that_ends_at_a_colon_goes_on_with_the_next():
+    narrow, wide = torch.nn.Linear(2, 1).state_dict(), torch.nn.Linear(3, 1)
+    error = raised(lambda: wide.load_state_dict(narrow))
+    assert str(error).splitlines()[0].endswith(":")
+    assert first_line(error).startswith("Error(s) in loading state_dict for Linear: size mismatch for weight")
+    assert first_line(ValueError("boom\nand more")) == "boom"
+    assert first_line(ValueError("only:")) == "only:"
+    assert first_line(ValueError()) == ""

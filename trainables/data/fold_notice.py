@@ -27,6 +27,8 @@ def folds_notice(folds: Sequence[Splits], spec: DataSpec) -> Notice:
         f"folds: {len(folds)} by {how}, of train and validation together ({train} train, {val} validate); a trial "
         "trains on each, and its metrics are the means over them"
     )
+    if spec.time is not None:
+        text += f"; the model that is kept is that of the first, of the earliest {len(folds[0].train):,} rows"
     return Notice("folds", text, len(folds))
 
 

@@ -120,6 +120,14 @@ class Splits:
         )
 
     @property
+    def of_the_kept(self) -> Splits:
+        """What the model that is kept of a trial trains on: the first fold, or these examples without folds.
+
+        A fold may have other inputs than the study as a whole, as they are learned from its own training part.
+        """
+        return self.of_a_trial[0]
+
+    @property
     def task(self) -> Task:
         """What is learned."""
         return Task.CLASSIFICATION if self.scale is None else Task.REGRESSION
