@@ -13,9 +13,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search.api import StudyComparison, StudyResult, compare, declare, load, load_model, run
+    from search.api import compare, declare, load, load_model, run
     from search.declaration.study import Budget, Objective, Study
     from search.errors import RunError, UsageError
+    from search.export.results import StudyComparison, StudyResult
     from trainables.train_function.handover import TrialEnded
     from trainables.train_function.trial import Trial
 
@@ -24,8 +25,8 @@ _HOMES = {
     "Objective": "search.declaration.study",
     "RunError": "search.errors",
     "Study": "search.declaration.study",
-    "StudyComparison": "search.api",
-    "StudyResult": "search.api",
+    "StudyComparison": "search.export.results",
+    "StudyResult": "search.export.results",
     "Trial": "trainables.train_function.trial",
     "TrialEnded": "trainables.train_function.handover",
     "UsageError": "search.errors",
