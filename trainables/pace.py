@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from trainables.estimate import Estimate
 from trainables.stage import Stage, duration
 
 LOGGER = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Pace:
             stage.begin_at(begun)
         self._now = now
         self._started = self._said = now()
+        self._estimate = Estimate(self._started, begun)
 
     def update(self, share: float, detail: str = "") -> None:
         """Say that ``share`` of the work, between 0 and 1, is done, if the last line is old enough.
@@ -57,11 +59,13 @@ class Pace:
         if self._stage is not None:
             self._stage.update(share, detail)
         now = self._now()
-        gone, here = now - self._started, share - self._begun
-        if here <= 0 or now - self._said < min(LONGEST_S, max(SHORTEST_S, gone / SPREAD)):
+        self._estimate.update(share, now)
+        gone = now - self._started
+        if share <= self._begun or now - self._said < min(LONGEST_S, max(SHORTEST_S, gone / SPREAD)):
             return
         self._said = now
-        left = f"about {duration(gone / here * (1 - share))} left"
+        seconds = self._estimate.left(now)
+        left = "" if seconds is None else f"about {duration(seconds)} left"
         self._say(", ".join(part for part in (f"{self._what}: {share:.0%}", detail, left) if part))
 
 

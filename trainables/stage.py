@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
+from trainables.estimate import Estimate
+
 T = TypeVar("T")
 
 _stages: list[Stage] = []
@@ -52,21 +54,24 @@ class Stage:
         self.done = 0
         self.share: float | None = None
         self.detail: str | Callable[[], str] = ""
-        self._begun = 0.0
+        self._estimate = Estimate(self.began)
 
     def begin_at(self, share: float) -> None:
         """Say that ``share`` of the work had been done before: it tells nothing of the pace."""
-        self.share = self._begun = share
+        self.share = share
+        self._estimate = Estimate(self.began, share)
 
     def update(self, share: float, detail: str = "") -> None:
         """Say that ``share`` of the work, between 0 and 1, is done."""
         self.share, self.detail = share, detail
+        self._estimate.update(share, time.monotonic())
 
     def advance(self, pieces: int = 1) -> None:
         """Say that so many more pieces are done."""
         self.done += pieces
         if self.total:
             self.share = self.done / self.total
+            self._estimate.update(self.share, time.monotonic())
 
     def line(self, now: float) -> str:
         """Return what is being done, how far it is and about how long it will take, in one line."""
@@ -80,9 +85,8 @@ class Stage:
             parts.append(detail)
         if gone >= 1.0:
             parts.append(duration(gone))
-        if self.share is not None and self._begun < self.share < 1.0:
-            here = self.share - self._begun
-            parts.append(f"about {duration(gone / here * (1 - self.share))} left")
+        if (left := self._estimate.left(now)) is not None:
+            parts.append(f"about {duration(left)} left")
         return f"{self.what}: {', '.join(parts)}" if parts else self.what
 
 

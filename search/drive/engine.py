@@ -264,7 +264,7 @@ def _drive(
             time.monotonic() - started,
             progress.training_s,
             control.exit_code,
-            kept_on_disk(paths.checkpoints, found.best, checkpoint_notes(ledger, session.study_id)),
+            kept_on_disk(paths.checkpoints, found, checkpoint_notes(ledger, session.study_id)),
             session.splits.facts(),
             longest_stall_s=progress.longest_stall_s,
         )

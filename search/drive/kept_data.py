@@ -14,6 +14,7 @@ from search.drive.examples import load_data
 from search.drive.lookup import open_ledger
 from search.errors import RunError
 from search.ledger.paths import Paths
+from search.ledger.private_files import make_private_file, make_private_folder
 from trainables.disk import space_hint
 
 
@@ -38,7 +39,9 @@ def keeping_data(study: Study, held: Path | None, paths: Paths, say: Callable[[s
     kept = _kept(held, paths)
     made = [folder for folder in (kept.parent, paths.folder, paths.home.absolute()) if not folder.exists()]
     try:
+        make_private_folder(paths.home.absolute())
         kept.parent.mkdir(parents=True, exist_ok=True)
+        make_private_file(kept)  # a home that others made may be open
         shutil.copyfile(held, kept)
     except OSError as error:
         raise RunError(f"the data cannot be kept in {kept}: {error.strerror}{space_hint(kept.parent)}") from None

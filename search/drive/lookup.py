@@ -45,10 +45,15 @@ def refuse_unknown(paths: Paths) -> None:
         UsageError: it has none; the nearest name is suggested.
     """
     if paths.database is None and not paths.ledger_file.is_file():
-        raise UsageError(
-            f"no study {paths.name!r} in {paths.home.absolute()}.{nearest(paths.name, study_names(paths))} "
-            "`python -m search list` shows all"
-        )
+        raise UsageError(no_study(paths))
+
+
+def no_study(paths: Paths) -> str:
+    """Return that there is no study of a name, with the nearest."""
+    return (
+        f"no study {paths.name!r} in {paths.home.absolute()}.{nearest(paths.name, study_names(paths))} "
+        "`python -m search list` shows all"
+    )
 
 
 def study_names(paths: Paths) -> list[str]:
@@ -67,6 +72,6 @@ def read_result(paths: Paths) -> tuple[Study, Result]:
         study = study_from_row(row, paths.folder)
         with as_ledger_error(paths.ledger):
             found = read_answer(ledger, row, study)
-        kept = kept_on_disk(paths.checkpoints, found.best, checkpoint_notes(ledger, row.id))
+        kept = kept_on_disk(paths.checkpoints, found, checkpoint_notes(ledger, row.id))
         seconds = ledger.seconds_used(row.id)
         return study, Result(found, last_ending(ledger, row), None, seconds, seconds, 0, kept, row.facts.data or {})

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.drive.lookup import read_result
+from search.drive.lookup import no_study, read_result
 from search.errors import UsageError
 from search.export.folder import CONFIG, is_export, read_export
 from search.ledger.paths import LEDGER_FILE, Paths
@@ -59,6 +59,8 @@ def _kept_file(of: str | Path, home: Path) -> Path:
         return path
     else:
         paths = Paths(home, of)
+        if not paths.ledger_file.exists() and not path.exists():
+            raise UsageError(f"{no_study(paths)}; nor is there a file or folder {of}")
     study, result = read_result(paths)
     found = result.answer.best
     if found is None:

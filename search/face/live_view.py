@@ -14,6 +14,7 @@ from search.executors.progress import Progress, View
 from search.ledger.outcome import shown_counts
 from search.signs.heartbeat import AFTER_S
 from search.signs.life import TERMINAL
+from trainables.data.parts import counted
 from trainables.stage import duration, stages
 
 REFRESH_S = 0.25
@@ -47,13 +48,19 @@ class Lines(Silent):
         self._metric = metric
         self._every_s = every_s
         self._last = time.monotonic()
+        self._outer: int | None = None
+
+    def __enter__(self) -> Lines:
+        self._outer = len(stages())
+        return self
 
     def update(self, progress: Progress) -> None:
         """Print a line when the last one is old enough."""
         now = time.monotonic()
         if now - self._last >= self._every_s:
             self._last = now
-            self.say(summary(progress, self._metric))
+            inner = [] if self._outer is None else stages()[self._outer :]
+            self.say(summary(progress, self._metric, doing=inner[-1].what if inner else ""))
 
     def say(self, text: str) -> None:
         """Print one line."""
@@ -140,7 +147,8 @@ def panel(progress: Progress, metric: str, *, doing: str = "") -> Table:
             best += f"   (baseline {progress.baseline_value:.5g})"
         table.add_row("best", best)
     if progress.ended < progress.trials:
-        table.add_row("epochs", f"{progress.epochs} trained, {pace(progress):.0f} a second")
+        pace = "" if pace_text(progress) is None else f", {pace_text(progress)}"
+        table.add_row("epochs", f"{progress.epochs} trained{pace}")
         table.add_row("time", f"{duration(progress.elapsed_s)} gone, {left(progress)}")
     else:  # what comes after the trials has a pace of its own
         table.add_row("epochs", f"{progress.epochs} trained")
@@ -150,26 +158,33 @@ def panel(progress: Progress, metric: str, *, doing: str = "") -> Table:
     return table
 
 
-def summary(progress: Progress, metric: str) -> str:
-    """Return where a search stands in one line."""
-    best = "-"
+def summary(progress: Progress, metric: str, *, doing: str = "") -> str:
+    """Return where a search stands in one line, of what is known; ``doing`` says what is done beside training."""
+    states = states_text(progress)
+    if not progress.epochs and not progress.ended:
+        so_far = f"{states}, no epoch ended" if states else "none started"
+        line = f"{counted(progress.trials, 'trial')}: {so_far} after {duration(progress.elapsed_s)}"
+        return f"{line}; {doing}" if doing else line
+    parts = [f"{progress.ended}/{progress.trials} trials ended ({states})"]
     if progress.best_trial is not None:
-        best = f"{metric} {progress.best_value:.5g} (trial {progress.best_trial})"
-    return (
-        f"{progress.ended}/{progress.trials} trials ended ({states_text(progress)}), best {best}, "
-        f"{pace(progress):.0f} epochs/s, {left(progress)}"
-    )
+        parts.append(f"best {metric} {progress.best_value:.5g} (trial {progress.best_trial})")
+    if (pace := pace_text(progress)) is not None:
+        parts.append(pace)
+    return ", ".join([*parts, left(progress)])
 
 
 def states_text(progress: Progress) -> str:
-    """Return the trials by state: ``2 running, 20 pruned, 4 complete``."""
+    """Return the trials by state: ``2 running, 20 pruned, 4 complete``; empty before any started."""
     parts = [f"{count} {word}" for word, count in shown_counts(progress.states, progress.diverged).items()]
-    return ", ".join(parts) or "none yet"
+    return ", ".join(parts)
 
 
-def pace(progress: Progress) -> float:
-    """Return epochs a second since the first trial started."""
-    return progress.epochs / progress.training_s if progress.training_s > 0 else 0.0
+def pace_text(progress: Progress) -> str | None:
+    """Return epochs a second since the first trial started, or below one the time of an epoch; None before any."""
+    if not progress.epochs or progress.training_s <= 0:
+        return None
+    pace = progress.epochs / progress.training_s
+    return f"{pace:.0f} epochs/s" if pace >= 1.5 else f"an epoch in {1 / pace:.2g} s"
 
 
 def left(progress: Progress) -> str:

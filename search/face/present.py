@@ -47,6 +47,7 @@ from search.report.importance_words import importance_lines
 from search.report.kept import Kept
 from search.report.sentences import epochs_text, mean_text, metrics_text, progress_text, states_text, verdict
 from search.report.warm_start_words import warm_start_lines
+from spaces import BASELINE_TRIAL
 from trainables.data import Splits
 from trainables.data.parts import counted
 from trainables.machine import THIS_MACHINE
@@ -82,7 +83,9 @@ def print_plan(
     say(console, f"ledger     {paths.ledger}")
     say(console, f"mlflow     {tracking_text(study, paths)}")
     if past is not None:
-        say(console, f"continues  {past['trials']} trials and {past['epochs']} epochs; {past['open']} trials go on")
+        going = "1 trial goes on" if past["open"] == 1 else f"{past['open']} trials go on"
+        had = f"{counted(past['trials'], 'trial')} and {counted(past['epochs'], 'epoch')}"
+        say(console, f"continues  {had}; {going}")
         for line in past["changes"]:
             say(console, f"changes    {line}")
     print_grid(console, space_table(study.space))
@@ -205,12 +208,27 @@ def kept_lines(found: Answer, kept: Kept) -> list[str]:
     if found.best is not None and kept.best_model is None:
         lines.append(f"           the best model is not among them (trial {found.best.trial}, {found.best.state})")
         lines += why
+        lines += _recommended_lines(found, kept)
     elif found.best is not None:
         so_far = "" if found.best.state in FINISHED else "; as of the trial's last checkpoint"
         lines.append(f"best model {kept.best_model}{so_far}")
+        lines += _recommended_lines(found, kept)
         if found.folds is not None:
             lines.append(f"           as fold 1 of {found.folds} trained it; `export --refit` trains one on all")
     return lines
+
+
+def _recommended_lines(found: Answer, kept: Kept) -> list[str]:
+    """Return where the model is that a confirmation recommends, if that is not the best of the search."""
+    if found.best is None or found.confirmation is None or found.confirmation.recommended == found.best.trial:
+        return []
+    trial = found.confirmation.recommended
+    which = "the baseline's, trial 0," if trial == BASELINE_TRIAL else f"that of trial {trial}"
+    lines = [f"           it is the best of the search, trial {found.best.trial}; {which} is recommended"]
+    if kept.best_model is None:
+        lines = [f"           {which} is recommended"]
+    file = kept.recommended_model
+    return [*lines, f"recommended model {file}" if file else "           its model is not kept"]
 
 
 def tracking_lines(study: Study, paths: Paths, untracked: str | None) -> list[str]:

@@ -61,6 +61,9 @@ def _searched_and_confirmed(found: Confirmation, confirmed: float) -> str:
     said = f"the search said {searched:+.3g}, fresh pairs say {confirmed:+.3g}"
     if cost(searched) > 0:
         return f"the search's best but the baseline, trial {trial}: {said}"
+    beside = found.finalists[0].to_baseline
+    if beside is None or beside.p is None or beside.p > found.level:
+        return f"the search's winner, trial {trial}: {said}, which cannot be told apart from no gain"
     if cost(confirmed) <= cost(searched):
         luck = "none"
     else:

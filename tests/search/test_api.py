@@ -238,6 +238,7 @@ def test_the_best_model_of_a_study_takes_raw_examples(tmp_path):
     assert (load_model(tmp_path / "kept").predict(images) == model.predict(images)).all()
     lines = errors_of(load_model, "kepd", home=tmp_path)
     assert lines[0].startswith("no study 'kepd' in ") and "Did you mean 'kept'?" in lines[0]
+    assert lines[0].endswith("; nor is there a file or folder kepd")
     assert errors_of(load_model, "a.pt")[0].startswith("checkpoint a.pt cannot be read: ")
     file.write_bytes(b"damaged")
     assert "is damaged: its sha256 is not the one beside it" in errors_of(load_model, file)[0]

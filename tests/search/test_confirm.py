@@ -337,6 +337,22 @@ def test_looks_of_one_confirmation_open_the_test_part_once_and_stay_spent(ledger
     assert after.test_opened == 2 and after.planned == 3 and after.auto
 
 
+def winner_with(answer, *, p, **changes):
+    """Return a confirmation whose winner differs from the baseline with this p-value."""
+    first, *others = answer.finalists
+    first = dataclasses.replace(first, to_baseline=dataclasses.replace(first.to_baseline, p=p))
+    return dataclasses.replace(answer, finalists=(first, *others), **changes)
+
+
+@pytest.mark.parametrize("confirmed", [-0.7, -0.1, 0.2])
+def test_nothing_is_said_of_luck_where_no_gain_was_shown(ledger, study_id, tmp_path, confirmed):
+    record(ledger, study_id)
+    confirm(ledger, tmp_path, declared(pairs=2))
+    answer = winner_with(found(ledger), p=0.4, searched_gain=-0.6, confirmed_gain=confirmed)
+    line = confirmation_lines(answer)[0]
+    assert line.endswith(f"fresh pairs say {confirmed:+.3g}, which cannot be told apart from no gain")
+
+
 @pytest.mark.parametrize(
     ("searched", "confirmed", "said"),
     [(-0.6, -0.5, "; 0.1 of it was luck"), (-0.6, -0.7, "none of it was luck"), (-0.6, 0.1, "all of it was luck")],
@@ -344,7 +360,7 @@ def test_looks_of_one_confirmation_open_the_test_part_once_and_stay_spent(ledger
 def test_luck_is_what_is_missing_from_what_was_promised(ledger, study_id, tmp_path, searched, confirmed, said):
     record(ledger, study_id)
     confirm(ledger, tmp_path, declared(pairs=2))
-    answer = dataclasses.replace(found(ledger), searched_gain=searched, confirmed_gain=confirmed)
+    answer = winner_with(found(ledger), p=0.001, searched_gain=searched, confirmed_gain=confirmed)
     assert said in confirmation_lines(answer)[0]
     other_way = dataclasses.replace(answer, mode="max", searched_gain=-searched, confirmed_gain=-confirmed)
     assert said in confirmation_lines(other_way)[0]

@@ -1,6 +1,7 @@
 """Data declared from Python: what a program holds, or a path; read as a person would think, or refused in a line."""
 
 import os
+import stat
 import warnings
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from search import RunError, UsageError, declare, run
 from search.drive.continuation import extend_study
 from search.drive.engine import resume
 from search.drive.examples import load_data
+from search.drive.kept_data import keeping_data
 from search.face.live_view import Silent
 from search.ledger.paths import Paths
 from trainables.data import DataSpec, load_splits
@@ -196,6 +198,18 @@ def test_what_a_program_held_outlives_it(data, tmp_path):
     more = partial(extend_study, trials=1, max_epochs=None, time_budget=None, set_=())
     _, extended = resume(Paths(tmp_path, "mine"), view=Silent(), load=load_data, change=more)
     assert extended.answer.trials == 3
+
+
+def test_a_home_that_begins_with_what_a_program_held_is_its_owners_alone(tmp_path):
+    study, home = declare("regularization", name="mine", data=(X, Y), **QUIET), tmp_path / "home"
+    before = os.umask(0o022)
+    try:
+        with keeping_data(study, Path(study.data.path), Paths(home, "mine"), print) as kept:
+            assert [stat.S_IMODE(path.stat().st_mode) for path in (home, Path(kept.data.path))] == [0o700, 0o600]
+            assert load_splits(kept.data).fingerprint == load_splits(study.data).fingerprint
+    finally:
+        os.umask(before)
+    assert not home.exists(), "no search began"
 
 
 def test_a_resume_from_python_takes_the_same_data_and_refuses_others(tmp_path):

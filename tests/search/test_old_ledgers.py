@@ -71,7 +71,8 @@ def test_a_study_is_shown_as_the_version_that_recorded_it_showed_it_and_no_file_
     assert sum(outcome["epochs"] for outcome in pruning["outcomes"]) == found["epochs_trained"]
     assert (expected_best is None) == (found["trials"] < 9), "one of them the baseline"
     assert (found.pop("importance") is None) == (found["trials"] < FEWEST)
-    assert found["checkpoints"].pop("why_not") is None
+    for newer in ("why_not", "recommended_model"):
+        assert found["checkpoints"].pop(newer) is None
     assert found.pop("folds") is None
     for entry in (*found["top"], *(found[name] for name in ("best", "baseline") if found[name] is not None)):
         assert entry.pop("origin") is None, "nothing was begun with an earlier study's then"

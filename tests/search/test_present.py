@@ -1,5 +1,6 @@
 """The lines about checkpoints that end an answer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from rich.console import Console
 
 from search.face.present import kept_lines, say_words
 from search.report.answer import Answer, Entry
+from search.report.confirmation import Confirmation, Standing
 from search.report.kept import Kept, kept_on_disk
 from trainables.checkpoint_store import CheckpointStore
 
@@ -14,6 +16,15 @@ from trainables.checkpoint_store import CheckpointStore
 def found(state="COMPLETE"):
     best = None if state is None else Entry(7, 0.1, 2, 3, state, "max_epochs", {}, {})
     return Answer("s", "loose", "val_loss", "min", 1, {}, best, None, (), 3, 0, {})
+
+
+NEITHER = {"why_not": None, "recommended_model": None}
+
+
+def recommending(trial):
+    """Return a confirmation that recommends a trial."""
+    baseline = Standing(0, {}, 0.2, {})
+    return Confirmation("", "", trial, "val_loss", "min", 2, 2, 0.05, baseline, (), 0.0, None, 1, 1)
 
 
 BEST = Path("/home/s/checkpoints/trial_00007/best.pt")
@@ -50,7 +61,7 @@ def test_the_size_report_says_what_is_there(state, kept, lines):
 
 
 def test_the_disk_is_what_counts(tmp_path):
-    best = found().best
+    best = found()
     assert kept_on_disk(tmp_path / "absent", best) == Kept(0, 0.0, None)
     store = CheckpointStore(tmp_path)
     store.save(3, {"epoch": 1})
@@ -59,9 +70,36 @@ def test_the_disk_is_what_counts(tmp_path):
     size = sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file())
     kept = kept_on_disk(tmp_path, best)
     assert kept == Kept(2, size / 1e6, tmp_path / "trial_00007" / "best.pt")
-    assert kept.to_dict() == {"kept": 2, "size_mb": size / 1e6, "best_model": str(kept.best_model), "why_not": None}
-    assert kept_on_disk(tmp_path, None).best_model is None
+    assert kept.to_dict() == {"kept": 2, "size_mb": size / 1e6, "best_model": str(kept.best_model), **NEITHER}
+    assert kept_on_disk(tmp_path, found(None)).best_model is None
     assert Kept(0, 0.0, None).to_dict()["best_model"] is None
+
+
+@pytest.mark.parametrize(
+    ("recommended", "which"), [(0, "the baseline's, trial 0, is recommended"), (4, "that of trial 4 is recommended")]
+)
+def test_the_recommended_model_is_named_where_it_is_not_the_best_of_the_search(tmp_path, recommended, which):
+    answer = replace(found(), confirmation=recommending(recommended))
+    store = CheckpointStore(tmp_path)
+    store.save_best(7, {"epoch": 1})
+    *_, note, missing = kept_lines(answer, kept_on_disk(tmp_path, answer))
+    assert note == f"           it is the best of the search, trial 7; {which}"
+    assert missing == "           its model is not kept"
+    store.save_best(recommended, {"epoch": 1})
+    kept = kept_on_disk(tmp_path, answer)
+    assert kept_lines(answer, kept)[1:] == [
+        f"best model {store.best_path(7)}",
+        note,
+        f"recommended model {store.best_path(recommended)}",
+    ]
+    assert kept.to_dict()["recommended_model"] == str(store.best_path(recommended))
+
+
+def test_the_recommended_model_is_no_second_line_where_it_is_the_best(tmp_path):
+    answer = replace(found(), confirmation=recommending(7))
+    CheckpointStore(tmp_path).save_best(7, {"epoch": 1})
+    kept = kept_on_disk(tmp_path, answer)
+    assert kept.recommended_model == kept.best_model and len(kept_lines(answer, kept)) == 2
 
 
 def test_a_broken_line_goes_on_beside_its_label():

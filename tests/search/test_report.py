@@ -3,8 +3,10 @@
 import io
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
+from optuna.distributions import FloatDistribution
 from typer.testing import CliRunner
 
 from benchmarks.report_page import record_study
@@ -12,8 +14,10 @@ from search import UsageError, load
 from search.commands.verbs import app
 from search.ledger import Ledger
 from search.ledger.outcome import SessionEnding
+from search.report.figures.slices import slice_of
 from search.report.page.markdown import escaped
 from search.report.page.summary import description
+from spaces import Parameter
 from tests.support.command import invoke
 
 BITING = '<script>alert(1)</script><img src=x onerror=alert(2)> </script> | `x` & "y"'
@@ -130,3 +134,17 @@ def test_the_description_in_mlflow_has_the_question_the_verdict_and_a_table(home
     assert text.startswith(escaped(BITING))
     assert "not yet confirmed" in text
     assert text.count("\n|") == 2 + len(result.answer.top)
+
+
+def test_a_table_of_ranges_begins_at_the_least_value():
+    values = np.geomspace(1.94e-4, 0.1, 12)
+    board = pd.DataFrame(
+        {"number": range(12), "value": np.linspace(1, 2, 12), "params": [{"lr": float(v)} for v in values]}
+    ).assign(state="COMPLETE", stop_reason="max_epochs")
+    figure = slice_of(
+        board, Parameter("lr", FloatDistribution(1e-4, 0.1, log=True), 0.01), "val_loss", 0, ascending=True
+    )
+    rows = figure.table.rows
+    assert [rows[0][0].split(" to ")[0], rows[-1][0].split(" to ")[1]] == ["0.000194", "0.1"]
+    assert [row[0].split(" to ")[1] for row in rows[:-1]] == [row[0].split(" to ")[0] for row in rows[1:]]
+    assert sum(row[1] for row in rows) == 12

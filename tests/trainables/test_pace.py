@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from trainables.estimate import Estimate
 from trainables.pace import LONGEST_S, Pace, shown_by, signs_of_life
 from trainables.stage import duration
 
@@ -24,6 +25,25 @@ def test_what_is_short_says_nothing():
 
 def test_a_line_says_how_far_it_is_and_how_long_it_will_take():
     assert lines_of(20, steps=20)[0] == (5.0, "weights: 25%, val_accuracy 0.5, about 15 s left")
+
+
+def test_the_time_to_get_going_is_not_taken_for_the_pace():
+    said, clock = [], [0.0]
+    pace = Pace(said.append, "runs", now=lambda: clock[0])
+    for run in range(1, 21):
+        clock[0] = 14.0 + 6.0 * (run - 1)
+        pace.update(run / 20)
+    assert said[:3] == ["runs: 5%", "runs: 10%", "runs: 15%, about 1 min 42 s left"]
+
+
+def test_what_ends_side_by_side_counts_as_one_piece():
+    clock, estimate = 10.0, Estimate(0.0)
+    for run in range(1, 5):
+        estimate.update(run / 20, clock + run / 100)
+    assert estimate.left(12.0) is None
+    for run in range(5, 9):
+        estimate.update(run / 20, 12.0 + run / 100)
+    assert estimate.left(12.1) == pytest.approx(2.09 / 4 * 12)
 
 
 def test_what_was_done_before_does_not_make_the_estimate_better():

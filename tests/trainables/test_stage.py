@@ -1,5 +1,7 @@
 """What a process is doing: named by the work itself, innermost last, with how far it is."""
 
+import time
+
 import pytest
 
 from trainables.stage import Stage, each, stage, stages
@@ -26,20 +28,24 @@ def test_what_takes_no_second_says_no_time():
     assert made.line(made.began + 12) == "reading the data: 12 s"
 
 
-def test_counted_work_says_how_much_is_done_and_about_how_long_the_rest_takes():
+def test_counted_work_says_how_much_is_done_and_about_how_long_the_rest_takes(monkeypatch):
     made = Stage("decoding images", total=12_000)
     assert made.line(made.began + 4) == "decoding images: 0 of 12,000, 4 s"
-    made.advance(3_000)
-    assert made.line(made.began + 10) == "decoding images: 3,000 of 12,000, 10 s, about 30 s left"
-    made.advance(9_000)
+    for second in (4, 6, 8, 10):
+        monkeypatch.setattr(time, "monotonic", lambda at=made.began + second: at)
+        made.advance(1_000)
+    assert made.line(made.began + 10) == "decoding images: 4,000 of 12,000, 10 s, about 16 s left"
+    made.advance(8_000)
     assert made.line(made.began + 40) == "decoding images: 12,000 of 12,000, 40 s"
 
 
-def test_a_share_that_was_done_before_tells_nothing_of_the_pace():
+def test_a_share_that_was_done_before_tells_nothing_of_the_pace(monkeypatch):
     made = Stage("learning the weights")
     made.begin_at(0.5)
-    made.update(0.75, "val_accuracy 0.5")
-    assert made.line(made.began + 10) == "learning the weights: 75%, val_accuracy 0.5, 10 s, about 10 s left"
+    for second, share in ((1, 0.55), (4, 0.65), (10, 0.9)):
+        monkeypatch.setattr(time, "monotonic", lambda at=made.began + second: at)
+        made.update(share, "val_accuracy 0.5")
+    assert made.line(made.began + 10) == "learning the weights: 90%, val_accuracy 0.5, 10 s, about 3 s left"
 
 
 def test_what_is_said_besides_may_be_asked_for_each_time():

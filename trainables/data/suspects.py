@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -155,7 +156,11 @@ def _groups(columns: Mapping[str, NDArray[np.float64]], y: NDArray[Any]) -> list
     if not found:
         return []
     listed = list_first([f"{name!r} ({detail})" for name, detail in found.items()])
-    text = f"like a group of rows, and each is in several parts, which flatters a model: {listed}"
+    option = f"--group {shlex.quote(next(iter(found)))}" if len(found) == 1 else "--group COLUMN"
+    text = (
+        f"like a group of rows, and each is in several parts, which flatters a model: {listed}; {option} keeps the "
+        "rows of each in one part"
+    )
     return [notice_of("groups", text, found, warning=True)]
 
 

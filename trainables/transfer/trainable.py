@@ -170,7 +170,7 @@ def cache_lines(config: TransferConfig, shared: Any) -> list[str]:
     needs = [shared.cache.bytes_at("none", depth) / MIB for depth in range(1, shared.depths + 1)]
     lines = [
         f"feature cache up to {config.cache_mb:g} MiB; without augmentation depth "
-        + ", ".join(f"{depth} takes {need:.1f}" for depth, need in enumerate(needs, start=1))
+        + ", ".join(f"{depth} takes {need:.1f} MiB" for depth, need in enumerate(needs, start=1))
         + f"; augmented images: {config.views} fixed views, each epoch trains on one of them"
     ]
     above = [str(depth) for depth, need in enumerate(needs, start=1) if need > config.cache_mb]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from search.report.confirmation_words import value_text
@@ -71,13 +72,12 @@ def _table(board: pd.DataFrame, name: str, metric: str, *, category: bool, ascen
         groups = board.groupby(board["x"].map(value_text), sort=False)
     else:
         numbers = board["x"].astype(float)
-        groups = board.groupby(pd.qcut(numbers, min(ROWS, numbers.nunique()), duplicates="drop"), observed=True)
+        # the labels of pandas begin a thousandth below the least value, where no trial was
+        of, edges = pd.qcut(numbers, min(ROWS, numbers.nunique()), labels=False, retbins=True, duplicates="drop")
+        ranges = {i: f"{low:.3g} to {high:.3g}" for i, (low, high) in enumerate(pairwise(edges))}
+        groups = ((ranges[int(i)], own) for i, own in board.groupby(of))
     rows = [
-        [_range(key), len(own), float(own["value"].min() if ascending else own["value"].max()), own["value"].median()]
+        [key, len(own), float(own["value"].min() if ascending else own["value"].max()), own["value"].median()]
         for key, own in groups
     ]
     return Table(f"{metric} by {name}", [name, "trials", "best", "median"], rows)
-
-
-def _range(key: Any) -> str:
-    return key if isinstance(key, str) else f"{key.left:.3g} to {key.right:.3g}"

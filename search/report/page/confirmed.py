@@ -28,7 +28,7 @@ def confirmed_sections(found: Confirmation | None) -> list[Section]:
     figures = [Figure("confirmed", title, f"{title}: {_said(bars)}.", intervals(bars, title), table)] if bars else []
     section = Section(
         "confirmation",
-        "Confirmed on fresh seeds and splits",
+        "Confirmed on fresh seeds and splits" if found.train_examples else "Confirmed on fresh seeds",
         lines=[line.removeprefix("confirmed").strip() for line in confirmation_lines(found)],
         tables=[table],
         figures=figures,

@@ -7,6 +7,7 @@ from search.report.confirmation_words import confirmation_lines, params_line
 from search.report.page.document import Document, Section
 from search.report.page.material import Material
 from search.report.sentences import states_text, verdict
+from trainables.data.spec import NO_DATA
 
 GOOD, BAD, OPEN = "good", "bad", "open"
 
@@ -56,11 +57,12 @@ def _sentences(material: Material) -> list[str]:
         return [*lines, f"No trial reported a finite {answer.metric}{yet}."]
     found = answer.confirmation
     if found is None:
+        fresh = "fresh seeds" if material.study.data.source == NO_DATA else "fresh seeds and splits"
         return [
             *lines,
             f"{_begun(verdict(answer))}.",
-            "The best of many trials is partly luck: until it is trained again on fresh seeds and splits beside the "
-            "baseline, nobody knows how much.",
+            f"The best of many trials is partly luck: until it is trained again on {fresh} beside the baseline, "
+            "nobody knows how much.",
         ]
     lines.append(f"{_begun(found.sentence)}.")
     if found.verdict == BETTER:
