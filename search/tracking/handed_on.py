@@ -52,6 +52,12 @@ def _log_model(client: MlflowClient, run_id: str, folder: Path, about: HandedOn)
         model = ModelFolder(folder / str(about.folder), about.loader, example, answer)
         model_id = log_folder(client, run_id, model)
         tags.append(RunTag(MODEL_ID, model_id))
-        if before is not None:
+        if before is not None and not _is_registered(client, run_id, before):
             client.delete_logged_model(before)
     client.log_batch(run_id, tags=tags)
+
+
+def _is_registered(client: MlflowClient, run_id: str, model_id: str) -> bool:
+    """Say whether somebody made a version of a registered model of it, which would be lost with it."""
+    versions = client.search_model_versions(f"run_id = '{run_id}'")
+    return any(model_id in (version.model_id, str(version.source).rpartition("/")[2]) for version in versions)

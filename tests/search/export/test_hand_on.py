@@ -75,6 +75,22 @@ def test_another_recommended_model_takes_the_place_of_the_first(searched):
     assert model.model_id != before
 
 
+def test_one_that_somebody_registered_stays(searched):
+    _, found, uri = searched
+    client, _, parent = runs_of(uri)
+    before = parent.data.tags[MODEL_ID]
+    client.create_registered_model("mine")
+    mlflow.set_tracking_uri(uri)  # what the registry looks it up by
+    try:
+        client.create_model_version("mine", f"models:/{before}", run_id=parent.info.run_id, model_id=before)
+    finally:
+        mlflow.set_tracking_uri(None)
+    client.set_tag(parent.info.run_id, MODEL, "another model, of an earlier answer")
+    assert invoke("sync", found.study.name, "--home", found.paths.home, "--tracking", uri).exit_code == 0
+    kept = {model.model_id for model in client.search_logged_models([parent.info.experiment_id])}
+    assert before in kept and len(kept) == 2
+
+
 def test_runs_of_a_confirmation_and_an_ablation_are_in_groups_and_named_by_what_they_are(searched):
     _, found, uri = searched
     _, runs, parent = runs_of(uri)
