@@ -81,7 +81,7 @@ def named_with_last_line(error: BaseException | None) -> str:
 def first_line(error: BaseException, *, most: int = 160) -> str:
     """Return the first sentence that an error says, without a terminal's escape codes and at most ``most`` long.
 
-    One that ends at a colon goes on with the next line: torch's ``Error(s) in loading state_dict for Mlp:`` says nothing.
+    One that ends at a colon goes on with the next line: torch's ``Error(s) in loading state_dict for Mlp:`` is empty.
     """
     lines = [line.strip() for line in ESCAPE_CODE.sub("", str(error)).splitlines() if line.strip()]
     text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else next(iter(lines), "")
