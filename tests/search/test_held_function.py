@@ -174,7 +174,9 @@ def test_a_study_says_whether_its_examples_are_held_or_streamed():
         splits = load_data(declare("regularization", data={"path": "python:held_mine:sets", "memory_mb": most}))
         texts[splits.streamed] = " / ".join(notice.text for notice in splits.notices)
     assert "held in memory: " in texts[False] and "streamed" not in texts[False]
-    assert "streamed: " in texts[True] and "of examples, as --memory-mb 0 asks; each epoch reads them anew" in texts[True]
+    assert (
+        "streamed: " in texts[True] and "of examples, as --memory-mb 0 asks; each epoch reads them anew" in texts[True]
+    )
 
 
 def test_a_function_says_what_its_data_are():
@@ -216,6 +218,8 @@ def test_a_changed_fingerprint_of_streamed_data_is_refused_as_other_data_are(tmp
         extend("s", home=tmp_path / "home", trials=1)
     with pytest.raises(RunError, match="the data of s are not what they were"):
         resume_("s", home=tmp_path / "home")
-    line = "--resume s: the data changed, as the fingerprint of their function says: 'v1' when the study began, 'v44' now"
+    line = (
+        "--resume s: the data changed, as the fingerprint of their function says: 'v1' when the study began, 'v44' now"
+    )
     with pytest.raises(UsageError, match=line):
         run("regularization", **given, **quick, resume=True)

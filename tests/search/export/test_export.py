@@ -200,7 +200,9 @@ def test_a_refit_lets_classes_count_alike_over_train_and_validation(tmp_path, mo
     found = search_weighted(tmp_path, class_weight="balanced")
     trained = []
     own = trainables.refit.refit
-    monkeypatch.setattr(trainables.refit, "refit", lambda t, c, data, **how: trained.append(data) or own(t, c, data, **how))
+    monkeypatch.setattr(
+        trainables.refit, "refit", lambda t, c, data, **how: trained.append(data) or own(t, c, data, **how)
+    )
     config = read_config(found.export(tmp_path / "model", refit=True))
     splits, (data,) = load_splits(found.study.data), trained
     y, weights = data.y_train.numpy(), data.weights.numpy()

@@ -11,8 +11,8 @@ from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 from tests.trainables.data.test_row_cut import column, spec_of, visits
 from trainables.data import DataSpec, load_splits, load_test
 from trainables.data.datasets import load_pair
-from trainables.data.fold_notice import small_folds
 from trainables.data.fold_cut import Fold, with_fold, with_fold_of_groups
+from trainables.data.fold_notice import small_folds
 from trainables.data.parts import part_indices
 from trainables.data.row_cut import RowRules
 from trainables.data.row_folds import fold_rows
@@ -159,7 +159,10 @@ def test_what_cannot_be_cut_into_folds_is_said_in_a_line(tmp_path):
     assert "--time: 4 different time(s) are too few" in line
     groups = np.array([0, 1, 2, 0, 1, 2, 3, 4])
     rules = RowRules(groups, np.arange(8.0))
-    with pytest.raises(DataError, match="fold 1 has 1 row whose group does not come again when it validates to train on, and needs 10; use fewer"):
+    with pytest.raises(
+        DataError,
+        match="fold 1 has 1 row whose group does not come again when it validates to train on, and needs 10; use fewer",
+    ):
         fold_rows([np.arange(0), np.arange(5, 8), np.arange(5)], np.zeros(8), rules, Fold(0, 3, 0), numeric=True)
 
 
