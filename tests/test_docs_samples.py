@@ -37,6 +37,7 @@ RUN = (
     "# tune_wine.py",
     "# tune_slope.py",
     "# my_data.py",
+    "# my_data_of_march.py",
     "# same_folds.py",
 )
 """The beginning of each Python sample; each has a test below."""
@@ -233,6 +234,15 @@ def test_what_a_function_returns_is_read(tmp_path, monkeypatch):
     assert (
         "my_data.load: 300 train, 100 validation, 100 test" in invoke("check", "--data", "python:my_data:load").stdout
     )
+
+
+def test_a_function_says_what_its_data_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("my_data", "my_data_of_march"):
+        (tmp_path / f"{name}.py").write_text(sample("python", f"# {name}.py"))
+    said = invoke("check", "--data", "python:my_data_of_march:load", "--memory-mb", "0").stdout
+    assert "fingerprint: the function's own, 'rows of March'" in said
 
 
 def test_the_readme_shows_a_part_of_the_whole_answer():
