@@ -241,8 +241,8 @@ def test_a_function_says_what_its_data_are(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("my_data", "my_data_of_march"):
         (tmp_path / f"{name}.py").write_text(sample("python", f"# {name}.py"))
-    for module in ("my_data", "my_data_of_march"):
-        assert f"{module}.load: 300 train" in invoke("check", "--data", f"python:{module}:load").stdout
+    said = invoke("check", "--data", "python:my_data_of_march:load", "--memory-mb", "0").stdout
+    assert "fingerprint: the function's own, 'rows of March'" in said
 
 
 def test_the_readme_shows_a_part_of_the_whole_answer():

@@ -77,9 +77,8 @@ def _lines(done: Exported) -> list[str]:
     else:
         scored = f"{config['metric']} {config['value']:.4g} at epoch {config['epoch']}"
         if config["folds"] is not None:
-            scored += (
-                f", {mean_text(config['folds'])}; the model is that of the first fold alone: --refit trains one on all"
-            )
+            scored += f", {mean_text(config['folds'])}; the model is that of the first fold alone"
+            scored += ": --refit trains one on all" if done.can_refit else ""
     lines = [
         f"exported   trial {config['trial']}, {config['why']}",
         f"           {scored}",

@@ -9,7 +9,7 @@ from typing import Any
 from search.declaration.held_data import hold_arrays
 from search.declaration.held_objects import described, is_array, is_dataset, of_dataset, to_array
 from search.errors import UsageError
-from trainables.data.dataset_source import PARTS, SIGNATURE, remember
+from trainables.data.dataset_source import PARTS, SIGNATURE, own_fingerprint, remember
 from trainables.data.room import MemoryLimit
 from trainables.errors import ConfigError
 from trainables.model_function import in_main
@@ -50,7 +50,7 @@ def function_fields(path: str, *, task: str = AUTO, memory_mb: int | None = None
     try:
         function = UserFunction(path, "data", SIGNATURE, "mine:load")
         returned = _called(function)
-        fingerprint = _fingerprint(function)
+        fingerprint = own_fingerprint(function)
     except ConfigError as error:
         raise UsageError(error.errors) from None
     fields = {"function": path, "fingerprint": fingerprint}
@@ -77,20 +77,6 @@ def _called(function: UserFunction) -> Any:
             return found()
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{function.who} failed: {error_line(error)}") from None
-
-
-def _fingerprint(function: UserFunction) -> str | None:
-    """Return what the function says that its data are; None where it says nothing."""
-    given = getattr(function.find(), "fingerprint", None)
-    try:
-        given = given() if callable(given) else given
-    except Exception as error:
-        raise ConfigError(f"{function.who}: its fingerprint failed: {error_line(error)}") from None
-    if given is not None and not (isinstance(given, str) and given):
-        raise ConfigError(
-            f"{function.who}: its fingerprint is {described(given)}; expected a text, or what returns one"
-        )
-    return given
 
 
 def is_to_be_streamed(returned: Any, memory_mb: int | None) -> bool:

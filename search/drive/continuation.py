@@ -205,11 +205,21 @@ def _may_change(field: str) -> bool:
 
 
 def _refusal(name: str, change: Difference) -> str:
+    if change.field == "data.fingerprint":
+        return (
+            f"--resume {name}: the data changed, as the fingerprint of their function says: {_stated(change.before)} "
+            f"when the study began, {_stated(change.after)} now; a resume would mix two data sets; put the old data "
+            "back, or give another --name"
+        )
     option = f" ({flags()[change.field]})" if change.field in flags() else ""
     text = f"--resume {name}: {change}{option} is another search than the one recorded"
     if change.field.startswith(EXTENDABLE):
         return f"{text}; `python -m search extend {name}` can change it"
     return f"{text}; give the options that it was begun with, or another --name"
+
+
+def _stated(fingerprint: str | None) -> str:
+    return "none" if fingerprint is None else repr(fingerprint)
 
 
 def check_continuation(paths: Paths, study: Study, splits: Splits, *, accept: bool) -> dict[str, Any]:

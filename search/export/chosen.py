@@ -84,9 +84,10 @@ def kept_state(paths: Paths, study: Study, chosen: Chosen) -> dict[str, Any]:
     if found is None:
         kept = sorted(int(path.parent.name.removeprefix("trial_")) for path in store.folder.glob("trial_*/best.pt"))
         others = f"; kept are those of {', '.join(map(str, kept))} (--trial)" if kept else ""
+        anew = f"; train it anew with: {export_command(paths, _options(chosen))}" if study.data.can_refit else ""
         raise UsageError(
             f"{study.name}: the model of trial {chosen.trial}, {chosen.why}, is not kept, as --keep-checkpoints was "
-            f"{study.keep_checkpoints}{others}; train it anew with: {export_command(paths, _options(chosen))}"
+            f"{study.keep_checkpoints}{others}{anew}"
         )
     return found
 

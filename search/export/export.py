@@ -32,12 +32,14 @@ class Exported:
         config: what its ``config.json`` says.
         chosen: which trial, and why it.
         registered: where MLflow has it, in words; None where that was not asked for.
+        can_refit: whether a model can be trained on train and validation together.
     """
 
     folder: Path
     config: dict[str, Any]
     chosen: Chosen
     registered: str | None = None
+    can_refit: bool = True
 
 
 def export_model(
@@ -75,8 +77,9 @@ def export_model(
         check_installed()
     try:
         if refit:
-            from search.export.refit import refit_state
+            from search.export.refit import refit_state, refuse_refit
 
+            refuse_refit(study)
             say(f"training trial {chosen.trial} on the training and the validation part ...")
             state, refitted = refit_state(paths, study, chosen)
         else:
@@ -101,7 +104,7 @@ def export_model(
                 registered.append(_register(paths, study, made, model, register, say))
 
     write_export(folder, state, about, further=write_onnx_too, last=register_too)
-    return Exported(folder, read_config(folder), chosen, registered[0] if registered else None)
+    return Exported(folder, read_config(folder), chosen, next(iter(registered), None), study.data.can_refit)
 
 
 def _divided(state: dict[str, Any], chosen: Chosen) -> dict[str, Any]:

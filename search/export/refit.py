@@ -15,11 +15,31 @@ from search.drive.lookup import open_ledger
 from search.errors import RunError, UsageError
 from search.export.chosen import Chosen
 from search.ledger.paths import Paths
+from trainables.data.class_balance import balanced
+from trainables.data.spec import NO_DATA
 from trainables.derive import derive
 from trainables.registry import find_trainable
 
 if TYPE_CHECKING:
     from trainables.data import Splits
+
+
+def refuse_refit(study: Study) -> None:
+    """Look whether a study's data can be refitted at all, before anything of them is read.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    data = study.data
+    if data.source == NO_DATA:
+        raise UsageError(f"{data.name}: there are no examples to train on")
+    if data.source == "stream":
+        raise UsageError(f"{data.name} is streamed, and --refit trains on examples that are held: export --trial N")
+    if data.weight is not None:
+        raise UsageError(
+            f"{data.name}: --refit knows no weights of the validation examples (--weight), and would train without "
+            "any; export a model that is kept: --trial N"
+        )
 
 
 def refit_state(paths: Paths, study: Study, chosen: Chosen) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -78,18 +98,15 @@ def refit_state(paths: Paths, study: Study, chosen: Chosen) -> tuple[dict[str, A
 
 
 def _joined(splits: Splits) -> Splits:
-    """Return examples of which all but the test part are trained on; the validation part is among them."""
+    """Return examples of which all but the test part are trained on; the validation part is among them.
+
+    Classes that are to count alike do so over all of them.
+    """
     from trainables.data.splits import Arrays
 
-    if not len(splits.train):
-        raise UsageError(f"{splits.name}: there are no examples to train on")
-    if splits.streamed:
+    if splits.streamed:  # images beyond the memory, which is known only once they are listed
         raise UsageError(f"{splits.name} is streamed, and --refit trains on examples that are held: export --trial N")
-    if splits.train.weights is not None:
-        raise UsageError(
-            f"{splits.name}: --refit knows no weights of the validation examples (--weight, --class-weight), and would "
-            "train without any; export a model that is kept: --trial N"
-        )
     parts = (splits.train, splits.val)
     train = Arrays(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]))
-    return replace(splits, train=train)
+    weighted = splits.spec is not None and splits.spec.class_weight is not None
+    return replace(splits, train=balanced(train) if weighted else train)

@@ -158,7 +158,7 @@ def print_answer(console: Console, study: Study, result: Result, paths: Paths, *
         say_words(console, f"diverged   {found.divergence}")
     for message, count in found.failures.items():
         say_words(console, f"failed     {count} x {message}")
-    for line in kept_lines(found, result.kept):
+    for line in kept_lines(found, result.kept, can_refit=study.data.can_refit):
         say(console, line)
     say(console, f"ledger     {paths.ledger}")
 
@@ -198,7 +198,7 @@ def print_tracking(console: Console, study: Study, result: Result, paths: Paths)
         say(console, line)
 
 
-def kept_lines(found: Answer, kept: Kept) -> list[str]:
+def kept_lines(found: Answer, kept: Kept, *, can_refit: bool = True) -> list[str]:
     """Return what of the checkpoints is on disk, and where the best model is."""
     why = [] if kept.why_not is None else [f"           {kept.why_not}"]
     if not kept.checkpoints:
@@ -214,7 +214,8 @@ def kept_lines(found: Answer, kept: Kept) -> list[str]:
         lines.append(f"best model {kept.best_model}{so_far}")
         lines += _recommended_lines(found, kept)
         if found.folds is not None:
-            lines.append(f"           as fold 1 of {found.folds} trained it; `export --refit` trains one on all")
+            more = "; `export --refit` trains one on all" if can_refit else ""
+            lines.append(f"           as fold 1 of {found.folds} trained it{more}")
     return lines
 
 

@@ -1,5 +1,6 @@
 """``--data python:module:function``: what a function returns is held as arrays, or refused in one line."""
 
+import importlib
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from search import declare
 from search.commands.check import check
 from search.commands.run import run
+from search.commands.verbs import extend, resume_
 from search.declaration.held_function import function_fields
 from search.drive.examples import load_data
 from search.errors import RunError, UsageError
@@ -172,7 +174,9 @@ def test_a_study_says_whether_its_examples_are_held_or_streamed():
         splits = load_data(declare("regularization", data={"path": "python:held_mine:sets", "memory_mb": most}))
         texts[splits.streamed] = " / ".join(notice.text for notice in splits.notices)
     assert "held in memory: " in texts[False] and "streamed" not in texts[False]
-    assert "streamed: " in texts[True] and "of --memory-mb; each epoch reads them anew" in texts[True]
+    assert (
+        "streamed: " in texts[True] and "of examples, as --memory-mb 0 asks; each epoch reads them anew" in texts[True]
+    )
 
 
 def test_a_function_says_what_its_data_are():
@@ -201,3 +205,21 @@ def test_estimators_and_stacks_refuse_what_is_streamed():
 def test_folds_of_what_is_streamed_are_refused():
     with pytest.raises(UsageError, match="sets is streamed, and each fold would need a pass over it; a larger"):
         declare("regularization", data={"path": "python:held_mine:sets", "memory_mb": 0, "folds": 5})
+
+
+def test_a_changed_fingerprint_of_streamed_data_is_refused_as_other_data_are(tmp_path, monkeypatch):
+    module = importlib.import_module("held_mine")
+    monkeypatch.setattr(module.sets, "fingerprint", "v1", raising=False)
+    given = {"data": "python:held_mine:sets", "memory_mb": 0, "name": "s", "home": tmp_path / "home"}
+    quick = {"trials": 2, "max_epochs": 2, "no_confirm": True, "executor": "lanes", "tracking": "offline"}
+    assert run("regularization", **given, **quick) == 0
+    monkeypatch.setattr(module.sets, "fingerprint", "v44")
+    with pytest.raises(RunError, match="the data of s are not what they were"):
+        extend("s", home=tmp_path / "home", trials=1)
+    with pytest.raises(RunError, match="the data of s are not what they were"):
+        resume_("s", home=tmp_path / "home")
+    line = (
+        "--resume s: the data changed, as the fingerprint of their function says: 'v1' when the study began, 'v44' now"
+    )
+    with pytest.raises(UsageError, match=line):
+        run("regularization", **given, **quick, resume=True)

@@ -60,6 +60,13 @@ def test_the_size_report_says_what_is_there(state, kept, lines):
     assert kept_lines(found(state), kept) == lines
 
 
+@pytest.mark.parametrize(("can_refit", "more"), [(True, "; `export --refit` trains one on all"), (False, "")])
+def test_a_refit_is_advised_where_it_can_be_made(can_refit, more):
+    folded = replace(found(), folds=3)
+    lines = kept_lines(folded, Kept(1, 1.0, BEST), can_refit=can_refit)
+    assert lines[-1] == f"           as fold 1 of 3 trained it{more}"
+
+
 def test_the_disk_is_what_counts(tmp_path):
     best = found()
     assert kept_on_disk(tmp_path / "absent", best) == Kept(0, 0.0, None)

@@ -49,6 +49,34 @@ def opened(function: str) -> tuple[Any, ...]:
     return _opened[function]
 
 
+def own_fingerprint(function: UserFunction) -> str | None:
+    """Return what a function's attribute ``fingerprint`` says now that its data are; None where it has none.
+
+    Raises:
+        ConfigError: there is no such function, or what it says is no text.
+    """
+    given = getattr(function.find(), "fingerprint", None)
+    try:
+        given = given() if callable(given) else given
+    except Exception as error:
+        raise ConfigError(f"{function.who}: its fingerprint failed: {error_line(error)}") from None
+    if given is not None and not (isinstance(given, str) and given):
+        raise ConfigError(f"{function.who}: its fingerprint is {given!r:.60}; expected a text, or what returns one")
+    return given
+
+
+def fingerprint_of(function: str) -> str | None:
+    """Return ``own_fingerprint`` of the function whose path it is.
+
+    Raises:
+        DataError: there is no such function, or what it says is no text.
+    """
+    try:
+        return own_fingerprint(UserFunction(function, KIND, SIGNATURE, "mine:load"))
+    except ConfigError as error:
+        raise DataError(error.errors) from None
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some examples.

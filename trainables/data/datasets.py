@@ -13,7 +13,7 @@ import numpy as np
 from trainables.data import sklearn_sets, torchvision_sets
 from trainables.data.class_balance import balance_notices, balanced, class_counts
 from trainables.data.fold_cut import Fold
-from trainables.data.fold_notice import folds_notice
+from trainables.data.fold_notice import folds_notice, small_folds
 from trainables.data.halves import half_of
 from trainables.data.parts import Parts
 from trainables.data.recut import Recut
@@ -64,7 +64,8 @@ def _with_folds(splits: Splits, spec: DataSpec, number: int, searched: Parts) ->
             raise DataError([f"--folds {number}: {line}" for line in error.errors]) from None
         known = _fingerprint(spec, parts.train, parts.val)
         folds.append(_splits(replace(spec, folds=None), parts, searched, known))
-    return replace(splits, folds=tuple(folds), notices=(*splits.notices, folds_notice(folds, spec)))
+    notices = (*splits.notices, *small_folds(folds, splits, spec), folds_notice(folds, spec))
+    return replace(splits, folds=tuple(folds), notices=notices)
 
 
 def _fingerprint(spec: DataSpec, *parts: Arrays) -> str:
@@ -154,10 +155,15 @@ def _read(spec: DataSpec, recut: Recut | None) -> Parts:
 
 
 def _data_stamp(spec: DataSpec) -> Hashable:
-    """Return what changes with the user's file or folder, so that nothing outdated is taken for it."""
+    """Return what changes with the user's file, folder or function, so that nothing outdated is taken for it."""
     errors = path_errors(spec)
     if errors:
         raise DataError(errors)
+    if spec.source == "stream":
+        from trainables.data.dataset_source import fingerprint_of
+
+        assert spec.function is not None, "the study's declaration is checked for it"
+        return fingerprint_of(spec.function)
     if spec.path is None:
         return None
     if spec.source in ("table", "arrays"):
@@ -257,7 +263,6 @@ def _stream(spec: DataSpec, recut: Recut | None) -> Parts:
         seed=spec.seed,
         workers=spec.workers_per_trial,
         memory_mb=spec.memory_mb,
-        given=spec.fingerprint,
         recut=recut,
     )
 

@@ -32,6 +32,22 @@ def folds_notice(folds: Sequence[Splits], spec: DataSpec) -> Notice:
     return Notice("folds", text, len(folds))
 
 
+def small_folds(folds: Sequence[Splits], splits: Splits, spec: DataSpec) -> tuple[Notice, ...]:
+    """Return a warning where a fold in time trains on less than half of its span, as groups come again."""
+    if spec.time is None or spec.group is None:
+        return ()
+    step = (len(splits.train) + len(splits.val)) / (len(folds) + 1)
+    trained = {i: len(fold.train) for i, fold in enumerate(folds, 1) if len(fold.train) < step * i / 2}
+    if not trained:
+        return ()
+    each = ", ".join(f"{rows:,} of about {step * i:,.0f} rows in fold {i}" for i, rows in trained.items())
+    text = (
+        f"few rows train, as those of a group that comes again when a fold validates are left out: {each}; fewer "
+        "folds, or --time without --group, leave more"
+    )
+    return (Notice("small_folds", text, len(trained), warning=True),)
+
+
 def _range(sizes: Sequence[int]) -> str:
     low, high = min(sizes), max(sizes)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"

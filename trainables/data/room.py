@@ -45,6 +45,8 @@ class MemoryLimit:
         return size > self.size
 
     def __str__(self) -> str:
+        if self.named and not self.size:
+            return "--memory-mb 0"
         return f"the {gib(self.size)} of --memory-mb" if self.named else f"half of the free memory ({gib(self.size)})"
 
 

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.fold_cut import Fold, time_bounds, with_fold, with_fold_of_groups
+from trainables.data.parts import counted
 from trainables.data.row_cut import RowRules, split_in_time, without_later_groups
 from trainables.errors import DataError
 
-FEWEST_ROWS = 2
-"""Rows that a fold needs to train on."""
+FEWEST_ROWS, FEWEST_OF_A_CLASS = 10, 2
+"""Rows that a fold in time needs to train on: as many, and so many for each class."""
 
 
 def fold_rows(
@@ -41,9 +42,15 @@ def fold_rows(
         spans = split_in_time(order, rules.times, time_bounds(len(order), fold.folds))
         earlier = np.concatenate(spans[: fold.number + 1])
         trained, held = without_later_groups([earlier, spans[fold.number + 1]], rules.first)
-        if len(trained) < FEWEST_ROWS:
-            what = "rows whose group does not come again when it validates" if rules.first is not None else "rows"
-            raise DataError(f"fold {fold.number + 1} has too few {what} to train on; use fewer")
+        least = FEWEST_ROWS if numeric else max(FEWEST_ROWS, FEWEST_OF_A_CLASS * len(np.unique(y)))
+        if len(trained) < least:
+            again, other = "", ""
+            if rules.first is not None:
+                again, other = " whose group does not come again when it validates", ", or --time without --group"
+            found = f"{counted(len(trained), 'row')}{again}"
+            raise DataError(
+                f"fold {fold.number + 1} has {found} to train on, and needs {least}; use fewer folds{other}"
+            )
         return [test, np.sort(held), np.sort(trained)]
     if rules.first is not None:
         return with_fold_of_groups(indices, classes, fold, rules.first)

@@ -38,7 +38,8 @@ def row_notices(
         notices.append(Notice("row_times", f"in time, by {spec.time!r}, which is no input: {_spans(keys, cut)}"))
         left = len(keys.times) - sum(len(part) for _, part in cut)
         if left:
-            text = f"left out, rows of a group that comes again in a later part: {counted(left, 'row')}"
+            share = f"{left:,} of {counted(len(keys.times), 'row')}, {left / len(keys.times):.0%}"
+            text = f"left out, rows of a group that comes again in a later part: {share}"
             notices.append(Notice("later_groups", text, left, warning=True))
     if keys.weights is not None:
         weights = keys.weights[indices[2]]

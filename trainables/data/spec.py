@@ -104,6 +104,11 @@ class DataSpec:
         """Whether more than chance decides which part a row is for: a group, the time, a file of its own."""
         return any((self.group, self.time, self.val_file, self.test_file))
 
+    @property
+    def can_refit(self) -> bool:
+        """Whether train and validation together can be trained on: rows of validation have no weights of their own."""
+        return self.weight is None and self.source not in (NO_DATA, "stream")
+
 
 def path_errors(spec: DataSpec) -> list[str]:
     """Return why a user's own file or folder cannot be one, a line each; nothing is opened."""

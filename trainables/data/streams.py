@@ -12,7 +12,7 @@ from trainables.data.array_preprocessing import ArrayPreprocessing
 from trainables.data.arrays import one_column, target_of
 from trainables.data.dataset_inputs import DatasetInputs
 from trainables.data.dataset_pass import SAMPLED, Passed, first_example, pass_over, sampled_digest
-from trainables.data.dataset_source import DatasetSource, opened
+from trainables.data.dataset_source import DatasetSource, fingerprint_of, opened
 from trainables.data.parts import TEST_SHARE, Parts, standardise_target
 from trainables.data.recut import Recut, cut_anew
 from trainables.data.room import MemoryLimit, gib
@@ -29,7 +29,6 @@ def load(
     seed: int,
     workers: int = 0,
     memory_mb: int | None = None,
-    given: str | None = None,
     recut: Recut | None = None,
 ) -> Parts:
     """Return the examples of a function's datasets, of which a batch at a time is in memory.
@@ -43,12 +42,12 @@ def load(
         seed: seeds the cut of the test part, where there is none.
         workers: processes that read ahead.
         memory_mb: MiB that the examples may take in memory; by default half of what is free.
-        given: the fingerprint that the function gives; None where it gives none.
         recut: a pair, where not the parts of the search are wanted; see ``cut_anew``.
 
     Raises:
         DataError: they cannot be examples; a line that names the item.
     """
+    given = fingerprint_of(function)  # now: not what it said when the study began
     source = DatasetSource(function, tuple(len(part) for part in opened(function)), workers)
     if 0 in source.lengths:
         raise DataError(f"{source.who}: a part is empty: {source.lengths} examples")
@@ -103,12 +102,17 @@ def _target(source: DatasetSource, passed: Passed, task: str) -> tuple[Target, l
 def _streamed_notices(source: DatasetSource, size: int, limit: MemoryLimit, given: str | None) -> tuple[Notice, ...]:
     """Return that the examples are streamed, why, and how they are told from others; ``size`` is that of one."""
     total = size * sum(source.lengths)
-    why = f"would not fit in {limit}" if limit.exceeded_by(total) else "are read as when the study began"
+    if limit.named and not limit.size:
+        why = f", as {limit} asks"
+    elif limit.exceeded_by(total):
+        why = f" would not fit in {limit}"
+    else:
+        why = " are read as when the study began"
     how = "--workers-per-trial N reads ahead"
     if source.workers:
         ahead = "1 process reads" if source.workers == 1 else f"{source.workers} processes read"
         how = f"{ahead} ahead for a trial"
-    text = f"streamed: {gib(total)} of examples {why}; each epoch reads them anew, {how}"
+    text = f"streamed: {gib(total)} of examples{why}; each epoch reads them anew, {how}"
     if given is not None:
         told = f"fingerprint: the function's own, {given!r:.60}"
     else:

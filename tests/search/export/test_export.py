@@ -1,14 +1,17 @@
 """A model leaves its study as a folder, is read back, and answers as the search saw it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import trainables.refit
 from search import UsageError, declare, load, load_model, run
 from search.errors import RunError
+from search.export.export import export_model
 from search.export.folder import CONFIG, read_config
 from tests.support.command import invoke
 from tests.trainables.kept_examples import customers
@@ -173,14 +176,39 @@ def test_a_refit_trains_on_train_and_validation_and_says_so(plan, tmp_path):
     assert (a != load_model(found.study.name, home=found.paths.home).predict_proba(path)).any()
 
 
-def test_a_refit_that_would_forget_the_weights_is_refused(tmp_path):
+def search_weighted(tmp_path, **fields):
     path = tmp_path / "customers.csv"
-    customers().to_csv(path, index=False)
-    data = {"path": str(path), "target": "plan", "drop": list(OTHERS["plan"]), "class_weight": "balanced"}
-    found = run(declare("tabular", data=data, name="weighted", **SMALL), home=tmp_path / "home")
+    customers().assign(often=[1 + i % 3 for i in range(len(customers()))]).to_csv(path, index=False)
+    data = {"path": str(path), "target": "plan", "drop": list(OTHERS["plan"]), **fields}
+    return run(declare("tabular", data=data, name="weighted", **SMALL), home=tmp_path / "home")
+
+
+def test_a_refit_that_would_forget_the_weights_is_refused_before_anything_is_read(tmp_path):
+    found = search_weighted(tmp_path, weight="often", class_weight="balanced")
+    (tmp_path / "customers.csv").unlink()
+    said = []
     with pytest.raises(UsageError, match="--refit knows no weights of the validation examples"):
-        found.export(tmp_path / "model", refit=True)
+        export_model(found.paths, tmp_path / "model", refit=True, say=said.append)
+    assert not said
     assert not (tmp_path / "model").exists()
+    shutil.rmtree(found.paths.checkpoints)
+    with pytest.raises(UsageError, match="is not kept, as --keep-checkpoints was [^;]*$"):  # no advice to refit
+        found.export(tmp_path / "model")
+
+
+def test_a_refit_lets_classes_count_alike_over_train_and_validation(tmp_path, monkeypatch):
+    found = search_weighted(tmp_path, class_weight="balanced")
+    trained = []
+    own = trainables.refit.refit
+    monkeypatch.setattr(
+        trainables.refit, "refit", lambda t, c, data, **how: trained.append(data) or own(t, c, data, **how)
+    )
+    config = read_config(found.export(tmp_path / "model", refit=True))
+    splits, (data,) = load_splits(found.study.data), trained
+    y, weights = data.y_train.numpy(), data.weights.numpy()
+    assert config["refit"]["examples"] == len(y) == len(splits.train) + len(splits.val)
+    sums = np.bincount(y, weights=weights)
+    assert sums == pytest.approx([len(y) / len(sums)] * len(sums), rel=1e-4)
 
 
 def test_a_refit_of_other_data_than_the_search_had_is_refused(tmp_path):

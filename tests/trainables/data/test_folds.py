@@ -12,6 +12,7 @@ from tests.trainables.data.test_row_cut import column, spec_of, visits
 from trainables.data import DataSpec, load_splits, load_test
 from trainables.data.datasets import load_pair
 from trainables.data.fold_cut import Fold, with_fold, with_fold_of_groups
+from trainables.data.fold_notice import small_folds
 from trainables.data.parts import part_indices
 from trainables.data.row_cut import RowRules
 from trainables.data.row_folds import fold_rows
@@ -158,7 +159,10 @@ def test_what_cannot_be_cut_into_folds_is_said_in_a_line(tmp_path):
     assert "--time: 4 different time(s) are too few" in line
     groups = np.array([0, 1, 2, 0, 1, 2, 3, 4])
     rules = RowRules(groups, np.arange(8.0))
-    with pytest.raises(DataError, match="fold 1 has too few rows whose group does not come again when it validates"):
+    with pytest.raises(
+        DataError,
+        match="fold 1 has 1 row whose group does not come again when it validates to train on, and needs 10; use fewer",
+    ):
         fold_rows([np.arange(0), np.arange(5, 8), np.arange(5)], np.zeros(8), rules, Fold(0, 3, 0), numeric=True)
 
 
@@ -174,3 +178,26 @@ def test_a_fold_has_no_folds():
     }
     (alone,) = load_splits(DataSpec("wine")).of_a_trial
     assert not alone.folds
+
+
+def test_a_fold_in_time_needs_rows_to_train_on_and_a_small_one_is_warned_of(tmp_path):
+    frame = visits().assign(stamp=np.arange(N_ROWS) + 0.5)
+    few = spec_of(frame.head(60), tmp_path, time="stamp", drop=("cost", "day"), folds=5)
+    assert errors_of(few) == ["--folds 5: fold 1 has 8 rows to train on, and needs 10; use fewer folds"]
+    # most rows are of a group whose visits span the cuts
+    apart = np.arange(N_ROWS) % 5 < 3
+    frame["patient"] = [f"P{i}" if lone else f"Q{i // 100}" for i, lone in enumerate(apart)]
+    again = load_splits(spec_of(frame, tmp_path, time="stamp", group="patient", drop=("cost", "day"), folds=4))
+    assert [notice.kind for notice in again.notices if notice.warning and "rows of a group" in notice.text]
+    (left,) = (notice for notice in again.notices if notice.kind == "later_groups")
+    assert left.text.endswith(f"{left.count:,} of {N_ROWS} rows, {left.count / N_ROWS:.0%}")
+
+
+def test_a_fold_that_trains_on_less_than_half_of_its_span_is_warned_of():
+    splits = load_splits(DataSpec("wine", folds=3))
+    spec = DataSpec("wine", source="table", group="patient", time="day", folds=3)
+    short = dataclasses.replace(splits.folds[0], train=splits.folds[0].train.at(slice(12)))
+    (notice,) = small_folds([short, *splits.folds[1:]], splits, spec)
+    assert notice.warning and "are left out: 12 of about 36 rows in fold 1; fewer folds" in notice.text
+    assert not small_folds(splits.folds, splits, spec)
+    assert not small_folds([short], splits, dataclasses.replace(spec, group=None))

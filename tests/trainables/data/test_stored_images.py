@@ -63,7 +63,7 @@ def test_stored_images_are_those_that_memory_would_hold_bit_for_bit(tmp_path, ch
         assert np.array_equal(a.y, b.y)
     *_, last = found.notices
     texts = [notice.text for notice in found.notices if notice.kind == "stored_images"]
-    assert len(texts) == 1 and "read from /" in texts[0] and "of --memory-mb" in texts[0]
+    assert len(texts) == 1 and "read from /" in texts[0] and "--memory-mb" in texts[0]
 
 
 def test_a_pair_of_stored_images_is_the_pair_of_those_that_are_held(tmp_path):

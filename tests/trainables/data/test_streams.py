@@ -207,7 +207,7 @@ def test_what_cannot_be_read_is_named_in_one_line(function, line, workers):
     assert "\n" not in caught.value.errors[0]
 
 
-def test_a_fingerprint_of_the_functions_own_saves_the_pass(module):
+def test_a_fingerprint_of_the_functions_own_saves_the_pass(module, monkeypatch):
     spec = spec_of("own", fingerprint=module.own.fingerprint)
     begun = load_splits(spec)
     assert len(module.READ) >= 170
@@ -215,9 +215,16 @@ def test_a_fingerprint_of_the_functions_own_saves_the_pass(module):
     again = load_splits(dataclasses.replace(spec, name="again"))
     assert again.fingerprint == begun.fingerprint
     assert len(module.READ) < 5  # the first, which tells the shape
-    other = load_splits(dataclasses.replace(spec, fingerprint="version 2"))
+    monkeypatch.setattr(module.own, "fingerprint", "version 2")
+    other = load_splits(spec)  # what the function says now counts, not what was declared
     assert other.fingerprint != begun.fingerprint
     assert any(notice.text == "fingerprint: the function's own, 'version 2'" for notice in other.notices)
+
+
+def test_a_fingerprint_that_fails_later_is_said_in_a_line(module, monkeypatch):
+    monkeypatch.setattr(module.own, "fingerprint", 3)
+    with pytest.raises(DataError, match="its fingerprint is 3; expected a text, or what returns one"):
+        load_splits(spec_of("own", fingerprint="rows, version 1"))
 
 
 def test_other_examples_have_another_fingerprint(module, monkeypatch):
