@@ -148,6 +148,7 @@ def test_the_result_says_what_is_kept_and_reading_the_disk_says_the_same(finishe
         "size_mb": size / 1e6,
         "best_model": str(result.kept.best_model),
         "why_not": None,
+        "recommended_model": None,
     }
 
 
