@@ -74,6 +74,8 @@ def _executor(study: Study) -> tuple[str, str]:
         return "tune", "the examples are streamed, which each process does for one trial at a time"
     if find_trainable(study.trainable).stacks:
         return "lanes", f"{study.trainable} stacks, on one machine"
+    if is_train_function(study.trainable):
+        return "tune", f"{study.trainable} does not stack; if its epochs are short, --executor lanes may be faster"
     return "tune", f"{study.trainable} does not stack"
 
 

@@ -142,12 +142,13 @@ def test_the_result_says_what_is_kept_and_reading_the_disk_says_the_same(finishe
     paths = paths_of(study, home)
     size = sum(p.stat().st_size for p in paths.checkpoints.rglob("*") if p.is_file())
     assert (result.kept.checkpoints, result.kept.size_mb) == (3, size / 1e6)
-    assert kept_on_disk(paths.checkpoints, result.answer.best) == result.kept
+    assert kept_on_disk(paths.checkpoints, result.answer) == result.kept
     assert json.loads(json.dumps(to_json(study, result, paths)))["checkpoints"] == {
         "kept": 3,
         "size_mb": size / 1e6,
         "best_model": str(result.kept.best_model),
         "why_not": None,
+        "recommended_model": None,
     }
 
 
@@ -293,4 +294,4 @@ def test_the_leftovers_of_a_killed_session_are_swept(tmp_path):
     resume(paths_of(study, tmp_path), view=Silent(), load=load_data)
     assert files(study, tmp_path) == before
     found = answer(study, *ledger_of(study, tmp_path)[1:3], FACTS)
-    assert kept_on_disk(checkpoints, found.best).checkpoints == 3
+    assert kept_on_disk(checkpoints, found).checkpoints == 3

@@ -10,6 +10,7 @@ from search.declaration.from_yaml import read_space_study
 from search.drive.engine import conduct, resume
 from search.drive.examples import load_data
 from search.errors import RunError, UsageError
+from search.executors.choice import choose_executor
 from search.executors.control import Control
 from search.executors.lanes import LanesExecutor
 from search.executors.local_pool import LocalPool
@@ -264,3 +265,10 @@ def test_a_function_is_confirmed_on_fresh_seeds_alone(tmp_path):
     study = study_of("train", confirm={"pairs": 2}, scheduler={"name": "none"})
     confirmed = conduct(study, tmp_path, load_data, view=Heard()).answer.confirmation
     assert (confirmed.pairs, confirmed.train_examples, confirmed.test_opened) == (2, 0, 0)
+
+
+def test_the_way_to_train_short_epochs_faster_is_named():
+    study = declare("mine", train=f"{MODULE}:train", space=RATE, executor="auto")
+    choice = choose_executor(study)
+    assert choice.executor == "tune"
+    assert choice.reason.endswith("does not stack; if its epochs are short, --executor lanes may be faster")
