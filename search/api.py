@@ -184,10 +184,10 @@ def compare(*studies: str | StudyResult, home: str | Path = HOME) -> StudyCompar
 
 
 def _handing_on(paths: Paths) -> Announce:
-    """Return what makes of an answer what MLflow is given."""
+    """Return what makes of an answer what MLflow is given; nothing of one that a signal cut short."""
 
     def announce(study: Study, result: Result) -> None:
-        if study.tracking.enabled:
+        if study.tracking.enabled and not result.exit_code:
             hand_on(paths)
 
     return announce

@@ -74,13 +74,14 @@ def show_plan(options: Options, study: Study, paths: Paths, console: Console, *,
 def announcing(paths: Paths, console: Console, *, as_json: bool, chart: bool) -> engine.Announce:
     """Return what prints an answer, and makes of it what MLflow is given, before the last is sent there.
 
-    Of JSON there is one object, at the end.
+    Of JSON there is one object, at the end. A search that a signal ended is to end soon: MLflow is given the report and
+    the model when it has gone on, or by ``search sync``.
     """
 
     def announce(study: Study, result: Result) -> None:
         if not as_json:
             print_answer(console, study, result, paths, chart=chart)
-        if study.tracking.enabled:
+        if study.tracking.enabled and not result.exit_code:
             hand_on(paths)
 
     return announce

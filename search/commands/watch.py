@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
 import webbrowser
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -34,13 +34,19 @@ def watch(
     if not 0 <= port <= 65535:
         raise UsageError(f"--port must be between 1 and 65535, or 0 for a free one, got {port}")
     console = make_console()
-    with WatchServer(WatchedStudy(Paths(home, name, ledger)), port) as server, suppress(KeyboardInterrupt, Stopped):
-        os.nice(KINDNESS)
-        say(console, f"watching   {server.url}")
-        say(console, f"           for this machine alone, as long as this runs; Ctrl-C ends it, and {name} goes on")
-        if open_:
-            webbrowser.open(server.url)
-        with stage(f"watching {name}", quiet=True):
-            server.serve_forever()
+    code = 0
+    with WatchServer(WatchedStudy(Paths(home, name, ledger)), port) as server:
+        try:
+            os.nice(KINDNESS)
+            say(console, f"watching   {server.url}")
+            say(console, f"           for this machine alone, as long as this runs; Ctrl-C ends it, and {name} goes on")
+            if open_:
+                webbrowser.open(server.url)
+            with stage(f"watching {name}", quiet=True):
+                server.serve_forever()
+        except KeyboardInterrupt:
+            pass
+        except Stopped as stopped:  # Ctrl-C is how it is meant to end; whoever sends another signal asks for its code
+            code = 0 if stopped.number is signal.SIGINT else stopped.exit_code
     say(console, f"\nno longer watching {name}")
-    return 0
+    return code

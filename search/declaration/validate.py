@@ -30,6 +30,9 @@ RULES: Mapping[str, str] = {
 }
 """What a value must be, by the type of pydantic's error; ``{...}`` is of the error's context."""
 
+FILLED = ("warm_start",)
+"""Parts of a study that the program fills in: nobody who typed a name of theirs at the top meant those."""
+
 
 def valid_study(values: Mapping[str, Any], *, strict: bool = False) -> Study:
     """Return the study that ``values`` are.
@@ -70,8 +73,9 @@ def _mistakes(details: Sequence[ErrorDetails], values: Mapping[str, Any]) -> lis
 
 def _unknown(path: Path) -> Mistake:
     """Return the mistake of a name that a place does not have; ``trials``, alone, is told where it belongs."""
-    homes = [f"{part}.{path[-1]}" for part in names_at(()) if path[-1] in names_at((part,))] if len(path) == 1 else []
-    if homes:
+    parts = [part for part in names_at(()) if part not in FILLED and path[-1] in names_at((part,))]
+    if len(path) == 1 and parts:
+        homes = [f"{part}.{path[-1]}" for part in parts]
         return Mistake(path, f"is unknown; did you mean {' or '.join(homes)}?")
     return Mistake(path, "is unknown", allowed=names_at(path[:-1]))
 

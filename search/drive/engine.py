@@ -252,6 +252,7 @@ def _drive(
     study, ledger, control, paths = session.study, session.ledger, session.control, session.paths
     ending, untracked = SessionEnding.FAILED, None
     session.begin()
+    shutil.rmtree(paths.handed_on, ignore_errors=True)  # of a session that was killed as it made it
     try:
         ending = _train(session) if confirm_s is None else _confirm_alone(session, confirm_s)
         session.end(ending)

@@ -17,6 +17,9 @@ from search.ledger.paths import Paths
 from search.ledger.private_files import make_private_folder
 from trainables.disk import space_hint
 
+MOST_PID = 2**31 - 1
+"""No system gives a process a higher number."""
+
 
 @contextmanager
 def driver_lock(path: Path, study: str) -> Iterator[None]:
@@ -26,7 +29,7 @@ def driver_lock(path: Path, study: str) -> Iterator[None]:
         RunError: another process holds it, or this one may not write there.
     """
     try:
-        opened = path.open("a+")
+        opened = path.open("ab+")
     except OSError as error:
         raise RunError(f"study {study!r} cannot go on here: {path}: {error.strerror}{space_hint(path)}") from None
     with opened as file:
@@ -85,10 +88,12 @@ class Holder:
         return f"process {self.pid} on {self.host} since {since}"
 
 
-def holder_in(text: str) -> Holder | None:
-    """Return the process that the text of a lock file names; None where it names none."""
+def holder_in(content: bytes) -> Holder | None:
+    """Return the process that a lock file names; None where it names none, or is damaged."""
     try:
-        found = json.loads(text)
-        return Holder(str(found["host"]), int(found["pid"]), float(found["since"]))
-    except (ValueError, KeyError, TypeError):
+        found = json.loads(content)
+        holder = Holder(str(found["host"]), int(found["pid"]), float(found["since"]))
+        time.localtime(holder.since)  # a moment that a clock can show
+    except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
         return None
+    return holder if 0 < holder.pid <= MOST_PID else None

@@ -107,7 +107,7 @@ def driver_by(lock: Path) -> Driver | None:
         RunError: another user's process of this machine took it last, and cannot be asked.
     """
     try:
-        holder = holder_in(lock.read_text())
+        holder = holder_in(lock.read_bytes())
     except OSError:
         return None
     if holder is None or holder.host != socket.gethostname():

@@ -86,7 +86,6 @@ def _ranked(ledger: Ledger, paths: Paths) -> tuple[Study, list[EarlierTrial]]:
     row = ledger.study(paths.name)
     study = study_from_row(row)
     board = leaderboard(ledger.trials_frame(row.id), ledger.epochs_frame(row.id), study.objective)
-    board = board[[_ended(state, reason) for state, reason in zip(board["state"], board["stop_reason"], strict=True)]]
     with as_ledger_error(paths.ledger):
         confirmation = read_answer(ledger, row, study).confirmation
     first = None if confirmation is None else confirmation.recommended
@@ -99,8 +98,9 @@ def _ended(state: str, reason: object) -> bool:
 
 def _recommended_first(board: pd.DataFrame, first: int | None) -> list[EarlierTrial]:
     trials = [
-        EarlierTrial(trial=int(number), params=params)
-        for number, params in zip(board["number"], board["params"], strict=True)
+        EarlierTrial(trial=int(row["number"]), params=row["params"])
+        for row in board.to_dict("records")
+        if _ended(row["state"], row["stop_reason"])
     ]
     return sorted(trials, key=lambda trial: trial.trial != first)  # stable
 

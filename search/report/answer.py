@@ -160,7 +160,8 @@ def answer(
         audited: the pruned trials that were drawn to train on, where the study asks for that.
     """
     board = leaderboard(trials, epochs, study.objective)
-    entries = [_entry(row) for row in board.to_dict("records")]
+    had = epochs.groupby("number").count() if len(epochs) else epochs  # of each metric, how many numbers a trial had
+    entries = [_entry(row, had.loc[row["number"]]) for row in board.to_dict("records")]
     choices = by_choice(study, trials, epochs, board)
     front = pareto(board, epochs, study.objectives).to_dict("records") if study.further else []
     failed = trials[trials["state"] == TrialState.FAILED.value] if len(trials) else trials
@@ -245,7 +246,8 @@ def _front_entry(row: Mapping[Any, Any], study: Study) -> FrontEntry:
     )
 
 
-def _entry(row: Mapping[Any, Any]) -> Entry:
+def _entry(row: Mapping[Any, Any], had: Mapping[str, int]) -> Entry:
+    """Return a row of the leaderboard, without the metrics that only other trials reported."""
     return Entry(
         trial=int(row["number"]),
         value=float(row["value"]),
@@ -254,6 +256,6 @@ def _entry(row: Mapping[Any, Any]) -> Entry:
         state=str(row["state"]),
         stop_reason=row["stop_reason"] if isinstance(row["stop_reason"], str) else None,  # NaN while it runs
         params=dict(row["params"]),
-        metrics={str(name): float(value) for name, value in row["metrics"].items()},
+        metrics={str(name): float(value) for name, value in row["metrics"].items() if had[name]},
         origin=origin if isinstance(origin := row.get("origin"), str) else None,
     )

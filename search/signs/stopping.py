@@ -1,17 +1,22 @@
 """Ctrl-C, SIGTERM and a closed terminal, from the first moment of a command to its last.
 
 Whoever can end cleanly takes the signals for a while (``handling_signals``): a search, say. Anywhere else a signal
-raises ``Stopped``. Where that is not heard (a long call below Python, code that catches everything), the process ends
-all the same after ``GRACE_S``: what was recorded is as after any other sudden end.
+raises ``Stopped``. Python drops what is raised within a finalizer (``__del__``, a callback of ``weakref`` or of the
+garbage collector): the signal is sent once more then. Where it is not heard at all (a long call below Python, code that
+catches everything), the process ends all the same after ``GRACE_S``: what was recorded is as after any other sudden
+end.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -29,6 +34,9 @@ GRACE_S = float(os.environ.get("LANEWISE_STOP_GRACE_S", "5"))
 
 AGAIN = "nothing was recorded, and the same command begins anew"
 """What a user does whose command was stopped before there was anything to go on with."""
+
+AGAIN_S = 0.01
+"""Seconds until a signal is sent once more that came within a finalizer."""
 
 Heard = Callable[[], bool]
 
@@ -80,6 +88,9 @@ class _Owner:
 
 _owners: list[_Owner] = []
 
+_dropped: set[int] = set()
+"""The signals that came within a finalizer, until they have come once more."""
+
 
 @contextmanager
 def handling_signals(
@@ -101,7 +112,8 @@ def handling_signals(
     owner = _Owner(dict.fromkeys(heeded, handle), heard)
     _owners.append(owner)
     try:
-        yield
+        with _hearing_of_dropped():
+            yield
     finally:
         _owners.remove(owner)
         for number, handler in before.items():
@@ -113,13 +125,42 @@ def raising_signals() -> Callable[[int, FrameType | None], None]:
     came: list[int] = []
 
     def handle(number: int, _: FrameType | None) -> None:
-        if came:
+        if came and number not in _dropped:
             kill_children()
             os._exit(EXIT_CODES[signal.Signals(number)])
+        _dropped.discard(number)
         came.append(number)
         raise Stopped(signal.Signals(number))
 
     return handle
+
+
+@contextmanager
+def _hearing_of_dropped() -> Iterator[None]:
+    """While inside, a ``Stopped`` that Python drops is no line on standard error, and its signal is sent again."""
+    before = sys.unraisablehook
+
+    def hook(dropped: sys.UnraisableHookArgs) -> None:
+        if not isinstance(dropped.exc_value, Stopped):
+            before(dropped)
+            return
+        number = dropped.exc_value.number
+        _dropped.add(number)
+        # a thread of the lowest kind: a finalizer runs anywhere, also where the main thread has a lock of ``threading``
+        with suppress(RuntimeError):  # no thread is to be had: the process is ended after ``GRACE_S``
+            _thread.start_new_thread(_send_again, (number,))
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is hook:  # else other code has set its own
+            sys.unraisablehook = before
+
+
+def _send_again(number: signal.Signals) -> None:
+    time.sleep(AGAIN_S)  # within the same finalizer it would be dropped again, and sent again
+    os.kill(os.getpid(), number)
 
 
 class Watch:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hmac
 import os
+import re
 import secrets
 import sys
 from http import HTTPStatus
@@ -22,6 +23,8 @@ from search.watch.study import WatchedStudy
 LOOPBACK = "127.0.0.1"
 HOSTS = {LOOPBACK, "localhost"}
 """The names under which it answers, at any port: one may be forwarded from another machine through ssh."""
+HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+"""What a request may call its host: a name, and a port or none."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -77,8 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with the page, or with what of it changed since the version that was seen."""
-        name, _, port = self.headers.get("Host", "").lower().rpartition(":")
-        if (name or port) not in HOSTS:
+        named = self.headers.get_all("Host", [])
+        if len(named) != 1 or not HOST.fullmatch(named[0]) or named[0].lower().partition(":")[0] not in HOSTS:
             return self.send_error(HTTPStatus.FORBIDDEN, f"served as {' and '.join(sorted(HOSTS))} alone")
         word, _, rest = self.path.removeprefix("/").partition("/")
         if not hmac.compare_digest(word.encode(), self.server.word.encode()) or rest not in ("", "update"):

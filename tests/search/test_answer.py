@@ -196,6 +196,21 @@ def test_the_answer_is_plain_json_without_nan(ledger, study_id):
     }
 
 
+def test_an_entry_has_no_metric_that_only_other_trials_reported(ledger, study_id):
+    writer = LedgerWriter(ledger, study_id)
+    for number, metrics in enumerate(({"f1": 0.5}, {"mcc": 0.25}, {"f1": math.nan})):
+        writer.trial_started(number, {"dropout": 0.1}, config_hash=str(number), seed=0, sampler_attrs={}, repeats=[])
+        for epoch in (1, 2):
+            then = {"f1": 0.75} if epoch == 1 and "f1" in metrics else metrics
+            writer.epoch(number, epoch, seconds=0.1, metrics={"val_loss": number + 1.0 / epoch, **then})
+    writer.flush()
+    study = make_study()
+    result = answer(study, ledger.trials_frame(study_id), ledger.epochs_frame(study_id), FACTS)
+    assert [set(entry.metrics) for entry in result.top] == [{"val_loss", "f1"}, {"val_loss", "mcc"}, {"val_loss", "f1"}]
+    assert result.best.metrics == {"val_loss": 0.5, "f1": 0.5}
+    assert math.isnan(result.top[2].metrics["f1"]), "it reported that itself"
+
+
 def test_params_are_the_active_ones_only(ledger, study_id):
     result = found(ledger, study_id)
     assert {e.trial: sorted(e.params) for e in result.top} == {

@@ -1,6 +1,8 @@
 """``search stop``: the search of a study is ended, and no other process is taken for it."""
 
+import fcntl
 import json
+import math
 import os
 import socket
 import subprocess
@@ -15,7 +17,7 @@ from benchmarks.report_page import record_study
 from search.commands.verbs import app
 from search.drive.lock import driver_lock
 from search.drive.lookup import open_ledger
-from search.drive.stop import find_driver
+from search.drive.stop import driver_by, find_driver
 from search.errors import RunError, UsageError, UserError
 from search.ledger import Ledger
 from search.ledger.events import EventKind
@@ -95,6 +97,40 @@ def test_who_does_not_hold_the_lock_is_never_signalled(tmp_path):
     kind, line = refused("mine", "--home", tmp_path)
     assert kind is RunError
     assert line == "mine is not being searched (done), so there is nothing to stop"
+
+
+def lock_of(**changes):
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
+    return json.dumps({**mine, **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(lock_of(pid=pid) for pid in (-1, 0, math.inf, -math.inf, math.nan, 10**30, "x", None, [])),
+        *(lock_of(since=since) for since in (math.inf, math.nan, 1e300, "x", None)),
+        *(b"", b"{", b"[]", b"\xff\xfe\xfa", b'{"host": "\xff"}', b"[" * 100_000),
+    ],
+    ids=lambda content: content[:12].decode(errors="replace") + content[-24:].decode(errors="replace"),
+)
+def test_a_damaged_lock_names_nobody(tmp_path, content):
+    paths = Paths(tmp_path, "mine")
+    paths.folder.mkdir()
+    paths.lock.write_bytes(content)
+    assert driver_by(paths.lock) is None
+    with paths.lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with (
+            pytest.raises(RunError, match="study 'mine' is being searched by another process; wait for it to end"),
+            driver_lock(paths.lock, "mine"),
+        ):
+            pass
+
+
+def test_a_study_whose_lock_is_damaged_is_said_not_to_be_searched(tmp_path):
+    paths = record_study(tmp_path, "mine", trials=4, epochs=4)
+    paths.lock.write_bytes(b"\xff{")
+    assert refused("mine", "--home", tmp_path)[1].startswith("mine is not being searched (done), so there is nothing")
 
 
 def test_a_process_that_began_after_the_lock_was_taken_is_another(tmp_path):

@@ -256,6 +256,25 @@ def test_a_study_without_an_ended_trial_has_nothing_to_begin_with(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        ["DELETE FROM epochs", "DELETE FROM trials"],
+        ["DELETE FROM epochs", "UPDATE trials SET state = 'INTERRUPTED', stop_reason = NULL"],
+        ["DELETE FROM epochs", "UPDATE trials SET state = 'FAILED', stop_reason = 'error'"],
+        ["UPDATE epochs SET metrics = '{\"val_loss\": NaN}'", "UPDATE trials SET stop_reason = 'diverged'"],
+    ],
+    ids=["none begun", "none ended an epoch", "all failed", "all diverged at once"],
+)
+def test_a_study_that_ranks_no_trial_has_nothing_to_begin_with(tmp_path, changes):
+    paths = record_study(tmp_path, "before", trials=2, epochs=3)
+    with Ledger(paths.ledger_url) as ledger, ledger.writing() as connection:
+        for change in changes:
+            connection.exec_driver_sql(change)
+    _, (mistake,) = asked(tmp_path, "before", Space((float_("dropout", 0, 0.5, baseline=0.0),)))
+    assert mistake.rule == "before: none of its trials has ended with a finite value"
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [
         ("before:0", "--from before:0: the part after the colon must be a whole number >= 1, got '0'"),

@@ -1,5 +1,8 @@
 """``search watch``: a study's report, written anew when there is news, for the one who was given its address alone."""
 
+import signal
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -84,7 +87,18 @@ def test_a_page_that_has_seen_everything_is_told_so(ask):
     assert (status, text) == (304, "")
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example:80", "localhost.", ""])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:80",
+        "127.0.0.1:80@evil.example",
+        "localhost:",
+        "127.0.0.1.evil.example:80",
+        "localhost.",
+        "",
+    ],
+)
 def test_a_name_that_was_made_to_point_here_is_refused(ask, host):
     assert ask(Host=host)[0] == 403
 
@@ -222,6 +236,23 @@ def test_what_cannot_be_watched_is_said_in_a_line(tmp_path):
     assert "no study 'begin'" in line and "'begun'" in line
     (line,) = errors_of("watch", "begun", "--home", tmp_path, "--port", 65536)
     assert line == "--port must be between 1 and 65535, or 0 for a free one, got 65536"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_ctrl_c_is_how_it_ends_and_any_other_signal_has_its_exit_code(tmp_path, number, code):
+    record_study(tmp_path, "mine", trials=1, epochs=3)
+    command = [sys.executable, "-m", "search", "watch", "mine", "--home", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as watching:
+        try:
+            url = watching.stdout.readline().split()[-1]
+            watching.stdout.readline()
+            with urllib.request.urlopen(url) as page:  # it is served: nothing is being printed any more
+                assert page.status == 200
+            watching.send_signal(number)
+            rest = watching.communicate()[0]
+        finally:
+            watching.kill()
+    assert (watching.returncode, rest) == (code, "\nno longer watching mine\n")
 
 
 def test_a_port_in_use_is_said_in_a_line(tmp_path):

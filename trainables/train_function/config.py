@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.train_function.open_files import OpenFiles
 from trainables.train_function.turns import SharedGenerators
+from trainables.train_function.working_folder import WorkingFolder
 
 if TYPE_CHECKING:
     from trainables.data import Splits
@@ -29,9 +30,11 @@ class FunctionData:
         required: the metrics that each report must hold.
         generators: the global ones of the process, where functions train side by side.
         files: that the process has open.
+        folder: in which the process works.
     """
 
     splits: Splits | None
     required: tuple[str, ...]
     generators: SharedGenerators = field(default_factory=SharedGenerators)
     files: OpenFiles = field(default_factory=OpenFiles)
+    folder: WorkingFolder = field(default_factory=WorkingFolder)

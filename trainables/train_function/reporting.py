@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -125,6 +126,8 @@ def _wrong(name: Any, value: Any) -> str | None:
         return f"metric {name!r}: this name means something else here; choose another"
     try:
         _number(value)
+    except OverflowError:
+        return f"metric {name} is too large for a number, above {sys.float_info.max:.2g}; report float('inf') instead"
     except (TypeError, ValueError, RuntimeError):
         shape = getattr(value, "shape", None)
         found = f"a {type(value).__name__} of shape {tuple(shape)}" if shape else show_value(value)
@@ -137,6 +140,7 @@ def _number(value: Any) -> float:
 
     Raises:
         TypeError, ValueError, RuntimeError: it is none.
+        OverflowError: it is a whole number beyond the largest float.
     """
     if hasattr(value, "detach"):
         value = value.detach()

@@ -22,6 +22,7 @@ from trainables.train_function.reporting import Reporting
 from trainables.train_function.streams import RandomStreams
 from trainables.train_function.trial import Trial
 from trainables.train_function.turns import InTurn, SideBySide, Turns, trains_side_by_side
+from trainables.train_function.working_folder import FunctionsFolder
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,9 @@ UNENDED = "unended_function"
 
 LEFT_OPEN = "files_left_open"
 """The kind of the notice about files that trials leave open, from one to the next."""
+
+MOVED = "left_working_folder"
+"""The kind of the notice about a function that leaves another working directory behind."""
 
 DREW = "drew_global"
 """The kind of the notice about a function that trains side by side and drew from a generator that all share."""
@@ -67,6 +71,7 @@ class FunctionRun:
         self._number: int | None = None
         self._folder: Path | None = None
         self._reads = Reads()
+        self._working_folder = FunctionsFolder()
         self._streams = RandomStreams(seed, device)
         self._turns: Turns = InTurn(self._streams)
         if trains_side_by_side(function):
@@ -97,7 +102,7 @@ class FunctionRun:
             Exception: what it raised, or what is wrong with what it reported.
         """
         driver = self._driver or self._start()
-        with self._data.files.reserved(), self._turns.stretch():
+        with self._data.files.reserved(), self._data.folder.lent_to(self._working_folder), self._turns.stretch():
             self._reporting.restart_clock()
             said = driver.resume()
             if isinstance(said, EpochReport) and not self._checked:
@@ -159,12 +164,14 @@ class FunctionRun:
         """End the function where it is; its ``finally`` blocks do their work."""
         if self._driver is not None and not self._closed:
             self._closed = True
-            with self._turns.stretch():
+            with self._data.folder.lent_to(self._working_folder), self._turns.stretch():
                 ending = self._driver.end()
             if (notice := _notice_of(ending, self._path)) is not None:
                 self._notices.append(notice)
             if (text := self._data.files.trial_ended()) is not None:
                 self._notices.append(Notice(LEFT_OPEN, f"{self._path}: {text}", warning=True))
+            if (text := self._data.folder.tell_once(self._working_folder)) is not None:
+                self._notices.append(Notice(MOVED, f"{self._path} {text}", warning=True))
 
     def _start(self) -> Driver:
         """Make the trial and what drives the function; nothing of it runs yet."""

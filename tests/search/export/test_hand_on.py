@@ -1,5 +1,7 @@
 """A study's run in MLflow has the report as a page and the recommended model, whatever becomes of either."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -9,8 +11,13 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from search import load_model
+from search.api import _handing_on
+from search.commands.run import announcing
+from search.declaration.parts import Tracking
+from search.drive.lookup import read_result
 from search.errors import UserError
 from search.export import hand_on as making
+from search.face.present import make_console
 from search.tracking.handed_on import MODEL, MODEL_ID, log_handed_on
 from search.tracking.handover_folder import PAGE
 from tests.search.export.test_export import search_table
@@ -125,6 +132,18 @@ def test_what_cannot_be_made_is_said_and_raises_nothing(searched, monkeypatch):
         f"the report of {found.study.name} is not in its MLflow run: ZeroDivisionError: division by zero",
         f"the model of {found.study.name} is not in its MLflow run: the model of trial 1 is damaged",
     ]
+
+
+@pytest.mark.parametrize(("code", "made"), [(0, True), (130, False), (143, False), (129, False)])
+def test_nothing_is_made_of_a_search_that_a_signal_ended(searched, code, made):
+    _, found, _ = searched
+    paths = found.paths
+    study = found.study.model_copy(update={"tracking": Tracking()})
+    result = replace(read_result(paths)[1], exit_code=code)
+    for announce in (announcing(paths, make_console(), as_json=True), _handing_on(paths)):
+        announce(study, result)
+        assert paths.handed_on.exists() == made
+        shutil.rmtree(paths.handed_on, ignore_errors=True)
 
 
 def test_a_store_that_refuses_what_is_handed_on_is_said_and_raises_nothing(searched, tmp_path):

@@ -67,6 +67,69 @@ def test_code_that_catches_everything_is_ended_all_the_same():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["weakref", "del", "gc"])
+def test_a_signal_within_a_finalizer_is_heard_after_it(kind):
+    """Python drops what is raised there; the same signal, sent once more, is no second one of the user's."""
+    done = run_living(f"""
+        import gc, weakref
+        class Kept:
+            def __del__(self):
+                {"come()" if kind == "del" else "pass"}
+        def come(*_):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+        with command_running(), stage("opening the ledger"):
+            kept = Kept()
+            if {kind == "weakref"}:
+                gone = weakref.ref(kept, come)
+            if {kind == "gc"}:
+                gc.callbacks.append(lambda phase, _: come() if phase == "stop" else None)
+                gc.collect()
+            try:
+                del kept
+                time.sleep(60)
+            except BaseException as error:
+                gc.callbacks.clear()
+                print(type(error).__name__, error.exit_code)
+    """)
+    assert (done.stdout, done.stderr, done.returncode) == ("Stopped 143\n", "", 0)
+
+
+def test_a_signal_that_is_dropped_again_and_again_is_heard_in_the_end():
+    done = run_living("""
+        class Kept:
+            def __del__(self):
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(4):
+                    time.sleep(0.03)
+        class Keeper:
+            def __init__(self):
+                self.kept = [Kept()]
+            def __del__(self):
+                self.kept.clear()
+                time.sleep(0.05)
+        with command_running(), stage("opening the ledger"):
+            keeper = Keeper()
+            try:
+                del keeper
+                time.sleep(60)
+            except BaseException as error:
+                print(type(error).__name__, error.exit_code)
+    """)
+    assert (done.stdout, done.stderr, done.returncode) == ("Stopped 130\n", "", 0)
+
+
+def test_any_other_error_of_a_finalizer_is_shown_as_ever():
+    done = run_living("""
+        class Kept:
+            def __del__(self):
+                raise ValueError("of a user's own")
+        with command_running():
+            Kept()
+    """)
+    assert done.returncode == 0 and "ValueError: of a user's own" in done.stderr
+
+
 def test_a_call_that_does_not_come_back_to_python_is_ended_all_the_same():
     done = run_living("""
         import ctypes, threading

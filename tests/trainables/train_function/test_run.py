@@ -121,6 +121,7 @@ BAD = [
     ("changes_its_metrics", "each epoch reports the same metrics: extra is new, first is missing in epoch 2"),
     (train_functions.reports(val_loss="low"), "metric val_loss must be a number, got 'low'"),
     (train_functions.reports(val_loss=torch.ones(2)), "metric val_loss must be a number, got a Tensor of shape (2,)"),
+    (train_functions.reports(val_loss=10**400), "f: metric val_loss is too large for a number, above 1.8e+308; report"),
     (train_functions.reports(val_loss=None), "metric val_loss must be a number, got nothing"),
     (train_functions.reports(val_loss=1 + 2j), "metric val_loss must be a number, got (1+2j)"),
     (train_functions.reports(**{"val/loss": 1.0, "val_loss": 1.0}), "metric 'val/loss': a name has letters, digits"),
