@@ -16,6 +16,7 @@ from search.errors import RunError
 from search.ledger.paths import Paths
 from search.ledger.private_files import make_private_folder
 from trainables.disk import space_hint
+from trainables.file_lock import of_this_process
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def driver_lock(path: Path, study: str) -> Iterator[None]:
         opened = path.open("a+")
     except OSError as error:
         raise RunError(f"study {study!r} cannot go on here: {path}: {error.strerror}{space_hint(path)}") from None
-    with opened as file:
+    with opened as file, of_this_process(file):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
