@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,28 @@ POLL_S = 0.1
 
 EVERY_S = 5.0
 """Seconds between two lines of who waits."""
+
+
+_held: set[TextIO] = set()
+
+
+@contextmanager
+def of_this_process(lock: TextIO) -> Iterator[None]:
+    """While inside, a locked file is not open in processes that are forked: the lock would outlive its holder there."""
+    _held.add(lock)
+    try:
+        yield
+    finally:
+        _held.discard(lock)
+
+
+def _close_held() -> None:
+    while _held:
+        with suppress(OSError):
+            _held.pop().close()
+
+
+os.register_at_fork(after_in_child=_close_held)
 
 
 @contextmanager
@@ -37,7 +60,7 @@ def file_lock(
         OSError: the folder cannot be written.
     """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock_file, "a+") as lock:
+    with open(lock_file, "a+") as lock, of_this_process(lock):
         with stage(f"waiting for another process that makes the same {what}"):
             _acquire(lock, say, what)
         _write(lock, "")

@@ -16,6 +16,7 @@ from search.errors import RunError
 from search.ledger.paths import Paths
 from search.ledger.private_files import make_private_folder
 from trainables.disk import space_hint
+from trainables.file_lock import of_this_process
 
 MOST_PID = 2**31 - 1
 """No system gives a process a higher number."""
@@ -32,7 +33,7 @@ def driver_lock(path: Path, study: str) -> Iterator[None]:
         opened = path.open("ab+")
     except OSError as error:
         raise RunError(f"study {study!r} cannot go on here: {path}: {error.strerror}{space_hint(path)}") from None
-    with opened as file:
+    with opened as file, of_this_process(file):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ class DatasetSource:
             collate_fn=_only,
             generator=torch.Generator(),  # else it draws from the global one, which a model's dropout draws from
         )
-        for batch in loader:
+        for batch in _each(loader, self.who):
             if batch.error:
                 raise DataError(batch.error)
             yield batch
@@ -221,6 +222,39 @@ def _array(value: Any, what: str) -> NDArray[Any]:
 
 def _only(batches: list[Batch]) -> Batch:
     return batches[0]
+
+
+def _each(loader: Iterable[Batch], who: str) -> Iterator[Batch]:
+    """Yield what a loader does; its processes are forked in a plain thread, which ends with that.
+
+    A process that is forked in a thread of a ``ThreadPoolExecutor`` waits at its end for that thread, itself, and
+    fails. And beside the main thread torch sets no handler of ``SIGCHLD``, which would raise in the main thread that a
+    process is gone, whatever that is at: here the one who reads is told.
+
+    Raises:
+        DataError: a process that reads ahead ended.
+    """
+    made: list[Iterator[Batch] | BaseException] = []
+
+    def begin() -> None:
+        try:
+            made.append(iter(loader))
+        except BaseException as error:  # raised by the caller, as if it had called
+            made.append(error)
+
+    thread = Thread(target=begin, name="begins to read")
+    thread.start()
+    thread.join()
+    (batches,) = made
+    if isinstance(batches, BaseException):
+        raise batches
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "exited unexpectedly" not in str(error):
+            raise
+        why = "its own exit (os._exit), a crash, or too little memory"
+        raise DataError(f"{who}: a process that read items ahead ended before it had read them: {why}") from None
 
 
 @contextmanager
