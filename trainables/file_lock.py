@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any, TextIO
 
 from trainables.pace import signs_of_life
 from trainables.stage import stage
@@ -20,11 +20,11 @@ EVERY_S = 5.0
 """Seconds between two lines of who waits."""
 
 
-_held: set[TextIO] = set()
+_held: set[IO[Any]] = set()
 
 
 @contextmanager
-def of_this_process(lock: TextIO) -> Iterator[None]:
+def of_this_process(lock: IO[Any]) -> Iterator[None]:
     """While inside, a locked file is not open in processes that are forked: the lock would outlive its holder there."""
     _held.add(lock)
     try:
