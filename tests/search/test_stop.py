@@ -111,7 +111,7 @@ def lock_of(**changes):
         *(lock_of(since=since) for since in (math.inf, math.nan, 1e300, "x", None)),
         *(b"", b"{", b"[]", b"\xff\xfe\xfa", b'{"host": "\xff"}', b"[" * 100_000),
     ],
-    ids=lambda content: content[:12].decode(errors="replace") + content[-24:].decode(errors="replace"),
+    ids=[f"kind {i}" for i in range(20)],
 )
 def test_a_damaged_lock_names_nobody(tmp_path, content):
     paths = Paths(tmp_path, "mine")
