@@ -24,7 +24,7 @@ from search.drive.compare import compare_studies
 from search.drive.engine import Announce, conduct
 from search.drive.engine import resume as go_on
 from search.drive.examples import load_data
-from search.drive.kept_data import keeping_data, with_kept_data
+from search.drive.kept_data import keeping_data, read_as_recorded, with_kept_data
 from search.drive.lookup import read_result
 from search.drive.preflight import fresh_name, obstacles
 from search.drive.result import Result
@@ -135,8 +135,10 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
     paths = Paths(folder, study.name, study.ledger)
     shown = make_view(make_console(), metric=study.objective.metric, silent=not view)
     shown = shown if isinstance(view, bool) else view
+    continues = resume and paths.folder.exists()
+    study = read_as_recorded(study, paths) if continues else study
     held = held_file(study.data.path)
-    if resume and paths.folder.exists():
+    if continues:
         recorded, _ = read_result(paths)
         study = study if held is None else with_kept_data(study, held, paths)
         study, _ = warm_started(study, folder, resumes=True)

@@ -15,7 +15,7 @@ from search.declaration.study import Study
 from search.drive import engine
 from search.drive.continuation import check_continuation, continue_as, is_recorded
 from search.drive.examples import load_data
-from search.drive.kept_data import keeping_data, with_kept_data
+from search.drive.kept_data import keeping_data, read_as_recorded, with_kept_data
 from search.drive.preflight import resolve
 from search.drive.result import Result
 from search.export.hand_on import hand_on
@@ -32,7 +32,9 @@ def run(options: Options) -> int:
     """Search STUDY, or the study that a file declares, and print the answer."""
     study = resolve(options)
     paths, console = Paths(options.home, study.name, study.ledger), make_console()
-    continues, held = options.resume and is_recorded(paths), held_file(study.data.path)
+    continues = options.resume and is_recorded(paths)
+    study = read_as_recorded(study, paths) if continues else study
+    held = held_file(study.data.path)
     if continues and held is not None:
         study = with_kept_data(study, held, paths)
     if options.dry_run:

@@ -28,7 +28,9 @@ TO_STREAM = (
 EACH = "each part is (x, y), or a map-style Dataset of such pairs"
 
 
-def function_fields(path: str, *, task: str = AUTO, memory_mb: int | None = None) -> dict[str, Any]:
+def function_fields(
+    path: str, *, task: str = AUTO, memory_mb: int | None = None, streamed: bool | None = None
+) -> dict[str, Any]:
     """Return fields of ``DataSpec`` for what the function ``package.module:function`` returns.
 
     It is called without arguments, in this process, and returns the training and the validation part, and maybe the
@@ -43,6 +45,7 @@ def function_fields(path: str, *, task: str = AUTO, memory_mb: int | None = None
         path: of the function.
         task: ``classification``, ``regression``, or ``auto`` to tell by the targets.
         memory_mb: MiB that the examples may take in memory; by default half of what is free.
+        streamed: whether datasets are streamed, whatever they take in memory; None goes by that.
 
     Raises:
         UsageError: there is no such function, it raises, or what it returns cannot be examples; a line each.
@@ -54,7 +57,7 @@ def function_fields(path: str, *, task: str = AUTO, memory_mb: int | None = None
     except ConfigError as error:
         raise UsageError(error.errors) from None
     fields = {"function": path, "fingerprint": fingerprint}
-    if is_to_be_streamed(returned, memory_mb):
+    if streamed is not False and is_to_be_streamed(returned, 0 if streamed else memory_mb):
         if in_main(path):
             raise UsageError(f"{function.who}: {TO_STREAM}")
         remember(path, returned)
@@ -82,13 +85,16 @@ def _called(function: UserFunction) -> Any:
 def is_to_be_streamed(returned: Any, memory_mb: int | None) -> bool:
     """Say whether a function returned datasets that are larger than memory should hold, judged by the first example."""
     parts = returned if isinstance(returned, Sequence) and not isinstance(returned, str) else ()
-    if len(parts) not in (2, 3) or not all(is_dataset(part) and len(part) for part in parts):
+    if len(parts) not in (2, 3) or not all(is_dataset(part) for part in parts):
         return False
     try:
+        lengths = [len(part) for part in parts]
+        if 0 in lengths:
+            return False
         x = to_array(parts[0][0][0], "x")
-    except Exception:  # said of the item, where all of them are read
+    except (Exception, SystemExit):  # said of the part or the item, where all of them are read
         return False
-    return MemoryLimit.of(memory_mb).exceeded_by(INPUT_BYTES * x.size * sum(len(part) for part in parts))
+    return MemoryLimit.of(memory_mb).exceeded_by(INPUT_BYTES * x.size * sum(lengths))
 
 
 def _arrays(returned: Any, who: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def described(value: Any) -> str:
         return f"{article} {kind} of shape {tuple(shape)}"
     try:
         return f"{article} {kind} of {len(value)}"
-    except TypeError:
+    except Exception:  # it has no length, or its own code fails
         return f"{article} {kind}"
 
 
@@ -89,7 +89,11 @@ def of_dataset(dataset: Any, what: str, *, fits: bool = False) -> tuple[NDArray[
 
     xs: list[NDArray[np.generic]] = []
     ys: list[NDArray[np.generic]] = []
-    for number in range(len(dataset)):
+    try:
+        length = len(dataset)
+    except (Exception, SystemExit) as error:  # also ``len``'s own, of what is negative or no whole number
+        raise UsageError(f"{what}: the length of the {type(dataset).__name__} failed: {error_line(error)}") from None
+    for number in range(length):
         try:
             item = dataset[number]
         except Exception as error:
@@ -105,7 +109,7 @@ def of_dataset(dataset: Any, what: str, *, fits: bool = False) -> tuple[NDArray[
         x, y = to_array(item[0], f"{what}: x of item {number}"), to_array(item[1], f"{what}: y of item {number}")
         if number == 0:
             if not fits:
-                _refuse_if_too_large(x.nbytes * len(dataset), what)
+                _refuse_if_too_large(x.nbytes * length, what)
         elif x.shape != xs[0].shape:
             raise UsageError(
                 f"{what}: item {number} has the shape {x.shape}, item 0 {xs[0].shape}; resize them in a transform"

@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from search.declaration.held_function import function_fields
 from search.declaration.study import Study
+from search.declaration.validate import valid_study
 from search.drive.continuation import refuse_other_data
 from search.drive.examples import load_data
 from search.drive.lookup import open_ledger
 from search.errors import RunError
 from search.ledger.paths import Paths
 from search.ledger.private_files import make_private_file, make_private_folder
+from search.ledger.stored_study import study_from_row
 from trainables.disk import space_hint
 
 
@@ -55,6 +58,26 @@ def keeping_data(study: Study, held: Path | None, paths: Paths, say: Callable[[s
             for folder in made:
                 with suppress(OSError):  # something else lies there
                     folder.rmdir()
+
+
+def read_as_recorded(study: Study, paths: Paths) -> Study:
+    """Return a study that is resumed, whose function's data are held or streamed as when it began.
+
+    How much memory is free is another question at each start, and the two are fingerprinted in different ways.
+
+    Raises:
+        UsageError: the function does not return now what can be read in that way.
+    """
+    data = study.data
+    if data.function is None:
+        return study
+    with open_ledger(paths) as ledger:
+        recorded = study_from_row(ledger.study(paths.name)).data
+    if recorded.function != data.function or recorded.source == data.source:
+        return study
+    streamed = recorded.source == "stream"
+    fields = function_fields(data.function, task=data.task, memory_mb=data.memory_mb, streamed=streamed)
+    return valid_study({**study.model_dump(), "data": {**dataclasses.asdict(data), **fields}})
 
 
 def with_kept_data(study: Study, held: Path, paths: Paths) -> Study:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from search import declare
+from search import declare, load
 from search.commands.check import check
 from search.commands.run import run
 from search.commands.verbs import extend, resume_
@@ -63,6 +63,12 @@ unmarked.fingerprint = 3
 def unmarkable(): return arrays()
 def _raise(): raise OSError("no such bucket")
 unmarkable.fingerprint = _raise
+def surrogate(): return arrays()
+surrogate.fingerprint = "rows of \\udcff"
+class Odd(Items):
+    def __len__(self):
+        raise OSError("no such bucket")
+def lengthless(): return Odd(None), Items(None, rows=-1)
 def huge(): return Items(lambda i: (torch.zeros(3, 224, 224), 0), rows=10**8), part(20, 1)
 def damaged(): return Items(broken), part(20, 1)
 def wanting(folder): return part(80, 0), part(20, 1)
@@ -110,6 +116,7 @@ BAD = {
     "endless": f"train is a Lengthless without a length or items by number; {EACH}",
     "loader": "train is a DataLoader of 80; give its dataset",
     "huge": "train: 60211.2 GB of examples are more than half of the free memory",
+    "lengthless": "train: the length of the Odd failed: OSError: no such bucket (held_mine.py, line",
     "damaged": "train: item 0 of the Items failed: OSError: 3.png is damaged (held_mine.py, line 26)",
     "wanting": "cannot be called without arguments (missing a required argument: 'folder')",
     "failing": "failed: ZeroDivisionError: division by zero (held_mine.py, line",
@@ -191,6 +198,26 @@ def test_a_fingerprint_that_is_no_text_is_refused():
         function_fields("held_mine:unmarked")
     with pytest.raises(UsageError, match="its fingerprint failed: OSError: no such bucket"):
         function_fields("held_mine:unmarkable")
+
+
+def test_a_fingerprint_that_cannot_be_written_is_refused():
+    with pytest.raises(UsageError, match=r"its fingerprint 'rows of \\udcff' is no text that can be written"):
+        function_fields("held_mine:surrogate")
+
+
+def test_both_parts_without_a_length_are_said():
+    with pytest.raises(UsageError) as caught:
+        function_fields("held_mine:lengthless", memory_mb=0)
+    assert "val: the length of the Items failed: ValueError: __len__() should return >= 0" in caught.value.errors[1]
+
+
+@pytest.mark.parametrize(("begun", "resumed", "source"), [(0, None, "stream"), (None, 0, "arrays")])
+def test_a_resume_holds_or_streams_as_the_study_began(tmp_path, begun, resumed, source):
+    given = {"data": "python:held_mine:sets", "name": "a", "home": tmp_path / "home", "tracking": "offline"}
+    quick = {"trials": 1, "max_epochs": 1, "no_confirm": True, "executor": "lanes"}
+    assert run("regularization", **given, **quick, memory_mb=begun) == 0
+    assert run("regularization", **given, **quick, memory_mb=resumed, resume=True) == 0
+    assert load("a", home=tmp_path / "home").study.data.source == source
 
 
 def test_estimators_and_stacks_refuse_what_is_streamed():

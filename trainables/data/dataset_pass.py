@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from trainables.data.dataset_source import DatasetSource
 from trainables.data.memory import cache_folder
 from trainables.data.preprocessing import Standardisation
 from trainables.data.streamed import Indices
-from trainables.errors import DataError
+from trainables.errors import DataError, first_line
 from trainables.notice import Notice
 from trainables.stage import stage
 
@@ -73,13 +72,21 @@ def pass_over(source: DatasetSource, train: Indices, notices: tuple[Notice, ...]
     Raises:
         DataError: an example cannot be read, or is not like the others.
     """
-    kept = None if given is None else _file(source, train, given)
-    if kept is not None and (found := _kept(kept)) is not None:
-        return replace(found, notices=notices)
+    if given is None:
+        return replace(_read(source, train), notices=notices)
+    file = _file(source, train, given)
+    try:
+        return replace(_kept(file, source), notices=notices)
+    except FileNotFoundError:
+        said = []
+    except Exception as error:  # NumPy's and zipfile's readers raise whatever damaged bytes lead them to
+        said = [f"read again, as what was kept of an earlier pass was damaged ({first_line(error)}): {file}"]
     found = _read(source, train)
-    if kept is not None:
-        _keep(kept, found)
-    return replace(found, notices=notices)
+    try:
+        _keep(file, found)
+    except OSError as error:
+        said.append(f"read anew by the next session: this pass cannot be kept in {file} ({error.strerror})")
+    return replace(found, notices=(*notices, *(Notice("stream_pass", line) for line in said)))
 
 
 def sampled_digest(source: DatasetSource) -> str:
@@ -131,21 +138,34 @@ def _file(source: DatasetSource, train: Indices, given: str) -> Path:
     return cache_folder() / "streams" / f"{digest.hexdigest()[:32]}.npz"
 
 
-def _kept(file: Path) -> Passed | None:
-    try:
-        with np.load(file, allow_pickle=False) as held:
-            return Passed(held["y"], held["mean"], held["deviation"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none yet, or damaged: made again
-        return None
+def _kept(file: Path, source: DatasetSource) -> Passed:
+    """Return what was kept of a pass.
+
+    Raises:
+        FileNotFoundError: nothing was.
+        Exception: it is damaged, in whatever way.
+    """
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as held:  # NumPy leaves open what is damaged
+        found = Passed(held["y"], held["mean"], held["deviation"])
+    total, shape = sum(source.lengths), source.inputs_shape
+    if found.y.shape[:1] != (total,):
+        raise ValueError(f"targets of shape {found.y.shape} for {total:,} examples")
+    if found.mean.shape != shape or found.deviation.shape != (shape if len(shape) == 1 else ()):
+        raise ValueError(f"means of shape {found.mean.shape} for inputs of shape {shape}")
+    if any(array.dtype != np.float32 or not np.isfinite(array).all() for array in (found.mean, found.deviation)):
+        raise ValueError("means and deviations that no examples have")
+    if not (found.deviation > 0).all():
+        raise ValueError("deviations that are not above 0")
+    return found
 
 
 def _keep(file: Path, passed: Passed) -> None:
     part = file.with_suffix(f".{os.getpid()}.part")
-    with suppress(OSError):  # a full disk: the next session reads them again
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as opened:
-                np.savez(opened, y=passed.y, mean=passed.mean, deviation=passed.deviation)
-            part.replace(file)
-        finally:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with part.open("wb") as opened:
+            np.savez(opened, y=passed.y, mean=passed.mean, deviation=passed.deviation)
+        part.replace(file)
+    finally:
+        with suppress(OSError):
             part.unlink(missing_ok=True)

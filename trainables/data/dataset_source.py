@@ -63,6 +63,8 @@ def own_fingerprint(function: UserFunction) -> str | None:
         raise ConfigError(f"{function.who}: its fingerprint failed: {error_line(error)}") from None
     if given is not None and not (isinstance(given, str) and given):
         raise ConfigError(f"{function.who}: its fingerprint is {given!r:.60}; expected a text, or what returns one")
+    if given is not None and given.encode(errors="replace").decode() != given:
+        raise ConfigError(f"{function.who}: its fingerprint {given!a:.60} is no text that can be written (a surrogate)")
     return given
 
 
@@ -76,6 +78,24 @@ def fingerprint_of(function: str) -> str | None:
         return own_fingerprint(UserFunction(function, KIND, SIGNATURE, "mine:load"))
     except ConfigError as error:
         raise DataError(error.errors) from None
+
+
+def lengths_of(function: str, parts: Sequence[Any]) -> tuple[int, ...]:
+    """Return how many examples each part of a function has.
+
+    Raises:
+        DataError: a part does not say it, or says no number of examples; a line for each.
+    """
+    lengths, errors = [], []
+    for name, part in zip(PARTS, parts, strict=False):
+        try:
+            lengths.append(len(part))
+        except (Exception, SystemExit) as error:  # also ``len``'s own, of what is negative or no whole number
+            of = f"{KIND} {function}: {name}: the length of the {type(part).__name__}"
+            errors.append(f"{of} failed: {error_line(error)}")
+    if errors:
+        raise DataError(errors)
+    return tuple(lengths)
 
 
 @dataclass(frozen=True)
@@ -116,6 +136,12 @@ class DatasetSource:
         """What messages begin with."""
         return f"{KIND} {self.function}"
 
+    @property
+    def inputs_shape(self) -> tuple[int, ...]:
+        """The shape of an example as a model is given it; that of the dataset's must be known."""
+        assert self.shape is not None
+        return as_inputs(np.zeros((1, *self.shape), np.float32), self.who, [], []).shape[1:]
+
     def read(self, batches: Sequence[Indices], *, seed: int) -> Iterator[Batch]:
         """Yield each batch, in order; what is drawn for one depends on ``seed`` and its place alone.
 
@@ -150,7 +176,7 @@ class DatasetSource:
             DataError: they cannot be had, or are not as many and as long as they were.
         """
         parts = opened(self.function)
-        lengths = tuple(len(part) for part in parts)
+        lengths = lengths_of(self.function, parts)
         if lengths != self.lengths:
             raise DataError(f"{self.who} returned parts of {lengths} examples here, and of {self.lengths} before")
         return parts

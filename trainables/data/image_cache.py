@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -23,14 +22,15 @@ from trainables.data.memory import cache_folder
 from trainables.data.pixel_file import PixelFile
 from trainables.data.pixels import DecodedImages, ImageFacts, Unread, coloured, decode_into, pixels_digest
 from trainables.data.room import gib
-from trainables.errors import DataError
+from trainables.errors import DataError, first_line
 from trainables.file_lock import file_lock
+from trainables.stage import stage
 
 VERSION = 1
 """Of the entries: what is decoded otherwise lies under another key."""
 
-CHECKED = 64
-"""Images of an entry whose pixels are compared with their digests before it is used."""
+CHECKED_AT_ONCE = 64
+"""Images of an entry that are in memory while all of them are compared with their digests."""
 
 WAY_ON = "what was decoded is removed, and the same command decodes from the start"
 
@@ -58,10 +58,11 @@ def decoded_file(
         ranges: see ``plain_image``.
 
     Raises:
-        DataError: the disk has no room for it, or cannot be written.
+        DataError: the disk has no room for it, or cannot be written, or something else lies in its place.
     """
     folder = cache_folder() / "images"
     entry = folder / _key(root, files, size, background, ranges or {})
+    _refuse_strangers(entry)
     try:
         with file_lock(entry.with_suffix(".lock"), what="decoded images"):
             damaged = _remove_if_damaged(entry, len(files), size)
@@ -99,20 +100,40 @@ def _remove_if_damaged(entry: Path, images: int, size: int) -> str:
         if _is_whole(_read(entry, images, size)):
             return ""
         why = "its pixels are not what they were"
-    except (DataError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        why = str(error).splitlines()[0]
+    except Exception as error:  # NumPy's and zipfile's readers raise whatever damaged bytes lead them to
+        why = first_line(error)
     shutil.rmtree(entry)
     return why
 
 
 def _is_whole(found: DecodedImages) -> bool:
-    """Say whether the pixels of some images, spread over the file, have their digests."""
-    whole = np.flatnonzero(found.whole)
-    chosen = whole[np.unique(np.linspace(0, len(whole) - 1, min(CHECKED, len(whole))).astype(int))]
+    """Say whether the pixels of each image have its digest."""
     assert isinstance(found.pixels, PixelFile)
-    pixels = found.pixels.with_channels(3)[chosen]
-    facts = [found.found[i] for i in chosen]
-    return all(isinstance(f, ImageFacts) and f.digest == pixels_digest(p) for f, p in zip(facts, pixels, strict=True))
+    file, whole = found.pixels.with_channels(3), np.flatnonzero(found.whole)
+    digests = (facts.digest for facts in found.found if isinstance(facts, ImageFacts))
+    with stage("checking decoded images", total=len(whole)) as checking:
+        for start in range(0, len(whole), CHECKED_AT_ONCE):
+            pixels = file[whole[start : start + CHECKED_AT_ONCE]]
+            if any(pixels_digest(one) != next(digests) for one in pixels):
+                return False
+            checking.advance(len(pixels))
+    return True
+
+
+def _refuse_strangers(entry: Path) -> None:
+    """Look whether anything that is not of this cache lies where an entry is to be, or what goes with it.
+
+    Raises:
+        DataError: it does; a line for each.
+    """
+    lock, part = entry.with_suffix(".lock"), entry.with_suffix(".part")
+    wrong = [
+        path
+        for path, right in ((entry, entry.is_dir()), (part, part.is_dir()), (lock, lock.is_file()))
+        if os.path.lexists(path) and (path.is_symlink() or not right)
+    ]
+    if wrong:
+        raise DataError([f"{path} is none of the decoded images that are kept there; move it away" for path in wrong])
 
 
 def _make(
@@ -170,10 +191,8 @@ class _FileStore:
 
 
 def _read(entry: Path, images: int, size: int) -> DecodedImages:
-    with np.load(entry / FACTS, allow_pickle=False) as file:
-        found = _facts({name: file[name] for name in file.files})
-    if len(found) != images:
-        raise ValueError(f"facts of {len(found)} images, not {images}")
+    with (entry / FACTS).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        found = _facts({name: file[name] for name in file.files}, images)
     pixels = PixelFile(entry / PIXELS, images=images, size=size)
     return DecodedImages(pixels if coloured(found) else pixels.with_channels(1), found)
 
@@ -191,8 +210,19 @@ def _columns(found: Sequence[ImageFacts | Unread]) -> dict[str, NDArray[np.gener
     return columns | {name: np.array([getattr(one, name) for one in facts]) for name in names}
 
 
-def _facts(columns: Mapping[str, NDArray[np.generic]]) -> tuple[ImageFacts | Unread, ...]:
-    """Return what ``_columns`` made arrays of."""
+def _facts(columns: Mapping[str, NDArray[np.generic]], images: int) -> tuple[ImageFacts | Unread, ...]:
+    """Return what ``_columns`` made arrays of.
+
+    Raises:
+        ValueError, KeyError: these are no such arrays, of so many images.
+    """
+    for name, like in _columns([Unread.DAMAGED]).items():
+        column = columns[name]
+        if column.shape != (images, *like.shape[1:]) or column.dtype.kind != like.dtype.kind:
+            raise ValueError(f"{name} of {images:,} images is of shape {column.shape}, {column.dtype}")
+    depths, numbers = columns["depth"], (columns["width"], columns["height"], columns["missing"], columns["depth"])
+    if min((column.min() for column in numbers), default=0) < 0 or depths.max() >= len(DEPTHS):
+        raise ValueError("facts of images that no image has")
     lists = [columns[field.name].tolist() for field in fields(ImageFacts)]
     unread = columns["unread"].tolist()
     depth_at = [field.name for field in fields(ImageFacts)].index("depth")

@@ -12,7 +12,7 @@ from trainables.data.array_preprocessing import ArrayPreprocessing
 from trainables.data.arrays import one_column, target_of
 from trainables.data.dataset_inputs import DatasetInputs
 from trainables.data.dataset_pass import SAMPLED, Passed, first_example, pass_over, sampled_digest
-from trainables.data.dataset_source import DatasetSource, fingerprint_of, opened
+from trainables.data.dataset_source import DatasetSource, fingerprint_of, lengths_of, opened
 from trainables.data.parts import TEST_SHARE, Parts, standardise_target
 from trainables.data.recut import Recut, cut_anew
 from trainables.data.room import MemoryLimit, gib
@@ -48,7 +48,7 @@ def load(
         DataError: they cannot be examples; a line that names the item.
     """
     given = fingerprint_of(function)  # now: not what it said when the study began
-    source = DatasetSource(function, tuple(len(part) for part in opened(function)), workers)
+    source = DatasetSource(function, lengths_of(function, opened(function)), workers)
     if 0 in source.lengths:
         raise DataError(f"{source.who}: a part is empty: {source.lengths} examples")
     source, notices = first_example(source)
@@ -72,7 +72,7 @@ def load(
     parts = standardise_target(parts) if target.numeric else parts
     return replace(
         parts,
-        notices=(target.notice, *dict.fromkeys((*notices, *told)), *streamed),
+        notices=(target.notice, *dict.fromkeys((*passed.notices, *told)), *streamed),
         preprocessing=ArrayPreprocessing(shape, standardisation),
         class_values=target.values,
     )

@@ -128,7 +128,33 @@ def spoil_facts(entry):
     (entry / "facts.npz").write_bytes(b"PK nonsense")
 
 
-@pytest.mark.parametrize("damage", [truncate, overwrite, lose_facts, spoil_facts])
+def change_one(entry):
+    pixels = bytearray((entry / "pixels").read_bytes())
+    pixels[len(pixels) // 2 + 1] ^= 1
+    (entry / "pixels").write_bytes(pixels)
+
+
+def rewritten(**columns):
+    def rewrite(entry):
+        with np.load(entry / "facts.npz") as held:
+            facts = dict(held)
+        changed = {name: change(facts[name]) for name, change in columns.items()}
+        np.savez(entry / "facts.npz", **{**facts, **changed})
+
+    return rewrite
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(truncate, overwrite, change_one, lose_facts, spoil_facts),
+        rewritten(depth=lambda column: column + 7),
+        rewritten(depth=lambda column: column - 1),
+        rewritten(width=lambda column: column[:3]),
+        rewritten(values=lambda column: column[:, 0]),
+        rewritten(grey=lambda column: column.astype(str)),
+    ],
+)
 def test_what_is_damaged_is_decoded_again_and_said(tmp_path, cache, damage):
     folder = fill(tmp_path / "pets")
     whole = load_splits(stored(spec_of(folder))).fingerprint
@@ -136,6 +162,30 @@ def test_what_is_damaged_is_decoded_again_and_said(tmp_path, cache, damage):
     found = load_splits(dataclasses.replace(stored(spec_of(folder)), name="again"))
     assert found.fingerprint == whole
     assert any("decoded again, as what was there was damaged" in notice.text for notice in found.notices)
+
+
+def test_one_pixel_of_many_images_that_changed_is_noticed(tmp_path, cache):
+    folder = fill(tmp_path / "pets", each=35)
+    whole = load_splits(stored(spec_of(folder))).fingerprint
+    change_one(entries(cache)[0])
+    found = load_splits(dataclasses.replace(stored(spec_of(folder)), name="again"))
+    assert found.fingerprint == whole
+    assert any("decoded again" in notice.text for notice in found.notices)
+
+
+@pytest.mark.parametrize("suffix", ["", ".lock", ".part"])
+def test_what_lies_in_the_place_of_an_entry_is_named(tmp_path, cache, suffix):
+    folder = fill(tmp_path / "pets")
+    load_splits(stored(spec_of(folder)))
+    (entry,) = entries(cache)
+    shutil.rmtree(entry)
+    stray = entry.with_suffix(suffix)
+    stray.unlink(missing_ok=True)
+    stray.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError) as caught:
+        load_splits(dataclasses.replace(stored(spec_of(folder)), name="again"))
+    assert caught.value.errors == (f"{stray} is none of the decoded images that are kept there; move it away",)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_what_ends_decoding_leaves_nothing_and_the_next_one_decodes(tmp_path, cache, monkeypatch):

@@ -1,15 +1,18 @@
 """A function's datasets that are larger than memory: read a batch at a time, in an order that the seed decides."""
 
 import dataclasses
+import multiprocessing
 import random
+import signal
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
 from trainables.config import MlpConfig
-from trainables.data import DataSpec, dataset_source, load_splits, load_test
+from trainables.data import DataSpec, dataset_source, datasets, load_splits, load_test
 from trainables.data.dataset_inputs import DatasetInputs
 from trainables.data.datasets import load_pair
 from trainables.data.splits import fingerprint
@@ -20,6 +23,7 @@ from trainables.stream_data import place_examples
 CPU = torch.device("cpu")
 
 MODULE = """
+import os
 import random
 import numpy as np
 import torch
@@ -73,6 +77,10 @@ def targetless(): return Rows(0, 100, spoil=lambda x, y: (x, None)), Rows(100, 4
 def lone(): return Rows(0, 100, spoil=lambda x, y: x), Rows(100, 40)
 def infinite(): return Rows(0, 100, spoil=lambda x, y: (x / 0, y)), Rows(100, 40)
 def missing(): return Rows(0, 100, spoil=lambda x, y: (x, float("nan"))), Rows(100, 40)
+def exiting(): return Rows(0, 100, spoil=lambda x, y: os._exit(3)), Rows(100, 40)
+class Endless(Rows):
+    def __len__(self): return 1.5
+def endless(): return Endless(0, 100), Endless(100, -1)
 """
 
 
@@ -83,6 +91,7 @@ def module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(dataset_source, "_opened", {})
+    datasets._load.cache_clear()  # of a test before, whose function has the same name
     monkeypatch.delitem(__import__("sys").modules, "streamed_mine", raising=False)
     import streamed_mine
 
@@ -205,6 +214,89 @@ def test_what_cannot_be_read_is_named_in_one_line(function, line, workers):
         load_splits(spec_of(function, workers_per_trial=workers))
     assert len(caught.value.errors) == 1
     assert "\n" not in caught.value.errors[0]
+
+
+def test_every_part_without_a_length_is_said():
+    with pytest.raises(DataError) as caught:
+        load_splits(spec_of("endless"))
+    assert [line.split(": ")[1] for line in caught.value.errors] == ["train", "val"]
+    assert "the length of the Endless failed: TypeError: 'float' object cannot be" in caught.value.errors[0]
+
+
+def test_a_process_that_ends_while_it_reads_ahead_is_said_in_one_line():
+    with pytest.raises(DataError, match="a process that read items ahead ended before it had read them") as caught:
+        load_splits(spec_of("exiting", workers_per_trial=1))
+    assert len(caught.value.errors) == 1
+
+
+def test_who_reads_ahead_for_a_thread_of_a_pool_ends_well_and_the_main_thread_hears_nothing(monkeypatch):
+    splits, started = load_splits(spec_of("plain", workers_per_trial=2)), []
+    start = multiprocessing.Process.start
+
+    def noting(process):
+        started.append(process)
+        start(process)
+
+    monkeypatch.setattr(multiprocessing.Process, "start", noting)
+    before = signal.getsignal(signal.SIGCHLD)
+    with ThreadPoolExecutor(1) as pool:
+        assert (
+            len(pool.submit(lambda: list(splits.train.x.batches([np.arange(4), np.arange(9)], seed=0))).result()) == 2
+        )
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0, 0]
+    assert signal.getsignal(signal.SIGCHLD) is before
+
+
+def tear(file):
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def shorten(held):
+    return {**held, "y": held["y"][:3]}
+
+
+def unsettle(held):
+    return {**held, "mean": held["mean"] * np.nan}
+
+
+def reshape(held):
+    return {**held, "mean": held["mean"][:2]}
+
+
+def rewritten(change):
+    def rewrite(file):
+        with np.load(file) as held:
+            changed = change(dict(held))
+        np.savez(file, **changed)
+
+    return rewrite
+
+
+@pytest.mark.parametrize("damage", [tear, *map(rewritten, (shorten, unsettle, reshape))])
+def test_a_pass_whose_file_is_damaged_is_made_again_and_said(tmp_path, module, damage):
+    spec = spec_of("own", fingerprint=module.own.fingerprint)
+    whole = load_splits(spec).fingerprint
+    (file,) = (tmp_path / "cache" / "lanewise" / "streams").iterdir()
+    damage(file)
+    again = load_splits(dataclasses.replace(spec, name="again"))
+    assert again.fingerprint == whole
+    (said,) = [notice.text for notice in again.notices if notice.kind == "stream_pass"]
+    assert said.startswith("read again, as what was kept of an earlier pass was damaged (") and str(file) in said
+    third = load_splits(dataclasses.replace(spec, name="third"))
+    assert not any(notice.kind == "stream_pass" for notice in third.notices)
+
+
+def test_a_pass_that_cannot_be_kept_is_said_with_its_file(tmp_path, module):
+    spec = spec_of("own", fingerprint=module.own.fingerprint)
+    load_splits(spec)
+    (file,) = (tmp_path / "cache" / "lanewise" / "streams").iterdir()
+    file.unlink()
+    file.mkdir()
+    again = load_splits(dataclasses.replace(spec, name="again"))
+    said = [notice.text for notice in again.notices if notice.kind == "stream_pass"]
+    assert said[-1] == f"read anew by the next session: this pass cannot be kept in {file} (Is a directory)"
 
 
 def test_a_fingerprint_of_the_functions_own_saves_the_pass(module, monkeypatch):
