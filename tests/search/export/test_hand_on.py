@@ -140,7 +140,7 @@ def test_nothing_is_made_of_a_search_that_a_signal_ended(searched, code, made):
     paths = found.paths
     study = found.study.model_copy(update={"tracking": Tracking()})
     result = replace(read_result(paths)[1], exit_code=code)
-    for announce in (announcing(paths, make_console(), as_json=True), _handing_on(paths)):
+    for announce in (announcing(paths, make_console(), as_json=True, chart=False), _handing_on(paths)):
         announce(study, result)
         assert paths.handed_on.exists() == made
         shutil.rmtree(paths.handed_on, ignore_errors=True)
