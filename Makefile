@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
+# Longer proofs share what a file starts (Ray, servers, finished searches): a file stays in one process.
+BY_FILE := -n auto --maxprocesses 2 --dist loadfile
 
 .PHONY: run test test-slow test-long test-elsewhere lint bench clean
 
@@ -23,7 +25,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-slow: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m 'slow and not long'
+	$(BIN)/python -m pytest -m 'slow and not long' $(BY_FILE)
 
 test-elsewhere: $(VENV)/.installed-test
 	$(BIN)/python tests/elsewhere.py $(WHERE)
