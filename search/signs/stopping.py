@@ -10,6 +10,7 @@ end.
 from __future__ import annotations
 
 import _thread
+import fcntl
 import os
 import signal
 import sys
@@ -174,7 +175,7 @@ class Watch:
         self._terminal = terminal
         self._grace_s = grace_s
         self._came: tuple[signal.Signals, float] | None = None
-        self._reading, self._writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._reading, self._writing = (_above_the_streams(end) for end in os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
 
     def begin(self) -> None:
         """Have the system tell of signals; in the main thread."""
@@ -214,3 +215,10 @@ def kill_children() -> None:
             child.kill()
         except psutil.NoSuchProcess:
             continue
+
+
+def _above_the_streams(descriptor: int) -> int:
+    """Return a descriptor above 2 for one that may be lower, where a standard stream is closed and is to be told so."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return moved

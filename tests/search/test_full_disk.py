@@ -250,4 +250,5 @@ def test_a_search_that_finds_the_disk_full_starts_nothing(small_disk):
 def test_a_disk_that_takes_no_more_folders_is_one_line(small_disk):
     disk = small_disk(64, files=0)
     line = error_line(search(disk.path, *LANES))
-    assert line.startswith(f"error: {disk.path / 's'} cannot be made: No space left on device; its disk has 0.1 MiB")
+    assert line.startswith(f"error: study 's' cannot go on here: {disk.path / '.s.lock'}: No space left on device; ")
+    assert "its disk has 0.1 MiB free" in line
