@@ -15,7 +15,7 @@ import psutil
 from mlflow.tracking import MlflowClient
 
 from search.ledger import FitRole, Ledger
-from search.tracking.fit_runs import FIT
+from search.tracking.fit_runs import FIT, GROUP
 from search.tracking.process import UID
 from tests.support.ray_head import free_ports
 
@@ -115,7 +115,9 @@ def check_same(uri: str, ledger_url: str, study: str, kind: str) -> int:
         for r in runs
         if "lanewise.trial" in r.data.tags and FIT not in r.data.tags
     }
-    assert len(runs) == len(children) + len(confirmed) + 1, "a parent, and one run for each trial"
+    groups = [r.data.tags[GROUP] for r in runs if GROUP in r.data.tags]
+    assert sorted(groups) == sorted({f.role.value for f in fits})
+    assert len(runs) == len(children) + len(confirmed) + len(groups) + 1, "a parent, and one run for each trial"
     assert sorted(confirmed) == sorted(f"{f.role.value}-{f.config_hash}-{f.split}" for f in fits)
     assert sorted(children) == [t.number for t in trials]
     assert "RUNNING" not in {r.info.status for r in runs}
