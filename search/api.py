@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from search.declaration.mistakes import usage_error
 from search.declaration.own_data import data_of_text
 from search.declaration.study import Study, differences
 from search.drive.compare import compare_studies
-from search.drive.engine import Announce, conduct
+from search.drive.engine import conduct
 from search.drive.engine import resume as go_on
 from search.drive.examples import load_data
 from search.drive.kept_data import keeping_data, read_as_recorded, with_kept_data
@@ -31,7 +32,7 @@ from search.drive.result import Result
 from search.drive.warm_start import warm_started
 from search.errors import UsageError
 from search.executors.progress import View
-from search.export.hand_on import hand_on
+from search.export.hand_on import hand_on_searched
 from search.export.load import load_model as load_model
 from search.export.results import StudyComparison, StudyResult
 from search.face.live_view import make_view
@@ -133,6 +134,7 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
         raise UsageError("resume=True needs a study with a name: declare(..., name='mine')")
     study = study if study.name else study.model_copy(update={"name": fresh_name(study.kind, folder)})
     paths = Paths(folder, study.name, study.ledger)
+    handing_on = partial(hand_on_searched, paths)
     shown = make_view(make_console(), metric=study.objective.metric, silent=not view)
     shown = shown if isinstance(view, bool) else view
     continues = resume and paths.folder.exists()
@@ -145,14 +147,14 @@ def run(study: Study, *, home: str | Path = HOME, resume: bool = False, view: bo
         if changed := differences(recorded, study):
             raise UsageError([f"{study.name} was recorded with another declaration: {line}" for line in changed])
         with living(bool(view)):
-            _, result = go_on(paths, view=shown, load=load_data, announce=_handing_on(paths))
+            _, result = go_on(paths, view=shown, load=load_data, announce=handing_on)
         return _result(study, result, paths)
     study, unseated = warm_started(study, folder)
     if errors := [*unseated, *obstacles(study, folder)]:
         raise usage_error(errors)
     check_tracking(study, paths, shown.say, otherwise=OTHERWISE)
     with living(bool(view)), keeping_data(study, held, paths, shown.say) as study:
-        return _result(study, conduct(study, folder, load_data, view=shown, announce=_handing_on(paths)), paths)
+        return _result(study, conduct(study, folder, load_data, view=shown, announce=handing_on), paths)
 
 
 def load(name: str, *, home: str | Path = HOME) -> StudyResult:
@@ -183,16 +185,6 @@ def compare(*studies: str | StudyResult, home: str | Path = HOME) -> StudyCompar
     """
     names = [str(s.paths.folder) if isinstance(s, StudyResult) else s for s in studies]
     return StudyComparison(compare_studies(names, Path(home)))
-
-
-def _handing_on(paths: Paths) -> Announce:
-    """Return what makes of an answer what MLflow is given; nothing of one that a signal cut short."""
-
-    def announce(study: Study, result: Result) -> None:
-        if study.tracking.enabled and not result.exit_code:
-            hand_on(paths)
-
-    return announce
 
 
 def _result(study: Study, result: Result, paths: Paths) -> StudyResult:

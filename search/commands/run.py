@@ -18,7 +18,7 @@ from search.drive.examples import load_data
 from search.drive.kept_data import keeping_data, read_as_recorded, with_kept_data
 from search.drive.preflight import resolve
 from search.drive.result import Result
-from search.export.hand_on import hand_on
+from search.export.hand_on import hand_on_searched
 from search.face.answer_stream import print_json
 from search.face.live_view import make_view
 from search.face.present import make_console, print_answer, print_plan, print_tracking
@@ -76,15 +76,13 @@ def show_plan(options: Options, study: Study, paths: Paths, console: Console, *,
 def announcing(paths: Paths, console: Console, *, as_json: bool, chart: bool) -> engine.Announce:
     """Return what prints an answer, and makes of it what MLflow is given, before the last is sent there.
 
-    Of JSON there is one object, at the end. A search that a signal ended is to end soon: MLflow is given the report and
-    the model when it has gone on, or by ``search sync``.
+    Of JSON there is one object, at the end.
     """
 
     def announce(study: Study, result: Result) -> None:
         if not as_json:
             print_answer(console, study, result, paths, chart=chart)
-        if study.tracking.enabled and not result.exit_code:
-            hand_on(paths)
+        hand_on_searched(paths, study, result)
 
     return announce
 

@@ -203,7 +203,7 @@ def sync(
 
         os.umask(0o077)  # for what MLflow makes in the home
         tell = partial(say, make_console())
-        hand_on(paths)
+        hand_on(paths, *read_result(paths))
         with stage(f"sending {name} to MLflow at {masked_address(uri)}", way_on=SENT_STAYS) as sending:
             tracker = Tracker(
                 facts, row, uri, folder=paths.folder, artifacts=artifacts, say=tell, handed_on=paths.handed_on

@@ -17,15 +17,17 @@ from search.ledger.outcome import SessionEnding, TrialState
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import config_command, confirm_command, resume_command, run_config_command
 from search.ledger.stored_study import study_from_row
+from search.report.answer import Answer
 from search.report.page.material import Commands, Material
 
 
-def read_material(paths: Paths, *, begun: bool = False) -> Material:
+def read_material(paths: Paths, *, begun: bool = False, found: Answer | None = None) -> Material:
     """Return a recorded study with what it found until now; it is only read.
 
     Args:
         paths: where it lies.
         begun: a search that is running will do, also before any of its trials has ended.
+        found: its answer, where that was worked out already.
 
     Raises:
         UsageError: no study of that name in the home, or none of its trials has ended.
@@ -41,8 +43,9 @@ def read_material(paths: Paths, *, begun: bool = False) -> Material:
         if nothing_yet and not (begun and ending == "running"):
             going = "it is being searched" if ending == "running" else f"go on with: {resume_command(paths)}"
             raise UsageError(f"no trial of {study.name} has ended, so there is nothing to report; {going}")
-        with as_ledger_error(paths.ledger):
-            found = read_answer(ledger, row, study)
+        if found is None:
+            with as_ledger_error(paths.ledger):
+                found = read_answer(ledger, row, study)
         resumable = ending not in ("running", SessionEnding.DONE)
         return Material(
             study=study,

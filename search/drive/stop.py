@@ -42,7 +42,7 @@ class Driver:
 
     @property
     def is_driving(self) -> bool:
-        """Whether it still is: a process of this number, as old as that, that has the lock's file open.
+        """Whether this process still drives the study: one of its number, as old as it, that has the lock's file open.
 
         The number of a process that ended is given to another one later.
 

@@ -10,12 +10,13 @@ from search.declaration.warm_start import NO_STUDY, EarlierTrial, WarmStart, bas
 from search.drive.continuation import is_recorded
 from search.drive.history import as_ledger_error
 from search.drive.lookup import open_ledger, paths_of
-from search.drive.result import read_answer
 from search.errors import UsageError
 from search.ledger import Ledger
+from search.ledger.confirmed import read_confirmed
 from search.ledger.outcome import DIVERGED, TrialState
 from search.ledger.paths import Paths
 from search.ledger.stored_study import study_from_row
+from search.report.confirmation import confirmation
 from search.report.leaderboard import leaderboard
 from spaces import hash_params
 from spaces.fit import fitted
@@ -87,9 +88,8 @@ def _ranked(ledger: Ledger, paths: Paths) -> tuple[Study, list[EarlierTrial]]:
     study = study_from_row(row)
     board = leaderboard(ledger.trials_frame(row.id), ledger.epochs_frame(row.id), study.objective)
     with as_ledger_error(paths.ledger):
-        confirmation = read_answer(ledger, row, study).confirmation
-    first = None if confirmation is None else confirmation.recommended
-    return study, _recommended_first(board, first)
+        found = confirmation(study, board, read_confirmed(ledger, row.id))
+    return study, _recommended_first(board, None if found is None else found.recommended)
 
 
 def _ended(state: str, reason: object) -> bool:

@@ -51,6 +51,7 @@ def export_model(
     onnx: bool = False,
     register: str | None = None,
     say: Callable[[str], None] = lambda line: None,
+    found: tuple[Study, Result] | None = None,
 ) -> Exported:
     """Write a model of a study, with its preprocessing and all that is known of it, as a folder.
 
@@ -62,13 +63,14 @@ def export_model(
         onnx: write ``model.onnx`` too, see ``search.export.onnx_file``.
         register: the name under which MLflow registers it too.
         say: prints one line for the user.
+        found: the study and what it found, where that was read already.
 
     Raises:
         UsageError: no such study or trial, its model is not kept, or the folder is there.
         RunError: it cannot be written, trained or registered; nothing is left behind.
     """
     refuse_taken(folder)
-    study, result = read_result(paths)
+    study, result = read_result(paths) if found is None else found
     chosen = choose(paths, study, result, trial)
     refitted: dict[str, Any] | None = None
     if onnx:

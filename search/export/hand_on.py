@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from search.declaration.study import Study
-from search.drive.lookup import read_result
 from search.drive.report import read_material
 from search.drive.report_file import content
 from search.drive.result import Result
@@ -31,11 +29,25 @@ MOST_MB = 1000.0
 """A larger model is not copied unasked; ``search export --register`` does that."""
 
 
-def hand_on(paths: Paths) -> None:
+def hand_on_searched(paths: Paths, study: Study, result: Result) -> None:
+    """Do as ``hand_on`` does for a search that has just ended, where its runs go to MLflow.
+
+    Where a signal ended it nothing is made, as it is to end soon: a resume, or ``search sync``, does that later.
+    """
+    if study.tracking.enabled and not result.exit_code:
+        hand_on(paths, study, result)
+
+
+def hand_on(paths: Paths, study: Study, result: Result) -> None:
     """Write the report and the recommended model of a study for its run in MLflow, into a folder of the study.
 
     Whatever goes wrong is a line in that folder, which is said where MLflow is given the rest: of the search itself
     nothing is lost.
+
+    Args:
+        paths: of the study.
+        study: its declaration.
+        result: what it found, which is not worked out again.
     """
     folder = paths.handed_on
     try:
@@ -43,8 +55,8 @@ def hand_on(paths: Paths) -> None:
         folder.mkdir(parents=True)
         with stage(f"writing the report and the model of {paths.name} for MLflow"):
             missing: list[str] = []
-            _try("the report", paths, missing, lambda: _page(paths, folder))
-            found = _try("the model", paths, missing, lambda: _model(paths, folder)) or {}
+            _try("the report", paths, missing, lambda: _page(paths, result))
+            found = _try("the model", paths, missing, lambda: _model(paths, study, result)) or {}
             about, given = HandedOn(missing=tuple(missing), **found.get("about", {})), found.get("given", {})
             write_about(folder, about, **given)
     except OSError as error:  # a full disk: what MLflow lacks then, `search sync` gives it later
@@ -65,21 +77,19 @@ def _try(what: str, paths: Paths, missing: list[str], make: Callable[[], Any]) -
     return None
 
 
-def _page(paths: Paths, folder: Path) -> None:
-    material = read_material(paths)
-    if len(material.trials) <= MOST_TRIALS:
-        (folder / PAGE).write_bytes(content(material, "html"))
+def _page(paths: Paths, result: Result) -> None:
+    if result.answer.trials <= MOST_TRIALS:
+        (paths.handed_on / PAGE).write_bytes(content(read_material(paths, found=result.answer), "html"))
 
 
-def _model(paths: Paths, folder: Path) -> dict[str, Any]:
+def _model(paths: Paths, study: Study, result: Result) -> dict[str, Any]:
     """Write the model, and return what is to be said of it."""
-    study, result = read_result(paths)
     if not study.keep_checkpoints or result.answer.best is None:
         return {}
     if is_train_function(study.trainable):
-        return _state(paths, study, result)
-    config = export_model(paths, folder / _model_name(paths.name)).config
-    export = folder / _model_name(paths.name)
+        return _state(paths, result)
+    export = paths.handed_on / _model_name(paths.name)
+    config = export_model(paths, export, found=(study, result)).config
     weights = config["weights"]
     if (size := (export / weights).stat().st_size / 1e6) > MOST_MB:
         raise UserError(f"it takes {size:,.0f} MB; python -m search export --register NAME logs it")
@@ -89,7 +99,7 @@ def _model(paths: Paths, folder: Path) -> dict[str, Any]:
     return {"about": about, "given": {"example": model.example, "answer": model.answer}}
 
 
-def _state(paths: Paths, study: Study, result: Result) -> dict[str, Any]:
+def _state(paths: Paths, result: Result) -> dict[str, Any]:
     """Return what is to be said of what a training function gave to ``trial.keep``, at its best epoch."""
     found, best = result.answer.confirmation, result.answer.best
     assert best is not None

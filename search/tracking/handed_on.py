@@ -9,6 +9,7 @@ from search.tracking.handover_folder import PAGE, HandedOn, read_about, read_exa
 from search.tracking.mlflow_client import MlflowClient, RunTag
 from search.tracking.registered_model import ModelFolder, log_folder
 from search.tracking.store import Say
+from search.tracking.study_runs import logged_model_of
 from trainables.errors import first_line
 
 MODEL = "lanewise.model"
@@ -60,4 +61,4 @@ def _log_model(client: MlflowClient, run_id: str, folder: Path, about: HandedOn)
 def _is_registered(client: MlflowClient, run_id: str, model_id: str) -> bool:
     """Say whether somebody made a version of a registered model of it, which would be lost with it."""
     versions = client.search_model_versions(f"run_id = '{run_id}'")
-    return any(model_id in (version.model_id, str(version.source).rpartition("/")[2]) for version in versions)
+    return any(logged_model_of(version) == model_id for version in versions)

@@ -18,12 +18,10 @@ from search.tracking.mlflow_client import UNREACHABLE, MlflowClient, local_file_
 from search.tracking.preflight import store_at
 from search.tracking.process import check_server
 from search.tracking.store import database_file, open_store
-from search.tracking.study_runs import study_runs
+from search.tracking.study_runs import logged_model_of, study_runs
 from trainables.errors import first_line
 from trainables.stage import each
 
-LOGGED = "models:/"
-"""What the source of a registered model begins with that is a model logged to a run, not a file among its artifacts."""
 STAYS = "delete without --with-mlflow, and MLflow keeps what it has"
 
 
@@ -141,7 +139,7 @@ def _fill(found: StudyRuns, client: MlflowClient, experiment_id: str, uid: str) 
     models = {model.model_id: model for model in logged if model.source_run_id in ids}
     kept = set[str | None]()
     for version in _pages(lambda token: client.search_model_versions(page_token=token)):
-        model_id = version.source.removeprefix(LOGGED) if version.source.startswith(LOGGED) else None
+        model_id = logged_model_of(version)
         if model_id in models or version.run_id in ids:
             found.registered.append(f"{version.name} {version.version}")
             kept.add(model_id)

@@ -13,6 +13,15 @@ STUDY = "lanewise.study"
 PARENT = "mlflow.parentRunId"
 """MLflow's tag of a run that belongs below another; the study's own has none."""
 
+LOGGED = "models:/"
+"""What the source of a registered model begins with that is a model logged to a run, not a file among its artifacts."""
+
+
+def logged_model_of(version: Any) -> str | None:
+    """Return the id of the logged model that a version of a registered one stands for; None where it is a file."""
+    source = str(version.source)
+    return source.removeprefix(LOGGED) if source.startswith(LOGGED) else None
+
 
 def study_runs(client: MlflowClient, experiment_id: str, uid: str, *, view: str = ViewType.ALL) -> Iterator[Any]:
     """Yield the runs of a study.

@@ -2,17 +2,11 @@
 
 import base64
 import json
-import re
-import shutil
-import subprocess
 import urllib.request
 from contextlib import contextmanager
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-
-ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-STARTED = re.compile(rb"started successfully on port (\d+)")
+from benchmarks.page_load import ARGUMENTS, CHROMIUM, running_driver
+from benchmarks.page_load import DRIVER as DRIVER
 
 
 class Browser:
@@ -88,15 +82,9 @@ class Browser:
 @contextmanager
 def browser():
     """Start Chromium; yield its window, and end it."""
-    driver = subprocess.Popen([DRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        port = next(match[1] for line in driver.stdout if (match := STARTED.search(line)))
-        window = Browser(f"http://127.0.0.1:{int(port)}")
+    with running_driver() as address:
+        window = Browser(address)
         try:
             yield window
         finally:
             window.close()
-    finally:
-        driver.terminate()
-        driver.wait()
-        driver.stdout.close()

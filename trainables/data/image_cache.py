@@ -65,10 +65,11 @@ def decoded_file(
     _refuse_strangers(entry)
     try:
         with file_lock(entry.with_suffix(".lock"), what="decoded images"):
-            damaged = _remove_if_damaged(entry, len(files), size)
-            if not entry.is_dir():
+            found, damaged = _kept(entry, len(files), size)
+            if found is None:
                 _make(entry, files, size, background, ranges)
-            return replace(_read(entry, len(files), size), damaged=damaged)
+                found = _read(entry, len(files), size)
+            return replace(found, damaged=damaged)
     except OSError as error:
         raise DataError(
             f"decoded images cannot be kept in {folder} ({error.strerror}); XDG_CACHE_HOME names another folder"
@@ -92,18 +93,18 @@ def _key(
     return digest.hexdigest()[:32]
 
 
-def _remove_if_damaged(entry: Path, images: int, size: int) -> str:
-    """Remove an entry that is damaged, and say how it is; empty where none is there, or it is whole."""
+def _kept(entry: Path, images: int, size: int) -> tuple[DecodedImages | None, str]:
+    """Return what an entry holds, None where there is none, and how it is damaged: one that is, is removed."""
     if not entry.is_dir():
-        return ""
+        return None, ""
     try:
-        if _is_whole(_read(entry, images, size)):
-            return ""
+        if _is_whole(found := _read(entry, images, size)):
+            return found, ""
         why = "its pixels are not what they were"
     except Exception as error:  # NumPy's and zipfile's readers raise whatever damaged bytes lead them to
         why = first_line(error)
     shutil.rmtree(entry)
-    return why
+    return None, why
 
 
 def _is_whole(found: DecodedImages) -> bool:

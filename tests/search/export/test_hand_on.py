@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -11,7 +12,6 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from search import load_model
-from search.api import _handing_on
 from search.commands.run import announcing
 from search.declaration.parts import Tracking
 from search.drive.lookup import read_result
@@ -120,13 +120,13 @@ def test_what_cannot_be_made_is_said_and_raises_nothing(searched, monkeypatch):
     _, found, uri = searched
     client, _, parent = runs_of(uri)
 
-    def damaged(*_):
+    def damaged(*_, **__):
         raise UserError("the model of trial 1 is damaged")
 
     said = []
     monkeypatch.setattr(making, "export_model", damaged)
-    monkeypatch.setattr(making, "read_material", lambda paths: 1 / 0)
-    making.hand_on(found.paths)
+    monkeypatch.setattr(making, "read_material", lambda *_, **__: 1 / 0)
+    making.hand_on(found.paths, *read_result(found.paths))
     log_handed_on(client, parent.info.run_id, found.paths.handed_on, name=found.study.name, say=said.append)
     assert said == [
         f"the report of {found.study.name} is not in its MLflow run: ZeroDivisionError: division by zero",
@@ -140,7 +140,10 @@ def test_nothing_is_made_of_a_search_that_a_signal_ended(searched, code, made):
     paths = found.paths
     study = found.study.model_copy(update={"tracking": Tracking()})
     result = replace(read_result(paths)[1], exit_code=code)
-    for announce in (announcing(paths, make_console(), as_json=True, chart=False), _handing_on(paths)):
+    for announce in (
+        announcing(paths, make_console(), as_json=True, chart=False),
+        partial(making.hand_on_searched, paths),
+    ):
         announce(study, result)
         assert paths.handed_on.exists() == made
         shutil.rmtree(paths.handed_on, ignore_errors=True)
@@ -149,7 +152,7 @@ def test_nothing_is_made_of_a_search_that_a_signal_ended(searched, code, made):
 def test_a_store_that_refuses_what_is_handed_on_is_said_and_raises_nothing(searched, tmp_path):
     _, found, uri = searched
     client, _, _ = runs_of(uri)
-    making.hand_on(found.paths)
+    making.hand_on(found.paths, *read_result(found.paths))
     said = []
     log_handed_on(client, "no-such-run", found.paths.handed_on, name=found.study.name, say=said.append)
     (line,) = said
