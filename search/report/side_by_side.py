@@ -52,6 +52,12 @@ class Side:
         return {} if self.material.answer.best is None else self.material.answer.best.params
 
     @property
+    def device_seconds(self) -> float:
+        """The training time of the search's trials, added up."""
+        pruning = self.material.answer.pruning
+        return 0.0 if pruning is None else sum(outcome.seconds for outcome in pruning.outcomes)
+
+    @property
     def trained(self) -> tuple[str, str]:
         """What tells the recommended configuration from another study's: what is trained, and with what."""
         study = self.material.study
@@ -265,7 +271,6 @@ def _record(side: Side) -> dict[str, Any]:
     """Return one study as plain data."""
     material, found = side.material, side.confirmation
     study, answer = material.study, material.answer
-    outcomes = () if answer.pruning is None else answer.pruning.outcomes
     standing = None if found is None else found.standing
     return {
         "name": side.name,
@@ -281,7 +286,7 @@ def _record(side: Side) -> dict[str, Any]:
         "max_epochs": study.budget.max_epochs,
         "states": dict(answer.counts),
         "epochs": answer.epochs_trained,
-        "device_seconds": sum(outcome.seconds for outcome in outcomes),
+        "device_seconds": side.device_seconds,
         "wall_seconds": material.seconds,
         "baseline": None if answer.baseline is None else answer.baseline.value,
         "best": None if answer.best is None else answer.best.value,

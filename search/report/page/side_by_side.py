@@ -7,7 +7,8 @@ from html import escape
 
 from search.report.confirmation_words import half_text, signed_text, value_text
 from search.report.figures.intervals import Bar, intervals
-from search.report.page.document import Cell, Document, Figure, Section, Table, cell_text
+from search.report.page.document import Cell, Document, Figure, Section, Table
+from search.report.page.summary import bare_table
 from search.report.page.verdict import GOOD, OPEN
 from search.report.paired import Interval
 from search.report.sentences import counts_text, mean_text
@@ -127,7 +128,7 @@ def beside_table(found: SideBySide) -> Table:
 def summary_html(found: SideBySide) -> str:
     """Return the verdict and the studies without style or scripts, for a notebook; what a user named is escaped."""
     lines = "".join(f"<p>{escape(line)}</p>" for line in sentences(found))
-    tables = "".join(map(_bare, (found_table(found), configurations_table(found))))
+    tables = "".join(map(bare_table, (found_table(found), configurations_table(found))))
     return f"<div><strong>{escape(headline_of(found)[0])}</strong>{lines}{tables}</div>"
 
 
@@ -171,7 +172,6 @@ def _found(side: Side) -> dict[str, str]:
 
 def _searched(side: Side) -> dict[str, str]:
     study, answer = side.material.study, side.material.answer
-    cost = 0.0 if answer.pruning is None else sum(outcome.seconds for outcome in answer.pruning.outcomes)
     return {
         "trains": f"{study.kind}: {study.trainable}",
         "data": f"{study.data.name} {side.material.fingerprint[:12]}",
@@ -182,7 +182,7 @@ def _searched(side: Side) -> dict[str, str]:
         "ended": side.material.ending,
         "trials": f"{answer.trials} of {study.budget.trials}: {counts_text(answer.counts)}",
         "epochs": f"{answer.epochs_trained:,}, at most {study.budget.max_epochs} a trial",
-        "device-seconds": f"{cost:,.3g}",
+        "device-seconds": f"{side.device_seconds:,.3g}",
         "wall seconds": f"{side.material.seconds:,.1f}",
     }
 
@@ -197,9 +197,3 @@ def _between(found: Interval | None) -> str:
 
 def _begun(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:] if sentence.startswith("trial") else sentence
-
-
-def _bare(table: Table) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell_text(c))}</td>' for c in row)}</tr>" for row in table.rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 def summary(study: Study, answer: Answer) -> str:
     """Return the summary as HTML without style or scripts; what a user named is escaped."""
     table = _table(answer)
+    lines = "".join(f"<p>{escape(line)}</p>" for line in sentences(answer))
+    shown = bare_table(table) if table.rows else ""
+    return f"<div><strong>{escape(study.name)}</strong>{lines}{shown}</div>"
+
+
+def bare_table(table: Table) -> str:
+    """Return a table as HTML without style or scripts; what a user named is escaped."""
     head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
     rows = "".join(f"<tr>{''.join(f'<td>{escape(cell_text(c))}</td>' for c in row)}</tr>" for row in table.rows)
-    lines = "".join(f"<p>{escape(line)}</p>" for line in sentences(answer))
-    shown = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if table.rows else ""
-    return f"<div><strong>{escape(study.name)}</strong>{lines}{shown}</div>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def description(study: Study, answer: Answer) -> str:
