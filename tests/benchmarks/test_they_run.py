@@ -19,6 +19,7 @@ SMALL = {
     "confirmation_statistics": ("--studies 4 --families 4",),
     "conv_lanes": ("--images digits --repetitions 1",),
     "driver_cost": ("--trials 20 --runs 1",),
+    "epoch_profile": ("--trials 3 --epochs 3 --sampler random --pairs 1",),
     "folds": (f"--folds 2 {PAIR}",),
     "larger_than_memory": ("--images 40 --image-size 32 --memory-mb 0 --pairs 1",),
     "freeze_depth": ("--images IMAGES --image-size 16 --trials 3 --max-epochs 3 --seeds 1",),
