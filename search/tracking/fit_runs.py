@@ -9,6 +9,7 @@ from typing import Any
 from search.ledger import FitRole, FitRow
 from search.ledger.outcome import MLFLOW_STATUS
 from search.report.ablation import variants
+from search.tracking.client_writer import ClientWriter, NewRun, RunUpdate
 from search.tracking.mlflow_client import Metric, MlflowClient, Param
 from spaces import BASELINE_TRIAL, Space, hash_params
 
@@ -35,11 +36,15 @@ class FitRuns:
     """What the server holds of a study's confirmation, and how more is sent.
 
     Attributes:
+        client: speaks to the server.
+        writer: writes to many runs of it.
         groups: the runs that stand for those of a role, by that.
         open: runs that were created and not closed, by name: they are filled again.
         sent: the names of those that arrived whole.
     """
 
+    client: MlflowClient
+    writer: ClientWriter
     groups: dict[str, str] = field(default_factory=dict)
     open: dict[str, str] = field(default_factory=dict)
     sent: set[str] = field(default_factory=set)
@@ -57,7 +62,6 @@ class FitRuns:
 
     def send(
         self,
-        client: MlflowClient,
         fits: Iterable[FitRow],
         *,
         experiment: str,
@@ -69,7 +73,6 @@ class FitRuns:
         """Send runs of a confirmation; return how many were not there yet.
 
         Args:
-            client: speaks to the server.
             fits: the runs.
             experiment: the experiment's id.
             parent: the study's own run.
@@ -79,41 +82,45 @@ class FitRuns:
         """
         new = [fit for fit in fits if _name(fit) not in self.sent]
         called = names() if new else {}
-        for fit in new:
-            name, at = _name(fit), int((fit.ended_at or 0.0) * 1000)
-            if name not in self.open:
-                group = self._group(client, fit, experiment, parent, tags)
-                self.open[name] = _create(client, fit, experiment, group, tags, called.get(fit.config_hash))
-            run_id = self.open[name]
-            client.log_batch(
-                run_id,
-                metrics=[Metric(key, value, at, fit.epochs) for key, value in fit.metrics.items()],
-                params=[Param(k, str(v)) for k, v in {**settings, **fit.params}.items()],
-            )
-            client.set_terminated(run_id, MLFLOW_STATUS[fit.state], end_time=at)
-            self.sent.add(name)
+        at_once = self.writer.runs_at_once
+        for i in range(0, len(new), at_once):
+            some = new[i : i + at_once]
+            updates = []
+            for fit in some:
+                at = int((fit.ended_at or 0.0) * 1000)
+                group = self._group(fit, experiment, parent, tags)
+                update = RunUpdate(
+                    self.open.get(_name(fit)),
+                    _new_run(fit, experiment, group, tags, called.get(fit.config_hash)),
+                    metrics=[Metric(key, value, at, fit.epochs) for key, value in fit.metrics.items()],
+                    params=[Param(k, str(v)) for k, v in {**settings, **fit.params}.items()],
+                    status=MLFLOW_STATUS[fit.state],
+                    ended_ms=at,
+                )
+                updates.append(update)
+            self.writer.write(updates)
+            self.sent.update(_name(fit) for fit in some)
         return len(new)
 
-    def close(self, client: MlflowClient, notes: Mapping[FitRole, str]) -> None:
+    def close(self, notes: Mapping[FitRole, str]) -> None:
         """Close the groups, and have them say what their runs came to.
 
         Args:
-            client: speaks to the server.
             notes: what came of a role's runs, in words.
         """
         for role, run_id in self.groups.items():
             _, about = GROUPS[FitRole(role)]
             said = notes.get(FitRole(role))
-            client.set_tag(run_id, "mlflow.note.content", about if said is None else f"{about}\n\n{said}")
-            client.set_terminated(run_id)
+            self.client.set_tag(run_id, "mlflow.note.content", about if said is None else f"{about}\n\n{said}")
+            self.client.set_terminated(run_id)
 
-    def _group(self, client: MlflowClient, fit: FitRow, experiment: str, parent: str, tags: Mapping[str, str]) -> str:
+    def _group(self, fit: FitRow, experiment: str, parent: str, tags: Mapping[str, str]) -> str:
         role = fit.role.value
         if role not in self.groups:
             name, about = GROUPS[fit.role]
             own = {"mlflow.parentRunId": parent, "mlflow.note.content": about, GROUP: role}
             at = int((fit.started_at or 0.0) * 1000)
-            run = client.create_run(experiment, start_time=at, run_name=name, tags={**tags, **own})
+            run = self.client.create_run(experiment, start_time=at, run_name=name, tags={**tags, **own})
             self.groups[role] = str(run.info.run_id)
         return self.groups[role]
 
@@ -144,9 +151,7 @@ def _called(fit: FitRow, name: str | None) -> str:
     return "baseline" if fit.trial == BASELINE_TRIAL else f"trial {fit.trial}"
 
 
-def _create(
-    client: MlflowClient, fit: FitRow, experiment: str, group: str, tags: Mapping[str, str], name: str | None
-) -> str:
+def _new_run(fit: FitRow, experiment: str, group: str, tags: Mapping[str, str], name: str | None) -> NewRun:
     called = _called(fit, name)
     own = {
         "mlflow.parentRunId": group,
@@ -161,10 +166,4 @@ def _create(
         "lanewise.pair": str(fit.split),
         **({"lanewise.message": fit.message} if fit.message else {}),
     }
-    run = client.create_run(
-        experiment,
-        start_time=int((fit.started_at or 0.0) * 1000),
-        run_name=f"{called}, pair {fit.split}",
-        tags={**tags, **own},
-    )
-    return str(run.info.run_id)
+    return NewRun(experiment, f"{called}, pair {fit.split}", int((fit.started_at or 0.0) * 1000), {**tags, **own})

@@ -107,7 +107,7 @@ def finish_parent(
     _log_confirmation(client, run_id, found.confirmation)
     _log_curve(client, run_id, found.curve)
     said = found.confirmation
-    fit_runs.close(client, {} if said is None else {FitRole.CONFIRM: said.sentence})
+    fit_runs.close({} if said is None else {FitRole.CONFIRM: said.sentence})
     client.set_tag(run_id, "mlflow.note.content", description(study, found))
     if len(board):
         _log_best(client, run_id, board, study.objective.metric)
