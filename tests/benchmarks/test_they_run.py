@@ -42,6 +42,7 @@ SMALL = {
     "startup": ("--pairs 1",),
     "steady_state": (f"--against optuna {PAIR}",),
     "ten_thousand_trials": ("--trials 500 --tpe-trials 0",),
+    "tracker_throughput": ("--trials 40 --runs 1",),
     "tracking_overhead": ("--runs 1 --seconds 0.1",),
     "training_function": ("--pairs 1 --trials 2 --epochs 2 --epoch-s 0.001",),
     "transfer_depths": ("--images 20 --image-size 32 --epochs 1 --depths 5 --pairs 1",),
