@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from search.ledger import EpochRow, FitRole, Ledger, StudyRow, TrialRow
+from search.ledger import EpochRow, FitRole, Ledger, StudyRow
 from search.ledger.stored_study import study_from_row
 from search.tracking.experiment import DELETED, open_experiment
 from search.tracking.fit_runs import FIT, GROUP, FitRuns, variant_names
@@ -80,7 +80,6 @@ class Tracker:
         self._server: _Server | None = None
         self._last_epoch_id = self._last_audit_id = 0
         self._revision = -1
-        self._trials: dict[int, TrialRow] = {}
         self._unsent: dict[int, list[EpochRow]] = defaultdict(list)
         self.progress = 0
         self.store_is_new = False
@@ -95,7 +94,6 @@ class Tracker:
         self._server = None
         self._last_epoch_id = self._last_audit_id = 0
         self._revision = -1
-        self._trials.clear()
         self._unsent.clear()
 
     def update(self) -> bool:
@@ -110,16 +108,15 @@ class Tracker:
         audit = self._ledger.audit_epochs(self._row.id, after_id=self._last_audit_id)
         changed = self._ledger.trials(self._row.id, after_revision=self._revision)
         epochs = self._ledger.epochs(self._row.id, after_id=self._last_epoch_id)
-        for trial in changed:
-            self._trials[trial.number] = trial
-            self._revision = max(self._revision, trial.revision)
+        self._revision = max((trial.revision for trial in changed), default=self._revision)
         for row in epochs:
             self._unsent[row.number].append(row)
             self._last_epoch_id = row.id
-        touched = sorted(({t.number for t in changed} | set(self._unsent)) & set(self._trials))
+        numbers = {trial.number for trial in changed}
+        ready = [number for number in self._unsent if number in numbers or number in server.trials]
         server.trials.send(
-            [self._trials[number] for number in touched],
-            {number: self._unsent.pop(number, []) for number in touched},
+            changed,
+            {number: self._unsent.pop(number) for number in ready},
             experiment=server.experiment_id,
             parent=server.parent,
             sent=self._note_progress,

@@ -37,10 +37,16 @@ RUNNING: _Standing = ("RUNNING", None)
 
 
 class _Best(NamedTuple):
-    """Where the objective was best first, of the epochs of a trial that are in the ledger."""
+    """Where the objective was best first, of the epochs of a trial that are in the ledger.
+
+    Attributes:
+        own: the names by which MLflow would be told of it that are metrics of the trial's own, and stay those.
+    """
 
     value: float
-    metrics: list[Metric]
+    epoch: int
+    at_ms: int
+    own: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -105,6 +111,10 @@ class TrialRuns:
             has_message=bool(run.data.tags.get(MESSAGE)),
         )
 
+    def __contains__(self, number: int) -> bool:
+        """Say whether there is a run of this trial."""
+        return number in self._children
+
     def send(
         self,
         trials: Sequence[TrialRow],
@@ -117,22 +127,23 @@ class TrialRuns:
         """Send what is new of trials.
 
         Args:
-            trials: those that changed, or have new epochs.
-            epochs: what is new in the ledger of each, by number.
+            trials: those that changed.
+            epochs: what is new in the ledger of these, and of others that have a run, by number.
             experiment: the experiment's id.
             parent: the study's own run.
             sent: is told, as they arrive, how many epochs and endings did.
         """
-        at_once = self._writer.runs_at_once
-        for i in range(0, len(trials), at_once):
+        changed = {trial.number: trial for trial in trials}
+        numbers, at_once = sorted({*changed, *epochs}), self._writer.runs_at_once
+        for i in range(0, len(numbers), at_once):
             updates, count = [], 0
-            for trial in trials[i : i + at_once]:
-                child = self._children.get(trial.number)
+            for number in numbers[i : i + at_once]:
+                child = self._children.get(number)
                 new = None
                 if child is None:
-                    child = self._children[trial.number] = _Child()
-                    new = self._new_run(trial, experiment, parent)
-                update, arriving = self._update(child, trial, epochs.get(trial.number, ()))
+                    child = self._children[number] = _Child()
+                    new = self._new_run(changed[number], experiment, parent)
+                update, arriving = self._update(child, changed.get(number), epochs.get(number, ()))
                 if new is not None or update.params or arriving:
                     update.new = new
                     updates.append((child, update))
@@ -162,11 +173,10 @@ class TrialRuns:
             child.sent_epoch = max(before, epochs[-1].epoch)
             sent(len(new))
 
-    def _update(self, child: _Child, trial: TrialRow, epochs: Sequence[EpochRow]) -> tuple[RunUpdate, int]:
+    def _update(self, child: _Child, trial: TrialRow | None, epochs: Sequence[EpochRow]) -> tuple[RunUpdate, int]:
         """Return what a trial's run gains, and how many epochs and endings that is; it then counts as sent."""
         self._note_best(child, epochs)
-        ended_ms = None if trial.ended_at is None else int(trial.ended_at * 1000)
-        standing = _standing(MLFLOW_STATUS[trial.state], ended_ms)
+        standing = child.standing if trial is None else _standing_of(trial)
         update = RunUpdate(child.run_id)
         ending = standing != child.standing
         if child.sent_epoch is None and not ending and standing != RUNNING:
@@ -174,15 +184,15 @@ class TrialRuns:
         before = self._sent_epoch(child)
         new = [row for row in epochs if row.epoch > before]
         update.metrics = [metric for row in new for metric in _metrics(row)]
-        if not child.has_params:
+        if trial is not None and not child.has_params:
+            child.has_params = True
             update.params = [Param(k, str(v)) for k, v in {**self._study.settings, **trial.params}.items()]
-        if ending:
-            update.metrics += child.best.metrics if child.best else ()
+        if trial is not None and ending:
+            update.metrics += self._best_metrics(child.best)
             update.tags = _end_tags(child, trial)
             update.texts = {"traceback.txt": trial.traceback} if trial.traceback else {}
             update.files = self._kept_files(trial) if standing != RUNNING else ()
             update.status, update.ended_ms = standing
-        child.has_params = True
         child.sent_epoch = new[-1].epoch if new else before
         child.standing = standing
         return update, len(new) + ending
@@ -195,16 +205,20 @@ class TrialRuns:
         return child.sent_epoch
 
     def _note_best(self, child: _Child, epochs: Iterable[EpochRow]) -> None:
-        """Note the first epoch with the best finite value of the objective, as metrics that MLflow can sort by."""
         objective = self._study.objective
         for row in epochs:
             values = row.values
             value = values.get(objective.metric, math.nan)
-            if not math.isfinite(value) or (child.best is not None and not objective.better(value, child.best.value)):
-                continue
-            best, at_ms = {f"best_{objective.metric}": value, BEST_EPOCH: float(row.epoch)}, int(row.at * 1000)
-            metrics = [Metric(name, v, at_ms, row.epoch) for name, v in best.items() if name not in values]
-            child.best = _Best(value, metrics)
+            if math.isfinite(value) and (child.best is None or objective.better(value, child.best.value)):
+                own = values.keys() & {f"best_{objective.metric}", BEST_EPOCH}
+                child.best = _Best(value, row.epoch, int(row.at * 1000), frozenset(own))
+
+    def _best_metrics(self, best: _Best | None) -> list[Metric]:
+        """Return a trial's best value and its epoch as metrics of their own, so that MLflow can sort by them."""
+        if best is None:
+            return []
+        values = {f"best_{self._study.objective.metric}": best.value, BEST_EPOCH: float(best.epoch)}
+        return [Metric(name, value, best.at_ms, best.epoch) for name, value in values.items() if name not in best.own]
 
     def _new_run(self, trial: TrialRow, experiment: str, parent: str) -> NewRun:
         tags = {
@@ -244,6 +258,10 @@ def _end_tags(child: _Child, trial: TrialRow) -> list[RunTag]:
 def _metrics(row: EpochRow) -> list[Metric]:
     """Return an epoch as MLflow takes it."""
     return [Metric(name, value, int(row.at * 1000), row.epoch) for name, value in row.values.items()]
+
+
+def _standing_of(trial: TrialRow) -> _Standing:
+    return _standing(MLFLOW_STATUS[trial.state], None if trial.ended_at is None else int(trial.ended_at * 1000))
 
 
 def _standing(status: str, ended_ms: int | None) -> _Standing:
