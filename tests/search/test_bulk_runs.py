@@ -27,7 +27,7 @@ from search.tracking.follow import DRAIN_GRACE_S, sync
 from search.tracking.mlflow_client import UNREACHABLE, Metric, Param
 from search.tracking.mlflow_tables import COLUMNS, run_tables
 from search.tracking.run_writer import run_writer
-from search.tracking.store import open_store
+from search.tracking.store import POOL, open_store
 from search.tracking.tracker import Tracker
 from tests.support import postgres
 
@@ -238,6 +238,7 @@ def test_every_column_and_all_that_the_client_reads_is_the_same_either_way(ledge
 @pytest.mark.slow
 @pytest.mark.skipif(postgres.binaries() is None, reason="needs PostgreSQL")
 def test_it_is_the_same_in_postgresql(ledger, tmp_path, monkeypatch):
+    monkeypatch.setenv(POOL, "NullPool")  # a server ends once nobody is connected
     with postgres.server() as url:
         admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
