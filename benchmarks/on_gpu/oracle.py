@@ -46,20 +46,24 @@ def _by_pytest(limit_s: float) -> tuple[Section | None, str]:
     if find_spec("pytest") is None:
         return None, "no pytest here"
     files = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").rglob("test_*.py")) if _marked(path)]
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", *files]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", *files]  # its settings say -q
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit_s)
     except subprocess.TimeoutExpired:
         return Section("", errors=[f"pytest: cut after {limit_s:.0f} s"]), ""
-    said = (done.stdout + done.stderr).strip().splitlines() or ["nothing"]
-    if done.returncode in CANNOT_READ:
+    return read_pytest(done.returncode, done.stdout + done.stderr, command=f"pytest -m gpu {' '.join(files)}")
+
+
+def read_pytest(code: int, output: str, *, command: str) -> tuple[Section | None, str]:
+    """Return what pytest found; None, and why, where it could not come to the tests. A test it skipped is a failure."""
+    said = output.strip().splitlines() or ["it said nothing"]
+    if code in CANNOT_READ:
         reason = next((line for line in reversed(said) if "Error" in line), said[-1])
         return None, f"pytest could not read the tests: {reason.strip()}"
-    note = f"`pytest -m gpu {' '.join(files)}`: {said[-1]}"
-    passed = done.returncode == 0 and "passed" in said[-1] and "skipped" not in said[-1]
+    passed = code == 0 and " passed" in said[-1] and " skipped" not in said[-1]
     failed = [line for line in said if line.startswith(("FAILED", "ERROR"))]
-    errors = [] if passed else failed or [f"pytest, exit code {done.returncode}: {said[-1]}"]
-    return Section("", notes=[note], errors=errors, raw={"pytest": said[-20:]}), ""
+    errors = [] if passed else failed or [f"pytest, exit code {code}: {said[-1]}"]
+    return Section("", notes=[f"`{command}`: {said[-1]}"], errors=errors, raw={"pytest": said[-20:]}), ""
 
 
 def _marked(path: Path) -> bool:

@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.gpu import SHARES, run_parts
 from benchmarks.on_gpu.figures import JSON_FILE, MARKDOWN_FILE, Section, write_figures
+from benchmarks.on_gpu.oracle import read_pytest
 from benchmarks.on_gpu.processes import run_scripts
 from benchmarks.on_gpu.turns import Run, Side, take_turns
 from benchmarks.on_gpu.workload import SMALL, lane_config, mnist_folder, write_examples
@@ -155,6 +156,28 @@ def test_scripts_that_wait_for_each_other_begin_together(script: Callable[..., t
     ended = run_scripts([script("quick", *lines), slow], limit_s=60, at_once=2, together=True)
     assert ended.error is None
     assert min(ended.values("at")) > ended.values("before")[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "errors"),
+    [
+        (0, "........ [100%]\n8 passed, 40 deselected in 9.1s", []),
+        (0, "ss\n2 skipped, 40 deselected in 1.0s", ["pytest, exit code 0: 2 skipped, 40 deselected in 1.0s"]),
+        (5, "40 deselected in 1.0s", ["pytest, exit code 5: 40 deselected in 1.0s"]),
+        (1, "F\nFAILED tests/a.py::test_b - apart\n1 failed in 2.0s", ["FAILED tests/a.py::test_b - apart"]),
+    ],
+)
+def test_what_pytest_found_is_read(code: int, output: str, errors: list[str]) -> None:
+    section, _ = read_pytest(code, output, command="pytest")
+    assert section is not None and section.errors == errors
+
+
+def test_where_pytest_cannot_read_the_tests_that_is_said() -> None:
+    section, why = read_pytest(
+        4, "ImportError while loading conftest\nE   ModuleNotFoundError: No module named 'x'", command=""
+    )
+    assert section is None
+    assert why == "pytest could not read the tests: E   ModuleNotFoundError: No module named 'x'"
 
 
 def sides(clock: list[float], **seconds: float) -> list[Side]:
