@@ -10,11 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import psutil
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau, StepLR
@@ -83,6 +82,22 @@ def build_model(params: Mapping[str, Any], *, dataset: str, features: int) -> nn
     return nn.Sequential(*layers)
 
 
+def build_cnn(params: Mapping[str, Any], *, channels: Sequence[int], hidden: int) -> nn.Sequential:
+    """Return a CNN for 28x28 pixels: Conv2d, BatchNorm2d (if on), ReLU, Dropout, MaxPool2d for each block; a head."""
+    layers: list[nn.Module] = []
+    before, side = 1, 28
+    for width in channels:
+        layers.append(nn.Conv2d(before, width, 3, padding=1))
+        if params["batch_norm"]:
+            layers.append(nn.BatchNorm2d(width))
+        layers += [nn.ReLU(), nn.Dropout(params["dropout"]), nn.MaxPool2d(2)]
+        before, side = width, side // 2
+    layers += [nn.Flatten(), nn.Linear(before * side**2, hidden)]
+    if params["batch_norm"]:
+        layers.append(nn.BatchNorm1d(hidden))
+    return nn.Sequential(*layers, nn.ReLU(), nn.Dropout(params["dropout"]), nn.Linear(hidden, 10))
+
+
 def build_schedule(
     optimizer: torch.optim.Optimizer, params: Mapping[str, Any], *, epochs: int
 ) -> LRScheduler | ReduceLROnPlateau | None:
@@ -105,13 +120,15 @@ def step_schedule(schedule: LRScheduler | ReduceLROnPlateau | None, val_loss: fl
 
 
 def l1_norm(model: nn.Module) -> torch.Tensor:
-    """Return the sum of the absolute weights of the linear layers."""
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    """Return the sum of the absolute weights of the linear layers and convolutions."""
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     return cast(torch.Tensor, sum(layer.weight.abs().sum() for layer in layers))
 
 
 def print_summary(*, best_val_loss: float, trials: int, epochs_trained: int, search_s: float) -> None:
     """Print the result as one line of JSON, the last line of the script."""
+    import psutil  # here: the scripts that need torch alone share the models above
+
     wall_s = time.time() - psutil.Process().create_time()
     summary = {
         "best_val_loss": best_val_loss,

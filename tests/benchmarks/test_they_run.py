@@ -24,11 +24,9 @@ SMALL = {
     "larger_than_memory": ("--images 40 --image-size 32 --memory-mb 0 --pairs 1",),
     "freeze_depth": ("--images IMAGES --image-size 16 --trials 3 --max-epochs 3 --seeds 1",),
     "fresh_seeds": ("--study tabular --data iris --metric val_accuracy --target 0 --trials 2 --seeds 2",),
+    "gpu": ("--device cpu --small --only memory --out OUT",),  # all of it: test_gpu.py
     "importance": ("--studies 2",),
-    "lane_engine": (
-        "--lanes 2 --looped 1 --repetitions 5",
-        f"--gpu --device cpu --train-examples 200 --repetitions 1 {FEW}",
-    ),
+    "lane_engine": ("--lanes 2 --looped 1 --repetitions 5",),
     "ledger": ("--trials 20 --runs 1",),
     "memory": ("--dataset digits --lanes 2 --runs 1",),
     "planted_effects": ("--studies 1 --ablations 1",),
@@ -51,8 +49,8 @@ SMALL = {
     "whole_process": (f"--against ray_tune {PAIR}",),
 }
 
-PRINTS = ("lane_engine",)
-"""What needs torch alone does not write to a file either."""
+PRINTS = ("gpu", "lane_engine")
+"""What needs torch alone does not write to RESULTS.md either."""
 
 
 def test_there_is_a_small_run_of_each() -> None:
@@ -70,7 +68,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("name", "line"), [(name, line) for name, lines in SMALL.items() for line in lines])
 def test_it_runs(name: str, line: str, images: Path, tmp_path: Path) -> None:
     results = tmp_path / "RESULTS.md"
-    words = [str(images) if word == "IMAGES" else word for word in line.split()]
+    places = {"IMAGES": str(images), "OUT": str(tmp_path / "figures")}
+    words = [places.get(word, word) for word in line.split()]
     where = [] if name in PRINTS else ["--results", str(results)]
     command = [sys.executable, "-m", f"benchmarks.{name}", *words, *where]
     own = {**os.environ, "RAY_ADDRESS": "local"}  # the plain scripts would join any Ray that left its address here

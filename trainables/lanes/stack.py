@@ -29,6 +29,7 @@ class Stack:
         lanes: how many.
         products: the matrix products.
         device: where it all lies.
+        graphs: whether a step runs as a CUDA graph where the device and the network allow it.
 
     Attributes:
         broken: set where an epoch raised: its trials are in the middle of one, and no other is to join them.
@@ -42,6 +43,7 @@ class Stack:
         lanes: int,
         products: Products,
         device: torch.device,
+        graphs: bool = True,
     ) -> None:
         key, layout = blueprint.key, blueprint.layout
         self.key = key
@@ -53,7 +55,7 @@ class Stack:
         self._update = build_update(layout, self._bank, self._network.grads, optimizer=key.optimizer)
         self._feed = Feed(data, lanes=lanes, batch_size=key.batch_size, units=blueprint.units)
         self._graphs: StepGraphs | None = None
-        if graphed(device) and not self._network.autograd:
+        if graphs and graphed(device) and not self._network.autograd:
             self._graphs = StepGraphs((*self._bank.tensors, self._network.loss_sum, *self._update.counters))
 
     @property

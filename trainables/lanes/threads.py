@@ -26,14 +26,17 @@ def start_pool(threads: int, device: torch.device, *, flush: bool) -> ThreadPool
             would take a slow path, and no curve can tell.
     """
     barrier = threading.Barrier(threads)
+    gpu = None
+    if device.type == "cuda":  # a new thread's is the first one, whatever the caller's is
+        gpu = torch.cuda.current_device() if device.index is None else device.index
 
     def begin() -> None:
         torch.set_num_threads(1)
         torch.get_num_threads()  # a thread's first question adopts the process's number: ask while it is 1
         if flush:
             torch.set_flush_denormal(True)
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
+        if gpu is not None:
+            torch.cuda.set_device(gpu)
 
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="lanes", initializer=begin)
