@@ -119,15 +119,32 @@ def _save(path: Path, model: ModelFolder, entry: Model) -> None:
     """Write a model as MLflow's folders are, with what building an environment for it takes."""
     from mlflow.pyfunc import save_model
 
-    save_model(
-        str(path),
-        mlflow_model=entry,
-        loader_module=model.loader,
-        data_path=str(model.folder),
-        signature=_signature(model.example, model.answer),
-        input_example=model.example,
-        pip_requirements=_pinned(),
-    )
+    with _requirements_as_installed():
+        save_model(
+            str(path),
+            mlflow_model=entry,
+            loader_module=model.loader,
+            data_path=str(model.folder),
+            signature=_signature(model.example, model.answer),
+            input_example=model.example,
+            pip_requirements=_pinned(),
+        )
+
+
+@contextmanager
+def _requirements_as_installed() -> Iterator[None]:
+    """While inside, MLflow does not look whether requirements are met here: ours are read off what is installed.
+
+    To look, it lists the files of every package, which takes most of a second at the end of a search.
+    """
+    from mlflow.utils import environment
+
+    before = environment.warn_dependency_requirement_mismatches
+    environment.warn_dependency_requirement_mismatches = lambda requirements: None
+    try:
+        yield
+    finally:
+        environment.warn_dependency_requirement_mismatches = before
 
 
 def _make_room(client: MlflowClient, name: str) -> None:
