@@ -60,7 +60,7 @@ def _shares(counts: NDArray[np.int64], size: int, rng: np.random.RandomState) ->
         rng: breaks the ties.
     """
     exact = counts / counts.sum() * size
-    shares = np.floor(exact)
+    shares: NDArray[np.int64] = np.floor(exact).astype(np.int64)
     left = int(size - shares.sum())
     remainders = exact - shares
     for remainder in np.unique(remainders)[::-1]:
@@ -70,4 +70,4 @@ def _shares(counts: NDArray[np.int64], size: int, rng: np.random.RandomState) ->
         chosen = rng.choice(equal, size=min(len(equal), left), replace=False)
         shares[chosen] += 1
         left -= len(chosen)
-    return shares.astype(np.int64)
+    return shares
