@@ -1,6 +1,6 @@
 """The rules that stop trials: those of Ray Tune's schedulers, decision for decision, without Ray.
 
-Ray takes a second to import, which a search in lanes has no other use for (docs/decisions/0040).
+Ray takes a second to import, which a search in lanes has no other use for (docs/decisions/0013).
 """
 
 from __future__ import annotations
