@@ -20,8 +20,8 @@ from typing import Any
 import typer
 
 from search.commands.entry import guarded
+from search.commands.main_command import run
 from search.commands.parameters import GroupedCommand
-from search.commands.run import run
 
 
 def main() -> int:

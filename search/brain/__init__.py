@@ -1,1 +1,1 @@
-"""What proposes trials and what stops them: Optuna's samplers and Ray Tune's schedulers, with their memory."""
+"""What proposes trials and what stops them: Optuna's samplers and the rules of Ray Tune, with their memory."""

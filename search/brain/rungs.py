@@ -9,8 +9,8 @@ from collections import defaultdict
 import numpy as np
 
 
-class Rung(dict[str, float]):
-    """The values that trials had at one rung, by trial id: what Ray's bracket keeps in a plain dict.
+class Rung(dict[int, float]):
+    """The values that trials had at one rung, by number: what Ray's bracket keeps in a plain dict.
 
     Ray sorts all of them for each decision; here each value finds its place once. A value is set once and
     stays, as in Ray's bracket.
@@ -20,10 +20,10 @@ class Rung(dict[str, float]):
         super().__init__()
         self._ordered: list[float] = []
 
-    def __setitem__(self, trial_id: str, value: float) -> None:
-        if trial_id in self:
-            raise KeyError(f"trial {trial_id} was recorded at this rung before")
-        super().__setitem__(trial_id, value)
+    def __setitem__(self, number: int, value: float) -> None:
+        if number in self:
+            raise KeyError(f"trial {number} was recorded at this rung before")
+        super().__setitem__(number, value)
         if not math.isnan(value):
             insort(self._ordered, value)
 
@@ -56,42 +56,42 @@ class RunningMeans:
     def __init__(self, first: int) -> None:
         self._first = first
         self._ordered: defaultdict[int, list[float]] = defaultdict(list)
-        self._values: dict[str, list[tuple[int, float]]] = {}
-        self._last: dict[str, tuple[int, float]] = {}
+        self._values: dict[int, list[tuple[int, float]]] = {}
+        self._last: dict[int, tuple[int, float]] = {}
 
-    def values(self, trial_id: str) -> list[float]:
+    def values(self, number: int) -> list[float]:
         """Return what was added of a trial that goes on, in order."""
-        return [value for _, value in self._values[trial_id]]
+        return [value for _, value in self._values[number]]
 
-    def add(self, trial_id: str, epoch: int, value: float) -> None:
+    def add(self, number: int, epoch: int, value: float) -> None:
         """Add an epoch later than the last one, or the last one once more.
 
         Raises:
             ValueError: an earlier epoch.
         """
-        before, mean = self._last.get(trial_id, (0, math.nan))
+        before, mean = self._last.get(number, (0, math.nan))
         if epoch < before:
-            raise ValueError(f"trial {trial_id} reported epoch {epoch} after epoch {before}")
-        self._values.setdefault(trial_id, []).append((epoch, value))
+            raise ValueError(f"trial {number} reported epoch {epoch} after epoch {before}")
+        self._values.setdefault(number, []).append((epoch, value))
         if epoch == before and math.isfinite(mean):
             ordered = self._ordered[epoch]
             del ordered[bisect_left(ordered, mean)]
         for at in range(epoch if epoch == before else before + 1, epoch + 1):
-            mean = self._mean(trial_id, at)
+            mean = self._mean(number, at)
             if math.isfinite(mean):
                 insort(self._ordered[at], mean)
-        self._last[trial_id] = epoch, mean
+        self._last[number] = epoch, mean
 
-    def _mean(self, trial_id: str, at: int) -> float:
-        scoped = [value for epoch, value in self._values[trial_id] if self._first <= epoch <= at]
+    def _mean(self, number: int, at: int) -> float:
+        scoped = [value for epoch, value in self._values[number] if self._first <= epoch <= at]
         return float(np.mean(scoped)) if scoped else math.nan  # numpy adds in an order of its own, as in Ray's
 
-    def others(self, trial_id: str) -> tuple[int, float]:
+    def others(self, number: int) -> tuple[int, float]:
         """Return how many other trials have a finite average at a trial's last epoch, and their median.
 
         The median is NaN where there are none.
         """
-        epoch, mean = self._last[trial_id]
+        epoch, mean = self._last[number]
         ordered = self._ordered[epoch]
         own = bisect_left(ordered, mean) if math.isfinite(mean) else len(ordered)
         n = len(ordered) - (own < len(ordered))
@@ -100,7 +100,7 @@ class RunningMeans:
         low, high = (ordered[k + (k >= own)] for k in ((n - 1) // 2, n // 2))
         return n, low if n % 2 else (low + high) / 2
 
-    def forget(self, trial_id: str) -> None:
+    def forget(self, number: int) -> None:
         """Let go of the values of a trial that has ended; its averages stay."""
-        self._values.pop(trial_id, None)
-        self._last.pop(trial_id, None)
+        self._values.pop(number, None)
+        self._last.pop(number, None)

@@ -1,4 +1,4 @@
-"""The main command: search a study, or the study that a file declares, and print the answer."""
+"""What the main command does: search a study, or the study that a file declares, and print the answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 
-from search.commands.parameters import takes_options
 from search.declaration.held_data import held_file
 from search.declaration.options import Options
 from search.declaration.study import Study
@@ -27,9 +26,8 @@ from search.tracking.preflight import check_tracking
 from search.tracking.process import OTHERWISE
 
 
-@takes_options
-def run(options: Options) -> int:
-    """Search STUDY, or the study that a file declares, and print the answer."""
+def search_study(options: Options) -> int:
+    """Search a study, or go on with it, print the answer and return the process's exit code."""
     study = resolve(options)
     paths, console = Paths(options.home, study.name, study.ledger), make_console()
     continues = options.resume and is_recorded(paths)

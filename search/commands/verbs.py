@@ -31,9 +31,10 @@ from search.commands.continuing import continue_study
 from search.commands.entry import guarded
 from search.commands.export import export, predict
 from search.commands.housekeeping import delete, list_, move
+from search.commands.main_command import run
 from search.commands.parameters import GroupedCommand
 from search.commands.report import report
-from search.commands.run import run, show_result
+from search.commands.run import show_result
 from search.commands.stop import stop
 from search.commands.watch import watch
 from search.credentials import UnreadableAddress, masked_address, take_out

@@ -293,14 +293,14 @@ def _search(
     Raises:
         RunError: sampler or scheduler cannot be built as declared.
     """
-    # Ray's classes are imported here, so that what needs no search starts without them.
+    # Optuna's classes are imported here, so that what needs no search starts without them.
     from search.brain.sampler import OptunaSampler
     from search.brain.scheduler import build_scheduler
     from search.executors.search import Search
 
     try:
         scheduler, sampler = build_scheduler(study), OptunaSampler(study, ended_by=ended_by, note=recorder.event)
-    except (ArithmeticError, ValueError, TypeError) as error:  # Ray's and Optuna's, of a number that is too large
+    except (ArithmeticError, ValueError, TypeError) as error:  # of a number that is too large
         raise RunError(
             f"the scheduler {study.scheduler.name} or the sampler {study.sampler} cannot be built as declared "
             f"({type(error).__name__}: {error}); nothing was started"

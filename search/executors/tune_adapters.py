@@ -118,10 +118,6 @@ class TuneScheduler(FIFOScheduler):  # type: ignore[misc]
         """Tune's hook: a trial joins, or comes back after its actor or its driver was lost."""
         self._scheduler.add(_number(trial))
 
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Tune's hook: the trial's actor died."""
-        self._scheduler.fail(_number(trial))
-
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Tune's hook: decide on an epoch."""
         decision = self._scheduler.decide(_number(trial), report_of(result))

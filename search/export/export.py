@@ -19,7 +19,7 @@ from trainables.errors import CheckpointError
 from trainables.stage import stage
 
 if TYPE_CHECKING:
-    from search.tracking.registered_model import ModelFolder
+    from search.tracking.model_folder import ModelFolder
     from trainables.kept_model import KeptModel
 
 
@@ -154,7 +154,7 @@ def _about(
 def model_folder(made: Path, model: KeptModel) -> ModelFolder:
     """Return what MLflow is told of an export."""
     from search.export.example import examples_of
-    from search.tracking.registered_model import ModelFolder
+    from search.tracking.model_folder import ModelFolder
 
     example = examples_of(model, 1)
     return ModelFolder(made, "search.export.pyfunc", example, model.predict_frame(example))

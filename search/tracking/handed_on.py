@@ -7,7 +7,8 @@ from pathlib import Path
 
 from search.tracking.handover_folder import PAGE, HandedOn, read_about, read_example
 from search.tracking.mlflow_client import MlflowClient, RunTag
-from search.tracking.registered_model import ModelFolder, log_folder
+from search.tracking.model_folder import ModelFolder
+from search.tracking.registered_model import log_folder
 from search.tracking.store import Say
 from search.tracking.study_runs import logged_model_of
 from trainables.errors import first_line

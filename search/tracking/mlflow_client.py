@@ -19,6 +19,7 @@ from mlflow.entities import ViewType as ViewType
 from mlflow.exceptions import MlflowException as MlflowException
 from mlflow.tracking import MlflowClient as MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path as local_file_uri_to_path
+from mlflow.version import VERSION as VERSION
 from sqlalchemy.exc import SQLAlchemyError
 
 UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -24,6 +23,7 @@ from typing import Any
 
 from search.credentials import masked_address, put_back, read_address
 from search.errors import RunError
+from search.tracking.ahead import take
 from search.tracking.messages import ENDED, FINISH, NOTE, SENT, TRIED, UP
 from trainables.stage import Stage, stage
 
@@ -43,15 +43,6 @@ OTHERWISE = (
 
 WITHOUT_IT = "go on without it: --untracked-ok; what it lacks is sent later, or by: python -m search sync NAME"
 """Said to a user whose MLflow server does not answer when a search goes on."""
-
-ROOT = Path(__file__).parents[2]
-"""Where the packages of Lanewise lie."""
-
-CODE = """
-import json, runpy, sys
-sys.path[:] = json.loads(sys.argv.pop())
-runpy.run_module("search.tracking.follow", run_name="__main__", alter_sys=True)
-"""
 
 POLL_S = 0.1
 
@@ -78,8 +69,9 @@ class Patience:
 class TrackerProcess:
     """A child process that follows the ledger and feeds MLflow; a context manager.
 
-    It is started as early as possible and imports MLflow while the search prepares; ``try_store`` has it try the
-    store meanwhile, ``begin`` sets it to work. Whatever it does, waits for or is kept from, this process goes on.
+    It is started as early as possible (``ahead.py``) and imports MLflow while the search prepares; ``try_store`` has it
+    try the store meanwhile, ``begin`` sets it to work. Whatever it does, waits for or is kept from, this process goes
+    on.
 
     Args:
         uri: MLflow tracking URI.
@@ -99,15 +91,7 @@ class TrackerProcess:
         self._store = {"uri": put_back(uri), "artifacts": "" if artifacts is None else str(artifacts)}
         self._say = say
         self._patience = patience or Patience()
-        self._process = subprocess.Popen(
-            # -P: what lies in the current folder is the user's, a file search.py included
-            [sys.executable, "-P", "-c", CODE, json.dumps(_import_path())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # until it knows its log
-            text=True,
-            start_new_session=True,  # Ctrl-C is for the search; the tracker ends with its input
-        )
+        self._process = take()
         self._told: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -237,12 +221,6 @@ class TrackerProcess:
         if self._process.poll() is None:
             self.kill()
         self._listener.join()
-
-
-def _import_path() -> list[str]:
-    """Return this process's import path without the current folder, unless Lanewise itself is imported from there."""
-    here = Path.cwd()
-    return [entry for entry in sys.path if ROOT == here or Path(entry).absolute() != here]
 
 
 def check_server(uri: str, *, otherwise: str = OTHERWISE) -> None:

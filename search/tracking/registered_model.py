@@ -6,7 +6,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from search.errors import RunError, UsageError
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import sync_command
 from search.tracking.mlflow_client import UNREACHABLE, MlflowClient, MlflowException
+from search.tracking.model_folder import ModelFolder
 from search.tracking.preflight import store_of
 from search.tracking.process import UID, check_server
 from search.tracking.store import open_store
@@ -26,23 +26,6 @@ if TYPE_CHECKING:
 
 REQUIREMENTS = ("lanewise", "torch", "torchvision", "pandas", "scikit-learn", "skops", "safetensors")
 """What loading it takes; MLflow notes the versions that are installed here."""
-
-
-@dataclass(frozen=True)
-class ModelFolder:
-    """A folder that holds a model, and what MLflow is told of it.
-
-    Attributes:
-        folder: what MLflow copies.
-        loader: the module whose ``_load_pyfunc`` reads the folder.
-        example: raw examples, which are the input example.
-        answer: what the model says of them, for the signature.
-    """
-
-    folder: Path
-    loader: str
-    example: Any
-    answer: pd.DataFrame
 
 
 def register_folder(
@@ -136,15 +119,32 @@ def _save(path: Path, model: ModelFolder, entry: Model) -> None:
     """Write a model as MLflow's folders are, with what building an environment for it takes."""
     from mlflow.pyfunc import save_model
 
-    save_model(
-        str(path),
-        mlflow_model=entry,
-        loader_module=model.loader,
-        data_path=str(model.folder),
-        signature=_signature(model.example, model.answer),
-        input_example=model.example,
-        pip_requirements=_pinned(),
-    )
+    with _requirements_as_installed():
+        save_model(
+            str(path),
+            mlflow_model=entry,
+            loader_module=model.loader,
+            data_path=str(model.folder),
+            signature=_signature(model.example, model.answer),
+            input_example=model.example,
+            pip_requirements=_pinned(),
+        )
+
+
+@contextmanager
+def _requirements_as_installed() -> Iterator[None]:
+    """While inside, MLflow does not look whether requirements are met here: ours are read off what is installed.
+
+    To look, it lists the files of every package, which takes most of a second at the end of a search.
+    """
+    from mlflow.utils import environment
+
+    before = environment.warn_dependency_requirement_mismatches
+    environment.warn_dependency_requirement_mismatches = lambda requirements: None
+    try:
+        yield
+    finally:
+        environment.warn_dependency_requirement_mismatches = before
 
 
 def _make_room(client: MlflowClient, name: str) -> None:

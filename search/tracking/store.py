@@ -1,9 +1,10 @@
 """MLflow's store, opened: a database in a file is made by one process at a time.
 
-MLflow makes its tables in some forty steps that are no transaction: two processes that begin them at once leave a
+MLflow makes its tables in some seventy steps that are no transaction: two processes that begin them at once leave a
 database that nobody can open again (mlflow#19943), as does one that is killed among them. So a lock beside the file
-lets one process in. The database of a home is a projection of the ledgers there: one whose making broke is put aside
-and made anew, and its artifacts are looked for where the home is now.
+lets one process in, which makes them at once where it knows what they come to (``new_database.py``). The database of a
+home is a projection of the ledgers there: one whose making broke is put aside and made anew, and its artifacts are
+looked for where the home is now.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from sqlalchemy.exc import ArgumentError
 from search.ledger.damage import is_damage, set_aside
 from search.ledger.paths import MLFLOW_ARTIFACTS, MLFLOW_FILE
 from search.tracking.login import client_uri
-from search.tracking.mlflow_client import UNREACHABLE, MlflowClient, ViewType
+from search.tracking.mlflow_client import UNREACHABLE, VERSION, MlflowClient, ViewType
+from search.tracking.new_database import make_database
 
 BUSY_S = 20.0
 """How long a look into the database waits for others that write to it; MLflow itself waits as long."""
@@ -109,6 +111,8 @@ def _client(uri: str, file: Path | None = None) -> MlflowClient:
     place: AbstractContextManager[None] = nullcontext()
     if file is not None and "%" in uri:
         place, uri = chdir(file.parent), _relative(file, uri)
+    if file is not None:
+        make_database(file, version=VERSION)
     with place:
         client = MlflowClient(uri)
         client.search_experiments(view_type=ViewType.ALL, max_results=1)

@@ -37,7 +37,7 @@ SMALL = {
     "report_page": ("--trials 12 --epochs 3 --runs 1",),
     "shipped_backbone": ("--examples 3 --epochs 1 --seeds 1",),
     "soak": ("--lanes-trials 40 --tune-trials 40",),
-    "startup": ("--pairs 1",),
+    "startup": ("--pairs 1 --one-trial-alone",),
     "steady_state": (f"--against optuna {PAIR}",),
     "ten_thousand_trials": ("--trials 500 --tpe-trials 0",),
     "tracker_throughput": ("--trials 40 --runs 1",),

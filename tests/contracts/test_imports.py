@@ -22,7 +22,6 @@ ALLOWED = {
 OWNERS = {
     "ray": (
         "search/integrations/ray_",
-        "search/brain/scheduler.py",
         "search/executors/",
         "search/executors/capacity.py",
         "trainables/tune.py",
@@ -82,6 +81,18 @@ def loaded_after(statement):
     modules = set(run.stdout.split())
     assert "search" in modules
     return modules & set(HEAVY)
+
+
+def loaded_by_a_search(home):
+    """Return what the process of a search in lanes, its answer and its model handed on, loaded, in that order."""
+    words = ["regularization", "--trials", "2", "--max-epochs", "2", "--no-confirm", "--home", str(home)]
+    code = "import sys\nfrom search.run import main\ncode = main()\nprint('loaded', *sys.modules)\nsys.exit(code)"
+    run = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    assert "executor lanes" in run.stdout
+    first, *modules = run.stdout.splitlines()[-1].split()
+    assert first == "loaded"
+    return modules
 
 
 def test_there_is_something_to_look_at():
@@ -197,3 +208,11 @@ def test_the_driver_of_ray_tune_starts_without_torch(module):
 
 def test_the_tracker_starts_without_torch_and_ray():
     assert not loaded_after("import search.tracking.follow") & {"torch", "torchvision", "ray"}
+
+
+def test_a_search_in_lanes_loads_torch_and_nothing_that_only_others_need(tmp_path):
+    loaded = loaded_by_a_search(tmp_path / "home")
+    others = {"ray", "mlflow", "alembic", "sklearn", "scipy", "torchvision", "torch._dynamo", "sympy"}
+    assert others & set(loaded) == set()
+    assert loaded.index("torch") < loaded.index("pandas"), "frames are for the answer, after the trials"
+    assert (tmp_path / "home" / "mlflow.db").is_file(), "else MLflow had no reason to be imported"

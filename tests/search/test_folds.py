@@ -9,7 +9,7 @@ from sklearn.datasets import load_wine
 
 from search import declare, run
 from search.commands.export import export
-from search.commands.run import run as run_command
+from search.commands.main_command import run as run_command
 from search.commands.verbs import show
 from search.declaration.options import Options
 from search.drive.examples import load_data

@@ -7,7 +7,7 @@ import pytest
 
 from search import declare, load
 from search.commands.check import check
-from search.commands.run import run
+from search.commands.main_command import run
 from search.commands.verbs import extend, resume_
 from search.declaration.held_function import function_fields
 from search.drive.examples import load_data

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from search.commands.check import check
-from search.commands.run import run
+from search.commands.main_command import run
 from search.commands.verbs import extend, list_, show
 from search.declaration.options import Options
 from search.declaration.study import Study

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainables.data.image_preprocessing import ImagePreprocessing
 from trainables.data.number_preprocessing import NumberPreprocessing
@@ -24,15 +27,25 @@ def digits(seed: int, *, pixels: bool = False, recut: Recut | None = None) -> Pa
         pixels: return bytes, 0 to 255, instead of centred numbers.
         recut: a pair or a fold, where not the parts of the search are wanted; see ``cut_anew``.
     """
-    from sklearn.datasets import load_digits
-
-    x, y = load_digits(return_X_y=True)
+    x, y = read_digits()
     raw = ImagePreprocessing((1, 8, 8), largest=DIGITS_LARGEST, unit=DIGITS_LARGEST)
     images = x.reshape(-1, *raw.shape)
     if pixels:
         return replace(cut_into_parts(raw.encode(images), y, numeric=False, seed=seed, recut=recut), preprocessing=raw)
     parts = cut_into_parts((images / DIGITS_LARGEST).astype(np.float32), y, numeric=False, seed=seed, recut=recut)
     return replace(parts, preprocessing=replace(raw, standardisation=centre_pixels(parts)))
+
+
+def read_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the digits' pixels [1797, 64], 0 to 16, and their numbers [1797], as ``load_digits`` of scikit-learn does.
+
+    The file that it ships is read without importing scikit-learn, which takes a second.
+    """
+    spec = find_spec("sklearn")
+    assert spec is not None and spec.origin is not None, "it is one of our requirements"
+    file = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    rows = np.loadtxt(file, delimiter=",")
+    return rows[:, :-1], rows[:, -1].astype(np.int64)
 
 
 def table(loader: str) -> Callable[[int, Recut | None], Parts]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from trainables.data.duplicates import equal_rows, with_copies
 from trainables.data.preprocessing import Preprocessing
 from trainables.data.spec import NO_DATA, DataSpec
+from trainables.data.stratified import draw_stratified
 from trainables.data.streamed import Streamed
-from trainables.errors import DataError
 from trainables.notice import Notice
 from trainables.task import Task
 
@@ -189,20 +189,13 @@ def stratified_split(y: NDArray[np.int64], sizes: tuple[int, ...], *, seed: int)
     Raises:
         DataError: a part, or what is left over, is smaller than the number of classes.
     """
-    from sklearn.model_selection import StratifiedShuffleSplit
-
     rest = np.arange(len(y))
     parts = []
     for i, size in enumerate(sizes):
         if size == len(rest):
             taken, rest = rest, rest[:0]
         else:
-            splitter = StratifiedShuffleSplit(1, train_size=size, random_state=(seed + i) % 2**32)
-            try:
-                chosen, _ = next(splitter.split(rest[:, None], y[rest]))
-            except ValueError as error:
-                raise DataError(f"{len(rest)} examples cannot be split into {size} and the rest: {error}") from None
-            taken = rest[np.sort(chosen)]
+            taken = rest[draw_stratified(y[rest], size, seed=(seed + i) % 2**32)]
             rest = np.setdiff1d(rest, taken, assume_unique=True)
         parts.append(taken)
     return parts
