@@ -1,4 +1,4 @@
-"""An epoch of a trial in lanes, stacked and looped, beside the plain loop, on the CPU; ``gpu`` is for a GPU.
+"""An epoch of a trial in lanes, stacked and looped, beside the plain loop, on the CPU; ``--gpu``, or ``benchmarks/gpu.sh``, is for a GPU.
 
 Needs torch and ``trainables`` alone, plus what loads the data set that is asked for (scikit-learn for digits).
 
@@ -49,6 +49,11 @@ def trial(number: int, hidden: tuple[int, ...], *, max_epochs: int) -> MlpConfig
 
 
 def main() -> int:
+    if "--gpu" in sys.argv:
+        from benchmarks import gpu
+
+        sys.argv.remove("--gpu")
+        return gpu.main()
     arguments = parse()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -69,6 +74,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of stacked lanes")
     parser.add_argument("--threads", type=int, help="torch's threads; by default torch's own choice")
     parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--gpu", action="store_true", help="measure on a GPU as benchmarks/gpu.sh does, by its options")
     parser.add_argument("--choose", action="store_true", help="show what --lanes auto would choose")
     arguments = parser.parse_args()
     if arguments.repetitions < 5:
