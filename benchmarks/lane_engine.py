@@ -1,4 +1,4 @@
-"""An epoch of a trial in lanes, stacked and looped, beside the plain loop, on the CPU; ``--gpu``, or ``benchmarks/gpu.sh``, is for a GPU.
+"""An epoch of a trial in lanes, stacked and looped, beside the plain loop, on the CPU; ``--gpu``: on a GPU.
 
 Needs torch and ``trainables`` alone, plus what loads the data set that is asked for (scikit-learn for digits).
 
