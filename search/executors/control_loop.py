@@ -24,7 +24,7 @@ from trainables.errors import CheckpointWriteError, is_out_of_memory
 from trainables.report import EpochReport
 
 if TYPE_CHECKING:
-    from trainables.lanes import LaneEvent
+    from trainables.lane_event import LaneEvent
 
 
 class ControlLoop:
