@@ -184,12 +184,12 @@ class RayPool:
             described = self._start_together(together)
             if not described:
                 return
-            lanes = next(iter(described.values()))[0]
+            lanes, reason = next(iter(described.values()))
             self._study = with_lanes(self._study, lanes, workers=fleet.first)
             if together < fleet.first:
-                described |= self._start_together(fleet.first - together)
+                self._start_together(fleet.first - together)
         self.lanes = [lanes] * len(self._actors)
-        self.reasons = [f"worker {i}: {reason}" for i, (_, reason) in sorted(described.items())]
+        self.reasons = [f"worker {index}: {reason}" for index in range(len(self._actors))]
 
     def _start_together(self, count: int) -> dict[int, tuple[int, str]]:
         """Start workers; return what those say that are up: all, or on a cluster one and whoever is little later.

@@ -1,12 +1,18 @@
 """How many lane workers a cluster has room for, and when a study takes lanes there."""
 
+import dataclasses
+
 import pytest
 
 from search.declaration.studies import find
 from search.declaration.study import Resources
+from search.drive.engine import began_on_tune
 from search.executors.capacity import Capacity
 from search.executors.choice import choose_executor
 from search.executors.fleet import Fleet
+from search.ledger import Ledger
+from search.ledger.paths import Paths
+from tests.search.executors.conftest import record
 
 CORES, ONE_GPU = Capacity(cpus=4, gpus=0), Capacity(cpus=4, gpus=1)
 
@@ -118,3 +124,23 @@ def test_a_study_of_a_cluster_that_was_begun_on_ray_tune_stays_there():
     assert (choice.executor, choice.reason) == ("tune", "the study was begun on it")
     asked = study_on().model_copy(update={"executor": "lanes"})
     assert choose_executor(asked, began_on_tune=True).executor == "lanes", "what is asked for now counts"
+
+
+def test_a_session_in_lanes_is_told_from_one_on_ray_tune_by_the_lanes_that_were_recorded(tmp_path):
+    here = study_on(trials=2, address=None)
+    changes = {
+        "name": "here",
+        "executor": "lanes",
+        "tracking": here.tracking.model_copy(update={"enabled": False}),
+        "confirm": here.confirm.model_copy(update={"pairs": 0}),
+        "scheduler": here.scheduler.model_copy(update={"name": "none"}),
+        "budget": here.budget.model_copy(update={"trials": 2, "max_epochs": 1}),
+    }
+    here = here.model_copy(update=changes)
+    record(here, tmp_path)
+    with Ledger(Paths(tmp_path, "here").ledger_url) as ledger:
+        row = ledger.study("here")
+        on_tune = dataclasses.replace(row, facts=row.facts.model_copy(update={"lanes": None}))
+        assert not began_on_tune(ledger, row, study_on())
+        assert began_on_tune(ledger, on_tune, study_on())
+        assert not began_on_tune(ledger, on_tune, here), "no cluster is named"
