@@ -15,7 +15,7 @@ from search.declaration.studies import find
 from search.ledger.outcome import TrialState
 from tests.search.executors.conftest import ROOT, record, steady_study
 from tests.support.controls import SpentOnce
-from tests.support.steady import trained, undisturbed
+from tests.support.steady import release, trained, undisturbed
 from trainables.data import DataSpec
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -98,11 +98,18 @@ def test_the_trials_of_a_lost_node_move_to_the_other(cluster, tmp_path, executor
 
 
 def come_and_go(cluster, folder, nodes):
-    """Add a node when the first trial has trained an epoch; remove it once a trial has trained three there."""
+    """Add a node when the first trial has trained an epoch; remove it once a trial has trained three there.
+
+    Trials hold after three epochs, so that none ends before; when the node is gone, all are let go on.
+    """
     if not nodes and trained(folder):
         nodes.append(cluster.add_node(**NODE))
-    elif nodes and nodes[0] in cluster.list_all_nodes() and trains_on(nodes[0], folder, epochs=3):
-        cluster.remove_node(nodes[0], allow_graceful=False)
+    elif nodes and nodes[0] in cluster.list_all_nodes():
+        if trains_on(nodes[0], folder, epochs=3):
+            cluster.remove_node(nodes[0], allow_graceful=False)
+    elif nodes:
+        for seed in trained(folder):
+            release(folder, seed)
     return False
 
 
@@ -111,7 +118,7 @@ def test_a_node_that_comes_gets_a_worker_and_where_it_never_returns_the_search_g
     lanes = {"executor": "lanes", "lanes": {"lanes": 2}, "resources": {"address": cluster.address}}
     # asked all the time whether to stop, on the main thread, which alone may start nodes
     control = SpentOnce(partial(come_and_go, cluster, tmp_path, nodes))
-    study = steady_study(tmp_path, epoch_s=0.3, trials=trials, max_epochs=EPOCHS, **lanes)
+    study = steady_study(tmp_path, epoch_s=0.02, trials=trials, max_epochs=EPOCHS, hold_after=3, **lanes)
     recorded = record(study, tmp_path / "home", control=control)
     assert nodes and nodes[0] not in cluster.list_all_nodes(), "it came and went"
     assert [(t.number, t.state) for t in recorded.trials] == [(n, TrialState.COMPLETE) for n in range(trials)]
