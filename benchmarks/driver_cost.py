@@ -45,7 +45,7 @@ class FreePool:
     """A worker whose epochs cost nothing: each seated trial reports a number drawn from its own seed."""
 
     def __init__(self, max_epochs: int) -> None:
-        self.lanes, self.reasons = [LANES], ["free"]
+        self.lanes, self.reasons, self.starting = [LANES], ["free"], ()
         self._max_epochs = max_epochs
         self._seated: dict[int, tuple[random.Random, int]] = {}
         self._orders = Orders()
@@ -69,6 +69,10 @@ class FreePool:
         metrics = {"train_loss": rng.random(), "val_loss": rng.random(), "val_accuracy": 0.5, "lr": 0.1}
         stop = MAX_EPOCHS if epoch >= self._max_epochs else None
         return LaneEvent(EpochReport(epoch, metrics, 0.0, stop), None)
+
+    def grow(self) -> list[int]:
+        """Start nothing."""
+        return []
 
     def replace(self, index: int) -> None:
         """Never called."""

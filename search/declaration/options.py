@@ -238,9 +238,14 @@ class Options:
         Group.PLACE,
         sets="resources.cpus_per_worker",
     )
-    gpus_per_worker: float | None = option("GPUs of a lanes worker.", Group.PLACE, sets="resources.gpus_per_worker")
+    gpus_per_worker: float | None = option(
+        "GPUs of a lanes worker. [default: 0; on a cluster that has some 1]",
+        Group.PLACE,
+        sets="resources.gpus_per_worker",
+    )
     workers: int | None = option(
-        "tune: most trials at once; lanes: worker processes, on Ray if above 1.",
+        "tune: most trials at once; lanes: worker processes, on Ray if above 1. [default: as many as fit on a "
+        "cluster; else tune: as many as fit, lanes: 1]",
         Group.PLACE,
         sets="resources.workers",
     )

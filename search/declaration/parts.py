@@ -160,23 +160,25 @@ class Resources(Frozen):
     Attributes:
         cpus_per_trial: CPU cores, as Ray counts them.
         gpus_per_trial: 0, a fraction up to 1, or a whole number.
-        cpus_per_worker, gpus_per_worker: the same for a worker that holds many lanes. None is one core, or, of this
-            machine, all for a training function that trains side by side.
-        workers: most trials at once (tune; None: as many as fit) or worker processes (lanes; None: one).
+        cpus_per_worker, gpus_per_worker: the same for a worker that holds many lanes. Of cores None is one, or, of this
+            machine, all for a training function that trains side by side; of GPUs one on a cluster that has some, else
+            none.
+        workers: most trials at once (tune; None: as many as fit) or worker processes (lanes; None: one on this
+            machine, and on a cluster as many as have room, as nodes come and go).
         address: where the Ray cluster to join is, without credentials; None for this machine.
     """
 
     cpus_per_trial: float = Field(1.0, gt=0)
     gpus_per_trial: float = Field(0.0, ge=0)
     cpus_per_worker: float | None = Field(None, gt=0)
-    gpus_per_worker: float = Field(0.0, ge=0)
+    gpus_per_worker: float | None = Field(None, ge=0)
     workers: int | None = Field(None, ge=1)
     address: Annotated[str | None, without_credentials("resources", "address", host_and_port=True)] = None
 
     @field_validator("gpus_per_trial", "gpus_per_worker")
     @classmethod
-    def _fraction_or_whole(cls, value: float, info: ValidationInfo) -> float:
-        if value > 1 and not value.is_integer():
+    def _fraction_or_whole(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and value > 1 and not value.is_integer():
             path = ("resources", str(info.field_name))
             refuse([Mistake(path, "must be a fraction up to 1 or a whole number of GPUs", value)])
         return value

@@ -184,7 +184,7 @@ def resume(
         tracker = _warm_tracker(study, paths, view, stack, untracked_ok=untracked_ok)
         splits = load(study)
         refuse_other_data(row, splits)
-        choice = choose_executor(study)
+        choice = choose_executor(study, began_on_tune=began_on_tune(ledger, row, study))
         splits = with_scratch(splits, paths, shared=choice.several_processes)
         refuse_other_preparation(row, prepare_trainable(study, splits, view.say))
         control = control or Control()
@@ -201,6 +201,11 @@ def resume(
         if tracker is not None:
             tracker.begin(paths.ledger_url, study.name, home=paths.home.absolute(), log=paths.tracking_log)
         return study, _drive(session, tracker, announce, confirm_s=confirm_s)
+
+
+def began_on_tune(ledger: Ledger, row: StudyRow, study: Study) -> bool:
+    """Say whether a study on a cluster has trials of which none was in a lane: a session in lanes records how many."""
+    return study.resources.address is not None and row.facts.lanes is None and bool(ledger.trials(row.id))
 
 
 def _make_folder(paths: Paths) -> None:

@@ -41,7 +41,9 @@ def with_one_trial(study: Study) -> Study:
     The cores stay as they are: memory is not theirs, and more of them would change a curve's last digits.
     """
     r = study.resources
-    whole = {name: float(math.ceil(getattr(r, name))) for name in ("gpus_per_trial", "gpus_per_worker")}
+    whole = {"gpus_per_trial": float(math.ceil(r.gpus_per_trial))}
+    if r.gpus_per_worker is not None:
+        whole["gpus_per_worker"] = float(math.ceil(r.gpus_per_worker))
     return study.model_copy(
         update={
             "resources": r.model_copy(update={"workers": 1, **whole}),

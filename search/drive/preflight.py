@@ -121,7 +121,7 @@ def _capacity_mistakes(resources: Resources, machine: Machine) -> list[Mistake]:
         submit = "ray job submit --address http://HOST:8265 -- python -m search.run STUDY --address auto"
         rule = f"{address}: a search cannot drive a cluster through Ray Client; submit it as a job: {submit}"
         return [Mistake((*RESOURCES, "address"), rule)]
-    gpus_asked = {name: getattr(resources, name) for name in ("gpus_per_trial", "gpus_per_worker")}
+    gpus_asked = {name: getattr(resources, name) or 0.0 for name in ("gpus_per_trial", "gpus_per_worker")}
     cpus_asked = {name: getattr(resources, name) for name in ("cpus_per_trial", "cpus_per_worker")}
     capacity = Capacity.of(machine, with_gpus=any(gpus_asked.values()))
     mistakes = [
@@ -140,7 +140,7 @@ def _capacity_mistakes(resources: Resources, machine: Machine) -> list[Mistake]:
         for name, gpus in gpus_asked.items()
         if gpus > capacity.gpus
     ]
-    workers, each = resources.workers or 1, resources.gpus_per_worker
+    workers, each = resources.workers or 1, resources.gpus_per_worker or 0.0
     if not mistakes and each * workers > capacity.gpus:
         rule = f"{workers} of {{0}} {each:g} need {each * workers:g} GPUs: {found}"
         mistakes.append(Mistake((*RESOURCES, "workers"), rule, others=((*RESOURCES, "gpus_per_worker"),)))
@@ -153,7 +153,7 @@ def _precision_mistakes(study: Study, machine: Machine) -> list[Mistake]:
         return []
     import torch
 
-    device = torch.device("cuda" if study.resources.gpus_per_worker > 0 and machine.gpus else "cpu")
+    device = torch.device("cuda" if study.resources.gpus_per_worker and machine.gpus else "cpu")
     if machine.multiplies_bf16(device):
         return []
     rule = f"bf16 is not offered by the {device.type} of this machine"

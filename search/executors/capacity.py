@@ -37,12 +37,27 @@ class Capacity:
         total = ray.cluster_resources()
         return cls(total.get("CPU", 0), total.get("GPU", 0))
 
+    @classmethod
+    def of_nodes(cls) -> list[Capacity]:
+        """Return what each node of the connected Ray cluster that is up has, in use or not."""
+        import ray
+
+        up = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return [cls(resources.get("CPU", 0), resources.get("GPU", 0)) for resources in up]
+
+    def room_for(self, *, cpus: float, gpus: float) -> int:
+        """Return how many shares of so many cores and GPUs fit; a fraction of a GPU is of one device."""
+        fit = math.floor(self.cpus / cpus + 1e-9)
+        if not gpus:
+            return fit
+        devices = math.floor(self.gpus)
+        whole = gpus if gpus >= 1 else 1.0
+        shares = math.floor(devices / whole + 1e-9) * math.floor(whole / gpus + 1e-9)
+        return min(fit, shares + math.floor((self.gpus - devices) / gpus + 1e-9))
+
     def fit(self, resources: Resources) -> int:
         """Return how many trials have room at once."""
-        fit = math.floor(self.cpus / resources.cpus_per_trial + 1e-9)
-        if resources.gpus_per_trial:
-            fit = min(fit, math.floor(self.gpus / resources.gpus_per_trial + 1e-9))
-        return fit
+        return self.room_for(cpus=resources.cpus_per_trial, gpus=resources.gpus_per_trial)
 
     def slots(self, resources: Resources) -> int:
         """Return how many trials run at once: as many as fit, at most ``resources.workers``, at least 1."""
@@ -62,8 +77,16 @@ def at_once(capacity: Capacity, resources: Resources) -> int:
 
 def waiting_line(capacity: Capacity, resources: Resources) -> str:
     """Return what to tell a user whose first trial fits nowhere in the cluster yet."""
-    return (
-        f"waiting: a trial takes {resources.cpus_per_trial:g} CPU and {resources.gpus_per_trial:g} GPU, and the "
-        f"cluster has {capacity.cpus:g} CPU and {capacity.gpus:g} GPU now; an autoscaler may add a node, "
-        "and the search starts when one is up"
-    )
+    share = f"a trial takes {resources.cpus_per_trial:g} CPU and {resources.gpus_per_trial:g} GPU"
+    return f"{_no_room(share, capacity)}, and the search starts when one is up"
+
+
+def waiting_for_workers_line(capacity: Capacity, *, cpus: float, gpus: float) -> str:
+    """Return what to tell a user of whose lane workers none is up."""
+    share = f"a worker takes {cpus:g} CPU and {gpus:g} GPU"
+    return f"{_no_room(share, capacity)} or free a share, and the search goes on when a worker is up"
+
+
+def _no_room(share: str, capacity: Capacity) -> str:
+    there = f"the cluster has {capacity.cpus:g} CPU and {capacity.gpus:g} GPU now"
+    return f"waiting: {share}, and {there}; an autoscaler may add a node"

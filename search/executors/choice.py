@@ -51,29 +51,36 @@ def executor_mistakes(study: Study) -> list[Mistake]:
     return [Mistake(("executor",), rule, hint="use {0} tune", others=(("executor",),))]
 
 
-def choose_executor(study: Study) -> ExecutorChoice:
+def choose_executor(study: Study, *, began_on_tune: bool = False) -> ExecutorChoice:
     """Return ``lanes`` or ``tune`` for a study, and why.
+
+    Args:
+        study: the declaration.
+        began_on_tune: whether earlier sessions of the study ran on Ray Tune: ``auto`` then stays with it.
 
     Raises:
         UsageError: lanes are asked for a trainable that needs a process of its own.
     """
     if mistakes := executor_mistakes(study):
         raise usage_error(mistakes)
-    executor, reason = _executor(study)
-    return ExecutorChoice(executor, reason, executor == "tune" or study.resources.workers not in (None, 1))
+    executor, reason = _executor(study, began_on_tune)
+    resources = study.resources
+    here = executor == "lanes" and resources.address is None and resources.workers in (None, 1)
+    return ExecutorChoice(executor, reason, not here)
 
 
-def _executor(study: Study) -> tuple[str, str]:
+def _executor(study: Study, began_on_tune: bool) -> tuple[str, str]:
     if study.executor != "auto":
         return study.executor, "as asked for"
-    if study.resources.address is not None:
-        return "tune", "a Ray cluster was named"
+    if began_on_tune and study.resources.address is not None:
+        return "tune", "the study was begun on it"
     if study.resources.gpus_per_trial:
         return "tune", "a share of a GPU for each trial was asked for"
     if study.data.source == "stream":
         return "tune", "the examples are streamed, which each process does for one trial at a time"
     if find_trainable(study.trainable).stacks:
-        return "lanes", f"{study.trainable} stacks, on one machine"
+        where = "one machine" if study.resources.address is None else "workers of the Ray cluster"
+        return "lanes", f"{study.trainable} stacks, on {where}"
     if is_train_function(study.trainable):
         return "tune", f"{study.trainable} does not stack; if its epochs are short, --executor lanes may be faster"
     return "tune", f"{study.trainable} does not stack"

@@ -18,13 +18,13 @@ from search.executors.recovery import Recovery
 from search.executors.running import RunningTrial, RunningWorker
 from search.executors.search import Search
 from search.executors.timing import USUAL, Timing
-from search.ledger.events import CheckpointNote, LaneModeMeasured
+from search.ledger.events import CheckpointNote, LaneModeMeasured, LanesChosen
 from search.ledger.outcome import Outcome, StopReason
 from trainables.errors import CheckpointWriteError, is_out_of_memory
 from trainables.report import EpochReport
 
 if TYPE_CHECKING:
-    from trainables.lanes import LaneEvent
+    from trainables.lane_event import LaneEvent
 
 
 class ControlLoop:
@@ -50,9 +50,12 @@ class ControlLoop:
         self._say = say
         self._timing = timing
         self._modes: dict[str, str] = dict(search.lane_modes)
-        self._workers = [RunningWorker(index, lanes) for index, lanes in enumerate(pool.lanes)]
+        self._workers = [
+            RunningWorker(index, lanes, busy=index in pool.starting) for index, lanes in enumerate(pool.lanes)
+        ]
         self._recovery = Recovery(search, self._workers, fail=self._fail, timing=timing)
         self._settled_at = -math.inf
+        self._grown_at = timing.now()
 
     def run(self) -> None:
         """Train until the sampler has no more trials, or the search is told to stop."""
@@ -64,12 +67,23 @@ class ControlLoop:
                     self._handle(*done)
             else:
                 timing.sleep(timing.poll_s)  # every trial left waits for its time to be tried again
+            if timing.now() - self._grown_at >= timing.resize_every_s:
+                self._grow()
             if timing.now() - self._settled_at >= timing.settle_every_s:
                 self._settle()
                 recorder.tick()
         self._settle()
         recorder.tick()
         self._end_rest(control.stopping)
+
+    def _grow(self) -> None:
+        """Take up the workers for which a cluster has got room; each begins when it is up."""
+        self._grown_at = self._timing.now()
+        for lanes in self._pool.grow():
+            worker = RunningWorker(len(self._workers), min(lanes, self._recovery.fewest), busy=True)
+            self._workers.append(worker)
+            choice = f"worker {worker.index}: {worker.lanes} lanes, as the others; the cluster has room for it now"
+            self._search.recorder.event(LanesChosen(choice=choice))
 
     def _launch(self) -> bool:
         """Fill the free lanes and start an epoch on every idle worker; False when nothing is left."""

@@ -114,4 +114,4 @@ def driver_device(study: Study) -> torch.device:
     """Return where lanes in the driver's own process train: on CUDA where the study gives a worker some of a GPU."""
     import torch
 
-    return torch.device("cuda" if study.resources.gpus_per_worker > 0 and torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if study.resources.gpus_per_worker and torch.cuda.is_available() else "cpu")

@@ -53,7 +53,16 @@ def open_pool(
     from search.executors.ray_session import ray_session
 
     with ray_session(study.resources, connect_s=timing.connect_s, say=say):
-        pool = RayPool(study, search.splits, checkpoints, modes, timing=timing)
+        control = search.control
+        pool = RayPool(
+            study,
+            search.splits,
+            checkpoints,
+            modes,
+            timing=timing,
+            say=say,
+            is_stopping=lambda: control.stopping is not None,
+        )
         try:
             yield pool
         finally:
@@ -91,6 +100,8 @@ class LanesExecutor:
     def run(self, search: Search) -> None:
         """Run a search; see ``Executor``."""
         with self._open_pool(search, self._timing) as pool, shown_by(self._say):
+            if not pool.lanes:
+                return
             for line in pool.reasons:
                 search.recorder.event(LanesChosen(choice=line))
             search.recorder.lanes_chosen(pool.lanes[0])

@@ -42,7 +42,7 @@ class LocalPool:
             study, splits, device=device, checkpoints=checkpoints, modes=modes, make_worker=make_worker
         )
         lanes, reason = self._host.describe()
-        self.lanes, self.reasons = [lanes], [reason]
+        self.lanes, self.reasons, self.starting = [lanes], [reason], ()
         self._orders: Orders | None = None
         self._taken: dict[int, Callable[[], list[CheckpointNote]]] = {}
 
@@ -59,6 +59,10 @@ class LocalPool:
     def replace(self, index: int) -> None:
         """Never called: this worker dies with the driver."""
         raise AssertionError("the driver's own worker cannot be lost")
+
+    def grow(self) -> list[int]:
+        """Start nothing: there is one process."""
+        return []
 
     def take_best(self, index: int, numbers: Sequence[int]) -> None:
         """Take the best models of trials that have just ended; they wait in memory."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,12 +34,16 @@ class WorkerPool(Protocol):
     """Workers that hold lanes.
 
     Attributes:
-        lanes: of each worker.
+        lanes: of each worker; empty where the search was told to stop before one was up.
         reasons: how the number of lanes came about, a line each.
     """
 
     lanes: list[int]
     reasons: list[str]
+
+    @property
+    def starting(self) -> Collection[int]:
+        """Indices of the workers that are not up yet; ``wait`` tells when one is, by an empty advance."""
 
     def launch(self, index: int, orders: Orders) -> None:
         """Start ``orders`` on a worker that is idle."""
@@ -49,6 +53,9 @@ class WorkerPool(Protocol):
 
     def replace(self, index: int) -> None:
         """Start a worker in the place of one that was lost; ``wait`` tells when it is up, by an empty advance."""
+
+    def grow(self) -> list[int]:
+        """Start workers where there is room for more than there are; return the lanes of each that was started."""
 
     def take_best(self, index: int, numbers: Sequence[int]) -> None:
         """Take the best models of trials that have just ended on a worker, which must be idle."""

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from search.declaration.study import Study
 from search.errors import RunError
 from search.executors.capacity import Capacity
 from search.executors.faults import reason_of
+from search.executors.fleet import Fleet
 from search.executors.lane_host import Advance, LaneHost, Orders
-from search.executors.lane_workers import worker_cores
 from search.executors.marker import marked_trials
 from search.executors.pool import WorkerLost
 from search.executors.timing import Timing
@@ -34,44 +34,75 @@ if TYPE_CHECKING:
 class RayPool:
     """One actor a worker. A trial's share is gpus-per-worker / lanes.
 
+    The examples are put into Ray's object store once; each node fetches them once, and its workers copy what they
+    need from there to their device. What comes back is reports alone: models and checkpoints are written by the
+    workers, into the folder that every node sees.
+
     Args:
         study: the declaration.
         splits: the examples; each actor copies them to its device.
         checkpoints: folder of the study's checkpoints; every node must see it.
         modes: how groups train whose mode was measured before.
-        timing: how long to wait for a start and for checkpoints.
+        timing: how long to wait for a start and for checkpoints, and how often to look for further nodes.
+        say: prints one line for the user.
+        is_stopping: says whether the search is to end, which a start on a cluster may have to wait for.
+
+    Attributes:
+        lanes, reasons, starting: see ``WorkerPool``.
 
     Raises:
         RunError: the actors do not start.
     """
 
     def __init__(
-        self, study: Study, splits: Splits, checkpoints: Path, modes: Mapping[str, str], *, timing: Timing
+        self,
+        study: Study,
+        splits: Splits,
+        checkpoints: Path,
+        modes: Mapping[str, str],
+        *,
+        timing: Timing,
+        say: Callable[[str], None] = lambda line: None,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._study = study
-        self._timing = timing
+        self._fleet = fleet = Fleet.of(study, Capacity.of_nodes())
+        # a worker's share of the trials at once depends on how many workers there are
+        self._study = with_lanes(study, study.lanes.lanes, workers=fleet.first)
+        self._timing, self._say, self._is_stopping = timing, say, is_stopping
         self._modes = modes
         self._checkpoints = checkpoints
         self._splits = ray.put(splits)
         self._function = carried_function(function_path(study.trainable))
-        resources = study.resources
-        self._cores = worker_cores(study, Capacity.of_ray())
         self._in_turn: set[int] = set()
-        self._actor_class = ray.remote(LaneHost).options(
-            num_cpus=self._cores, num_gpus=resources.gpus_per_worker, max_restarts=0
-        )
-        workers = range(resources.workers or 1)
+        self._actor_class = ray.remote(LaneHost).options(num_cpus=fleet.cpus, num_gpus=fleet.gpus, max_restarts=0)
         checkpoints.mkdir(parents=True, exist_ok=True)
-        self._markers = [checkpoints / f"worker_{index}.at" for index in workers]
-        self._actors = [self._start(index) for index in workers]
+        self._actors: list[Any] = []
         self._running: dict[Any, int] = {}
-        self._launched = [time.time() for _ in workers]
+        self._launched: list[float] = []
         self._hung: dict[int, int] = {}
         self._writing: list[tuple[list[int], Any]] = []
-        with stage(f"starting {counted(len(self._actors), 'worker')} on Ray, which copy the data"):
-            described = self._describe()
-        self.lanes = [lanes for lanes, _ in described]
-        self.reasons = [f"worker {i}: {reason}" for i, (_, reason) in enumerate(described)]
+        self._up: set[int] = set()
+        self._none_up_since = timing.now()
+        self._told_of_none = False
+        self.lanes: list[int] = []
+        self.reasons: list[str] = []
+        self._begin()
+
+    @property
+    def starting(self) -> frozenset[int]:
+        """The workers that are not up yet, when the pool is opened."""
+        return frozenset(self._running.values())
+
+    def grow(self) -> list[int]:
+        """Start workers where a cluster has room for more than there are; say, once, where none of all is up."""
+        if not self._on_cluster:
+            return []
+        self._tell_where_none_is_up()
+        nodes, lanes = Capacity.of_nodes(), self.lanes[0]
+        before = len(self._actors)
+        for _ in range(self._fleet.wanted(nodes, lanes=lanes) - before):
+            self._add()
+        return [lanes] * (len(self._actors) - before)
 
     def launch(self, index: int, orders: Orders) -> None:
         """Send ``orders`` to the actor."""
@@ -87,6 +118,7 @@ class RayPool:
         index = self._running.pop(done[0])
         try:
             result = ray.get(done[0])
+            self._up.add(index)
         except RayTaskError as error:
             if not isinstance(error.cause, RayError):
                 raise RunError(f"lane worker {index} failed: {error.cause!r}") from error
@@ -139,8 +171,63 @@ class RayPool:
         for actor in self._actors:
             ray.kill(actor)
 
+    @property
+    def _on_cluster(self) -> bool:
+        """Whether workers may have to wait for a node, or for what runs there, for as long as that takes."""
+        return self._study.resources.address is not None
+
+    def _begin(self) -> None:
+        """Start the first workers; on a cluster the search begins with those that come up first."""
+        fleet, spec = self._fleet, self._study.lanes.lanes
+        together = 1 if spec == "auto" else fleet.first  # the first measures how many lanes they have
+        with stage(f"starting {counted(fleet.first, 'worker')} on Ray, which copy the data"):
+            described = self._start_together(together)
+            if not described:
+                return
+            lanes, reason = next(iter(described.values()))
+            self._study = with_lanes(self._study, lanes, workers=fleet.first)
+            if together < fleet.first:
+                self._start_together(fleet.first - together)
+        self.lanes = [lanes] * len(self._actors)
+        self.reasons = [f"worker {index}: {reason}" for index in range(len(self._actors))]
+
+    def _start_together(self, count: int) -> dict[int, tuple[int, str]]:
+        """Start workers; return what those say that are up: all, or on a cluster one and whoever is little later.
+
+        Returns:
+            By index the lanes, and how that came about; none where the search is to end.
+        """
+        for _ in range(count):
+            self._add()
+        described: dict[int, tuple[int, str]] = {}
+        began, since = self._timing.now(), None
+        while self._running and not self._is_stopping():
+            up, late = ray.wait(list(self._running), num_returns=len(self._running), timeout=self._timing.poll_s)
+            described |= {self._running.pop(reference): self._described(reference) for reference in up}
+            self._up |= described.keys()
+            now = self._timing.now()
+            if self._on_cluster and self._up:
+                since = now if since is None else since
+                if now - since >= self._timing.resize_every_s:
+                    break
+            elif self._on_cluster:
+                self._tell_where_none_is_up()
+            elif late and now - began >= self._timing.start_s:
+                self._refuse_late_start()
+        return described
+
+    def _add(self) -> None:
+        """Start one more worker."""
+        index = len(self._actors)
+        self._actors.append(self._start(index))
+        self._launched.append(time.time())
+        self._running[self._actors[index].describe.remote()] = index
+
+    def _marker(self, index: int) -> Path:
+        return self._checkpoints / f"worker_{index}.at"
+
     def _start(self, index: int) -> Any:
-        marker = self._markers[index]
+        marker = self._marker(index)
         marker.unlink(missing_ok=True)
         return self._actor_class.remote(
             self._study,
@@ -154,12 +241,13 @@ class RayPool:
         )
 
     def _lost(self, index: int, error: RayError) -> WorkerLost:
+        self._up.discard(index)
         reason = reason_of(error)
         if index in self._hung:
             return WorkerLost(reason, self._hung.pop(index), hung=True)
         if isinstance(error, OutOfMemoryError):  # Ray's memory monitor ended it
             return WorkerLost(reason, out_of_host_memory=True)
-        among = tuple(sorted(marked_trials(self._markers[index])))
+        among = tuple(sorted(marked_trials(self._marker(index))))
         if len(among) < 2:
             return WorkerLost(reason, at=among[0] if among else None)
         self._in_turn.add(index)
@@ -175,23 +263,45 @@ class RayPool:
             if index in self._hung:
                 continue
             # without a mark it is still starting, or its trials are stacked and cannot hang
-            for number, began in marked_trials(self._markers[index]).items():
+            for number, began in marked_trials(self._marker(index)).items():
                 if time.time() - max(began, self._launched[index]) > limit_s:
                     self._hung[index] = number
                     ray.kill(self._actors[index])
                     break
 
-    def _describe(self) -> list[tuple[int, str]]:
+    def _described(self, reference: Any) -> tuple[int, str]:
+        """Return the lanes of a worker that is up, and how that number came about."""
         try:
-            return list(ray.get([actor.describe.remote() for actor in self._actors], timeout=self._timing.start_s))
-        except GetTimeoutError:
-            self.close()
-            r = self._study.resources
-            raise RunError(
-                f"the workers did not start within {self._timing.start_s:g} s: {len(self._actors)} of "
-                f"{self._cores:g} CPU and {r.gpus_per_worker:g} GPU each were asked for; "
-                f"the cluster has {ray.cluster_resources()}"
-            ) from None
+            lanes, reason = ray.get(reference)
         except RayError as error:
             self.close()
             raise RunError(f"the workers did not start: {reason_of(error)}") from None
+        return int(lanes), str(reason)
+
+    def _refuse_late_start(self) -> None:
+        self.close()
+        raise RunError(
+            f"the workers did not start within {self._timing.start_s:g} s: {len(self._actors)} of "
+            f"{self._fleet.cpus:g} CPU and {self._fleet.gpus:g} GPU each were asked for; "
+            f"the cluster has {ray.cluster_resources()}"
+        )
+
+    def _tell_where_none_is_up(self) -> None:
+        """Say, once a time that this is so, that no worker is up because there is no room for one."""
+        if self._up:
+            self._none_up_since, self._told_of_none = self._timing.now(), False
+            return
+        nodes = Capacity.of_nodes()
+        waited_s = self._timing.now() - self._none_up_since
+        if not self._told_of_none and (not self._fleet.room(nodes) or waited_s > self._timing.start_s):
+            self._told_of_none = True
+            self._say(self._fleet.waiting_line(nodes))
+
+
+def with_lanes(study: Study, lanes: int | str | None, *, workers: int) -> Study:
+    """Return a study as its workers are to know it: with so many of them, and so many lanes each."""
+    changes = {
+        "lanes": study.lanes.model_copy(update={"lanes": lanes}),
+        "resources": study.resources.model_copy(update={"workers": workers}),
+    }
+    return study.model_copy(update=changes)

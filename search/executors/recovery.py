@@ -26,6 +26,7 @@ class Recovery:
 
     Attributes:
         waiting: the queue.
+        fewest: lanes of the worker that has had to give up most of them.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Recovery:
         self._workers = workers
         self._fail = fail
         self._timing = timing
-        self._fewest = min(worker.lanes for worker in workers)
+        self.fewest = min(worker.lanes for worker in workers)
         self.waiting: deque[RunningTrial] = deque()
 
     def take_due(self) -> RunningTrial | None:
@@ -80,8 +81,8 @@ class Recovery:
         self._search.recorder.event(
             LanesHalved(worker=worker.index, together=together, lanes=worker.lanes, queued=tuple(numbers), reason=why)
         )
-        self._fewest = min(self._fewest, worker.lanes)
-        self._search.recorder.lanes_chosen(self._fewest)
+        self.fewest = min(self.fewest, worker.lanes)
+        self._search.recorder.lanes_chosen(self.fewest)
         for number in numbers:
             self._queue(worker.unseat(number))
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from search.declaration.study import Study
 from search.drive.result import Result
 from search.executors.capacity import Capacity
+from search.executors.choice import choose_executor
 from search.executors.retention import FINISHED
 from search.face.chart import best_chart
 from search.face.confirmation_table import (
@@ -266,10 +267,12 @@ def scheduler_text(study: Study) -> str:
 
 
 def resources_text(study: Study) -> str:
-    """Return a trial's share and how many run at once."""
+    """Return a trial's share and how many run at once; of lanes on a cluster how many workers."""
     r = study.resources
     share = f"{r.cpus_per_trial:g} CPU and {r.gpus_per_trial:g} GPU a trial"
     if r.address is not None:
+        if choose_executor(study).executor == "lanes":
+            share = "lanes, with as many workers as have room" if r.workers is None else f"lanes, {r.workers} workers"
         return f"{share}, on the Ray cluster at {r.address}"
     slots = Capacity.of(THIS_MACHINE, with_gpus=r.gpus_per_trial > 0).slots(r)
     return f"{share}, {slots} at once on this machine"

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 FEW = "--trials 3 --epochs 3"
 PAIR = f"{FEW} --pairs 1"
 SMALL = {
+    "cluster_lanes": (PAIR,),
     "confirmation_cost": (PAIR,),
     "confirmation_statistics": ("--studies 4 --families 4",),
     "conv_lanes": ("--images digits --repetitions 1",),

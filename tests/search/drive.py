@@ -29,7 +29,7 @@ class ScriptedPool:
     def __init__(self, drive):
         self._drive = drive
         self._orders, self._curves, self._epochs = Orders(), {}, {}
-        self.lanes, self.reasons = [1], []
+        self.lanes, self.reasons, self.starting = [1], [], ()
         self.reported = []
 
     def launch(self, index, orders):
@@ -53,6 +53,9 @@ class ScriptedPool:
             return LaneEvent(None, ValueError("it raises here"))
         beside = self._drive.beside(self._drive.params_of(order))
         return LaneEvent(self._drive.report(epoch, curve[epoch - 1], beside))
+
+    def grow(self):
+        return []
 
     def take_best(self, index, numbers):
         pass

@@ -15,6 +15,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
 
 SEARCH = ("python", "-m", "search.run", "--no-confirm", "regularization", "--address", "auto", "--name", "it")
 
+OF_SEARCHES = ("search.run", "search.tracking.follow", "_Inner", "LaneHost")
+"""In the command lines of the processes of a search: the last two are Ray's names for what trains."""
+
 
 @pytest.fixture(scope="module")
 def head():
@@ -63,7 +66,7 @@ def left_of_searches(head):
     deadline = time.monotonic() + 10
     while True:
         lines = [command_line(p) for p in head.processes()]
-        left = [line for line in lines if "search.run" in line or "search.tracking.follow" in line or "_Inner" in line]
+        left = [line for line in lines if any(name in line for name in OF_SEARCHES)]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.2)
@@ -114,13 +117,21 @@ def test_a_job_that_is_stopped_ends_as_interrupted(head, tmp_path):
     assert left_of_searches(head) == []
 
 
-def test_a_search_that_waits_for_a_gpu_says_so_and_can_be_stopped(head, tmp_path):
-    options = ("--gpus-per-trial", "0.25", "--trials", "4", "--home", str(tmp_path))
-    assert submit(head, "waits", *options, wait=False).returncode == 0
-    line = "waiting: a trial takes 1 CPU and 0.25 GPU, and the cluster has 2 CPU and 0 GPU now; "
-    wait_until(lambda: line in head.job("waits")["logs"], "the line that says so", head, "waits")
-    assert head.ray("job", "stop", "--address", head.url, "waits").returncode == 0
-    job = head.job("waits")
+@pytest.mark.parametrize(
+    ("share", "asked"),
+    [
+        (("--gpus-per-trial", "0.25"), "a trial takes 1 CPU and 0.25 GPU"),
+        (("--gpus-per-worker", "1"), "a worker takes 1 CPU and 1 GPU"),
+    ],
+)
+def test_a_search_that_waits_for_a_gpu_says_so_and_can_be_stopped(head, tmp_path, share, asked):
+    options = (*share, "--trials", "4", "--home", str(tmp_path))
+    job_id = f"waits{share[0]}"
+    assert submit(head, job_id, *options, wait=False).returncode == 0
+    line = f"waiting: {asked}, and the cluster has 2 CPU and 0 GPU now; "
+    wait_until(lambda: line in head.job(job_id)["logs"], "the line that says so", head, job_id)
+    assert head.ray("job", "stop", "--address", head.url, job_id).returncode == 0
+    job = head.job(job_id)
     assert job["status"] == "STOPPED"
     assert job["logs"].count("waiting:") == 1
     assert "Traceback" not in job["logs"]

@@ -1,6 +1,6 @@
 """Many trials trained at once on one device, a lane each."""
 
-from trainables.lanes.event import LaneEvent, raised
+from trainables.lane_event import LaneEvent, raised
 from trainables.lanes.folds import FoldLanes, FoldSeat
 from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.measure import LanesChoice, Measurement, choose_lanes

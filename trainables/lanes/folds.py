@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from trainables.folded import FoldedConfig, FoldMean
-from trainables.lanes.event import LaneEvent
+from trainables.lane_event import LaneEvent
 from trainables.lanes.seat import Seat
 from trainables.lanes.worker import LaneWorker
 from trainables.notice import Notice

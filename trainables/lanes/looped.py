@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from trainables.errors import is_of_a_signal
-from trainables.lanes.event import LaneEvent, raised
+from trainables.lane_event import LaneEvent, raised
 from trainables.lanes.seat import Seat
 from trainables.lanes.threads import start_pool
 from trainables.loop import TrainingRun

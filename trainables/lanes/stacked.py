@@ -11,8 +11,8 @@ import torch
 from trainables.config import MlpConfig, loss_name
 from trainables.device_data import DeviceData, batch_bounds
 from trainables.errors import is_out_of_memory
+from trainables.lane_event import LaneEvent, raised
 from trainables.lanes.blueprint import Blueprint, blueprint
-from trainables.lanes.event import LaneEvent, raised
 from trainables.lanes.grouping import GroupKey, stack_sizes
 from trainables.lanes.products import products_for
 from trainables.lanes.seat import Seat

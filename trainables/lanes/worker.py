@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from trainables.device_data import DeviceData, batch_bounds
-from trainables.lanes.event import LaneEvent
+from trainables.lane_event import LaneEvent
 from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
 from trainables.lanes.measure import ModeChoice, faster_mode, sample, seconds_per_lane_epoch

@@ -4,6 +4,7 @@ That Ray's actors really end like this is for ``test_killed_processes`` and ``te
 """
 
 import time
+from collections import defaultdict
 from contextlib import contextmanager
 
 import pytest
@@ -31,15 +32,16 @@ class ShakyPool:
         comes_up: index of a worker that was replaced -> it is up (True), never will be (None), died (False).
     """
 
-    def __init__(self, search, workers, *, before=None, after=None, comes_up=None, late=()):
+    def __init__(self, search, workers, *, before=None, after=None, comes_up=None, late=(), joins=0):
         self._search = search
         self._before, self._after = before or (lambda i: None), after or (lambda i: None)
         self._comes_up = comes_up or (lambda i: True)
         self._late = late
+        self._joins = joins
         self._hosts = [self._host() for _ in range(workers)]
         self._running = {}
-        self.lanes, self.reasons = [2] * workers, []
-        self.saved, self.replaced = {}, []
+        self.lanes, self.reasons, self.starting = [2] * workers, [], ()
+        self.saved, self.replaced, self.trained = {}, [], defaultdict(int)
 
     def _host(self):
         study, splits = self._search.study, self._search.splits
@@ -67,12 +69,21 @@ class ShakyPool:
 
     def _train(self, index, orders):
         advance = self._hosts[index].advance(orders)
+        self.trained[index] += 1
         return self._after(index) or advance
 
     def replace(self, index):
         self.replaced.append(index)
         self._hosts[index] = self._host()
         self._running[index] = None
+
+    def grow(self):
+        """Start, once, ``joins`` more workers."""
+        joins, self._joins = self._joins, 0
+        for _ in range(joins):
+            self._running[len(self._hosts)] = None
+            self._hosts.append(self._host())
+        return [2] * joins
 
     def take_best(self, index, numbers):
         for number in numbers:
@@ -86,7 +97,7 @@ class ShakyPool:
         return [note for index, trials in numbers.items() for note in self._hosts[index].save(trials)]
 
 
-AT_ONCE = Timing(poll_s=0.01, back_off_s=0.0)
+AT_ONCE = Timing(poll_s=0.01, back_off_s=0.0, resize_every_s=0.01)
 """With a back-off, a worker would take new trials before those that wait."""
 
 
@@ -208,6 +219,22 @@ def test_a_worker_that_comes_up_later_takes_its_part(run, tmp_path):
     recorded = run(before=first(1, WorkerLost("killed")), trials=8)
     check_whole(recorded, tmp_path, set(range(8)))
     assert recorded.result.ending == "done"
+
+
+def test_a_worker_that_joins_a_search_under_way_takes_its_part(run, tmp_path):
+    recorded = run(workers=1, joins=1, trials=8, epoch_s=0.02)
+    check_whole(recorded, tmp_path, set(range(8)))
+    (pool,) = run.pools
+    assert pool.trained.keys() == {0, 1}
+    chosen = recorded.events[recorded.events["kind"] == "lanes"]["message"].tolist()
+    assert chosen == ["worker 1: 2 lanes, as the others; the cluster has room for it now"]
+
+
+def test_workers_that_are_not_up_when_the_search_begins_hold_nobody_up(run, tmp_path):
+    recorded = run(workers=1, joins=1, comes_up=lambda i: None, trials=6)
+    check_whole(recorded, tmp_path, set(range(6)))
+    (pool,) = run.pools
+    assert pool.trained.keys() == {0}
 
 
 def test_a_worker_that_always_dies_before_it_is_up_is_given_up(run, tmp_path):
