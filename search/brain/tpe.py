@@ -6,7 +6,7 @@ group of parameters Optuna splits the whole history into good and other trials a
 that is done once a proposal, over a bounded part of the history (``TrialHistory``), and what was read is kept. Until
 the history outgrows the bound, the proposals are Optuna's own bit for bit.
 
-``tests/contracts/test_tpe.py`` fails where another version of Optuna is not what this builds on.
+``tests/search/test_tpe.py`` fails where another version of Optuna is not what this builds on.
 """
 
 from __future__ import annotations
