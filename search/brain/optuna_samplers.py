@@ -12,6 +12,9 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 
+from search.brain.tpe import BoundedTPESampler
+from search.brain.trial_history import TrialHistory
+from search.declaration.study import Study
 from spaces import Point, Space, Value, hash_params
 
 POPULATION = 16
@@ -19,18 +22,21 @@ POPULATION = 16
 random one; it must not follow the budget, which an extension changes in the middle of a generation."""
 
 
-def build_optuna_sampler(name: str, seed: int, *, study_seed: int) -> BaseSampler:
-    """Return the Optuna sampler called ``name``.
+def build_optuna_sampler(study: Study, history: TrialHistory | None, seed: int) -> BaseSampler:
+    """Return the sampler that a study names, for one proposal.
 
     Args:
-        name: one of ``study.SAMPLERS``.
-        seed: of one proposal.
-        study_seed: of the one sequence that qmc walks through.
+        study: the declaration.
+        history: what tpe learns from; the other samplers read Optuna's study.
+        seed: of the proposal.
     """
+    name = study.sampler
     samplers = optuna.samplers
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if name == "tpe":
+        if history is not None:
+            return BoundedTPESampler(study.space, history, seed=seed)
+        if name == "optuna_tpe":
             # Groups: parameters that exist together are modelled together, the conditional ones apart.
             return samplers.TPESampler(multivariate=True, group=True, seed=seed)
         if name == "random":
@@ -43,7 +49,7 @@ def build_optuna_sampler(name: str, seed: int, *, study_seed: int) -> BaseSample
             return samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
         return samplers.QMCSampler(
             scramble=True,  # else the seed has no say in the sequence
-            seed=study_seed,
+            seed=study.seed,  # of the one sequence that it walks through
             independent_sampler=samplers.RandomSampler(seed=seed),  # for conditional parameters
             warn_independent_sampling=False,
             warn_asynchronous_seeding=False,

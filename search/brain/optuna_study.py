@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import TrialState as OptunaState
 
 from search.brain.optuna_samplers import build_optuna_sampler
+from search.brain.trial_history import TrialHistory
 from search.declaration.study import Study
 from search.ledger.outcome import OPTUNA_STATE, StopReason, TrialState
 from spaces import Point
@@ -42,10 +43,11 @@ class OptunaStudy:
         self._renumbered = False
         directions = {"min": optuna.study.StudyDirection.MINIMIZE, "max": optuna.study.StudyDirection.MAXIMIZE}
         self.study = optuna.create_study(directions=[directions[o.mode] for o in study.objectives])
+        self._history = TrialHistory(self.study) if study.sampler == "tpe" else None
 
     def seed(self, seed: int) -> None:
         """Let a fresh sampler, seeded with ``seed``, make the next proposals."""
-        self.study.sampler = build_optuna_sampler(self._declared.sampler, seed, study_seed=self._declared.seed)
+        self.study.sampler = build_optuna_sampler(self._declared, self._history, seed)
 
     def ask(self, given: Point | None = None, *, joins: bool = False) -> optuna.Trial:
         """Return a new trial; the parameters in ``given`` have these values, the others are proposed.
@@ -59,6 +61,7 @@ class OptunaStudy:
         trial = self.study.ask()
         if joins and self._declared.sampler == "nsga2":
             _ = trial.relative_params  # Optuna notes a trial's generation when it is first asked for these
+        self._learn(trial._trial_id)
         return trial
 
     def notes(self, trial: optuna.Trial) -> dict[str, Any]:
@@ -84,6 +87,7 @@ class OptunaStudy:
                 trial.report(value, epoch)
         told_as, told = self._told(values, state, reason)
         self.study.tell(trial, told, state=told_as)
+        self._learn(trial._trial_id)
         return told
 
     def tell_repeat(self, trial: optuna.Trial, earlier: list[float] | None) -> float | list[float] | None:
@@ -94,6 +98,7 @@ class OptunaStudy:
         """
         told = earlier if self._declared.sampler != "nsga2" else None
         self.study.tell(trial, told, state=OptunaState.FAIL if told is None else OptunaState.COMPLETE)
+        self._learn(trial._trial_id)
         return told if told is None or self._several else told[0]
 
     def add_repeat(self, params: Point, recorded: float | list[float] | None) -> None:
@@ -169,7 +174,13 @@ class OptunaStudy:
             if not (self._renumbered and ":parent:" in name):
                 storage.set_study_system_attr(study_id, name, note)
         last = storage.get_n_trials(study_id) - 1
-        return optuna.Trial(self.study, storage.get_trial_id_from_study_id_trial_number(study_id, last))
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, last)
+        self._learn(trial_id)
+        return optuna.Trial(self.study, trial_id)
+
+    def _learn(self, trial_id: int) -> None:
+        if self._history is not None:
+            self._history.add(trial_id)
 
 
 def best_epoch(values: Mapping[int, Values], direction: Direction) -> int | None:

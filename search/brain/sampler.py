@@ -14,6 +14,7 @@ from search.brain.gain_rule import GainRule
 from search.brain.optuna_samplers import points, suggest_params
 from search.brain.optuna_study import OptunaStudy, Values, best_epoch
 from search.brain.order import TrialOrder
+from search.brain.sampler_cost import ProposalClock
 from search.brain.shares import Share, Shares
 from search.declaration.study import Study, fits
 from search.declaration.warm_start import SeatedTrial
@@ -74,6 +75,7 @@ class OptunaSampler:
         self._open: dict[int, _Open] = {}
         self._unfinished: deque[TrialOrder] = deque()
         self._next = 0
+        self._clock = ProposalClock(study.sampler, study.budget.trials, note)
         self.exhausted = False
         self.closed = False
 
@@ -101,8 +103,14 @@ class OptunaSampler:
         if not self._unfinished and (settled := self._rule.decide()) is not None:
             self._note(settled)
             return None
-        order = self._unfinished.popleft() if self._unfinished else self._propose()
-        self.exhausted = self.exhausted or order is None
+        if self._unfinished:
+            return self._unfinished.popleft()
+        began = self._clock.now()
+        order = self._propose()
+        if order is None:
+            self.exhausted = True
+        else:
+            self._clock.proposed(order.number, self._clock.now() - began)
         return order
 
     def observe(self, number: int, report: EpochReport) -> None:

@@ -201,7 +201,7 @@ class Options:
         sets="warm_start",
         metavar="NAME[:K]",
     )
-    sampler: str | None = option("tpe, random, gp, cmaes, qmc or nsga2.", Group.SEARCH, sets="sampler")
+    sampler: str | None = option("tpe, random, gp, cmaes, qmc, nsga2 or optuna_tpe.", Group.SEARCH, sets="sampler")
     scheduler: str | None = option("asha, median or none.", Group.SEARCH, sets="scheduler.name")
     grace: int | None = option("Epochs every trial gets: the first rung.", Group.SEARCH, sets="scheduler.grace")
     reduction_factor: int | None = option(

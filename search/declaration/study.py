@@ -35,7 +35,7 @@ from trainables.mistake import Mistake, Path, dotted, sentence
 from trainables.registry import find_trainable, is_train_function
 from trainables.report import SECONDS
 
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2")
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2", "optuna_tpe")
 MOST_OBJECTIVES = 3
 """With more, nearly every trial is on the Pareto front, which then says little."""
 WITHOUT_CONDITION = "of the space without a condition"
@@ -106,7 +106,7 @@ class Study(Frozen):
     warm_start: Annotated[WarmStart | None, BeforeValidator(warm_start_of), Field(json_schema_extra=_or_as_a_word)] = (
         None
     )
-    sampler: Literal["tpe", "random", "gp", "cmaes", "qmc", "nsga2"] = "tpe"
+    sampler: Literal["tpe", "random", "gp", "cmaes", "qmc", "nsga2", "optuna_tpe"] = "tpe"
     scheduler: SchedulerSpec = SchedulerSpec()
     executor: Literal["auto", "tune", "lanes"] = "auto"
     resources: Resources = Resources()

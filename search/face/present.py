@@ -9,6 +9,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.console import Console
 
+from search.brain.sampler_cost import cost_line
 from search.declaration.study import Study
 from search.drive.result import Result
 from search.executors.capacity import Capacity
@@ -77,6 +78,8 @@ def print_plan(
     say(console, f"objective  {'; weighed against '.join([first, *further])}{mean}")
     say(console, f"budget     {budget_text(study)}")
     say(console, f"sampler    {study.sampler}, seed {study.seed}{share_text(study)}")
+    if (cost := cost_line(study)) is not None:
+        say_words(console, f"{'':10} {cost}")
     for i, line in enumerate(warm_start_lines(study)):
         say_words(console, f"{'' if i else 'from':10} {line}")
     say(console, f"scheduler  {scheduler_text(study)}")

@@ -25,6 +25,7 @@ class EventKind(StrEnum):
     LANES_HALVED = "lanes_halved"
     LEDGER_MIGRATED = "ledger_migrated"
     MODEL_CHANGED = "model_changed"
+    PROPOSALS_SLOW = "proposals_slow"
     REDECLARED = "redeclared"
     REFITS_MISSING = "refits_missing"
     SHARE_USED_UP = "share_used_up"

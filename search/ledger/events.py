@@ -29,6 +29,7 @@ from search.ledger.study_events import Extended as Extended
 from search.ledger.study_events import GainBelow as GainBelow
 from search.ledger.study_events import LedgerMigrated as LedgerMigrated
 from search.ledger.study_events import ModelChanged as ModelChanged
+from search.ledger.study_events import ProposalsSlow as ProposalsSlow
 from search.ledger.study_events import Redeclared as Redeclared
 from search.ledger.study_events import ShareUsedUp as ShareUsedUp
 from search.ledger.study_events import SpaceExhausted as SpaceExhausted
@@ -54,6 +55,7 @@ EVENTS: Mapping[EventKind, type[Event]] = {
         LanesHalved,
         LedgerMigrated,
         ModelChanged,
+        ProposalsSlow,
         Redeclared,
         RefitsMissing,
         ShareUsedUp,

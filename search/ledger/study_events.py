@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from search.ledger.event import Event, EventKind, Level
+from trainables.stage import duration
 
 
 class CredentialsRemoved(Event):
@@ -133,6 +134,35 @@ class GainBelow(Event):
         return (
             f"ended after {self.trials} trials beside the baseline, of {self.planned}: twice as many are expected to "
             f"better {self.metric} by {self.gain:.3g}, less than {self.below:g} (--until-gain-below)"
+        )
+
+
+class ProposalsSlow(Event):
+    """The proposals that are left take longer than the training beside them.
+
+    Attributes:
+        sampler: that proposes.
+        trials: that were proposed.
+        planned: the trials of the budget.
+        proposal_s: seconds of one proposal now.
+        left_s: seconds of those that are left, an extrapolation.
+        training_s: seconds of the training that is left, at the pace so far.
+    """
+
+    kind = EventKind.PROPOSALS_SLOW
+    level = Level.WARNING
+    sampler: str
+    trials: int
+    planned: int
+    proposal_s: float
+    left_s: float
+    training_s: float
+
+    def _text(self) -> str:
+        return (
+            f"{self.sampler} takes {self.proposal_s:.2g} s a proposal after {self.trials} trials; for the "
+            f"{self.planned - self.trials} that are left its proposals take about {duration(self.left_s)}, training "
+            f"about {duration(self.training_s)}"
         )
 
 

@@ -24,6 +24,7 @@ from search.ledger.events import (
     LedgerMigrated,
     Level,
     ModelChanged,
+    ProposalsSlow,
     Redeclared,
     RefitsMissing,
     ShareUsedUp,
@@ -101,6 +102,12 @@ EXAMPLES = [
         RefitsMissing(parameter="model", missing=2, refits=5, reason=StopReason.BUDGET),
         Level.WARNING,
         "the best of each model was not trained on 2 of 5 splits: the time budget is used up",
+    ),
+    (
+        ProposalsSlow(sampler="gp", trials=600, planned=2000, proposal_s=1.234, left_s=7620.0, training_s=90.0),
+        Level.WARNING,
+        "gp takes 1.2 s a proposal after 600 trials; for the 1400 that are left its proposals take about 2 h 07 min, "
+        "training about 1 min 30 s",
     ),
     (
         ShareUsedUp(parameter="norm", choice=True, trials=3),

@@ -71,9 +71,12 @@ BAD = [
     ({"objective": ["val_loss", "parameters", "lr", "epoch_seconds"]}, "--objective may be given 3 times, got 4"),
     (
         {"objective": ["val_loss", "parameters"], "sampler": "cmaes"},
-        "--sampler cmaes takes one --objective, got 2; others: tpe, random, gp, qmc, nsga2",
+        "--sampler cmaes takes one --objective, got 2; others: tpe, random, gp, qmc, nsga2, optuna_tpe",
     ),
-    ({"sampler": "grid"}, "--sampler must be 'tpe', 'random', 'gp', 'cmaes', 'qmc' or 'nsga2', got 'grid'"),
+    (
+        {"sampler": "grid"},
+        "--sampler must be 'tpe', 'random', 'gp', 'cmaes', 'qmc', 'nsga2' or 'optuna_tpe', got 'grid'",
+    ),
     ({"data": "minst"}, "--data 'minst' is unknown. Did you mean 'mnist'? Known: digits, mnist, "),
     ({"data": "tabel:a.csv"}, "--data tabel:a.csv: 'tabel' is no kind of data. Did you mean 'table'? Known: table:FI"),
     ({"data": "table:"}, "--data table: names no file"),

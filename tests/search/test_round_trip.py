@@ -134,6 +134,7 @@ def test_mistakes_in_a_file_print_a_line_each_and_exit_2(tmp_path):
     assert (code, out) == (2, "")
     assert err.splitlines() == [
         "error: study.yaml:3: budget.trials must be >= 1, got 0",
-        "error: study.yaml:4: sampler must be 'tpe', 'random', 'gp', 'cmaes', 'qmc' or 'nsga2', got 'tpee'",
+        "error: study.yaml:4: sampler must be 'tpe', 'random', 'gp', 'cmaes', 'qmc', 'nsga2' or 'optuna_tpe', "
+        "got 'tpee'",
         "error: --seed must be >= 0, got -1",
     ]

@@ -100,7 +100,10 @@ BAD = [
         "--gpus-per-trial must be a fraction up to 1 or a whole number of GPUs, got 1.5",
     ),
     ({"resources": {"workers": 0}}, "--workers must be >= 1, got 0"),
-    ({"sampler": "tpee"}, "--sampler must be 'tpe', 'random', 'gp', 'cmaes', 'qmc' or 'nsga2', got 'tpee'"),
+    (
+        {"sampler": "tpee"},
+        "--sampler must be 'tpe', 'random', 'gp', 'cmaes', 'qmc', 'nsga2' or 'optuna_tpe', got 'tpee'",
+    ),
     ({"executor": "slurm"}, "--executor must be 'auto', 'tune' or 'lanes', got 'slurm'"),
     ({"seed": -1}, "--seed must be >= 0, got -1"),
     ({"seed": 2**32}, f"--seed must be < {2**32}, got {2**32}"),

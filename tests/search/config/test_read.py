@@ -142,7 +142,7 @@ BAD = [
     ("kind: regularization\nbudget: {time_s: 10m}", ":2: budget.time_s must be a number, got '10m'"),
     (
         "kind: regularization\nsampler: tpee",
-        ":2: sampler must be 'tpe', 'random', 'gp', 'cmaes', 'qmc' or 'nsga2', got 'tpee'",
+        ":2: sampler must be 'tpe', 'random', 'gp', 'cmaes', 'qmc', 'nsga2' or 'optuna_tpe', got 'tpee'",
     ),
     (
         "kind: regularization\nlanes:\n  mode: stacked\n  lanes: many",
