@@ -10,6 +10,7 @@ from search.declaration.study import Study
 from search.executors.capacity import Capacity, waiting_for_workers_line
 from search.executors.choice import SHARE_AT_ONCE
 from search.executors.lane_workers import worker_cores
+from trainables.data.parts import counted
 from trainables.registry import find_trainable
 
 FEWEST_LANES = 4
@@ -68,6 +69,16 @@ class Fleet:
             return self.first
         useful = self.study.budget.trials // JOINING_SHARE // lanes
         return max(self.first, min(self.room(nodes), useful))
+
+    def no_room_line(self, nodes: Sequence[Capacity]) -> str:
+        """Return why a study that asks for more workers than this machine has room for is refused."""
+        there = together(nodes)
+        asked = f"{counted(self.first, 'worker')} of {self.cpus:g} CPU and {self.gpus:g} GPU"
+        return (
+            f"{asked}{' each' if self.first > 1 else ''} {'do' if self.first > 1 else 'does'} not fit on this machine, "
+            f"which has {there.cpus:g} CPU and {there.gpus:g} GPU: lower --workers, --cpus-per-worker or "
+            "--gpus-per-worker"
+        )
 
     def waiting_line(self, nodes: Sequence[Capacity]) -> str:
         """Return what to tell a user while no worker is up."""

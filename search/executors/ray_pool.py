@@ -65,7 +65,10 @@ class RayPool:
         say: Callable[[str], None] = lambda line: None,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._fleet = fleet = Fleet.of(study, Capacity.of_nodes())
+        nodes = Capacity.of_nodes()
+        self._fleet = fleet = Fleet.of(study, nodes)
+        if study.resources.address is None and fleet.room(nodes) < fleet.first:
+            raise RunError(fleet.no_room_line(nodes))  # no node will come that they could wait for
         # a worker's share of the trials at once depends on how many workers there are
         self._study = with_lanes(study, study.lanes.lanes, workers=fleet.first)
         self._timing, self._say, self._is_stopping = timing, say, is_stopping

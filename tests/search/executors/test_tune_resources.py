@@ -9,13 +9,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from search import declare
 from search.declaration.from_options import in_options
 from search.declaration.study import Resources
 from search.drive.preflight import preflight
+from search.errors import RunError
 from search.executors.capacity import Capacity, at_once, waiting_line
 from search.executors.timing import Timing
 from search.executors.tune_bridge import TuneBridge
-from tests.search.executors.conftest import local_ray, make_study, record
+from tests.search.executors.conftest import DATA, local_ray, make_study, record
 from tests.support.scripted import diary
 
 pytestmark = pytest.mark.cluster
@@ -146,3 +148,14 @@ def test_a_module_of_the_folder_where_the_search_starts_is_found_by_workers(tmp_
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == '{"COMPLETE": 2}'
+
+
+def test_more_lane_workers_than_this_machine_has_room_for_are_refused_at_once(one_gpu, tmp_path):
+    resources = {"workers": 3, "gpus_per_worker": 0.5}
+    study = declare("regularization", name="here", data=DATA, executor="lanes", resources=resources)
+    with pytest.raises(RunError) as refused:
+        record(study, tmp_path / "home")
+    assert refused.value.errors == (
+        "3 workers of 1 CPU and 0.5 GPU each do not fit on this machine, which has 5 CPU and 1 GPU: lower --workers, "
+        "--cpus-per-worker or --gpus-per-worker",
+    )
