@@ -16,6 +16,7 @@ from benchmarks.harness import (
     BenchmarkError,
     Contender,
     Measurement,
+    add_sides,
     cost_rows,
     disturbance,
     field,
@@ -82,7 +83,7 @@ def curves(home: Path) -> dict[str, Any]:
 
 def compare(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[int, list[str]]:
     """Return how many trials two searches have in common, and which of these differ in an epoch that both trained."""
-    alike = [n for n, t in one.items() if n in other and (t["params"], t["seed"]) == _identity(other[n])]
+    alike = [n for n, t in one.items() if n in other and _identity(t) == _identity(other[n])]
     return len(alike), [
         n for n in alike if any(a != b for a, b in zip(one[n]["curve"], other[n]["curve"], strict=False))
     ]
@@ -97,10 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster_lanes", description=__doc__)
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--one", choices=("here", "cluster"), help="search once, as one side of a pair")
-    parser.add_argument("--home", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
+    add_sides(parser, "here", "cluster")
     add_results(parser)
     arguments = parser.parse_args()
     if arguments.one is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import fcntl
 import json
@@ -190,6 +191,14 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     """Write ``median (min - max)``."""
     middle, low, high = statistics.median(values), min(values), max(values)
     return f"{middle:.{digits}f} ({low:.{digits}f} - {high:.{digits}f})"
+
+
+def add_sides(parser: argparse.ArgumentParser, *sides: str) -> None:
+    """Add the options of a benchmark that starts itself, by ``--one``, for each side of its pairs."""
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--one", choices=sides, help="search once, as one side of a pair")
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
 
 
 def cost_rows(sides: Sequence[Contender], pairs: Sequence[tuple[Measurement, Measurement]]) -> list[list[str]]:

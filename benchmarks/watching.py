@@ -22,6 +22,7 @@ from benchmarks.harness import (
     SEED,
     BenchmarkError,
     Contender,
+    add_sides,
     disturbance,
     field,
     interleaved,
@@ -111,10 +112,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=512)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--lanes", type=int, default=32)
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--one", choices=("alone", "watched"), help="search once, as one side of a pair")
-    parser.add_argument("--home", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
+    add_sides(parser, "alone", "watched")
     add_results(parser)
     arguments = parser.parse_args()
     if arguments.one is not None:

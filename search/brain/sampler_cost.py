@@ -99,8 +99,10 @@ class ProposalClock:
         self._began = self.now() - seconds if self._began is None else self._began
         self._spent += seconds
         self._proposed += 1
+        if self._said:
+            return
         self._window.append((number, seconds))
-        if self._said or len(self._window) < WINDOW:
+        if len(self._window) < WINDOW:
             return
         at = statistics.median(n for n, _ in self._window)
         cost = statistics.median(s for _, s in self._window)
