@@ -12,13 +12,13 @@ from search.ledger.events import ProposalsSlow
 from trainables.stage import duration
 
 MEASURED_MS: dict[str, dict[int, float]] = {
-    "random": {100: 0.28, 1000: 0.27, 10_000: 0.27},
-    "tpe": {100: 4.6, 1000: 3.1, 10_000: 3.8},
-    "qmc": {100: 0.7, 1000: 0.9, 10_000: 54},
-    "nsga2": {100: 0.7, 1000: 2.8, 10_000: 94},
-    "cmaes": {100: 1.1, 1000: 4.0, 10_000: 39},
-    "optuna_tpe": {100: 7.9, 1000: 38},
-    "gp": {100: 195, 300: 288, 1000: 4840},
+    "random": {100: 0.24, 1000: 0.24, 10_000: 0.24},
+    "tpe": {100: 3.7, 1000: 2.8, 10_000: 3.1},
+    "qmc": {100: 0.58, 1000: 0.68, 10_000: 2.4},
+    "nsga2": {100: 0.61, 1000: 2.4, 10_000: 21},
+    "cmaes": {100: 0.87, 1000: 2.8, 10_000: 23},
+    "optuna_tpe": {100: 5.2, 1000: 19},
+    "gp": {100: 80, 300: 64, 1000: 229, 2000: 992},
 }
 """Milliseconds of a proposal by the trials before it, as ``python -m benchmarks.sampler_cost`` prints them."""
 

@@ -48,7 +48,7 @@ def test_a_plan_speaks_of_a_sampler_that_takes_too_long_and_of_no_other():
     assert line("tpe", 2000) is None
     assert line("gp", 2000).startswith("gp at 2,000 trials takes about ")
     assert line("gp", 300) is None
-    assert line("gp", 300, time_s=30) is not None
+    assert line("gp", 300, time_s=20) is not None
 
 
 def test_proposals_that_grow_past_the_training_are_said_once():
