@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.protocols import Closes, HasFullWeights, Run, TellsNotices
+from trainables.protocols import Closes, HasFullWeights, Run, TellsNotices, TrainsBesideOthers
 
 if TYPE_CHECKING:
     from trainables.report import EpochReport
@@ -62,6 +62,8 @@ class RunWithMarkerFile:
         self.load_state_dict = run.load_state_dict
         if isinstance(run, HasFullWeights):
             self.full_weights = run.full_weights
+        if isinstance(run, TrainsBesideOthers):
+            self.train_beside_others = run.train_beside_others
         if isinstance(run, TellsNotices):
             self.take_notices = run.take_notices
         if isinstance(run, Closes):

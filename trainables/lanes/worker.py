@@ -11,18 +11,24 @@ import torch
 
 from trainables.device_data import DeviceData, batch_bounds
 from trainables.lane_event import LaneEvent
+from trainables.lanes.draws import why_in_turn
 from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
 from trainables.lanes.measure import ModeChoice, faster_mode, sample, seconds_per_lane_epoch
+from trainables.lanes.modules.form import form_of
+from trainables.lanes.modules.key import ModuleKey
 from trainables.lanes.products import check_precision
 from trainables.lanes.seat import Seat
 from trainables.lanes.stack import Stack
 from trainables.lanes.stacked import StackedLanes
 from trainables.lanes.threads import usual_threads
+from trainables.loop import TrainingRun
 from trainables.machine import THIS_MACHINE, Machine
-from trainables.protocols import HasStackableForm
+from trainables.protocols import BuildsModules, HasStackableForm
 
 MODES = ("usual", "auto", "stacked", "looped")
+IN_TURN = "in turn"
+"""How looped trials train that share a generator: one after another. ``looped`` ones train side by side."""
 MEASURED_LANES = 16
 """Lanes that are stacked to decide between the modes; more would not change the answer."""
 
@@ -34,11 +40,13 @@ class _Role:
     Attributes:
         data: of the worker, or the trial's own.
         full_state: where it trains in place of another configuration, makes the whole model's state; see ``Seat``.
+        module: the group of a trial that trains a module of some other kind than ours.
     """
 
     config: Any
     data: Any
     full_state: Callable[[Any], Any] | None = None
+    module: ModuleKey | None = None
 
     @property
     def stands_in(self) -> bool:
@@ -53,7 +61,7 @@ class _Role:
     @property
     def key(self) -> Hashable:
         """What the trials of a mode have in common; where data differ, their size decides too."""
-        key = group_key(self.config)
+        key = self.module or group_key(self.config)
         return f"{key}, {self.data.features} features" if self.stands_in else key
 
     @property
@@ -89,14 +97,16 @@ class LaneWorker:
             are such trials, those that can neither stack nor be stood in for are looped in the mode ``stacked`` too.
         side_by_side: says of which trials that cannot stack several may train at a time, in threads with a core
             each; None of none: they train in turn.
+        modules: builds the modules of trials that are no configurations of ours. Such trials train side by side on a
+            CPU where ``why_in_turn`` finds nothing against it.
         machine: what ``device`` is a device of.
         make_stack: makes the stacks; called as ``Stack``.
         time_epoch: how ``auto`` measures; called as ``seconds_per_lane_epoch``.
 
     Attributes:
         lanes: the capacity.
-        modes: for each group that was seated how it trains, ``stacked`` or ``looped``.
-        choices: what ``auto`` measured, by ``str`` of the group's key.
+        modes: for each group that was seated how it trains, ``stacked``, ``looped`` or, of modules, ``in turn``.
+        choices: what ``auto`` measured, or was found of modules, by ``str`` of the group's key.
 
     Raises:
         ValueError: lanes below 1, an unknown mode or precision, or a precision that the device lacks.
@@ -115,6 +125,7 @@ class LaneWorker:
         measured: Mapping[str, str] | None = None,
         stands_in: HasStackableForm | None = None,
         side_by_side: Callable[[Any], bool] | None = None,
+        modules: BuildsModules | None = None,
         machine: Machine = THIS_MACHINE,
         make_stack: Callable[..., Stack] = Stack,
         time_epoch: Callable[[StackedLanes | LoopedLanes, Sequence[Any]], float] = seconds_per_lane_epoch,
@@ -135,10 +146,11 @@ class LaneWorker:
         self._measured = dict(measured or {})
         self._stands_in = stands_in
         self._side_by_side = side_by_side
+        self._modules = modules
         self._make_stack = make_stack
         self._time_epoch = time_epoch
         self.choices: dict[str, ModeChoice] = {}
-        self._looped: dict[tuple[bool, bool], LoopedLanes] = {}
+        self._looped: dict[tuple[bool, bool, bool], LoopedLanes] = {}
         self._stacked: StackedLanes | None = None
 
     @property
@@ -168,7 +180,7 @@ class LaneWorker:
             raise ValueError(f"trial {number} already holds a lane")
         if self.free < 1:
             raise ValueError(f"no lane is free for trial {number}: all {self.lanes} are taken")
-        role = self._role(config, self._data if data is None else data)
+        role = self._role(config, self._data if data is None else data, seed)
         seat = self._lanes_for(role).seat(number, role.config, seed=seed, data=role.data, full_state=role.full_state)
         if state is not None:
             try:
@@ -217,12 +229,19 @@ class LaneWorker:
         numbers = [number for looped in self._looped.values() for number in looped.numbers]
         return numbers if self._stacked is None else numbers + self._stacked.numbers
 
-    def _role(self, config: Any, data: Any) -> _Role:
+    def _role(self, config: Any, data: Any, seed: int) -> _Role:
         stands_in = self._stands_in
         found = None if stands_in is None else stands_in.stackable_form(config, data)
         if stands_in is None or found is None:
-            return _Role(config, data)
+            return _Role(config, data, module=self._module_key(config, data, seed))
         return _Role(*found, full_state=partial(stands_in.full_state, config, data))
+
+    def _module_key(self, config: Any, data: Any, seed: int) -> ModuleKey | None:
+        """Return the group of a trial that trains a module; None of any other, and of examples not in memory."""
+        if self._modules is None or not isinstance(data, DeviceData) or data.streams:
+            return None
+        module = self._modules.module_of(config, data, seed=seed, device=self._device)
+        return ModuleKey.of(form_of(module), self._modules.training_of(config))
 
     def _lanes_for(self, role: _Role) -> StackedLanes | LoopedLanes:
         """Return the lanes that a trial belongs in."""
@@ -232,12 +251,14 @@ class LaneWorker:
             if self._stacked is None:
                 self._stacked = self._stacked_lanes(self._data)
             return self._stacked
-        which = (self._trains_beside_others(role), role.stands_in)
+        which = (self._trains_beside_others(role), role.stands_in, role.module is not None)
         if which not in self._looped:
             self._looped[which] = self._looped_lanes(role, self._data)
         return self._looped[which]
 
     def _mode_for(self, role: _Role) -> str:
+        if role.module is not None:
+            return self._mode_of_module(role)
         if not can_stack(role.config) or role.streams:
             if self._mode == "stacked" and self._stands_in is None:
                 raise ValueError(f"a {type(role.config).__name__} cannot be stacked; use mode looped")
@@ -251,6 +272,14 @@ class LaneWorker:
             self.choices[name] = choice = self._measure(role)
             self._measured[name] = choice.mode
         return self._measured[name]
+
+    def _mode_of_module(self, role: _Role) -> str:
+        name = str(role.key)
+        if self._device.type == "cpu" and name not in self._measured:
+            reason = why_in_turn(self._start or TrainingRun, role.config, role.data, device=self._device)
+            choice = ModeChoice(IN_TURN if reason else "looped", reason=reason)
+            self.choices[name], self._measured[name] = choice, choice.mode
+        return self._measured.get(name, "looped")
 
     def _measure(self, role: _Role) -> ModeChoice:
         part, share = sample(role.data, role.config.batch_size)
@@ -270,6 +299,8 @@ class LaneWorker:
 
     def _trains_beside_others(self, role: _Role) -> bool:
         """Say whether several such trials may train at a time; our own may."""
+        if role.module is not None:
+            return self.modes[role.key] != IN_TURN
         return can_stack(role.config) or (self._side_by_side is not None and self._side_by_side(role.config))
 
     def _stacked_lanes(self, data: Any) -> StackedLanes:
@@ -287,5 +318,10 @@ class LaneWorker:
         threads = (self._threads or usual_threads(self._device)) if ours else None
         if ours and role.streams and role.data.in_turn:
             threads = 1
+        if role.module is not None and not ours and self._device.type == "cpu":
+            threads = 1  # with the one core that each would have side by side
+        beside = role.module is not None and threads is not None and threads > 1
         start = None if role.stands_in else self._start
-        return LoopedLanes(data, device=self._device, precision=self._precision, start=start, threads=threads)
+        return LoopedLanes(
+            data, device=self._device, precision=self._precision, start=start, threads=threads, beside=beside
+        )
