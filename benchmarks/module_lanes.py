@@ -39,7 +39,7 @@ MODELS = {
     "cnn": "digits",
     "cnn, 28x28": "28x28",
 }
-MODES = {"in turn": ("looped", 1), "side by side": ("looped", None)}
+MODES = {"in turn": ("looped", 1), "side by side": ("looped", None), "stacked": ("stacked", None)}
 
 
 def data_of(kind: str) -> DeviceData:
@@ -105,7 +105,7 @@ def main() -> int:
     body = "\n\n".join(
         [
             f"Milliseconds of an epoch of a trial, {arguments.lanes} lanes, batches of 64, {usual_threads(CPU)} "
-            f"threads (in turn: one); median (least - most) of {arguments.repetitions}, and the CPU time of all threads.",
+            f"threads (in turn: one); median (least - most) of {arguments.repetitions}, and the CPU time of all.",
             table(["model", "images", "mode", "ms", "CPU ms", "in turn / this"], rows),
             f"Load average before and after: {before:.2f}, {os.getloadavg()[0]:.2f}.",
         ]

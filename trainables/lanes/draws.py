@@ -54,7 +54,10 @@ def why_in_turn(start: Callable[..., Run], config: Any, data: DeviceData, *, dev
     if states[1]["torch"] != states[2]["torch"]:
         return "it draws from torch's global generator where that cannot be told (in evaluation, or in C++)"
     if not alike(metrics[0], metrics[1]) or not alike(runs[0].state_dict(), runs[1].state_dict()):
-        return "it trains otherwise on random numbers of its own (it reads torch's global generator, or draws again for a gradient)"
+        return (
+            "it trains otherwise on random numbers of its own (it reads torch's global generator, or draws again for a "
+            "gradient)"
+        )
     return ""
 
 

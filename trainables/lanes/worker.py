@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+from trainables.config import MlpConfig
 from trainables.device_data import DeviceData, batch_bounds
+from trainables.errors import first_line, is_out_of_memory
 from trainables.lane_event import LaneEvent
-from trainables.lanes.draws import why_in_turn
 from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
 from trainables.lanes.measure import ModeChoice, faster_mode, sample, seconds_per_lane_epoch
-from trainables.lanes.modules.form import form_of
+from trainables.lanes.modules.groups import IN_TURN, ModuleGroups
 from trainables.lanes.modules.key import ModuleKey
 from trainables.lanes.products import check_precision
 from trainables.lanes.seat import Seat
@@ -27,8 +28,8 @@ from trainables.machine import THIS_MACHINE, Machine
 from trainables.protocols import BuildsModules, HasStackableForm
 
 MODES = ("usual", "auto", "stacked", "looped")
-IN_TURN = "in turn"
-"""How looped trials train that share a generator: one after another. ``looped`` ones train side by side."""
+MEASURED_MODULES = 8
+"""The same of modules, whose larger steps cost more."""
 MEASURED_LANES = 16
 """Lanes that are stacked to decide between the modes; more would not change the answer."""
 
@@ -147,9 +148,20 @@ class LaneWorker:
         self._stands_in = stands_in
         self._side_by_side = side_by_side
         self._modules = modules
+        self._groups: ModuleGroups | None = None
+        if modules is not None:
+            self._groups = ModuleGroups(
+                modules,
+                start or TrainingRun,
+                device=device,
+                mode=mode if precision == "fp32" else "looped",
+                measured=self._measured,
+                measure=lambda config, data: self._measure(_Role(config, data), modules.training_of(config)),
+            )
+        self._stacked_modules: dict[int, tuple[Seat, ModuleKey, Any, Any, int]] = {}
         self._make_stack = make_stack
         self._time_epoch = time_epoch
-        self.choices: dict[str, ModeChoice] = {}
+        self.choices: dict[str, ModeChoice] = {} if self._groups is None else self._groups.choices
         self._looped: dict[tuple[bool, bool, bool], LoopedLanes] = {}
         self._stacked: StackedLanes | None = None
 
@@ -181,7 +193,10 @@ class LaneWorker:
         if self.free < 1:
             raise ValueError(f"no lane is free for trial {number}: all {self.lanes} are taken")
         role = self._role(config, self._data if data is None else data, seed)
-        seat = self._lanes_for(role).seat(number, role.config, seed=seed, data=role.data, full_state=role.full_state)
+        lanes = self._lanes_for(role)
+        seat = lanes.seat(number, role.config, seed=seed, data=role.data, full_state=role.full_state)
+        if role.module is not None and lanes is self._stacked:
+            self._stacked_modules[number] = (seat, role.module, config, role.data, seed)
         if state is not None:
             try:
                 seat.load(state)
@@ -196,12 +211,28 @@ class LaneWorker:
         A trial whose report has a ``stop``, or that raised, is to be retired before the next call. The
         seconds of a report are the trial's share of its stack's epoch.
         """
+        stacked = {} if self._stacked is None else self._stacked.advance()
+        stacked = {number: event for number, event in stacked.items() if not self._goes_on_looped(number, event)}
         events: dict[int, LaneEvent] = {}
         for looped in self._looped.values():
             events |= looped.advance()
-        if self._stacked is not None:
-            events |= self._stacked.advance()
-        return events
+        return events | stacked
+
+    def _goes_on_looped(self, number: int, event: LaneEvent) -> bool:
+        """Move a module's trial whose stack raised to the plain loop, to the beginning of that epoch; say if so."""
+        held = self._stacked_modules.get(number)
+        if event.error is None or is_out_of_memory(event.error) or held is None or self._groups is None:
+            return False
+        seat, key, config, data, seed = held
+        state = seat.state()
+        self._groups.loop(key, f"stacked it raised {type(event.error).__name__}: {first_line(event.error)}")
+        self.modes[key] = "looped"
+        role = _Role(config, data, module=key)
+        other = self._lanes_for(role).seat(number, config, seed=seed, data=data)
+        other.load(state)
+        seat.move_to(other)
+        del self._stacked_modules[number]
+        return True
 
     def compact(self, lanes: int) -> None:
         """Shrink to ``lanes`` lanes once no trial waits for one, so that empty ones cost nothing.
@@ -233,18 +264,14 @@ class LaneWorker:
         stands_in = self._stands_in
         found = None if stands_in is None else stands_in.stackable_form(config, data)
         if stands_in is None or found is None:
-            return _Role(config, data, module=self._module_key(config, data, seed))
+            module = None if self._groups is None else self._groups.group(config, data, seed=seed)
+            return _Role(config, data, module=module)
         return _Role(*found, full_state=partial(stands_in.full_state, config, data))
-
-    def _module_key(self, config: Any, data: Any, seed: int) -> ModuleKey | None:
-        """Return the group of a trial that trains a module; None of any other, and of examples not in memory."""
-        if self._modules is None or not isinstance(data, DeviceData) or data.streams:
-            return None
-        module = self._modules.module_of(config, data, seed=seed, device=self._device)
-        return ModuleKey.of(form_of(module), self._modules.training_of(config))
 
     def _lanes_for(self, role: _Role) -> StackedLanes | LoopedLanes:
         """Return the lanes that a trial belongs in."""
+        if role.module is not None and self._groups is not None:
+            self.modes[role.key] = self._groups.modes[role.module]
         if role.key not in self.modes:
             self.modes[role.key] = self._mode_for(role)
         if self.modes[role.key] == "stacked" and not role.too_small_for_norm:
@@ -257,8 +284,6 @@ class LaneWorker:
         return self._looped[which]
 
     def _mode_for(self, role: _Role) -> str:
-        if role.module is not None:
-            return self._mode_of_module(role)
         if not can_stack(role.config) or role.streams:
             if self._mode == "stacked" and self._stands_in is None:
                 raise ValueError(f"a {type(role.config).__name__} cannot be stacked; use mode looped")
@@ -273,23 +298,17 @@ class LaneWorker:
             self._measured[name] = choice.mode
         return self._measured[name]
 
-    def _mode_of_module(self, role: _Role) -> str:
-        name = str(role.key)
-        if self._device.type == "cpu" and name not in self._measured:
-            reason = why_in_turn(self._start or TrainingRun, role.config, role.data, device=self._device)
-            choice = ModeChoice(IN_TURN if reason else "looped", reason=reason)
-            self.choices[name], self._measured[name] = choice, choice.mode
-        return self._measured.get(name, "looped")
-
-    def _measure(self, role: _Role) -> ModeChoice:
-        part, share = sample(role.data, role.config.batch_size)
+    def _measure(self, role: _Role, training: MlpConfig | None = None) -> ModeChoice:
+        """Measure both modes; ``training`` drives the loop where the configuration is none of ours."""
+        part, share = sample(role.data, (training or role.config).batch_size)
+        most = MEASURED_LANES if training is None else MEASURED_MODULES
         stacked, looped = self._stacked_lanes(part), self._looped_lanes(role, part)
         try:
             return faster_mode(
                 stacked,
                 looped,
                 role.config,
-                lanes=min(self.lanes, MEASURED_LANES),
+                lanes=min(self.lanes, most),
                 share=share,
                 time_epoch=self._time_epoch,
             )
@@ -309,6 +328,7 @@ class LaneWorker:
             device=self._device,
             precision=self._precision,
             threads=self._threads,
+            modules=self._modules,
             make_stack=self._make_stack,
         )
 
