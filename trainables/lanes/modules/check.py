@@ -38,7 +38,7 @@ IN_WORDS = {
     "calling .item()": "its forward makes a Python number of a tensor (.item(), float(), int())",
     "dynamic shape": "the shape of something in its forward depends on the data (indexing by a mask, nonzero)",
     "doesn't have storage": "its forward hands a tensor to NumPy",
-    "torch.autograd.Function": "it has an autograd.Function without a rule for torch.func's vmap",
+    "autograd.Function with functorch": "it has an autograd.Function without a rule for torch.func's vmap",
     "requires_grad_()": "its forward takes gradients itself",
 }
 """What torch says of what it cannot batch, by a part of its message."""

@@ -22,6 +22,9 @@ LEFT_OUT = frozenset(
 
 SIMPLE = (bool, int, str, bytes, complex, torch.dtype, torch.device, torch.layout, torch.memory_format, enum.Enum)
 
+LIFTABLE = (dict, list, tuple, types.MappingProxyType)
+"""What may hold floats that differ."""
+
 Place = tuple[int, str, tuple[Any, ...]]
 """Where a float is: the number of the module, its attribute, and the keys within a dictionary, list or tuple."""
 
@@ -115,7 +118,7 @@ class _Describer:
 
     def _items(self, kind: type, items: Iterable[tuple[Any, Any]], place: Place | None) -> None:
         self._say(kind.__qualname__)
-        liftable = place is not None and kind in (dict, list, tuple)
+        liftable = place is not None and kind in LIFTABLE
         for key, value in items:
             self._say("key", repr(key))
             self._value(value, (place[0], place[1], (*place[2], key)) if liftable and place is not None else None)

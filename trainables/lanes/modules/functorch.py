@@ -17,9 +17,11 @@ try:
     from torch._functorch.pyfunctorch import temporarily_pop_interpreter_stack
     from torch._functorch.vmap import vmap_increment_nesting
 
+    # of operations that it runs lane by lane: whether stacks are faster all the same is measured
+    _private._set_vmap_fallback_warning_enabled(False)
     UNAVAILABLE = ""
     """Why modules cannot be stacked with this version of torch; empty where they can."""
-except ImportError as error:
+except (ImportError, AttributeError) as error:
     UNAVAILABLE = f"torch {torch.__version__} lacks what stacks modules ({error})"
 
 
