@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from trainables.config import MlpConfig
 from trainables.device_data import DeviceData, batch_bounds
 from trainables.errors import first_line, is_out_of_memory
 from trainables.lane_event import LaneEvent
@@ -150,13 +149,14 @@ class LaneWorker:
         self._modules = modules
         self._groups: ModuleGroups | None = None
         if modules is not None:
+            self._threads = threads or usual_threads(device)
             self._groups = ModuleGroups(
                 modules,
                 start or TrainingRun,
                 device=device,
                 mode=mode if precision == "fp32" else "looped",
                 measured=self._measured,
-                measure=lambda config, data: self._measure(_Role(config, data), modules.training_of(config)),
+                measure=self._measure_module,
             )
         self._stacked_modules: dict[int, tuple[Seat, ModuleKey, Any, Any, int]] = {}
         self._make_stack = make_stack
@@ -298,23 +298,44 @@ class LaneWorker:
             self._measured[name] = choice.mode
         return self._measured[name]
 
-    def _measure(self, role: _Role, training: MlpConfig | None = None) -> ModeChoice:
-        """Measure both modes; ``training`` drives the loop where the configuration is none of ours."""
-        part, share = sample(role.data, (training or role.config).batch_size)
-        most = MEASURED_LANES if training is None else MEASURED_MODULES
+    def _measure(self, role: _Role) -> ModeChoice:
+        part, share = sample(role.data, role.config.batch_size)
         stacked, looped = self._stacked_lanes(part), self._looped_lanes(role, part)
         try:
             return faster_mode(
                 stacked,
                 looped,
                 role.config,
-                lanes=min(self.lanes, most),
+                lanes=min(self.lanes, MEASURED_LANES),
                 share=share,
                 time_epoch=self._time_epoch,
             )
         finally:
             stacked.close()
             looped.close()
+
+    def _measure_module(self, config: Any, data: DeviceData) -> ModeChoice:
+        """Measure both modes of a trial that trains a module: a stack, and loops side by side."""
+        assert self._modules is not None, "there are modules"
+        part, share = sample(data, self._modules.training_of(config).batch_size)
+        stacked, looped = self._stacked_lanes(part), self._module_loops(part)
+        try:
+            return faster_mode(
+                stacked,
+                looped,
+                config,
+                lanes=min(self.lanes, MEASURED_MODULES),
+                share=share,
+                time_epoch=self._time_epoch,
+            )
+        finally:
+            stacked.close()
+            looped.close()
+
+    def _module_loops(self, data: Any, *, in_turn: bool = False) -> LoopedLanes:
+        """Return lanes for loops of modules: side by side, or in turn with the one core that each would have so."""
+        threads = 1 if in_turn or self._threads is None else self._threads
+        return LoopedLanes(data, device=self._device, start=self._start, threads=threads, beside=threads > 1)
 
     def _trains_beside_others(self, role: _Role) -> bool:
         """Say whether several such trials may train at a time; our own may."""
@@ -334,14 +355,11 @@ class LaneWorker:
 
     def _looped_lanes(self, role: _Role, data: Any) -> LoopedLanes:
         """Return lanes for plain loops: several at a time where that is known to do no harm."""
+        if role.module is not None and self._device.type == "cpu" and self._precision == "fp32":
+            return self._module_loops(data, in_turn=not self._trains_beside_others(role))
         ours = self._trains_beside_others(role) and self._device.type == "cpu"
         threads = (self._threads or usual_threads(self._device)) if ours else None
         if ours and role.streams and role.data.in_turn:
             threads = 1
-        if role.module is not None and not ours and self._device.type == "cpu":
-            threads = 1  # with the one core that each would have side by side
-        beside = role.module is not None and threads is not None and threads > 1
         start = None if role.stands_in else self._start
-        return LoopedLanes(
-            data, device=self._device, precision=self._precision, start=start, threads=threads, beside=beside
-        )
+        return LoopedLanes(data, device=self._device, precision=self._precision, start=start, threads=threads)

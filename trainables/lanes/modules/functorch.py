@@ -18,7 +18,7 @@ try:
     from torch._functorch.vmap import vmap_increment_nesting
 
     # of operations that it runs lane by lane: whether stacks are faster all the same is measured
-    _private._set_vmap_fallback_warning_enabled(False)
+    _private._set_vmap_fallback_warning_enabled(False)  # type: ignore[attr-defined]
     UNAVAILABLE = ""
     """Why modules cannot be stacked with this version of torch; empty where they can."""
 except (ImportError, AttributeError) as error:

@@ -15,6 +15,7 @@ from trainables.lanes.measure import ModeChoice
 from trainables.lanes.modules.check import why_looped
 from trainables.lanes.modules.form import ModuleForm, Place, form_of
 from trainables.lanes.modules.key import ModuleKey
+from trainables.lanes.threads import one_core
 from trainables.protocols import BuildsModules, Run
 
 IN_TURN = "in turn"
@@ -71,10 +72,11 @@ class ModuleGroups:
             return None
         form = form_of(self._modules.module_of(config, data, seed=seed, device=self._device))
         key = ModuleKey.of(form, self._modules.training_of(config))
-        if key not in self.modes:
-            self.modes[key] = self._measured.get(str(key)) or self._find_mode(key, config, data)
-        if self.modes[key] == "stacked":
-            self._check_floats(key, config, data, form)
+        with one_core():
+            if key not in self.modes:
+                self.modes[key] = self._measured.get(str(key)) or self._find_mode(key, config, data)
+            if self.modes[key] == "stacked":
+                self._check_floats(key, config, data, form)
         return key
 
     def loop(self, key: ModuleKey, reason: str) -> None:
