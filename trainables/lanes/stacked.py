@@ -10,7 +10,7 @@ import torch
 
 from trainables.config import MlpConfig, loss_name
 from trainables.device_data import DeviceData, batch_bounds
-from trainables.errors import is_out_of_memory
+from trainables.errors import is_of_a_signal, is_out_of_memory
 from trainables.lane_event import LaneEvent, raised
 from trainables.lanes.blueprint import Blueprint, blueprint
 from trainables.lanes.grouping import GroupKey, stack_sizes
@@ -253,7 +253,9 @@ def _advance(stack: Stack) -> dict[int, LaneEvent]:
     seated = stack.seated
     try:
         return {trial.number: LaneEvent(report) for trial, report in stack.advance()}
-    except Exception as error:
+    except BaseException as error:  # a module that calls sys.exit ends no worker
+        if is_of_a_signal(error):
+            raise
         stack.broken = True
         stack.go_back()
         return {trial.number: raised(error, shared=len(seated) > 1) for trial in seated}

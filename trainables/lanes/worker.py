@@ -211,6 +211,8 @@ class LaneWorker:
         A trial whose report has a ``stop``, or that raised, is to be retired before the next call. The
         seconds of a report are the trial's share of its stack's epoch.
         """
+        seated = set() if self._stacked is None else set(self._stacked.numbers)
+        self._stacked_modules = {n: held for n, held in self._stacked_modules.items() if n in seated}
         stacked = {} if self._stacked is None else self._stacked.advance()
         stacked = {number: event for number, event in stacked.items() if not self._goes_on_looped(number, event)}
         events: dict[int, LaneEvent] = {}
@@ -227,11 +229,12 @@ class LaneWorker:
         state = seat.state()
         self._groups.loop(key, f"stacked it raised {type(event.error).__name__}: {first_line(event.error)}")
         self.modes[key] = "looped"
-        role = _Role(config, data, module=key)
-        other = self._lanes_for(role).seat(number, config, seed=seed, data=data)
-        other.load(state)
+        try:
+            other = self._lanes_for(_Role(config, data, module=key)).seat(number, config, seed=seed, data=data)
+            other.load(state)
+        except Exception:
+            return False  # the trial ends with what its stack raised
         seat.move_to(other)
-        del self._stacked_modules[number]
         return True
 
     def compact(self, lanes: int) -> None:
