@@ -48,6 +48,10 @@ class CheckpointWriteError(OSError):
     """A checkpoint cannot be written (a full disk, say): a fault of the machine, not of the trial."""
 
 
+class CannotStackError(RuntimeError):
+    """A module does something that lanes of a stack cannot do at the same time; it trains in the plain loop."""
+
+
 def is_of_a_signal(error: BaseException) -> bool:
     """Say whether a signal raised this in the midst of a trial, whose own fault it is not: Ctrl-C, SIGTERM, or Ray's.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -35,6 +36,9 @@ class TrainingRun:
             may have several groups of parameters: a group's ``factor`` (1 where it has none) times the first
             group's learning rate is its own, in every epoch of every schedule.
         all_learn: whether every parameter gets a gradient; a head that training leaves out has no moments to save.
+
+    Attributes:
+        around_forward: the context in which the model is called while it trains.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class TrainingRun:
         scale_rates(self.optimizer)
         self.early_stopping = EarlyStopping(config.patience, config.min_delta)
         self.shuffle = generator(seed, "shuffle")
+        self.around_forward: AbstractContextManager[object] = nullcontext()
         self._all_learn = all_learn
         self._seed = seed
 
@@ -100,7 +105,8 @@ class TrainingRun:
         self.model.train()
         inputs = self.data.training_batches(batches, epoch=self.epoch, seed=self._seed)
         for batch, x in zip(batches, inputs, strict=True):
-            outputs = self.model(x)
+            with self.around_forward:
+                outputs = self.model(x)
             if weights is None:
                 loss = self.training_loss(outputs, y[batch])
             else:

@@ -15,6 +15,7 @@ from trainables import safe_pickle
 from trainables.derive import derive
 from trainables.device_data import DeviceData
 from trainables.errors import ConfigError
+from trainables.lanes.draws import why_in_turn
 from trainables.model_build import ModelConfig, build_model, model_run
 from trainables.model_output import describe_output, logits_of
 from trainables.models import penalised_weights
@@ -196,6 +197,23 @@ class _ModelTryOut:
         with self._explained("its state, read back by a new module of the same params,"):
             other.load_state_dict(state)
         self._compare(model, again)
+        self._look_at_draws(config)
+
+    def _look_at_draws(self, config: ModelConfig) -> None:
+        """Say what it draws from that a trial's seed does not decide, or that trials of a process cannot share."""
+
+        def start(config: ModelConfig, data: DeviceData, *, seed: int, device: torch.device) -> StreamedRun:
+            with self._random_numbers():
+                model = self._built(config)
+            return model_run(config, model, data, seed=seed, device=device)
+
+        with self._explained("its module, tried out once more,"):
+            reason = why_in_turn(start, config, DeviceData.of(self._splits, CPU), device=CPU)
+        if reason:
+            text = f"{self._who}: in lanes (--executor lanes) trials train one after another: {reason}"
+            if "global generator of" in reason:
+                text += ", and which the trial's seed does not set: its curves do not repeat"
+            self._notices.append(Notice("model_draws", text, warning=True))
 
     def _run(self, config: ModelConfig, model: nn.Module) -> StreamedRun:
         return model_run(config, model, DeviceData.of(self._splits, CPU), seed=0, device=CPU)

@@ -74,6 +74,14 @@ class Closes(Protocol):
         """End it; ``step`` is not called again. Raises nothing."""
 
 
+@runtime_checkable
+class TrainsBesideOthers(Protocol):
+    """A run that can do without the global random generators, so that others train at the same time."""
+
+    def train_beside_others(self) -> None:
+        """From now on leave the global generators alone; the curve is the same bit for bit."""
+
+
 class Trainable(Protocol):
     """Turns params and splits into a stream of epoch reports.
 
@@ -165,6 +173,17 @@ class ThreadSafe(Protocol):
 
     def is_thread_safe(self, config: Any) -> bool:
         """Say whether trials such as this one may: they share nothing that they change, global generators included."""
+
+
+@runtime_checkable
+class BuildsModules(Protocol):
+    """A trainable whose trials train modules that are not ours, in the plain loop."""
+
+    def module_of(self, config: Any, data: Any, *, seed: int, device: torch.device) -> nn.Module:
+        """Return the module of a trial at epoch 0, as ``start`` makes it."""
+
+    def training_of(self, config: Any) -> MlpConfig:
+        """Return what drives the loop."""
 
 
 @runtime_checkable

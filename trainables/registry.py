@@ -38,6 +38,11 @@ def is_train_function(name: str) -> bool:
     return name.startswith(TRAIN_FUNCTION_PREFIX)
 
 
+def is_user_model(name: str) -> bool:
+    """Say whether a trainable's name is that of a model of the user's own."""
+    return name.startswith(USER_MODEL_PREFIX)
+
+
 def find_trainable(name: str) -> Trainable:
     """Return the trainable called ``name``, or the one that ``package.module:attribute`` names.
 

@@ -24,6 +24,11 @@ class TorchStream:
         if self._device is not None:
             self._cuda = torch.Generator(self._device).manual_seed(seed).get_state()
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it stands in for the CPU's generator alone."""
+        return self._device is None
+
     @contextmanager
     def as_global_rng(self) -> Iterator[None]:
         """While inside, whatever draws from torch's global generators draws from this stream."""
@@ -43,6 +48,15 @@ class TorchStream:
         torch.set_rng_state(self._cpu)
         if self._device is not None:
             torch.cuda.set_rng_state(self._cuda, self._device)
+
+    @contextmanager
+    def as_generator(self, generator: torch.Generator) -> Iterator[None]:
+        """While inside, what draws from ``generator``, of the CPU, draws from this stream."""
+        generator.set_state(self._cpu)
+        try:
+            yield
+        finally:
+            self._cpu = generator.get_state()
 
     def current(self) -> dict[str, Any]:
         """Return where torch's global generators are, as ``state_dict`` does; within ``as_global_rng``."""
@@ -65,7 +79,8 @@ class TorchStream:
 class StreamedRun:
     """A plain loop whose model draws from torch's global generators, which all trials of a process share.
 
-    So each trial keeps the generators' state: it is put in place before a step and taken away after it.
+    So each trial keeps the generators' state: it is put in place before a step and taken away after it. Several such
+    trials may train at a time where each draws from a generator of its own in their place.
 
     Args:
         run: the loop.
@@ -76,6 +91,21 @@ class StreamedRun:
     def __init__(self, run: TrainingRun, stream: TorchStream | None) -> None:
         self._run = run
         self._stream = stream
+        self._own: torch.Generator | None = None
+
+    def train_beside_others(self) -> None:
+        """From now on leave the global generators alone; the same numbers come of the trial's own.
+
+        That is so wherever the model is called to train: the loss and the optimiser draw nothing, and torch's fast
+        paths of evaluation are not taken where its functions are watched.
+        """
+        if self._stream is not None and self._stream.on_cpu:
+            import torch
+
+            from trainables.own_draws import OwnDraws
+
+            self._own = torch.Generator()
+            self._run.around_forward = OwnDraws(self._own)
 
     @property
     def epoch(self) -> int:
@@ -86,7 +116,8 @@ class StreamedRun:
         """Train and validate one epoch."""
         if self._stream is None:
             return self._run.step()
-        with self._stream.as_global_rng():
+        own, stream = self._own, self._stream
+        with stream.as_global_rng() if own is None else stream.as_generator(own):
             return self._run.step()
 
     def state_dict(self) -> dict[str, Any]:

@@ -104,9 +104,17 @@ class ModelTrainable:
 
     def start(self, config: ModelConfig, data: Any, *, seed: int, device: torch.device) -> Run:
         """Return a trial at epoch 0."""
-        with TorchStream(derive(seed, "weights"), device).as_global_rng():
-            model = self.build(config, tuple(data.x_train.shape[1:]), data.outputs).to(device)
+        model = self.module_of(config, data, seed=seed, device=device)
         return model_run(config, model, data, seed=seed, device=device)
+
+    def module_of(self, config: ModelConfig, data: Any, *, seed: int, device: torch.device) -> nn.Module:
+        """Return the model of a trial at epoch 0."""
+        with TorchStream(derive(seed, "weights"), device).as_global_rng():
+            return self.build(config, tuple(data.x_train.shape[1:]), data.outputs).to(device)
+
+    def training_of(self, config: ModelConfig) -> MlpConfig:
+        """Return what drives the loop."""
+        return config.training
 
     def build(self, config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Return the model of a trial, on CPU; what the function raises is raised.

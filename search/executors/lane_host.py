@@ -21,7 +21,7 @@ from trainables.kept_data import KeptData
 from trainables.model_function import take_function
 from trainables.notice import Notice
 from trainables.protocols import IsToldItsTrial, Run, Trainable
-from trainables.registry import find_trainable, function_path
+from trainables.registry import find_trainable, function_path, is_train_function
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +118,8 @@ class LaneHost:
         data = self._trainable.prepare(splits, where)
         self._lanes, self._reason = choose_number(study, self._trainable, data, where)
         if (threads := threads_of(study, where, self._lanes)) is not None:
-            self._reason += f"; {threads} train at a time, a core each"
+            most = "" if is_train_function(study.trainable) else "up to "
+            self._reason += f"; {most}{threads} train at a time, a core each"
         self._worker = build_lanes(
             study,
             self._trainable,
@@ -212,7 +213,7 @@ class LaneHost:
         taken = dict(self._worker.choices)
         self._worker.choices.clear()
         return tuple(
-            LaneModeMeasured(group=group, mode=c.mode, stacked_ms=c.stacked_ms, looped_ms=c.looped_ms)
+            LaneModeMeasured(group=group, mode=c.mode, stacked_ms=c.stacked_ms, looped_ms=c.looped_ms, reason=c.reason)
             for group, c in taken.items()
         )
 

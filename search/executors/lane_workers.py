@@ -9,8 +9,8 @@ from search.declaration.study import Study
 from search.executors.capacity import Capacity
 from search.executors.choice import choose_precision
 from trainables.folded import FoldedTrainable
-from trainables.protocols import HasStackableForm, ThreadSafe, Trainable
-from trainables.registry import find_trainable, is_train_function
+from trainables.protocols import BuildsModules, HasStackableForm, ThreadSafe, Trainable
+from trainables.registry import find_trainable, is_train_function, is_user_model
 
 if TYPE_CHECKING:
     import torch
@@ -49,17 +49,19 @@ def build_lane_worker(
 
     side_by_side = isinstance(trainable, ThreadSafe) and (not marked or is_train_function(study.trainable))
     stands_in = trainable if isinstance(trainable, HasStackableForm) else None
+    modules = trainable if isinstance(trainable, BuildsModules) else None
     return (make_worker or LaneWorker)(
         data,
         device=device,
         lanes=lanes,
         precision=choose_precision(study, device),
-        mode=study.lanes.mode if trainable.stacks or stands_in else "looped",
+        mode=study.lanes.mode if trainable.stacks or stands_in or modules else "looped",
         start=start,
         measured=measured,
         stands_in=stands_in,
         threads=1 if in_turn else threads_of(study, device, lanes),
         side_by_side=trainable.is_thread_safe if isinstance(trainable, ThreadSafe) and side_by_side else None,
+        modules=modules,
     )
 
 
@@ -82,13 +84,18 @@ def build_lanes(study: Study, trainable: Trainable, data: Any, *, lanes: int, **
 
 
 def trains_side_by_side(study: Study) -> bool:
-    """Say whether a study's training function says that several of its trials may train at a time in one process."""
+    """Say whether several of a study's trials may train at a time in one process.
+
+    A training function says so; a model is tried out for it, and may turn out to train in turn.
+    """
+    if is_user_model(study.trainable):
+        return True
     trainable = find_trainable(study.trainable)
     return is_train_function(study.trainable) and isinstance(trainable, ThreadSafe) and trainable.is_thread_safe(None)
 
 
 def threads_of(study: Study, device: torch.device, lanes: int) -> int | None:
-    """Return how many trials of a function that trains side by side do so; None of any other, and on a GPU."""
+    """Return how many trials that train side by side do so at most; None of any other study, and on a GPU."""
     from trainables.lanes.threads import usual_threads
 
     if device.type != "cpu" or not trains_side_by_side(study):
@@ -99,7 +106,7 @@ def threads_of(study: Study, device: torch.device, lanes: int) -> int | None:
 def worker_cores(study: Study, capacity: Capacity) -> float:
     """Return the cores of a worker: as many as asked for, else one.
 
-    Where none are asked for, a function that trains side by side is given all cores of this machine, shared by the
+    Where none are asked for, a study whose trials train side by side is given all cores of this machine, shared by the
     workers; of a cluster, which others use too, it must be said.
     """
     resources = study.resources

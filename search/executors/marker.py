@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.protocols import Closes, HasFullWeights, Run, TellsNotices
+from trainables.protocols import Closes, HasFullWeights, Run, TellsNotices, TrainsBesideOthers
 
 if TYPE_CHECKING:
     from trainables.report import EpochReport
@@ -26,25 +26,26 @@ class MarkerFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._began: dict[int, float] = {}
+        self._began: list[tuple[int, float]] = []
         self._lock = threading.Lock()
 
     @contextmanager
     def in_training(self, number: int) -> Iterator[None]:
-        """Name a trial while inside."""
+        """Name a trial while inside; one may be there more than once, where it is measured before it trains."""
+        began = (number, time.time())
         with self._lock:
-            self._began[number] = time.time()
+            self._began.append(began)
             self._write()
         try:
             yield
         finally:
             with self._lock:
-                del self._began[number]
+                self._began.remove(began)
                 if self._began:
                     self._write()
 
     def _write(self) -> None:
-        self._path.write_text("".join(f"{number} {began}\n" for number, began in self._began.items()))
+        self._path.write_text("".join(f"{number} {began}\n" for number, began in self._began))
 
 
 class RunWithMarkerFile:
@@ -62,6 +63,8 @@ class RunWithMarkerFile:
         self.load_state_dict = run.load_state_dict
         if isinstance(run, HasFullWeights):
             self.full_weights = run.full_weights
+        if isinstance(run, TrainsBesideOthers):
+            self.train_beside_others = run.train_beside_others
         if isinstance(run, TellsNotices):
             self.take_notices = run.take_notices
         if isinstance(run, Closes):

@@ -54,13 +54,18 @@ class CheckpointNote(Event):
         return self.note
 
 
+MODE_WORDS = {"stacked": "stacked", "looped": "side by side, a core each", "in turn": "in turn"}
+"""What each mode of a group is, to a reader."""
+
+
 class LaneModeMeasured(Event):
-    """How trials of a group train: stacked or looped, whichever was measured faster.
+    """How trials of a group train: stacked or looped, whichever was measured faster, or what was found of a module.
 
     Attributes:
         group: what such trials have in common.
-        mode: the faster one.
-        stacked_ms, looped_ms: an epoch of the group in each mode.
+        mode: the faster one; ``in turn`` where looped trials may not train at the same time.
+        stacked_ms, looped_ms: an epoch of the group in each mode; 0 where it was not measured.
+        reason: why the mode is what it is, where no measurement says so.
     """
 
     kind = EventKind.LANE_MODE
@@ -68,8 +73,11 @@ class LaneModeMeasured(Event):
     mode: str
     stacked_ms: float
     looped_ms: float
+    reason: str = ""
 
     def _text(self) -> str:
+        if not self.stacked_ms:
+            return f"{self.group}: trials train {MODE_WORDS[self.mode]}" + (f": {self.reason}" if self.reason else "")
         return f"{self.group}: {self.mode} ({self.stacked_ms:.1f} ms stacked, {self.looped_ms:.1f} ms looped)"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from trainables.lanes.layout import Layout
+from trainables.lanes.layout import Sizes
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Bank:
     statistics: torch.Tensor
 
     @classmethod
-    def empty(cls, layout: Layout, *lanes: int, optimizer: str, device: torch.device) -> Bank:
+    def empty(cls, layout: Sizes, *lanes: int, optimizer: str, device: torch.device) -> Bank:
         """Return zeros, for one lane or for ``lanes`` of them."""
         second = layout.size if optimizer == "adamw" else 0
         sizes = (layout.size, layout.size, second, layout.statistics_size)

@@ -46,6 +46,7 @@ class ConvNetwork(LaneNetwork):
     ) -> None:
         layout = blueprint.layout
         super().__init__(layout, bank, loss)
+        self._classes = layout.widths[-1]
         self._x = x
         self._rounded = rounded
         self._lanes = len(bank.params)
@@ -82,7 +83,7 @@ class ConvNetwork(LaneNetwork):
         """Write the gradients of one batch, by autograd; see ``LaneNetwork``."""
         lanes, size = self._lanes, batch.size
         if size not in self._buffers:
-            self._buffers[size] = LossBuffers(lanes, size, self.layout.widths[-1], self.params)
+            self._buffers[size] = LossBuffers(lanes, size, self._classes, self.params)
         s = self._buffers[size]
         rows = batch.rows.view(lanes, size).T.reshape(-1)
         x = self._x.index_select(0, rows).view(size, -1, *self._x.shape[2:])  # [B, L * channels, height, width]

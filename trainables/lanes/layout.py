@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import torch
 
@@ -33,6 +34,26 @@ class Slot:
         """Return the view  # [P] -> shape, [L, P] -> [L, *shape]."""
         part = flat[..., self.start : self.stop]
         return part.view(*flat.shape[:-1], *self.shape)
+
+
+class Sizes(Protocol):
+    """How many numbers of each kind a lane has; see ``Layout``."""
+
+    @property
+    def size(self) -> int:
+        """P: how many numbers a lane has, filled up to whole cache lines."""
+
+    @property
+    def linear(self) -> int:
+        """How many of them are no batch norm's."""
+
+    @property
+    def penalised(self) -> int:
+        """How many of them an L1 penalty covers; they come first."""
+
+    @property
+    def statistics_size(self) -> int:
+        """R: how many running statistics a lane has, filled up likewise."""
 
 
 @dataclass(frozen=True)

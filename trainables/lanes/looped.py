@@ -15,7 +15,7 @@ from trainables.lane_event import LaneEvent, raised
 from trainables.lanes.seat import Seat
 from trainables.lanes.threads import start_pool
 from trainables.loop import TrainingRun
-from trainables.protocols import Run
+from trainables.protocols import Run, TrainsBesideOthers
 from trainables.report import RunEnded
 
 Start = Callable[..., Run]
@@ -32,6 +32,7 @@ class LoopedLanes:
         start: what makes a run of a configuration; the plain loop by default.
         threads: how many runs train at a time, each with one core, so that a curve does not depend on how
             many there are; None trains them in turn, in the caller's thread, with all that torch uses.
+        beside: whether runs that can are told to leave the global generators alone.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class LoopedLanes:
         precision: str = "fp32",
         start: Start | None = None,
         threads: int | None = None,
+        beside: bool = False,
     ) -> None:
         self._data = data
         self._device = device
@@ -50,6 +52,7 @@ class LoopedLanes:
         self._runs: dict[int, Run] = {}
         self._seconds: dict[int, float] = {}
         self._held: set[int] = set()
+        self._beside = beside
         self.threads = threads or 1
         # numbers below 1e-38 stay as they are: these are the plain loop's curves, bit for bit
         self._pool = None if threads is None else start_pool(threads, device, flush=False)
@@ -65,6 +68,8 @@ class LoopedLanes:
         """Start a trial, on ``data`` of its own if there is any; for ``full_state`` see ``Seat``."""
         data = self._data if data is None else data
         self._runs[number] = run = self._start(config, data, seed=seed, device=self._device)
+        if self._beside and isinstance(run, TrainsBesideOthers):
+            run.train_beside_others()
         hold = partial(self._hold, number)
         return Seat(number, run, partial(self._retire, number), full_state=full_state, hold=hold)
 

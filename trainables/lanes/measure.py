@@ -54,11 +54,16 @@ class LanesChoice:
 
 @dataclass(frozen=True)
 class ModeChoice:
-    """Which mode a group trains in, and the measurements that say so: ms of an epoch of a lane."""
+    """Which mode a group trains in, and the measurements that say so: ms of an epoch of a lane.
+
+    Attributes:
+        reason: where something else than a measurement says so, what.
+    """
 
     mode: str
-    stacked_ms: float
-    looped_ms: float
+    stacked_ms: float = 0.0
+    looped_ms: float = 0.0
+    reason: str = ""
 
 
 def choose_lanes(

@@ -109,6 +109,7 @@ class MlpNetwork(LaneNetwork):
         loss: StackedLoss,
     ) -> None:
         super().__init__(layout, bank, loss)
+        self._layout = layout
         self._x = x.flatten(1)
         self._activation = activation
         self._products = products
@@ -153,14 +154,14 @@ class MlpNetwork(LaneNetwork):
         if size not in self._scratch:
             keeps_input = self._activation.keeps_input
             self._scratch[size] = TrainingBuffers(
-                len(self.params), size, self.layout, self.params, keeps_input=keeps_input
+                len(self.params), size, self._layout, self.params, keeps_input=keeps_input
             )
         return self._scratch[size]
 
     def _evaluation_buffers(self, size: int) -> EvaluationBuffers:
         if size not in self._evaluation:
             self._evaluation[size] = EvaluationBuffers(
-                len(self.params), size, self.layout, self.params, keeps_input=self._activation.keeps_input
+                len(self.params), size, self._layout, self.params, keeps_input=self._activation.keeps_input
             )
         return self._evaluation[size]
 

@@ -11,8 +11,9 @@ import torch
 from trainables.config import MlpConfig
 from trainables.lanes.bank import Bank
 from trainables.lanes.feed import Batch
-from trainables.lanes.layout import Layout
+from trainables.lanes.layout import Sizes
 from trainables.lanes.losses import StackedLoss
+from trainables.lanes.trial import LaneTrial
 from trainables.seeding import keep_scale, threshold
 
 
@@ -90,7 +91,7 @@ class LaneNetwork(ABC):
     validation_rows = 512
     autograd = False
 
-    def __init__(self, layout: Layout, bank: Bank, loss: StackedLoss) -> None:
+    def __init__(self, layout: Sizes, bank: Bank, loss: StackedLoss) -> None:
         lanes, device = bank.params.shape[0], bank.params.device
         self.layout = layout
         self.params = bank.params
@@ -104,9 +105,22 @@ class LaneNetwork(ABC):
         self._norm_on = torch.zeros(lanes, 1, dtype=torch.bool, device=device)
 
     @property
+    def changing(self) -> list[torch.Tensor] | None:
+        """What an epoch changes beside the bank, where a stack is to keep how it began; None where it need not."""
+        return None
+
+    @property
     @abstractmethod
     def tensors(self) -> list[torch.Tensor]:
         """The buffers of the network, the stack's numbers left out."""
+
+    def seat(self, lane: int, trial: LaneTrial) -> None:
+        """Take what a lane's trial brings beside its numbers."""
+        self.settings.set_lane(lane, trial.config)
+
+    def leave(self, lane: int) -> None:
+        """Forget the trial of a lane that becomes free; here nothing of it is kept."""
+        return
 
     def begin_epoch(self) -> None:
         """Forget the losses, and the gradients of what the epoch will leave alone."""

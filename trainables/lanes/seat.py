@@ -53,6 +53,12 @@ class Seat:
             trial.close()
         return trial.take_notices() if isinstance(trial, TellsNotices) else []
 
+    def move_to(self, other: Seat) -> None:
+        """Leave this lane for that of ``other``, whose handle this one becomes; ``other`` is of no use afterwards."""
+        self._holding()[1]()
+        self._held, self._hold = other._held, other._hold
+        other._held = None
+
     def hold(self, held: bool) -> bool:
         """Have the trial stand still while others train, or go on; say whether its lane can do that."""
         self._holding()

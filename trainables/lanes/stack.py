@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -12,6 +13,7 @@ from trainables.lanes.blueprint import Blueprint
 from trainables.lanes.build import build_network
 from trainables.lanes.feed import Batch, Feed
 from trainables.lanes.graphs import StepGraphs, graphed
+from trainables.lanes.modules.blueprint import LEAST_LANES, ModuleBlueprint
 from trainables.lanes.network import StepVariant
 from trainables.lanes.products import Products
 from trainables.lanes.trial import LaneTrial
@@ -37,7 +39,7 @@ class Stack:
 
     def __init__(
         self,
-        blueprint: Blueprint,
+        blueprint: Blueprint | ModuleBlueprint,
         data: DeviceData,
         *,
         lanes: int,
@@ -46,6 +48,8 @@ class Stack:
         graphs: bool = True,
     ) -> None:
         key, layout = blueprint.key, blueprint.layout
+        if isinstance(blueprint, ModuleBlueprint):
+            lanes = max(lanes, LEAST_LANES)
         self.key = key
         self.trials: list[LaneTrial | None] = [None] * lanes
         self.broken = False
@@ -54,6 +58,8 @@ class Stack:
         self._network = build_network(blueprint, self._bank, data, products=products)
         self._update = build_update(layout, self._bank, self._network.grads, optimizer=key.optimizer)
         self._feed = Feed(data, lanes=lanes, batch_size=key.batch_size, units=blueprint.units)
+        self._before: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._draws_before: list[tuple[LaneTrial, list[torch.Tensor]]] = []
         self._graphs: StepGraphs | None = None
         if graphs and graphed(device) and not self._network.autograd:
             self._graphs = StepGraphs((*self._bank.tensors, self._network.loss_sum, *self._update.counters))
@@ -77,16 +83,32 @@ class Stack:
         row.copy_(trial.bank)
         trial.bank = row
         self.trials[lane] = trial
-        self._network.settings.set_lane(lane, trial.config)
+        self._network.seat(lane, trial)
 
     def retire(self, trial: LaneTrial) -> None:
         """Free the trial's lane; zeros stay behind: no NaN, and no numbers that are slow."""
         lane = self.trials.index(trial)
         self.trials[lane] = None
         self._bank.lane(lane).zero_()
+        self._network.leave(lane)
+
+    def go_back(self) -> None:
+        """Put the numbers of the seated trials back to where the epoch began that raised, where they were kept."""
+        for part, kept in self._before:
+            part.copy_(kept)
+        for trial, state in self._draws_before:
+            trial.set_draws(state)
+        self._before, self._draws_before = [], []
+
+    def _keep(self, changing: Sequence[torch.Tensor]) -> None:
+        """Keep where an epoch of modules begins: code of the user's own may raise in it."""
+        self._before = [(tensor, tensor.clone()) for tensor in (*self._bank.tensors, *changing)]
+        self._draws_before = [(trial, trial.draws()) for trial in self.seated]
 
     def advance(self) -> list[tuple[LaneTrial, EpochReport]]:
         """Train and validate every seated trial for one epoch."""
+        if (changing := self._network.changing) is not None:
+            self._keep(changing)
         with torch.no_grad() if self._network.autograd else torch.inference_mode():
             return self._advance()
 

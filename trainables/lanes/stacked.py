@@ -10,15 +10,20 @@ import torch
 
 from trainables.config import MlpConfig, loss_name
 from trainables.device_data import DeviceData, batch_bounds
-from trainables.errors import is_out_of_memory
+from trainables.errors import is_of_a_signal, is_out_of_memory
 from trainables.lane_event import LaneEvent, raised
 from trainables.lanes.blueprint import Blueprint, blueprint
 from trainables.lanes.grouping import GroupKey, stack_sizes
+from trainables.lanes.modules.blueprint import ModuleBlueprint
+from trainables.lanes.modules.form import form_of
+from trainables.lanes.modules.key import ModuleKey
+from trainables.lanes.modules.trial import ModuleTrial
 from trainables.lanes.products import products_for
 from trainables.lanes.seat import Seat
 from trainables.lanes.stack import Stack
 from trainables.lanes.threads import start_pool, usual_threads
 from trainables.lanes.trial import LaneTrial
+from trainables.protocols import BuildsModules
 
 
 class Group:
@@ -34,7 +39,7 @@ class Group:
 
     def __init__(
         self,
-        model: Blueprint,
+        model: Blueprint | ModuleBlueprint,
         data: DeviceData,
         *,
         make_stack: Callable[..., Stack],
@@ -110,6 +115,7 @@ class StackedLanes:
         device: where the stacks train.
         precision: of the matrix products.
         threads: CPU threads; by default as many as torch uses, up to ``threads.MOST_THREADS``.
+        modules: builds the modules of trials that are no configurations of ours.
         make_stack: makes the stacks; called as ``Stack``.
     """
 
@@ -120,10 +126,12 @@ class StackedLanes:
         device: torch.device,
         precision: str = "fp32",
         threads: int | None = None,
+        modules: BuildsModules | None = None,
         make_stack: Callable[..., Stack] = Stack,
     ) -> None:
         self._data = data
         self._device = device
+        self._modules = modules
         self._make_stack = partial(make_stack, products=products_for(precision), device=device)
         self._threads = threads if threads and device.type == "cpu" else usual_threads(device)
         self._pool = start_pool(self._threads, device, flush=True)
@@ -137,7 +145,7 @@ class StackedLanes:
     def seat(
         self,
         number: int,
-        config: MlpConfig,
+        config: Any,
         *,
         seed: int,
         data: DeviceData | None = None,
@@ -156,22 +164,36 @@ class StackedLanes:
             ConfigError: its loss is not for the data's task.
         """
         data = self._data if data is None else data
-        loss_name(config.loss, data.task, label_smoothing=config.label_smoothing)
-        shared = GroupKey.of(config)
+        module = None
+        training = config
+        if self._modules is not None and not isinstance(config, MlpConfig):
+            training = self._modules.training_of(config)
+            module = self._modules.module_of(config, data, seed=seed, device=self._device)
+        loss_name(training.loss, data.task, label_smoothing=training.label_smoothing)
+        shared = GroupKey.of(training) if module is None else ModuleKey.of(form_of(module), training)
         key = (shared, id(data))  # of an object that the group holds, so that no other can have its number
         if key not in self._groups:
             self._groups[key] = Group(
-                blueprint(shared, data.shape, data.outputs),
+                self._blueprint(shared, config, data),
                 data,
                 make_stack=self._make_stack,
                 threads=self._threads,
                 device=self._device,
             )
         group = self._groups[key]
-        batches = len(batch_bounds(data.examples, config.batch_size))
-        trial = LaneTrial(number, config, group.model, batches=batches, seed=seed, device=self._device)
+        batches = len(batch_bounds(data.examples, training.batch_size))
+        make: Callable[..., LaneTrial] = LaneTrial if module is None else partial(ModuleTrial, module=module)
+        trial = make(number, training, group.model, batches=batches, seed=seed, device=self._device)
         group.waiting.append(trial)
         return Seat(number, trial, partial(self._retire, key, trial), full_state=full_state)
+
+    def _blueprint(self, key: GroupKey | ModuleKey, config: Any, data: DeviceData) -> Blueprint | ModuleBlueprint:
+        """Return what the trials of a group have in common, given the first."""
+        if isinstance(key, GroupKey):
+            return blueprint(key, data.shape, data.outputs)
+        assert self._modules is not None, "only modules have such a key"
+        build = partial(self._modules.module_of, config, data, seed=0, device=self._device)
+        return ModuleBlueprint(key, build, data.shape, data.outputs)
 
     def advance(self) -> dict[int, LaneEvent]:
         """Train one epoch of every seated trial.
@@ -231,8 +253,11 @@ def _advance(stack: Stack) -> dict[int, LaneEvent]:
     seated = stack.seated
     try:
         return {trial.number: LaneEvent(report) for trial, report in stack.advance()}
-    except Exception as error:
+    except BaseException as error:  # a module that calls sys.exit ends no worker
+        if is_of_a_signal(error):
+            raise
         stack.broken = True
+        stack.go_back()
         return {trial.number: raised(error, shared=len(seated) > 1) for trial in seated}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 
@@ -14,6 +16,17 @@ MOST_THREADS = 8
 def usual_threads(device: torch.device) -> int:
     """Return how many threads train on ``device``: one launches a GPU's work, a CPU's cores have one each."""
     return min(torch.get_num_threads(), MOST_THREADS) if device.type == "cpu" else 1
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Compute with one core while inside, in this thread; of small numbers several make nothing faster."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def start_pool(threads: int, device: torch.device, *, flush: bool) -> ThreadPoolExecutor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,8 @@ from trainables.early_stopping import EarlyStopping
 from trainables.lanes.bank import Bank
 from trainables.lanes.blueprint import Blueprint, Names
 from trainables.lanes.idle import idle_optimizer
+from trainables.lanes.layout import Layout, Sizes
+from trainables.lanes.modules.blueprint import ModuleBlueprint
 from trainables.report import EpochReport, all_finite, stop_reason
 from trainables.schedules import build_schedule
 from trainables.seeding import BitStream, generator
@@ -40,7 +42,7 @@ class LaneTrial:
         self,
         number: int,
         config: MlpConfig,
-        blueprint: Blueprint,
+        blueprint: Blueprint | ModuleBlueprint,
         *,
         batches: int,
         seed: int,
@@ -48,7 +50,7 @@ class LaneTrial:
     ) -> None:
         self.number = number
         self.config = config
-        self.layout = blueprint.layout
+        self.layout: Sizes = blueprint.layout
         self.batches = batches
         self.epoch = 0
         self._names: Names = blueprint.names(batch_norm=config.batch_norm)
@@ -71,6 +73,14 @@ class LaneTrial:
     def learning_rate(self) -> float:
         """The rate of the epoch to come."""
         return float(self.optimizer.param_groups[0]["lr"])
+
+    def draws(self) -> list[torch.Tensor]:
+        """Return where the trial's random numbers are that an epoch of a module draws."""
+        return [self.shuffle.get_state()]
+
+    def set_draws(self, states: Sequence[torch.Tensor]) -> None:
+        """Go back to where ``draws`` was."""
+        self.shuffle.set_state(states[0])
 
     def finish_epoch(self, *, train_loss: float, metrics: dict[str, float], seconds: float) -> EpochReport:
         """Count the epoch, move the schedule and the patience, as ``TrainingRun.step`` does.
@@ -152,13 +162,15 @@ class LaneTrial:
 
     def _draw_weights(self, rng: torch.Generator) -> None:
         # the order and the bounds of models.initialise; drawn on CPU, as there
-        drawn = torch.zeros(self.layout.size)
+        layout = self.layout
+        assert isinstance(layout, Layout), "a trial of a module takes its weights from there"
+        drawn = torch.zeros(layout.size)
         bound = 0.0
         for slot in self._names.linear:
             if len(slot.shape) > 1:
                 bound = 1 / math.sqrt(math.prod(slot.shape[1:]))
             slot.of(drawn).uniform_(-bound, bound, generator=rng)
-        for scale, pair in zip(self.layout.scales, self.layout.statistics, strict=True):
+        for scale, pair in zip(layout.scales, layout.statistics, strict=True):
             scale.of(drawn).fill_(1)
             pair.of(self.bank.statistics)[1].fill_(1)
         self.bank.params.copy_(drawn)

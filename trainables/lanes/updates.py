@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 
 from trainables.lanes.bank import Bank
-from trainables.lanes.layout import Layout
+from trainables.lanes.layout import Sizes
 from trainables.lanes.trial import LaneTrial
 
 BETAS = (0.9, 0.999)
@@ -33,7 +33,7 @@ class Update(Protocol):
         """The largest buffer of the optimiser  # [L, P]."""
 
 
-def build_update(layout: Layout, bank: Bank, grads: torch.Tensor, *, optimizer: str) -> Update:
+def build_update(layout: Sizes, bank: Bank, grads: torch.Tensor, *, optimizer: str) -> Update:
     """Return the optimiser that suits the device."""
     if optimizer == "adamw" and bank.params.device.type == "cpu":
         return FusedAdamW(layout, bank, grads)
@@ -57,7 +57,7 @@ class FusedAdamW:
         grads: [L, P].
     """
 
-    def __init__(self, layout: Layout, bank: Bank, grads: torch.Tensor) -> None:
+    def __init__(self, layout: Sizes, bank: Bank, grads: torch.Tensor) -> None:
         self._layout = layout
         self._bank = bank
         self._grads = grads

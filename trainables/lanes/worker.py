@@ -10,19 +10,25 @@ from typing import Any
 import torch
 
 from trainables.device_data import DeviceData, batch_bounds
+from trainables.errors import first_line, is_out_of_memory
 from trainables.lane_event import LaneEvent
 from trainables.lanes.grouping import can_stack, group_key, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
 from trainables.lanes.measure import ModeChoice, faster_mode, sample, seconds_per_lane_epoch
+from trainables.lanes.modules.groups import IN_TURN, ModuleGroups
+from trainables.lanes.modules.key import ModuleKey
 from trainables.lanes.products import check_precision
 from trainables.lanes.seat import Seat
 from trainables.lanes.stack import Stack
 from trainables.lanes.stacked import StackedLanes
 from trainables.lanes.threads import usual_threads
+from trainables.loop import TrainingRun
 from trainables.machine import THIS_MACHINE, Machine
-from trainables.protocols import HasStackableForm
+from trainables.protocols import BuildsModules, HasStackableForm
 
 MODES = ("usual", "auto", "stacked", "looped")
+MEASURED_MODULES = 8
+"""The same of modules, whose larger steps cost more."""
 MEASURED_LANES = 16
 """Lanes that are stacked to decide between the modes; more would not change the answer."""
 
@@ -34,11 +40,13 @@ class _Role:
     Attributes:
         data: of the worker, or the trial's own.
         full_state: where it trains in place of another configuration, makes the whole model's state; see ``Seat``.
+        module: the group of a trial that trains a module of some other kind than ours.
     """
 
     config: Any
     data: Any
     full_state: Callable[[Any], Any] | None = None
+    module: ModuleKey | None = None
 
     @property
     def stands_in(self) -> bool:
@@ -53,7 +61,7 @@ class _Role:
     @property
     def key(self) -> Hashable:
         """What the trials of a mode have in common; where data differ, their size decides too."""
-        key = group_key(self.config)
+        key = self.module or group_key(self.config)
         return f"{key}, {self.data.features} features" if self.stands_in else key
 
     @property
@@ -89,14 +97,16 @@ class LaneWorker:
             are such trials, those that can neither stack nor be stood in for are looped in the mode ``stacked`` too.
         side_by_side: says of which trials that cannot stack several may train at a time, in threads with a core
             each; None of none: they train in turn.
+        modules: builds the modules of trials that are no configurations of ours. Such trials train side by side on a
+            CPU where ``why_in_turn`` finds nothing against it.
         machine: what ``device`` is a device of.
         make_stack: makes the stacks; called as ``Stack``.
         time_epoch: how ``auto`` measures; called as ``seconds_per_lane_epoch``.
 
     Attributes:
         lanes: the capacity.
-        modes: for each group that was seated how it trains, ``stacked`` or ``looped``.
-        choices: what ``auto`` measured, by ``str`` of the group's key.
+        modes: for each group that was seated how it trains, ``stacked``, ``looped`` or, of modules, ``in turn``.
+        choices: what ``auto`` measured, or was found of modules, by ``str`` of the group's key.
 
     Raises:
         ValueError: lanes below 1, an unknown mode or precision, or a precision that the device lacks.
@@ -115,6 +125,7 @@ class LaneWorker:
         measured: Mapping[str, str] | None = None,
         stands_in: HasStackableForm | None = None,
         side_by_side: Callable[[Any], bool] | None = None,
+        modules: BuildsModules | None = None,
         machine: Machine = THIS_MACHINE,
         make_stack: Callable[..., Stack] = Stack,
         time_epoch: Callable[[StackedLanes | LoopedLanes, Sequence[Any]], float] = seconds_per_lane_epoch,
@@ -135,10 +146,23 @@ class LaneWorker:
         self._measured = dict(measured or {})
         self._stands_in = stands_in
         self._side_by_side = side_by_side
+        self._modules = modules
+        self._groups: ModuleGroups | None = None
+        if modules is not None:
+            self._threads = threads or usual_threads(device)
+            self._groups = ModuleGroups(
+                modules,
+                start or TrainingRun,
+                device=device,
+                mode=mode if precision == "fp32" else "looped",
+                measured=self._measured,
+                measure=self._measure_module,
+            )
+        self._stacked_modules: dict[int, tuple[Seat, ModuleKey, Any, Any, int]] = {}
         self._make_stack = make_stack
         self._time_epoch = time_epoch
-        self.choices: dict[str, ModeChoice] = {}
-        self._looped: dict[tuple[bool, bool], LoopedLanes] = {}
+        self.choices: dict[str, ModeChoice] = {} if self._groups is None else self._groups.choices
+        self._looped: dict[tuple[bool, bool, bool], LoopedLanes] = {}
         self._stacked: StackedLanes | None = None
 
     @property
@@ -168,8 +192,11 @@ class LaneWorker:
             raise ValueError(f"trial {number} already holds a lane")
         if self.free < 1:
             raise ValueError(f"no lane is free for trial {number}: all {self.lanes} are taken")
-        role = self._role(config, self._data if data is None else data)
-        seat = self._lanes_for(role).seat(number, role.config, seed=seed, data=role.data, full_state=role.full_state)
+        role = self._role(config, self._data if data is None else data, seed)
+        lanes = self._lanes_for(role)
+        seat = lanes.seat(number, role.config, seed=seed, data=role.data, full_state=role.full_state)
+        if role.module is not None and lanes is self._stacked:
+            self._stacked_modules[number] = (seat, role.module, config, role.data, seed)
         if state is not None:
             try:
                 seat.load(state)
@@ -184,12 +211,31 @@ class LaneWorker:
         A trial whose report has a ``stop``, or that raised, is to be retired before the next call. The
         seconds of a report are the trial's share of its stack's epoch.
         """
+        seated = set() if self._stacked is None else set(self._stacked.numbers)
+        self._stacked_modules = {n: held for n, held in self._stacked_modules.items() if n in seated}
+        stacked = {} if self._stacked is None else self._stacked.advance()
+        stacked = {number: event for number, event in stacked.items() if not self._goes_on_looped(number, event)}
         events: dict[int, LaneEvent] = {}
         for looped in self._looped.values():
             events |= looped.advance()
-        if self._stacked is not None:
-            events |= self._stacked.advance()
-        return events
+        return events | stacked
+
+    def _goes_on_looped(self, number: int, event: LaneEvent) -> bool:
+        """Move a module's trial whose stack raised to the plain loop, to the beginning of that epoch; say if so."""
+        held = self._stacked_modules.get(number)
+        if event.error is None or is_out_of_memory(event.error) or held is None or self._groups is None:
+            return False
+        seat, key, config, data, seed = held
+        state = seat.state()
+        self._groups.loop(key, f"stacked it raised {type(event.error).__name__}: {first_line(event.error)}")
+        self.modes[key] = "looped"
+        try:
+            other = self._lanes_for(_Role(config, data, module=key)).seat(number, config, seed=seed, data=data)
+            other.load(state)
+        except Exception:
+            return False  # the trial ends with what its stack raised
+        seat.move_to(other)
+        return True
 
     def compact(self, lanes: int) -> None:
         """Shrink to ``lanes`` lanes once no trial waits for one, so that empty ones cost nothing.
@@ -217,22 +263,25 @@ class LaneWorker:
         numbers = [number for looped in self._looped.values() for number in looped.numbers]
         return numbers if self._stacked is None else numbers + self._stacked.numbers
 
-    def _role(self, config: Any, data: Any) -> _Role:
+    def _role(self, config: Any, data: Any, seed: int) -> _Role:
         stands_in = self._stands_in
         found = None if stands_in is None else stands_in.stackable_form(config, data)
         if stands_in is None or found is None:
-            return _Role(config, data)
+            module = None if self._groups is None else self._groups.group(config, data, seed=seed)
+            return _Role(config, data, module=module)
         return _Role(*found, full_state=partial(stands_in.full_state, config, data))
 
     def _lanes_for(self, role: _Role) -> StackedLanes | LoopedLanes:
         """Return the lanes that a trial belongs in."""
+        if role.module is not None and self._groups is not None:
+            self.modes[role.key] = self._groups.modes[role.module]
         if role.key not in self.modes:
             self.modes[role.key] = self._mode_for(role)
         if self.modes[role.key] == "stacked" and not role.too_small_for_norm:
             if self._stacked is None:
                 self._stacked = self._stacked_lanes(self._data)
             return self._stacked
-        which = (self._trains_beside_others(role), role.stands_in)
+        which = (self._trains_beside_others(role), role.stands_in, role.module is not None)
         if which not in self._looped:
             self._looped[which] = self._looped_lanes(role, self._data)
         return self._looped[which]
@@ -268,8 +317,33 @@ class LaneWorker:
             stacked.close()
             looped.close()
 
+    def _measure_module(self, config: Any, data: DeviceData) -> ModeChoice:
+        """Measure both modes of a trial that trains a module: a stack, and loops side by side."""
+        assert self._modules is not None, "there are modules"
+        part, share = sample(data, self._modules.training_of(config).batch_size)
+        stacked, looped = self._stacked_lanes(part), self._module_loops(part)
+        try:
+            return faster_mode(
+                stacked,
+                looped,
+                config,
+                lanes=min(self.lanes, MEASURED_MODULES),
+                share=share,
+                time_epoch=self._time_epoch,
+            )
+        finally:
+            stacked.close()
+            looped.close()
+
+    def _module_loops(self, data: Any, *, in_turn: bool = False) -> LoopedLanes:
+        """Return lanes for loops of modules: side by side, or in turn with the one core that each would have so."""
+        threads = 1 if in_turn or self._threads is None else self._threads
+        return LoopedLanes(data, device=self._device, start=self._start, threads=threads, beside=threads > 1)
+
     def _trains_beside_others(self, role: _Role) -> bool:
         """Say whether several such trials may train at a time; our own may."""
+        if role.module is not None:
+            return self.modes[role.key] != IN_TURN
         return can_stack(role.config) or (self._side_by_side is not None and self._side_by_side(role.config))
 
     def _stacked_lanes(self, data: Any) -> StackedLanes:
@@ -278,11 +352,14 @@ class LaneWorker:
             device=self._device,
             precision=self._precision,
             threads=self._threads,
+            modules=self._modules,
             make_stack=self._make_stack,
         )
 
     def _looped_lanes(self, role: _Role, data: Any) -> LoopedLanes:
         """Return lanes for plain loops: several at a time where that is known to do no harm."""
+        if role.module is not None and self._device.type == "cpu" and self._precision == "fp32":
+            return self._module_loops(data, in_turn=not self._trains_beside_others(role))
         ours = self._trains_beside_others(role) and self._device.type == "cpu"
         threads = (self._threads or usual_threads(self._device)) if ours else None
         if ours and role.streams and role.data.in_turn:

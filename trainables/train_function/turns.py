@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
+
+from trainables.global_states import States, global_states
 
 if TYPE_CHECKING:
     import torch
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 SIDE_BY_SIDE = "side_by_side"
 """The attribute by which a function says that it draws from generators of its own alone once its epochs begin."""
-
-States: TypeAlias = "dict[str, int]"
-"""The states of the global generators, by whose they are, each as a number that changes with it."""
 
 
 def trains_side_by_side(function: object) -> bool:
@@ -78,7 +76,7 @@ class SharedGenerators:
         if not self._taken.acquire(blocking=False):
             return None
         try:
-            return _states(device)
+            return global_states(device)
         finally:
             self._taken.release()
 
@@ -142,15 +140,3 @@ class SideBySide:
         before, after = self._before, self._shared.states(self._device)
         if before is not None and after is not None:
             self._drawn = tuple(whose for whose in before if before[whose] != after[whose])
-
-
-def _states(device: torch.device) -> States:
-    import numpy as np
-    import torch
-
-    found = torch.get_rng_state().numpy().tobytes()
-    if device.type == "cuda":
-        found += torch.cuda.get_rng_state(device).numpy().tobytes()
-    numpy: Any = np.random.get_state(legacy=False)["state"]
-    drawn = hash((numpy["key"].tobytes(), numpy["pos"]))
-    return {"torch": hash(found), "NumPy": drawn, "random": hash(random.getstate())}

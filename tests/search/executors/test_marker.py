@@ -24,3 +24,11 @@ def test_where_nothing_or_something_else_is_written_none_is_named(tmp_path):
     assert marked_trials(tmp_path / "nothing.at") == {}
     (tmp_path / "half.at").write_text("3")
     assert marked_trials(tmp_path / "half.at") == {}
+
+
+def test_a_trial_may_be_in_training_more_than_once_while_it_is_measured(tmp_path):
+    marker = MarkerFile(tmp_path / "marker")
+    with marker.in_training(3):
+        with marker.in_training(3):
+            assert list(marked_trials(tmp_path / "marker")) == [3]
+        assert list(marked_trials(tmp_path / "marker")) == [3]

@@ -1,0 +1,165 @@
+"""Trials of users' modules in stacks: the curves and checkpoints of the plain loop, whatever trains beside them."""
+
+import pytest
+import torch
+
+from tests.trainables.lanes.cases import CPU, as_double, double_precision, weighted
+from tests.trainables.lanes.modules.hostile import SquareRoot, TripsOnBatchesOf65
+from tests.trainables.lanes.modules.support import Given, data, trial, worker
+from tests.trainables.lanes.modules.zoo import ZOO
+
+ORACLE = ("FunctionalDropout", "NewBuffer", "Tied", "Squeeze", "Attention", "lstm", "cnn")
+
+
+def loop(model, config, examples, seed):
+    return Given(model).start(config, examples, seed=seed, device=CPU)
+
+
+def advanced(lanes):
+    """Return the metrics of each trial's epoch."""
+    found = {}
+    for number, event in lanes.advance().items():
+        assert event.report is not None, event.trace
+        found[number] = dict(event.report.metrics)
+    return found
+
+
+def same(a, b, *, within):
+    return all(a[name] == pytest.approx(b[name], rel=within) for name in b)
+
+
+@pytest.mark.parametrize("name", ORACLE)
+def test_curves_are_those_of_the_loop_with_a_lane_retired_and_refilled(name):
+    model, examples = ZOO[name], as_double(weighted(data()))
+    with double_precision():
+        lanes = worker(model, examples)
+        seats = {n: lanes.seat(n, trial(model, n), seed=n) for n in range(3)}
+        runs = {n: loop(model, trial(model, n), examples, n) for n in range(4)}
+        for epoch in range(4):
+            if epoch == 2:
+                seats.pop(1).retire()
+                seats[3] = lanes.seat(3, trial(model, 3), seed=3)
+            for number, metrics in advanced(lanes).items():
+                # double precision: 12 steps add up to a few of its last digits
+                assert same(metrics, dict(runs[number].step().metrics), within=1e-9)
+        assert set(lanes.modes.values()) == {"stacked"}
+        for number, seat in seats.items():
+            mine, theirs = seat.state(), runs[number].state_dict()
+            assert torch.equal(mine["torch"]["cpu"], theirs["torch"]["cpu"])
+            assert list(mine["model"]) == list(theirs["model"])
+            for key, value in theirs["model"].items():
+                torch.testing.assert_close(mine["model"][key], value, rtol=1e-7, atol=1e-9)
+        lanes.close()
+
+
+SETTINGS = (
+    {"optimizer": "sgd", "momentum": 0.9},
+    {"l1": "on", "l1_penalty": 1e-3},
+    {"schedule": "cosine", "cosine_floor": 0.01, "label_smoothing": 0.1},
+)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_what_drives_the_loop_drives_the_stack(settings):
+    model, examples = ZOO["norm_mlp"], as_double(data())
+    with double_precision():
+        lanes = worker(model, examples)
+        for n in range(2):
+            lanes.seat(n, trial(model, n, **settings), seed=n)
+        runs = [loop(model, trial(model, n, **settings), examples, n) for n in range(2)]
+        for _ in range(3):
+            for number, metrics in advanced(lanes).items():
+                assert same(metrics, dict(runs[number].step().metrics), within=1e-9)
+        assert set(lanes.modes.values()) == {"stacked"}
+        lanes.close()
+
+
+@pytest.mark.parametrize("name", ["norm_mlp", "Attention", "NewBuffer"])
+def test_a_trial_is_the_same_bit_for_bit_whatever_the_number_of_lanes(name):
+    model = ZOO[name]
+    found = {}
+    for count in (1, 2, 7, 32):
+        lanes = worker(model, data(), lanes=count)
+        seats = [lanes.seat(n, trial(model, n), seed=n) for n in range(count)]
+        curve = [advanced(lanes)[0] for _ in range(2)]
+        found[count] = (curve, seats[0].state()["model"])
+        lanes.close()
+    for curve, weights in found.values():
+        assert curve == found[32][0]
+        assert all(torch.equal(weights[key], found[32][1][key]) for key in weights)
+
+
+@pytest.mark.parametrize(("before", "after"), [("stacked", "looped"), ("looped", "stacked"), ("stacked", "stacked")])
+def test_a_trial_moves_between_stack_and_loop_by_its_checkpoint(before, after):
+    model, examples = ZOO["FunctionalDropout"], data()
+    first = worker(model, examples, mode=before)
+    seats = [first.seat(n, trial(model, n), seed=n) for n in range(2)]
+    for _ in range(2):
+        advanced(first)
+    states = [seat.state() for seat in seats]
+    first.close()
+    second = worker(model, examples, mode=after)
+    for n, state in enumerate(states):
+        second.seat(n, trial(model, n), seed=n, state=state)
+    found = advanced(second)
+    second.close()
+    for n in range(2):
+        run = loop(model, trial(model, n), examples, n)
+        expected = [dict(run.step().metrics) for _ in range(3)][-1]
+        # single precision, 6 steps: rounding grows by AdamW's division
+        assert same(found[n], expected, within=1e-4)
+
+
+def test_a_stack_that_raises_goes_on_in_the_loop_from_where_the_epoch_began():
+    examples = data()  # 129 examples: batches of 64 and 65
+    lanes = worker(TripsOnBatchesOf65, examples)
+    seats = [lanes.seat(n, trial(TripsOnBatchesOf65, n), seed=n) for n in range(2)]
+    found = [advanced(lanes) for _ in range(2)]
+    assert set(lanes.modes.values()) == {"looped"}
+    (choice,) = lanes.choices.values()
+    assert choice.reason == "stacked it raised RuntimeError: no batch of 65 in a stack"
+    for n, seat in enumerate(seats):
+        run = loop(TripsOnBatchesOf65, trial(TripsOnBatchesOf65, n), examples, n)
+        assert [epoch[n] for epoch in found] == [dict(run.step().metrics) for _ in range(2)]
+        assert seat.state()["epoch"] == 2
+        seat.retire()
+    assert lanes.free == lanes.lanes
+    lanes.close()
+
+
+def test_a_trial_that_diverges_leaves_its_neighbour_bit_for_bit():
+    model = ZOO["norm_mlp"]
+    curves = []
+    for rate in (1e-3, 1e30):
+        lanes = worker(model, data())
+        lanes.seat(0, trial(model, 0), seed=0)
+        lanes.seat(1, trial(model, 1, learning_rate=rate, optimizer="adamw"), seed=1)
+        curves.append([advanced(lanes)[0] for _ in range(2)])
+        lanes.close()
+    assert curves[0] == curves[1]
+
+
+def test_the_mode_is_measured_once_and_taken_up():
+    model = ZOO["norm_mlp"]
+    times = iter([1.0, 2.0])
+    lanes = worker(model, data(), mode="usual", time_epoch=lambda *_: next(times))
+    lanes.seat(0, trial(model, 0), seed=0)
+    ((group, choice),) = lanes.choices.items()
+    assert (choice.mode, choice.reason, choice.stacked_ms < choice.looped_ms) == ("stacked", "", True)
+    lanes.close()
+    again = worker(model, data(), mode="usual", measured={group: "looped"})
+    again.seat(0, trial(model, 0), seed=0)
+    assert (set(again.modes.values()), again.choices) == ({"looped"}, {})
+    again.close()
+
+
+def test_a_float_that_cannot_differ_ends_the_stacking_of_its_group():
+    lanes = worker(SquareRoot, data())
+    for n in range(2):
+        lanes.seat(n, trial(SquareRoot, n), seed=n)
+    (choice,) = lanes.choices.values()
+    assert choice.mode == "looped" and choice.reason.startswith("not stacked any longer, as stacked, the loss")
+    found = advanced(lanes)
+    runs = [loop(SquareRoot, trial(SquareRoot, n), data(), n) for n in range(2)]
+    assert found[1] == dict(runs[1].step().metrics)
+    lanes.close()

@@ -1,0 +1,109 @@
+"""Looped trials of a user's model train side by side, with the curves that they have in turn; which may not is told."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainables.lanes.cases import CPU
+from trainables.data import DataSpec, load_splits
+from trainables.lanes import LaneWorker
+from trainables.lanes.draws import why_in_turn
+from trainables.model_build import ModelConfig
+from trainables.user_model import ModelTrainable
+
+MODULE = "tests.trainables.lanes.drawing_models"
+DATA = load_splits(DataSpec("digits", train_examples=97))
+PARAMS = {"dropout": 0.3, "learning_rate": 0.01, "batch_size": 32}
+
+
+def of(name: str, **params: Any) -> tuple[ModelTrainable, ModelConfig, Any]:
+    trainable = ModelTrainable(f"{MODULE}:{name}")
+    return trainable, trainable.configure(PARAMS | params, max_epochs=9), trainable.prepare(DATA, CPU)
+
+
+def curves(name: str, *, threads: int, trials: int = 3, epochs: int = 2, **facts: Any) -> tuple[Any, ...]:
+    """Return the metrics of each trial and epoch, the checkpoints, and what was chosen."""
+    trainable, config, data = of(name)
+    worker = LaneWorker(
+        data,
+        device=CPU,
+        lanes=trials,
+        mode="looped",
+        start=trainable.start,
+        threads=threads,
+        modules=trainable,
+        **facts,
+    )
+    try:
+        seats = [worker.seat(number, config, seed=number) for number in range(trials)]
+        found = []
+        for _ in range(epochs):
+            events = worker.advance()
+            assert all(event.report is not None for event in events.values())
+            found.append([dict(event.report.metrics) for event in events.values() if event.report is not None])
+        return found, [seat.state() for seat in seats], dict(worker.choices)
+    finally:
+        worker.close()
+
+
+@pytest.mark.parametrize("name", ["Dropping", "Noisy", "Recurrent", "Attending"])
+def test_trials_side_by_side_have_the_curves_and_checkpoints_that_they_have_alone(name: str) -> None:
+    found, states, choices = curves(name, threads=2)
+    trainable, config, data = of(name)
+    assert [choice.mode for choice in choices.values()] == ["looped"]
+    for number in range(3):
+        run = trainable.start(config, data, seed=number, device=CPU)
+        for epoch in range(2):
+            assert dict(run.step().metrics) == found[epoch][number]
+        assert torch.equal(run.state_dict()["torch"]["cpu"], states[number]["torch"]["cpu"])
+
+
+def test_a_trial_goes_on_from_its_checkpoint_side_by_side_or_in_turn() -> None:
+    trainable, config, data = of("Dropping")
+    whole = trainable.start(config, data, seed=5, device=CPU)
+    part = trainable.start(config, data, seed=5, device=CPU)
+    part.train_beside_others()
+    expected = [dict(whole.step().metrics) for _ in range(3)]
+    part.step()
+    resumed = trainable.start(config, data, seed=5, device=CPU)
+    resumed.load_state_dict(part.state_dict())
+    assert dict(resumed.step().metrics) == expected[1]
+    resumed.train_beside_others()
+    assert dict(resumed.step().metrics) == expected[2]
+
+
+REASONS = {
+    "NumpyNoise": "it draws from the global generator of NumPy, which all trials share",
+    "PythonNoise": "it draws from the global generator of random, which all trials share",
+    "Seeding": "it draws from torch's global generator where that cannot be told",
+    "Recomputing": "it trains otherwise on random numbers of its own",
+    "Reading": "it trains otherwise on random numbers of its own",
+    "Raising": "trying it out raised ValueError: no images",
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_what_cannot_be_told_apart_is_said(name: str) -> None:
+    trainable, config, data = of(name)
+    assert why_in_turn(trainable.start, config, data, device=CPU).startswith(REASONS[name])
+
+
+def test_what_cannot_be_told_apart_trains_in_turn_and_is_not_looked_at_again() -> None:
+    found, _, choices = curves("Recomputing", threads=2)
+    (group, choice), *_ = choices.items()
+    assert (choice.mode, len(choices)) == ("in turn", 1)
+    trainable, config, data = of("Recomputing")
+    run = trainable.start(config, data, seed=2, device=CPU)
+    assert [dict(run.step().metrics) for _ in range(2)] == [epoch[2] for epoch in found]
+    _, _, again = curves("Recomputing", threads=2, measured={group: "in turn"})
+    assert again == {}
+
+
+def test_the_global_generators_stay_where_they_are() -> None:
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state(legacy=False)["state"]["pos"]  # type: ignore[call-overload]
+    curves("Noisy", threads=2)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1:] == (random.getstate(), np.random.get_state(legacy=False)["state"]["pos"])  # type: ignore[call-overload]
