@@ -84,7 +84,7 @@ def print_plan(
         say_words(console, f"{'':10} {cost}")
     for i, line in enumerate(warm_start_lines(study)):
         say_words(console, f"{'' if i else 'from':10} {line}")
-    say(console, f"scheduler  {scheduler_text(study)}")
+    say_words(console, f"scheduler  {scheduler_text(study)}")
     say(console, f"executor   {study.executor}; {resources_text(study)}")
     say(console, f"ledger     {paths.ledger}")
     say(console, f"mlflow     {tracking_text(study, paths)}")
@@ -273,9 +273,9 @@ def scheduler_text(study: Study) -> str:
         most = f"{study.total_epochs} epochs in all"
         return f"freeze_thaw: a model of the curves chooses who trains on, {most}; the others wait{paused_text(study)}"
     if spec.name in PAUSING:
-        share = f"the best of {spec.reduction_factor} at a rung"
+        share = f"about one trial in {spec.reduction_factor} goes on from a rung"
         why = "" if instead is None else f"{instead.sentence}; "
-        return f"{why}promote: first rung at epoch {spec.grace}, {share} go on, the others wait{paused_text(study)}"
+        return f"{why}promote: first rung at epoch {spec.grace}, {share}, the others wait{paused_text(study)}"
     return f"median stopping after {spec.grace} epochs" if spec.name == "median" else "none"
 
 
