@@ -15,7 +15,7 @@ from trainables.errors import CheckpointError, ConfigError, first_line
 from trainables.protocols import CanRebuild
 from trainables.registry import find_trainable, is_train_function
 from trainables.report import EpochReport, to_result
-from trainables.weights_snapshot import WeightsSnapshot
+from trainables.weights_snapshot import WeightsSnapshot, on_host, size_bytes
 
 if TYPE_CHECKING:
     from trainables.kept_model import KeptModel
@@ -113,6 +113,15 @@ class BestModels:
         """
         best = self._trials.pop(number, None)
         return list if best is None else partial(self._keep, number, best)
+
+    def settle(self, number: int) -> int:
+        """Take the best model of a trial that is paused into host memory; return how many bytes it has there."""
+        best = self._trials.get(number)
+        if best is None or best.weights is None:
+            return 0
+        held = on_host(best.weights())
+        best.weights = lambda: held
+        return size_bytes(held)
 
     def forget(self, number: int) -> None:
         """Let go of a trial of which nothing is kept."""

@@ -31,3 +31,21 @@ def detached_copy(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(detached_copy(part) for part in value)
     return value.detach().clone() if hasattr(value, "detach") else copy.deepcopy(value)
+
+
+def on_host(value: Any) -> Any:
+    """Return nested plain data with every tensor in host memory; what lies there already is not copied."""
+    if isinstance(value, Mapping):
+        return {name: on_host(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(on_host(part) for part in value)
+    return value.detach().cpu() if hasattr(value, "detach") else value
+
+
+def size_bytes(value: Any) -> int:
+    """Return what the tensors in nested plain data take."""
+    if isinstance(value, Mapping):
+        return sum(map(size_bytes, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(size_bytes, value))
+    return int(value.nbytes) if hasattr(value, "nbytes") else 0

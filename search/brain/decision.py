@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CHOSEN = ("continue", "resume")
+"""The actions that let a trial train on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -11,7 +14,7 @@ class Decision:
 
     Attributes:
         epoch: at which it was taken; the rung, for ASHA.
-        action: ``continue`` or ``stop``.
+        action: ``continue`` or ``stop``; of a scheduler that pauses trials also ``pause`` or ``resume``.
         value: of the objective at that epoch.
         cutoff: what it was compared with, in the objective's own units; None at an empty rung.
         reason: in words.

@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import TrialState as OptunaState
 
 from search.brain.optuna_samplers import build_optuna_sampler
+from search.brain.paused_storage import StorageWithPaused
 from search.brain.trial_history import TrialHistory
 from search.declaration.study import Study
 from search.ledger.outcome import OPTUNA_STATE, StopReason, TrialState
@@ -42,7 +43,10 @@ class OptunaStudy:
         self._several = len(study.objectives) > 1
         self._renumbered = False
         directions = {"min": optuna.study.StudyDirection.MINIMIZE, "max": optuna.study.StudyDirection.MAXIMIZE}
-        self.study = optuna.create_study(directions=[directions[o.mode] for o in study.objectives])
+        self._paused = StorageWithPaused() if study.scheduler.pauses else None
+        self.study = optuna.create_study(
+            storage=self._paused, directions=[directions[o.mode] for o in study.objectives]
+        )
         self._history = TrialHistory(self.study) if study.sampler == "tpe" else None
 
     def seed(self, seed: int) -> None:
@@ -89,6 +93,15 @@ class OptunaStudy:
         self.study.tell(trial, told, state=told_as)
         self._learn(trial._trial_id)
         return told
+
+    def pause(self, trial: optuna.Trial, values: Mapping[int, Values]) -> None:
+        """Show the samplers a paused trial as one that was pruned where it stands; it may go on and be told later."""
+        if self._paused is not None and values:
+            told_as, told = self._told(values, TrialState.PRUNED, StopReason.NOT_RESUMED)
+            intermediate = {} if self._several else {epoch: value for epoch, (value,) in values.items()}
+            shown = self._paused.show(trial._trial_id, told_as, told, intermediate)
+            if self._history is not None:
+                self._history.add(trial._trial_id, shown)
 
     def tell_repeat(self, trial: optuna.Trial, earlier: list[float] | None) -> float | list[float] | None:
         """Tell a proposal that repeats an earlier trial what that one came to; return it as it is recorded.

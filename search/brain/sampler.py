@@ -56,6 +56,7 @@ class OptunaSampler:
     Attributes:
         exhausted: whether the space has no more points; set from outside, no new trial is ordered.
         closed: set from outside when the search is being stopped: no trial at all is ordered.
+        paused: the trials of earlier sessions that are paused, by number: they go on when the scheduler says so.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class OptunaSampler:
         self._results: dict[int, list[float] | None] = {}  # what each trial was told, for one that repeats it
         self._open: dict[int, _Open] = {}
         self._unfinished: deque[TrialOrder] = deque()
+        self.paused: dict[int, TrialOrder] = {}
         self._next = 0
         self._clock = ProposalClock(study.sampler, study.budget.trials, note)
         self.exhausted = False
@@ -87,6 +89,18 @@ class OptunaSampler:
         return self.exhausted or self.settled is not None or self._next >= self._study.budget.trials
 
     @property
+    def goes_on(self) -> bool:
+        """Whether the next trial that is ordered is one of an earlier session."""
+        return bool(self._unfinished) and not self.closed
+
+    @property
+    def fresh(self) -> int:
+        """How many trials may still begin, as far as is known."""
+        if self.closed or self.exhausted or self.settled is not None:
+            return 0
+        return max(0, self._study.budget.trials - self._next)
+
+    @property
     def settled(self) -> GainBelow | None:
         """Why no further trial is proposed where more are expected to bring too little; None where they are not."""
         return self._rule.decision
@@ -96,8 +110,12 @@ class OptunaSampler:
         """The choices of the balanced parameter that ran out of points before others did, with their trials."""
         return {} if self._shares is None else self._shares.handed_on
 
-    def ask(self) -> TrialOrder | None:
-        """Return the next trial, those that go on first; None when there is none."""
+    def ask(self, given: Point | None = None) -> TrialOrder | None:
+        """Return the next trial, those that go on first; None when there is none.
+
+        Args:
+            given: the configuration of a trial that begins, where the scheduler chose it; no trial may have it yet.
+        """
         if self.finished:
             return None
         if not self._unfinished and (settled := self._rule.decide()) is not None:
@@ -106,7 +124,7 @@ class OptunaSampler:
         if self._unfinished:
             return self._unfinished.popleft()
         began = self._clock.now()
-        order = self._propose()
+        order = self._propose(given)
         if order is None:
             self.exhausted = True
         else:
@@ -119,6 +137,15 @@ class OptunaSampler:
         values = tuple(float(result[objective.metric]) for objective in self._study.objectives)
         if math.isfinite(values[0]):
             self._open[number].values[report.epoch] = values
+
+    def pause(self, number: int) -> None:
+        """Have Optuna learn from what a paused trial has come to, as if it had been pruned there."""
+        trial = self._open[number]
+        self._optuna.pause(trial.optuna_trial, trial.values)
+
+    def knows(self, params: Point) -> bool:
+        """Say whether a trial has a configuration."""
+        return self._space.config_hash(params) in self._numbers
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """Tell Optuna how trial ``number`` ended, with its intermediate values."""
@@ -168,18 +195,25 @@ class OptunaSampler:
         self._open[row.number] = _Open(self._optuna.add_running(row.params, row.sampler_attrs), finite)
         best = best_epoch(finite, self._study.objective.direction)
         order = TrialOrder(row.number, row.params, row.seed, row.config_hash, tuple(row.repeats), row.sampler_attrs)
-        self._unfinished.append(
-            order.continued(
-                epochs=max(recorded, default=0),
-                best=None if best is None else (best, finite[best][0]),
-            )
+        order = order.continued(
+            epochs=max(recorded, default=0),
+            best=None if best is None else (best, finite[best][0]),
         )
+        if row.state is TrialState.PAUSED:
+            self.paused[row.number] = order
+            self.pause(row.number)
+        else:
+            self._unfinished.append(order)
 
-    def _propose(self) -> TrialOrder | None:
+    def _propose(self, given: Point | None = None) -> TrialOrder | None:
         """Ask Optuna until it names a configuration that was not trained; None when there is none left."""
         if len(self._numbers) - self._outside >= self._space.cardinality():
             return None
         number, share = self._next, None
+        if given is not None and number != BASELINE_TRIAL and number not in self._seated:
+            self._optuna.seed(derive(self._study.seed, "sampler", number, 0) % 2**32)
+            trial = self._optuna.ask(given)
+            return self._accept(trial, suggest_params(self._space, trial), ())
         if (seat := self._seat(number)) is not None:
             self._optuna.seed(derive(self._study.seed, "sampler", number, 0) % 2**32)
             trial = self._optuna.ask(seat.params, joins=True)

@@ -54,10 +54,17 @@ class TrialHistory:
         """Return how many trials ended, complete or pruned."""
         return len(self._numbers)
 
-    def add(self, trial_id: int) -> None:
-        """Take up a trial that runs or that ended, by Optuna's identifier; one that failed is left out."""
-        trial = self._storage.get_trial(trial_id)
+    def add(self, trial_id: int, shown: FrozenTrial | None = None) -> None:
+        """Take up a trial that runs or that ended, by Optuna's identifier; one that failed is left out.
+
+        Args:
+            trial_id: Optuna's identifier.
+            shown: a paused trial as it is shown to samplers; taken up again when it has come further.
+        """
+        trial = shown or self._storage.get_trial(trial_id)
         number = trial.number
+        if number in self._ended:
+            self._take_back(number)
         self.rows.pop(number, None)
         self._running.pop(number, None)
         if trial.state is TrialState.RUNNING:
@@ -73,6 +80,18 @@ class TrialHistory:
             del self._best[BEST:]
         elif trial.state is TrialState.COMPLETE:
             self._join_front(number, self._signs * trial.values)
+
+    def _take_back(self, number: int) -> None:
+        """Forget a trial that was shown as ended while it was paused."""
+        del self._ended[number]
+        del self._numbers[bisect_left(self._numbers, number)]
+        if len(self._signs) == 1:
+            self._best = sorted(map(self._rank, self._ended.values()))[:BEST]
+            return
+        self._front = {}
+        for other, trial in sorted(self._ended.items()):
+            if trial.state is TrialState.COMPLETE:
+                self._join_front(other, self._signs * trial.values)
 
     def distributions(self) -> Iterator[Mapping[str, BaseDistribution]]:
         """Yield every set of parameters that a trial which ended had, in the order of their first trials."""

@@ -10,7 +10,7 @@ from typing import Any
 from search.declaration import backbone
 from search.declaration.fields import FILE_KEYS, part_of
 from search.declaration.own_data import KEPT, data_of
-from search.declaration.rungs import lower_grace
+from search.declaration.rungs import first_rung, lower_grace
 from search.declaration.studies import registered
 from search.declaration.study import Study
 from search.declaration.validate import valid_study
@@ -86,6 +86,8 @@ def _attempt(
     scheduler = data.get("scheduler", {})
     if isinstance(scheduler, Mapping) and "grace" not in scheduler:
         lower_grace(values)
+        if "name" in scheduler:
+            first_rung(values)
     if values.get("space") == {}:
         return None, [*mistakes, Mistake(("space",), "must have at least one parameter")]
     try:

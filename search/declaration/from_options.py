@@ -12,7 +12,7 @@ from search.declaration import backbone
 from search.declaration.from_yaml import read_space_study, read_study
 from search.declaration.options import Options, flag_of, table
 from search.declaration.own_data import declared_data
-from search.declaration.rungs import lower_grace
+from search.declaration.rungs import first_rung, lower_grace
 from search.declaration.studies import find, registered
 from search.declaration.study import NAME, Objective, Study
 from search.declaration.text_file import read_text_file
@@ -71,6 +71,8 @@ def declare_from_options(options: Options) -> tuple[Study | None, list[str]]:
         values["confirm"]["ablate"] = False
     if options.max_epochs is not None and options.grace is None:
         lower_grace(values)
+    if options.scheduler is not None and options.grace is None:
+        first_rung(values)
     study = _collect(lambda: valid_study(values), errors)
     return study, errors + _resume_errors(options)
 

@@ -202,7 +202,7 @@ class Options:
         metavar="NAME[:K]",
     )
     sampler: str | None = option("tpe, random, gp, cmaes, qmc, nsga2 or optuna_tpe.", Group.SEARCH, sets="sampler")
-    scheduler: str | None = option("asha, median or none.", Group.SEARCH, sets="scheduler.name")
+    scheduler: str | None = option("asha, median, none, promote or freeze_thaw.", Group.SEARCH, sets="scheduler.name")
     grace: int | None = option("Epochs every trial gets: the first rung.", Group.SEARCH, sets="scheduler.grace")
     reduction_factor: int | None = option(
         "One trial in this many passes a rung.", Group.SEARCH, sets="scheduler.reduction_factor"
@@ -212,6 +212,18 @@ class Options:
         Group.SEARCH,
         sets="scheduler.audit_fraction",
         metavar="SHARE",
+    )
+    paused_mb: float | None = option(
+        "Megabytes of memory for paused trials; beyond them their states go to disk. [default: 1024]",
+        Group.SEARCH,
+        sets="scheduler.paused_mb",
+        metavar="MB",
+    )
+    total_epochs: int | None = option(
+        "Epochs that promote or freeze_thaw may train. [default: freeze_thaw 1/4 of TRIALS x EPOCHS]",
+        Group.SEARCH,
+        sets="scheduler.total_epochs",
+        metavar="N",
     )
 
     executor: str | None = option("auto, lanes or tune.", Group.PLACE, sets="executor")

@@ -129,27 +129,60 @@ MAX_REDUCTION_FACTOR = 1_000_000
 """Far more than there are trials to compare; Ray's arithmetic of rungs ends at the 64 bits of a number."""
 
 
+PAUSING = ("promote", "freeze_thaw")
+"""The schedulers that pause trials; their first rung is at epoch 1 unless somebody says where."""
+
+
 class SchedulerSpec(Frozen):
     """How weak trials are stopped early.
 
     Attributes:
-        name: ``asha`` (Li et al. 2018, arXiv:1810.05934), ``median`` or ``none``.
+        name: ``asha`` (Li et al. 2018, arXiv:1810.05934), ``median``, ``none``, or ``promote``: ASHA as it was
+            published, which pauses trials at a rung and lets the best of them go on; or ``freeze_thaw``: a model of
+            the curves says which trials, begun or new, train the next epoch.
         grace: epochs that every trial gets; the first rung.
         reduction_factor: ASHA's eta: about one trial in this many passes a rung.
         audit_fraction: the share of the pruned trials, drawn at random, that train to their end after the search. They
             count for nothing but for saying what pruning cost.
+        paused_mb: how many megabytes of host memory the states of paused trials may take; beyond that they are
+            written to the checkpoint store.
+        total_epochs: how many epochs a search that pauses trials may train; None is no limit for ``promote``, and for
+            ``freeze_thaw``, which never runs out of trials to go on with, a quarter of those that all trials would.
     """
 
-    name: Literal["asha", "median", "none"] = "asha"
+    name: Literal["asha", "median", "none", "promote", "freeze_thaw"] = "asha"
     grace: int = Field(3, ge=1)
     reduction_factor: int = Field(3, ge=2, le=MAX_REDUCTION_FACTOR)
     audit_fraction: float = Field(0.0, ge=0, le=1)
+    paused_mb: float = Field(1024.0, ge=0, allow_inf_nan=False)
+    total_epochs: int | None = Field(None, ge=1)
+
+    @property
+    def pauses(self) -> bool:
+        """Whether it pauses trials instead of stopping them."""
+        return self.name in PAUSING
+
+    @field_validator("total_epochs")
+    @classmethod
+    def _epochs_are_counted(cls, total: int | None, info: ValidationInfo) -> int | None:
+        name = info.data.get("name")
+        if total is not None and name is not None and name not in PAUSING:
+            rule = f"{{value}} is for {{0}} {' or '.join(PAUSING)}, got {name}"
+            refuse([Mistake(("scheduler", "total_epochs"), rule, total, others=(("scheduler", "name"),))])
+        return total
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_rung_is_usual(cls, data: Any) -> Any:
+        pauses = isinstance(data, dict) and data.get("name") in PAUSING
+        return {"grace": 1, **data} if pauses else data
 
     @field_validator("audit_fraction")
     @classmethod
     def _somebody_is_pruned(cls, fraction: float, info: ValidationInfo) -> float:
-        if fraction and info.data.get("name") == "none":
-            rule = "{value}: {0} none prunes no trial that could be audited"
+        name = info.data.get("name")
+        if fraction and name in ("none", *PAUSING):
+            rule = f"{{value}}: {{0}} {name} prunes no trial that could be audited"
             refuse([Mistake(("scheduler", "audit_fraction"), rule, fraction, others=(("scheduler", "name"),))])
         return fraction
 

@@ -123,6 +123,13 @@ class Study(Frozen):
     keep_checkpoints: int = Field(3, ge=0)
     checkpoint_every_s: float = Field(30.0, ge=0)
 
+    @property
+    def total_epochs(self) -> int | None:
+        """How many epochs a search that pauses trials may train; None where there is no limit."""
+        if self.scheduler.name != "freeze_thaw" or self.scheduler.total_epochs is not None:
+            return self.scheduler.total_epochs
+        return max(self.budget.trials, self.budget.trials * self.budget.max_epochs // 4)
+
     # Each check sits on the last of the fields it looks at, so that one wrong field hides no other error.
 
     @field_validator("kind", "name")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from search.declaration.study import Study
+from search.drive.finalists import by_surrogate
 from search.drive.pairs import Pairs
 from search.drive.predictions import keep_predictions
 from search.executors.control import Control
@@ -66,7 +67,13 @@ class Confirming:
             Why there is nothing to confirm; None where there is.
         """
         board = self._board()
-        baseline, finalists = candidates(board, self.study.confirm.finalists, one_of_each=self.study.curve)
+        count, one_of_each = self.study.confirm.finalists, self.study.curve
+        baseline, finalists = candidates(board, count, one_of_each=one_of_each)
+        modelled = by_surrogate(self.study, self.ledger, self.study_id, board)
+        if (smoothed := candidates(modelled, count, one_of_each=one_of_each)[1]) != finalists:
+            names = [", ".join(str(c.trial) for c in chosen) for chosen in (smoothed, finalists)]
+            self.say(f"finalists {names[0]} by the model of the curves; by their best values they would be {names[1]}")
+            finalists = smoothed
         if (why := why_not(self.study, baseline, finalists)) is not None:
             return why
         assert baseline is not None

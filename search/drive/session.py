@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from search.brain.replaced import replaced
 from search.declaration.study import Study
 from search.drive import memory_retry
 from search.drive.audit import audited_study, audits_left
@@ -18,10 +19,10 @@ from search.executors.choice import ExecutorChoice
 from search.executors.control import Control
 from search.executors.progress import View
 from search.executors.recorder import Recorder
-from search.ledger import EpochRow, Ledger, LedgerWriter, TrialRow
+from search.ledger import DecisionRow, EpochRow, Ledger, LedgerWriter, TrialRow
 from search.ledger.audits import AuditWriter
 from search.ledger.events import Aborted, Event, EventKind, GainBelow, ShareUsedUp, SpaceExhausted
-from search.ledger.outcome import SessionEnding
+from search.ledger.outcome import SessionEnding, TrialState
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import extend_command
 from trainables.data.parts import counted
@@ -109,7 +110,7 @@ class Session:
         )  # what that raises is no fault of the ledger
         with checked_history(trials, epochs, metric=study.objective.metric, ledger=paths.ledger):
             recorder.replay(trials, epochs)
-            _take_up(search, trials, epochs, going_on - tried)
+            _take_up(search, trials, epochs, going_on - tried, ledger.decisions(study_id))
             refuse_untrainable(study, trials, paths.ledger)
         return cls(
             study,
@@ -148,9 +149,13 @@ class Session:
         view.say(f"executor {self.choice.executor}: {self.choice.reason}")
         facts = self.ledger.study(self.study.name).facts
         open_alone = any(t.state.resumable and t.number in self.tried_alone for t in self.trials)
+        if (event := replaced(self.study)) is not None and not self.trials:
+            recorder.event(event)
         try:
             self.executor.run(replace(search, lanes=facts.lanes, lane_modes=facts.lane_modes))
             self._say_why_no_more(search)
+            if search.scheduler.cost:
+                view.say(search.scheduler.cost)
             if self.control.stopping is None and (recorder.out_of_memory or open_alone):
                 self._run_alone()
             self._refuse_what_ended_it(recorder)
@@ -204,7 +209,7 @@ class Session:
             epochs, study = self.ledger.epochs(self.study_id), memory_retry.with_one_trial(self.study)
             search = _search(study, self.splits, self.recorder, self.control, self.paths, self.view.say)
             with checked_history(trials, epochs, metric=study.objective.metric, ledger=self.paths.ledger):
-                _take_up(search, trials, epochs, numbers)
+                _take_up(search, trials, epochs, numbers, self.ledger.decisions(self.study_id))
             search.sampler.exhausted = True  # it proposes these and no others
             self.recorder.alone = True
             try:
@@ -299,7 +304,10 @@ def _search(
     from search.executors.search import Search
 
     try:
-        scheduler, sampler = build_scheduler(study), OptunaSampler(study, ended_by=ended_by, note=recorder.event)
+        scheduler, sampler = (
+            build_scheduler(study, note=recorder.event),
+            OptunaSampler(study, ended_by=ended_by, note=recorder.event),
+        )
     except (ArithmeticError, ValueError, TypeError) as error:  # of a number that is too large
         raise RunError(
             f"the scheduler {study.scheduler.name} or the sampler {study.sampler} cannot be built as declared "
@@ -308,9 +316,15 @@ def _search(
     return Search(study, splits, sampler, scheduler, recorder, control, paths.folder, say=say)
 
 
-def _take_up(search: Search, trials: Sequence[TrialRow], epochs: Sequence[EpochRow], goes_on: Collection[int]) -> None:
+def _take_up(
+    search: Search,
+    trials: Sequence[TrialRow],
+    epochs: Sequence[EpochRow],
+    goes_on: Collection[int],
+    decisions: Sequence[DecisionRow] = (),
+) -> None:
     """Have scheduler and sampler take up what the ledger has."""
-    search.scheduler.replay(epochs, trials)
+    search.scheduler.replay(epochs, trials, decisions)
     search.sampler.replay(trials, _values(epochs, search.study), goes_on=goes_on)
 
 
@@ -327,8 +341,10 @@ def _build_executor(choice: ExecutorChoice, say: Callable[[str], None]) -> Execu
 
 def resumed_text(trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> str:
     """Return in one line what a resume found in the ledger."""
-    open_trials = sum(t.state.resumable for t in trials)
-    return f"the ledger has {len(trials)} trials and {len(epochs)} epochs; {open_trials} trials go on"
+    paused = sum(t.state is TrialState.PAUSED for t in trials)
+    open_trials = sum(t.state.resumable for t in trials) - paused
+    waiting = f", {paused} are paused" if paused else ""
+    return f"the ledger has {len(trials)} trials and {len(epochs)} epochs; {open_trials} trials go on{waiting}"
 
 
 def _values(epochs: Sequence[EpochRow], study: Study) -> dict[int, dict[int, tuple[float, ...]]]:

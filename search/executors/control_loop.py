@@ -18,6 +18,7 @@ from search.executors.recovery import Recovery
 from search.executors.running import RunningTrial, RunningWorker
 from search.executors.search import Search
 from search.executors.timing import USUAL, Timing
+from search.executors.turns import Turns
 from search.ledger.events import CheckpointNote, LaneModeMeasured, LanesChosen
 from search.ledger.outcome import Outcome, StopReason
 from trainables.errors import CheckpointWriteError, is_out_of_memory
@@ -54,6 +55,7 @@ class ControlLoop:
             RunningWorker(index, lanes, busy=index in pool.starting) for index, lanes in enumerate(pool.lanes)
         ]
         self._recovery = Recovery(search, self._workers, fail=self._fail, timing=timing)
+        self._turns = Turns(search)
         self._settled_at = -math.inf
         self._grown_at = timing.now()
 
@@ -95,30 +97,39 @@ class ControlLoop:
                 continue
             seat = self._fill(worker)
             if worker.seated:
-                drained = self._search.sampler.finished and not self._recovery.waiting
+                drained = not self._may_begin and not self._recovery.waiting and not self._turns.paused
                 orders = worker.take_orders(seat, compact=worker.compact() if drained else None)
                 self._pool.launch(worker.index, orders)
                 worker.busy = True
         seated = any(worker.seated for worker in self._workers)
-        return seated or bool(self._recovery.waiting) or not self._search.sampler.finished
+        return seated or bool(self._recovery.waiting) or self._may_begin
+
+    @property
+    def _may_begin(self) -> bool:
+        """Whether a trial may still be ordered."""
+        return not (self._search.sampler.finished or self._search.scheduler.closed)
 
     def _fill(self, worker: RunningWorker) -> list[TrialOrder]:
         """Give every free lane of a worker a trial, while there are any."""
-        seat = []
+        seat: dict[int, TrialOrder] = {}
+        pauses = self._search.scheduler.pauses
         while len(worker.seated) < worker.lanes:
-            trial = self._recovery.take_due() or self._ask()
+            going_on = not pauses or self._search.sampler.goes_on
+            trial = self._recovery.take_due() or (self._ask() if going_on else None)
             if trial is None:
                 break
             worker.seated[trial.number] = trial
-            seat.append(trial.order)
-        return seat
+            seat[trial.number] = trial.order
+        if pauses:
+            self._turns.fill(worker, seat)
+        return list(seat.values())
 
     def _ask(self) -> RunningTrial | None:
         """Return the next trial, or None when the sampler has no more."""
         order = self._search.sampler.ask()
         if order is None:
             return None
-        self._search.scheduler.add(order.number)
+        self._search.scheduler.add(order.number, order.params)
         self._search.recorder.started(order)
         return RunningTrial(order, reported=order.epochs)
 
@@ -126,6 +137,7 @@ class ControlLoop:
         """Take what came of a worker's orders."""
         worker = self._workers[index]
         worker.busy = False
+        self._turns.settled(index)
         if isinstance(result, WorkerLost):
             self._recovery.lost(worker, result)
             return
@@ -198,6 +210,16 @@ class ControlLoop:
         self._search.recorder.flush()
         self._search.tidy()
 
+    def _leave_paused(self) -> None:
+        """End the trials that are paused when the search is over, and keep the models of the best of them."""
+        for trial in self._turns.leave():
+            home = None if trial.home is None else self._workers[trial.home]
+            if home is not None and not (home.busy or home.lost):
+                self._pool.take_best(home.index, [trial.number])
+            elif self._search.recorder.retention.keeps(trial.number):
+                self._note(self._search.check_best(trial.order))
+        self._settle()
+
     def _note(self, notes: Sequence[CheckpointNote]) -> None:
         for note in notes:
             self._search.recorder.event(note)
@@ -222,7 +244,13 @@ class ControlLoop:
             if done is not None and self._workers[done[0]].seated:
                 self._handle(*done)
             self._search.recorder.tick()
-        idle = {worker.index: sorted(worker.seated) for worker in self._workers if worker.seated and not worker.busy}
+        if reason in (None, StopReason.BUDGET):
+            self._leave_paused()
+        idle = {
+            worker.index: [*sorted(worker.seated), *self._turns.of(worker.index)]
+            for worker in self._workers
+            if not worker.busy and (worker.seated or self._turns.of(worker.index))
+        }
         if idle:
             try:
                 self._note(self._pool.save(idle))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from search.brain.order import TrialOrder
 from search.declaration.study import Study
 from search.executors.marker import MarkerFile, RunWithMarkerFile
+from search.executors.paused_states import PausedStates, paused_mb
 from search.ledger.events import CheckpointNote, LaneModeMeasured
 from trainables.best import BestModels, trial_facts
 from trainables.checkpoint_store import CheckpointStore
-from trainables.errors import CheckpointWriteError, is_of_a_signal
+from trainables.errors import CheckpointWriteError, first_line, is_of_a_signal
 from trainables.folded import with_folds
 from trainables.kept_data import KeptData
 from trainables.model_function import take_function
@@ -36,11 +37,14 @@ class Orders:
 
     Attributes:
         retire: trials whose lanes become free.
+        pause: trials that give up their lanes, and may come back with what they have; each with whether the model of
+            its best epoch is to be written now.
         compact: shrink to this many lanes, or None.
         seat: trials that begin, or go on.
     """
 
     retire: tuple[int, ...] = ()
+    pause: Mapping[int, bool] = field(default_factory=dict)
     compact: int | None = None
     seat: tuple[TrialOrder, ...] = ()
 
@@ -110,6 +114,8 @@ class LaneHost:
         self._trainable = with_folds(self._of_a_lane, splits)
         self._store = CheckpointStore(checkpoints)
         self._best = BestModels(self._store, study.remembered_by)
+        self._paused = PausedStates(self._store, self._best, limit_mb=paused_mb(study))
+        self._orders: dict[int, TrialOrder] = {}
         self._marker = None if marker is None else MarkerFile(marker)
         self._seating = -1
         self._saved_at = time.monotonic()
@@ -146,20 +152,23 @@ class LaneHost:
         for number in orders.retire:
             self._retire(number)
             self._best.forget(number)
+            self._orders.pop(number, None)
+        unsaved = self._pause(orders.pause, notes)
         if orders.compact is not None:
             self._worker.compact(orders.compact)
         failed: dict[int, LaneEvent] = {}
         behind = [order for order in orders.seat if order.epochs]
-        if behind and not self._seats:
+        if behind and (not self._seats or self._study.scheduler.pauses):
             self._catch_up(behind, notes, failed)
         for order in orders.seat:
             if order.number not in self._seats and order.number not in failed:
                 self._seat(order, notes, failed)
-        events, unsaved = self._train(), ""
+        events = self._train()
         due = time.monotonic() - self._saved_at >= self._study.checkpoint_every_s
         if due:
             try:
                 notes += self.save(n for n, e in events.items() if e.report is not None and e.report.stop is None)
+                notes += _as_notes(self._paused.save())
             except CheckpointWriteError as error:
                 unsaved = str(error)
         for number, seat in self._seats.items():
@@ -175,9 +184,12 @@ class LaneHost:
         del self._worker
 
     def save(self, numbers: Iterable[int]) -> list[CheckpointNote]:
-        """Write a checkpoint of each of the seated trials ``numbers``; return what the ledger should know."""
+        """Write a checkpoint of each of ``numbers``, seated or paused; return what the ledger should know."""
         notes: list[CheckpointNote] = []
         for number in numbers:
+            if number not in self._seats:
+                notes += _as_notes(self._paused.save([number]))
+                continue
             notes += _checkpoint_notes(number, self._best.write(number))
             self._store.save(number, self._seats[number].state())
         self._saved_at = time.monotonic()
@@ -209,6 +221,28 @@ class LaneHost:
         if number in self._seats:
             self._notices.append((number, self._seats.pop(number).retire()))
 
+    def _pause(self, numbers: Mapping[int, bool], notes: list[CheckpointNote]) -> str:
+        """Take the states of trials out of their lanes; return why they cannot be written where there is no room."""
+        unsaved = ""
+        for number, leads in numbers.items():
+            seat = self._seats[number]
+            try:
+                state = seat.state()
+            except BaseException as error:  # of its own code; it trains again from its last checkpoint
+                if is_of_a_signal(error):
+                    raise
+                self._best.forget(number)
+                lost = f"trial {number}: its state cannot be taken where it was paused: {first_line(error)}"
+                notes.append(CheckpointNote(trial=number, note=lost))
+            else:
+                try:
+                    notes += _as_notes(self._paused.put(number, state, leads=leads))
+                except CheckpointWriteError as error:
+                    unsaved = str(error)
+            self._retire(number)
+            del self._orders[number]
+        return unsaved
+
     def _take_measured(self) -> tuple[LaneModeMeasured, ...]:
         taken = dict(self._worker.choices)
         self._worker.choices.clear()
@@ -228,6 +262,9 @@ class LaneHost:
         from trainables.lanes import raised
 
         number, epochs = order.number, 0
+        self._orders[number] = order
+        if state is None:
+            state = self._paused.take(number, epochs=order.epochs)
         try:
             params = self._study.params_of(order.params)
             config = self._trainable.configure(params, max_epochs=self._study.budget.max_epochs)
@@ -278,12 +315,15 @@ class LaneHost:
     def _catch_up(
         self, orders: Sequence[TrialOrder], notes: list[CheckpointNote], failed: dict[int, LaneEvent]
     ) -> None:
-        """Bring trials of an earlier session to the epoch that the ledger has of each.
+        """Bring trials that go on to the epoch that the ledger has of each, where their states are of earlier ones.
 
         A trial that is there stands still, or leaves its lane where that cannot, until all are, so that none runs
         ahead of the others.
         """
-        behind = {order.number: order.epochs - self._seat(order, notes, failed) for order in orders}
+        there = dict.fromkeys(self._seats, 0)
+        behind = there | {order.number: order.epochs - self._seat(order, notes, failed) for order in orders}
+        if there and not any(epochs > 0 for number, epochs in behind.items() if number in self._seats):
+            return
         states: dict[int, dict[str, Any]] = {}
         held: set[int] = set()
         while self._seats.keys() - held:
@@ -300,9 +340,9 @@ class LaneHost:
             behind = {number: epochs - 1 for number, epochs in behind.items()}
         for number in held:
             self._seats[number].hold(False)
-        for order in orders:
-            if order.number in states:
-                self._seat(order, notes, failed, states[order.number])
+        for number in (*there, *(order.number for order in orders)):
+            if number in states:
+                self._seat(self._orders[number], notes, failed, states[number])
 
 
 def _assigned_device() -> torch.device:
@@ -313,6 +353,11 @@ def _assigned_device() -> torch.device:
 
 def _write_best(number: int, write: Callable[[], list[str]]) -> list[CheckpointNote]:
     return _checkpoint_notes(number, write())
+
+
+def _as_notes(lines: Iterable[str]) -> list[CheckpointNote]:
+    """Return lines about paused trials, each of which begins with ``trial 3``, as events."""
+    return [CheckpointNote(trial=int(line.split()[1].rstrip(":")), note=line) for line in lines]
 
 
 def _checkpoint_notes(number: int, lines: Iterable[str]) -> list[CheckpointNote]:

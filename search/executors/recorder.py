@@ -52,7 +52,8 @@ class Recorder:
 
     def replay(self, trials: Sequence[TrialRow], epochs: Sequence[EpochRow]) -> None:
         """Take up the counts of earlier sessions."""
-        self.progress.states.update(row.state for row in trials if not row.state.resumable)
+        lasting = [row for row in trials if row.state is TrialState.PAUSED or not row.state.resumable]
+        self.progress.states.update(row.state for row in lasting)
         self.progress.diverged += sum(row.reason is StopReason.DIVERGED for row in trials)
         self._out_of_memory.update(row.number for row in trials if row.reason is StopReason.OUT_OF_MEMORY)
         for row in epochs:
@@ -88,15 +89,38 @@ class Recorder:
         """Record an epoch and, where the scheduler compared the trial, its decision."""
         self._writer.epoch(number, report.epoch, seconds=report.seconds, metrics=report.metrics)
         if decision is not None:
-            self._writer.decision(
-                number,
-                decision.epoch,
-                action=decision.action,
-                reason=decision.reason,
-                value=decision.value,
-                cutoff=decision.cutoff,
-            )
+            self.decided(number, decision)
         self._count(number, report.epoch, report.values)
+
+    def decided(self, number: int, decision: Decision) -> None:
+        """Record a decision on a trial."""
+        self._writer.decision(
+            number,
+            decision.epoch,
+            action=decision.action,
+            reason=decision.reason,
+            value=decision.value,
+            cutoff=decision.cutoff,
+        )
+
+    def paused(self, number: int, decision: Decision) -> None:
+        """Record that a running trial gave up its lane."""
+        self.decided(number, decision)
+        self._writer.trial_paused(number)
+        self._running.discard(number)
+        self.progress.states[TrialState.RUNNING] -= 1
+        self.progress.states[TrialState.PAUSED] += 1
+
+    def unpaused(self, number: int, decision: Decision | None = None) -> None:
+        """Record that a paused trial goes on; without a decision, that it is about to end."""
+        if decision is not None:
+            self.decided(number, decision)
+            self._writer.trial_resumed(number)
+        self._running.add(number)
+        self.progress.states[TrialState.PAUSED] -= 1
+        self.progress.states[TrialState.RUNNING] += 1
+        if self.progress.training_since is None:
+            self.progress.training_since = time.monotonic()
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """Record how a trial ended."""

@@ -69,6 +69,7 @@ class Recovery:
             self._died(worker, lost)
         worker.seated.clear()
         worker.retire.clear()
+        worker.pause.clear()
         if all(other.given_up for other in self._workers):
             raise RunError(f"no worker comes up: {lost.reason}")
 

@@ -70,6 +70,16 @@ class Retention:
         """Say whether a trial that ended is among those that keep their model now."""
         return number in self._kept_besides or any(trial.number == number for trial in self._kept)
 
+    def leads(self, number: int) -> bool:
+        """Say whether a trial that has not ended would keep its model if all ended now."""
+        if number in self._besides:
+            return True
+        if number not in self._best:
+            return False
+        mine = _Finished(number, self._best[number][1])
+        others = [_Finished(n, value) for n, (_, value) in self._best.items() if n != number]
+        return sum(self._before(other, mine) for other in (*others, *self._kept)) < self._keep
+
     @property
     def kept(self) -> tuple[int, ...]:
         """The first k, best first, and those that are kept besides."""

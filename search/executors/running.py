@@ -24,6 +24,7 @@ class RunningTrial:
             was in training (stacked ones), it counts for each, until the trial has got further.
         failed_at: ``reported`` when that happened last.
         not_before: when it may be tried again, by the clock of ``Timing``.
+        home: the worker that paused it last; None where no worker of this session did.
     """
 
     order: TrialOrder
@@ -31,6 +32,7 @@ class RunningTrial:
     failures: int = 0
     failed_at: int = -1
     not_before: float = 0.0
+    home: int | None = None
 
     @property
     def number(self) -> int:
@@ -66,6 +68,7 @@ class RunningWorker:
         lanes: how many it has.
         seated: the trials in its lanes, by number.
         retire: the trials whose lanes its next orders free.
+        pause: likewise, of trials that may come back; see ``Orders``.
         busy: it trains, or starts; a worker that starts holds no trials, for it may never come up.
         lost: it died, and is to be replaced at ``not_before``.
         failed_starts: how often in a row it died before it was up.
@@ -76,6 +79,7 @@ class RunningWorker:
     lanes: int
     seated: dict[int, RunningTrial] = field(default_factory=dict)
     retire: list[int] = field(default_factory=list)
+    pause: dict[int, bool] = field(default_factory=dict)
     busy: bool = False
     lost: bool = False
     failed_starts: int = 0
@@ -100,6 +104,7 @@ class RunningWorker:
 
     def take_orders(self, seat: Sequence[TrialOrder], *, compact: int | None) -> Orders:
         """Return the worker's next orders, once."""
-        orders = Orders(tuple(self.retire), compact, tuple(seat))
+        orders = Orders(tuple(self.retire), dict(self.pause), compact, tuple(seat))
         self.retire.clear()
+        self.pause.clear()
         return orders

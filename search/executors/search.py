@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from search.brain.order import TrialOrder
+from search.brain.recording_scheduler import RecordingScheduler
 from search.brain.sampler import OptunaSampler
-from search.brain.scheduler import RecordingScheduler
 from search.declaration.study import Study
 from search.declaration.unread import judge_unread
 from search.executors.control import Control
 from search.executors.recorder import Recorder
 from search.ledger import TrialRow
-from search.ledger.events import TrialNote
+from search.ledger.events import CheckpointNote, TrialNote
 from search.ledger.outcome import Outcome, StopReason, TrialState
 from search.ledger.paths import CHECKPOINTS
 from spaces import BASELINE_TRIAL
 from trainables.checkpoint_store import ARTIFACTS, CheckpointStore
+from trainables.errors import CheckpointError
 from trainables.notice import ARTIFACT, SOUGHT, UNREAD, Notice, TryOut
 from trainables.registry import is_train_function
 from trainables.user_code import own_traceback, place_in_traceback
@@ -73,6 +75,27 @@ class Search:
             self.recorder.flush()
         for number in settled:
             self.janitor.submit(store.trim, number, keep_best=retention.keeps(number))
+
+    def leave(self, number: int) -> None:
+        """Record that a paused trial does not come back: the search is over."""
+        outcome = Outcome(StopReason.NOT_RESUMED)
+        self.scheduler.leave(number)
+        self.sampler.tell(number, outcome)
+        self.recorder.unpaused(number)
+        self.recorder.ended(number, outcome)
+
+    def check_best(self, order: TrialOrder) -> list[CheckpointNote]:
+        """Remove the best model of a trial where it is of another epoch than the ledger's; return what to record."""
+        number, known = order.number, None if order.best is None else order.best[0]
+        try:
+            found = self.checkpoints.best(number)
+        except CheckpointError:
+            found = None
+        if known is None or (found is not None and found["epoch"] == known):
+            return []
+        self.checkpoints.remove_best(number)
+        lost = f"trial {number}: its best model, of epoch {known}, was lost while it was paused, and is not kept"
+        return [CheckpointNote(trial=number, note=lost)]
 
     def failed(self, number: int, outcome: Outcome, *, epochs: int) -> None:
         """Ask for an end where more trials failed than the study allows, or where all others would fail alike.

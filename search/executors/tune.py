@@ -17,6 +17,7 @@ from search.executors.search import Search
 from search.executors.timing import USUAL, Timing
 from search.executors.tune_adapters import TuneScheduler, TuneSearcher
 from search.executors.tune_bridge import TuneBridge
+from search.executors.tune_turns import TuneTurns
 from search.ledger.paths import CHECKPOINTS
 from trainables.model_function import carried_function
 from trainables.registry import function_path
@@ -47,10 +48,12 @@ class TuneExecutor:
             capacity = Capacity.of_ray()
             if not capacity.fit(resources):
                 self._say(waiting_line(capacity, resources))
-            searcher = TuneSearcher(search.study, search.sampler, search.scheduler)
-            scheduler = TuneScheduler(search.scheduler, self._timing)
-            limiter = ConcurrencyLimiter(searcher, max_concurrent=at_once(capacity, resources))
-            bridge = TuneBridge(search, searcher, scheduler, limiter)
+            most = at_once(capacity, resources)
+            turns = TuneTurns(search, max_concurrent=most) if search.scheduler.pauses else None
+            searcher = TuneSearcher(search.study, search.sampler, search.scheduler, turns)
+            scheduler = TuneScheduler(search.scheduler, self._timing, turns)
+            limiter = ConcurrencyLimiter(searcher, max_concurrent=most)
+            bridge = TuneBridge(search, searcher, scheduler, turns or limiter, turns=turns)
             tune.run(
                 tune.with_parameters(
                     TuneTrainable,
@@ -61,7 +64,7 @@ class TuneExecutor:
                 ),
                 name="tune",
                 storage_path=str(search.folder / "ray"),
-                search_alg=limiter,
+                search_alg=limiter if turns is None else searcher,
                 scheduler=scheduler,
                 num_samples=-1,
                 stop=bridge.stopper,

@@ -20,6 +20,7 @@ from search.executors.controller import failed_with, outcome_of_ray_error
 from search.executors.faults import reason_of
 from search.executors.search import Search
 from search.executors.tune_adapters import TuneScheduler, TuneSearcher, report_of, trial_config
+from search.executors.tune_turns import TuneTurns
 from search.ledger.events import ActorLost, CheckpointNote
 from search.ledger.outcome import Outcome, StopReason, TrialState
 from trainables.notice import Notice
@@ -35,7 +36,8 @@ class TuneBridge(Callback):  # type: ignore[misc]
         search: what is searched, with what.
         searcher: knows the orders by Tune's ids.
         scheduler: decides, and says how long to wait for what.
-        limiter: of the trials that run at once.
+        limiter: of the trials that run at once, where there are no turns.
+        turns: who trains next, where the scheduler pauses trials.
         capacity: returns what the cluster has now.
     """
 
@@ -44,14 +46,16 @@ class TuneBridge(Callback):  # type: ignore[misc]
         search: Search,
         searcher: TuneSearcher,
         scheduler: TuneScheduler,
-        limiter: ConcurrencyLimiter,
+        limiter: ConcurrencyLimiter | TuneTurns,
         *,
+        turns: TuneTurns | None = None,
         capacity: Callable[[], Capacity] = Capacity.of_ray,
     ) -> None:
         self._search = search
         self._searcher = searcher
         self._scheduler = scheduler
         self._limiter = limiter
+        self._turns = turns
         self._capacity = capacity
         self._timing = scheduler.timing
         self._resized_at = self._timing.now()
@@ -111,11 +115,7 @@ class TuneBridge(Callback):  # type: ignore[misc]
                 max_failures=limit,
             )
         )
-        # what the next actor starts from is what the ledger has, as after a resume
-        order = self._searcher.orders[trial.trial_id]
-        epochs = self._reported.get(number, order.epochs)
-        order = order.continued(epochs=epochs, best=self._search.recorder.retention.best(number))
-        trial.config.update(trial_config(self._search.study, order))
+        self._go_on_from(trial)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -130,7 +130,7 @@ class TuneBridge(Callback):  # type: ignore[misc]
             return  # it raised, or returned; ``on_trial_complete`` has the rest
         if self.stopping and result[STOP] is None:  # Tune has already marked it as done: it is being stopped
             # and did not ask the scheduler; a resume would take the epoch for one that was decided on
-            self._scheduler.on_trial_result(None, trial, result)
+            self._scheduler.decide(number, report_of(result))
             result[SHOULD_CHECKPOINT] = True
         decision = self._scheduler.take_decision(number)
         if decision is not None and decision.stops:
@@ -139,8 +139,27 @@ class TuneBridge(Callback):  # type: ignore[misc]
         if result[EPOCH] > self._reported.get(number, trial.config["epochs_before"]):
             self._reported[number] = result[EPOCH]
             self._search.recorder.reported(number, report_of(result), decision)
-        if result.get(SHOULD_CHECKPOINT):
+        if self._carry_out_choice(trial) or result.get(SHOULD_CHECKPOINT):
             self._flush()
+
+    def _carry_out_choice(self, trial: Trial) -> bool:
+        """Do what was chosen for the slot of a trial that reported; say whether that trial is paused."""
+        number = trial.config["number"]
+        choice = self._scheduler.take_choice(number)
+        if self._turns is None or choice is None:
+            return False
+        self._turns.carry_out(choice)
+        if number in choice.pause:
+            self._reported_at.pop(trial.trial_id, None)  # it is not late while it waits
+            self._go_on_from(trial)
+        return number in choice.pause
+
+    def _go_on_from(self, trial: Trial) -> None:
+        """Have the next actor of a trial start from what the ledger has, as after a resume."""
+        number, order = trial.config["number"], self._searcher.orders[trial.trial_id]
+        epochs = self._reported.get(number, order.epochs)
+        order = order.continued(epochs=epochs, best=self._search.recorder.retention.best(number))
+        trial.config.update(trial_config(self._search.study, order))
 
     def _flush(self) -> None:
         """Write the ledger's batch before a checkpoint: none is of an epoch that the ledger does not have."""
@@ -156,6 +175,8 @@ class TuneBridge(Callback):  # type: ignore[misc]
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tune's hook: a trial ended by itself, was pruned, raised, or was stopped."""
+        if trial.config["number"] in self._search.scheduler.paused:
+            return  # it is Tune that is done with it, see ``finish``
         result = trial.last_result or {}
         outcome = self._search.scheduler.outcome(trial.config["number"], result.get(STOP))
         if outcome.reason is StopReason.USER:
@@ -254,6 +275,9 @@ class TuneBridge(Callback):  # type: ignore[misc]
         recorder, reason = self._search.recorder, self._search.control.stopping
         for number in sorted(recorder.running):
             recorder.ended(number, Outcome(reason or StopReason.DIED))
+        if reason in (None, StopReason.BUDGET):
+            for number in sorted(self._search.scheduler.paused):
+                self._search.leave(number)
         recorder.flush()
         self._search.tidy()
 

@@ -9,7 +9,9 @@ from typing import Any
 from rich.cells import cell_len
 from rich.console import Console
 
+from search.brain.replaced import replaced
 from search.brain.sampler_cost import cost_line
+from search.declaration.parts import PAUSING
 from search.declaration.study import Study
 from search.drive.result import Result
 from search.executors.capacity import Capacity
@@ -82,7 +84,7 @@ def print_plan(
         say_words(console, f"{'':10} {cost}")
     for i, line in enumerate(warm_start_lines(study)):
         say_words(console, f"{'' if i else 'from':10} {line}")
-    say(console, f"scheduler  {scheduler_text(study)}")
+    say_words(console, f"scheduler  {scheduler_text(study)}")
     say(console, f"executor   {study.executor}; {resources_text(study)}")
     say(console, f"ledger     {paths.ledger}")
     say(console, f"mlflow     {tracking_text(study, paths)}")
@@ -266,7 +268,21 @@ def scheduler_text(study: Study) -> str:
     spec = study.scheduler
     if spec.name == "asha":
         return f"asha: first rung at epoch {spec.grace}, about one trial in {spec.reduction_factor} passes a rung"
+    instead = replaced(study)
+    if spec.name == "freeze_thaw" and instead is None:
+        most = f"{study.total_epochs} epochs in all"
+        return f"freeze_thaw: a model of the curves chooses who trains on, {most}; the others wait{paused_text(study)}"
+    if spec.name in PAUSING:
+        share = f"about one trial in {spec.reduction_factor} goes on from a rung"
+        why = "" if instead is None else f"{instead.sentence}; "
+        return f"{why}promote: first rung at epoch {spec.grace}, {share}, the others wait{paused_text(study)}"
     return f"median stopping after {spec.grace} epochs" if spec.name == "median" else "none"
+
+
+def paused_text(study: Study) -> str:
+    """Return where the states of paused trials lie."""
+    mb = study.scheduler.paused_mb
+    return f" in memory, at most {mb:g} MB" if mb else " in the checkpoint store (--paused-mb 0)"
 
 
 def resources_text(study: Study) -> str:

@@ -31,8 +31,10 @@ from search.ledger.study_events import LedgerMigrated as LedgerMigrated
 from search.ledger.study_events import ModelChanged as ModelChanged
 from search.ledger.study_events import ProposalsSlow as ProposalsSlow
 from search.ledger.study_events import Redeclared as Redeclared
+from search.ledger.study_events import SchedulerReplaced as SchedulerReplaced
 from search.ledger.study_events import ShareUsedUp as ShareUsedUp
 from search.ledger.study_events import SpaceExhausted as SpaceExhausted
+from search.ledger.study_events import SurrogateFailed as SurrogateFailed
 from search.ledger.study_events import TrialNote as TrialNote
 from search.ledger.study_events import TrialsKept as TrialsKept
 from search.ledger.study_events import VersionsChanged as VersionsChanged
@@ -58,9 +60,11 @@ EVENTS: Mapping[EventKind, type[Event]] = {
         ProposalsSlow,
         Redeclared,
         RefitsMissing,
+        SchedulerReplaced,
         ShareUsedUp,
         SpaceExhausted,
         HeldOutOpened,
+        SurrogateFailed,
         TrialNote,
         TrialsKept,
         TriedAlone,

@@ -23,11 +23,13 @@ from search.ledger.facts import StudyFacts, to_columns
 from search.ledger.fits import FitRole, FitRow, fit_columns, fit_row
 from search.ledger.outcome import SessionEnding
 from search.ledger.rows import (
+    DecisionRow,
     EpochRow,
     EventRow,
     SessionRow,
     StudyRow,
     TrialRow,
+    decision_row,
     epoch_row,
     event_row,
     session_row,
@@ -188,6 +190,10 @@ class Ledger(Database):
     def _epochs(self, table: sa.Table, study_id: int, after_id: int) -> list[EpochRow]:
         query = sa.select(table).where(table.c.study_id == study_id, table.c.id > after_id)
         return self.read(query.order_by(table.c.id), epoch_row)
+
+    def decisions(self, study_id: int) -> list[DecisionRow]:
+        """Return the decisions of the scheduler in the order in which they were taken."""
+        return self._rows(schema.decisions, study_id, decision_row)
 
     def events(self, study_id: int, *kinds: EventKind, trial: int | None = None) -> list[EventRow]:
         """Return what else happened in the order it did; with ``kinds`` only events of these, or of one ``trial``."""

@@ -156,5 +156,9 @@ def _to_3(connection: Connection) -> None:
     schema.audit_epochs.create(connection)
 
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3}
+def _to_4(connection: Connection) -> None:
+    """Trials may be paused: no column changes, but version 3 would take their state and their reason for damage."""
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
 """What brings a ledger of each version to the next."""

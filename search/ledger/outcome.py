@@ -11,6 +11,7 @@ class TrialState(StrEnum):
     """Where a trial stands."""
 
     RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
     COMPLETE = "COMPLETE"
     PRUNED = "PRUNED"
     FAILED = "FAILED"
@@ -20,12 +21,12 @@ class TrialState(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether the trial will not go on by itself (a resume may still continue it)."""
-        return self is not TrialState.RUNNING
+        return self not in (TrialState.RUNNING, TrialState.PAUSED)
 
     @property
     def resumable(self) -> bool:
         """Whether a resume continues the trial."""
-        return self in (TrialState.RUNNING, TrialState.INTERRUPTED, TrialState.CANCELLED)
+        return self in (TrialState.RUNNING, TrialState.PAUSED, TrialState.INTERRUPTED, TrialState.CANCELLED)
 
 
 class StopReason(StrEnum):
@@ -35,6 +36,7 @@ class StopReason(StrEnum):
     PATIENCE = "patience"
     RETURNED = "returned"
     RUNG = "rung"
+    NOT_RESUMED = "not_resumed"
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out_of_memory"
     ERROR = "error"
@@ -48,6 +50,7 @@ STATES: dict[StopReason, TrialState] = {
     StopReason.PATIENCE: TrialState.COMPLETE,
     StopReason.RETURNED: TrialState.COMPLETE,
     StopReason.RUNG: TrialState.PRUNED,
+    StopReason.NOT_RESUMED: TrialState.PRUNED,
     StopReason.DIVERGED: TrialState.PRUNED,
     StopReason.OUT_OF_MEMORY: TrialState.FAILED,
     StopReason.ERROR: TrialState.FAILED,
@@ -59,6 +62,7 @@ STATES: dict[StopReason, TrialState] = {
 
 MLFLOW_STATUS: dict[TrialState, str] = {
     TrialState.RUNNING: "RUNNING",
+    TrialState.PAUSED: "SCHEDULED",
     TrialState.COMPLETE: "FINISHED",
     TrialState.PRUNED: "KILLED",
     TrialState.FAILED: "FAILED",
@@ -72,6 +76,7 @@ DIVERGED = StopReason.DIVERGED.value
 
 OPTUNA_STATE: dict[TrialState, str] = {
     TrialState.RUNNING: "RUNNING",
+    TrialState.PAUSED: "RUNNING",
     TrialState.COMPLETE: "COMPLETE",
     TrialState.PRUNED: "PRUNED",
     TrialState.FAILED: "FAIL",

@@ -166,6 +166,15 @@ class EpochRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """One decision of the scheduler on a trial as the ledger holds it; see ``search.brain.decision.Decision``."""
+
+    number: int
+    epoch: int
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventRow:
     """Something else that happened.
 
@@ -248,6 +257,11 @@ def epoch_row(row: Any) -> EpochRow:
     """Return a row of ``epochs``; raises ValueError where it cannot be one."""
     seconds, at, metrics = number(row.seconds), number(row.at), numbers(row.metrics)
     return EpochRow(whole(row.id), whole(row.number), whole(row.epoch), seconds, at, metrics)
+
+
+def decision_row(row: Any) -> DecisionRow:
+    """Return a row of ``decisions``; raises ValueError where it cannot be one."""
+    return DecisionRow(whole(row.number), whole(row.epoch), text(row.action))
 
 
 def event_row(row: Any) -> EventRow:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 3
+VERSION = 4
 """The version of these tables. ``migrations`` brings an older ledger to it; a newer one is refused."""
 
 VERSION_KEY = "schema_version"

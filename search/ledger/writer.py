@@ -116,6 +116,11 @@ class LedgerWriter:
         self._mark()
         self._pending.changed.append(self._change(number, TrialState.RUNNING, None))
 
+    def trial_paused(self, number: int) -> None:
+        """Record that a trial gave up its lane, and may go on."""
+        self._mark()
+        self._pending.changed.append(self._change(number, TrialState.PAUSED, None))
+
     def epoch(self, number: int, epoch: int, *, seconds: float, metrics: Mapping[str, float]) -> None:
         """Record an epoch's metrics."""
         self._mark()

@@ -207,11 +207,15 @@ def _with_ablation(study: Study, found: Confirmation | None, confirmed: Confirme
     return replace(found, ablation=next((table for table in tables if table is not None), None))
 
 
+LEFT_OFF = (StopReason.RUNG.value, StopReason.NOT_RESUMED.value)
+"""How the labels of the reasons begin with which a scheduler saves epochs."""
+
+
 def epochs_saved(study: Study, trials: pd.DataFrame, epochs: pd.DataFrame) -> int:
-    """Return how many epochs the trials that the scheduler stopped did not train."""
+    """Return how many epochs the trials that the scheduler stopped, or left paused, did not train."""
     if trials.empty:
         return 0
-    stopped = trials[trials["stop_reason"].fillna("").str.startswith(StopReason.RUNG)]["number"]
+    stopped = trials[trials["stop_reason"].fillna("").str.startswith(LEFT_OFF)]["number"]
     trained = epochs[epochs["number"].isin(stopped)]
     return len(stopped) * study.budget.max_epochs - len(trained)
 

@@ -39,7 +39,7 @@ def mean_text(folds: int) -> str:
 def early_end_text(baseline: Entry) -> str:
     """Return why the baseline did not train to its own end."""
     after = f"after {baseline.epochs} epoch{'' if baseline.epochs == 1 else 's'}"
-    if baseline.state in (TrialState.RUNNING.value, TrialState.INTERRUPTED.value):
+    if baseline.state in (TrialState.RUNNING.value, TrialState.PAUSED.value, TrialState.INTERRUPTED.value):
         return f"the baseline has not ended ({after})"
     return f"the baseline ended early ({baseline.stop_reason} {after})"
 

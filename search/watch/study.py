@@ -142,6 +142,8 @@ def _going_on(material: Material, confirmed: int | None) -> str:
         return f"Confirming what the search found: {counted(confirmed, 'run')} trained"
     states = [TrialState(state) for state in material.trials["state"]]
     ended = sum(state.ended for state in states)
-    running = f", {len(states) - ended} running" if len(states) > ended else ""
+    paused = states.count(TrialState.PAUSED)
+    counts = ((len(states) - ended - paused, "running"), (paused, "paused"))
+    running = "".join(f", {count} {word}" for count, word in counts if count)
     planned = counted(material.study.budget.trials, "trial")
     return f"Searching: {ended} of {planned} ended{running}, {duration(material.seconds)} so far"

@@ -1,14 +1,17 @@
 """Every benchmark runs and says what it measured. At sizes that mean nothing: the figures are not looked at."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.__main__ import discover
 from benchmarks.transfer_search import write_images
+from spaces import Space, float_
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +43,7 @@ SMALL = {
     "report_page": ("--trials 12 --epochs 3 --runs 1",),
     "sampler_cost": ("--samplers random tpe --proposals 2 --most 100",),
     "sampler_quality": ("--trials 14 --seeds 2",),
+    "search_efficiency": ("--tables TABLES --lanes 2 --seeds 1 --cap 30",),
     "shipped_backbone": ("--examples 3 --epochs 1 --seeds 1",),
     "soak": ("--lanes-trials 40 --tune-trials 40",),
     "startup": ("--pairs 1 --one-trial-alone",),
@@ -69,11 +73,22 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return recorded curves of one task: 80 configurations of one parameter."""
+    x = np.linspace(0.0, 1.0, 80)[:, None]
+    curves = np.abs(x - 0.7) + 1 / np.arange(1, 7)
+    space = Space((float_("x", 0.0, 1.0, baseline=0.0),)).to_dict()
+    file = tmp_path_factory.mktemp("tables") / "made.npz"
+    np.savez(file, **{"names": ["a"], "a/space": json.dumps(space), "a/params": x, "a/curves": curves})
+    return file
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "line"), [(name, line) for name, lines in SMALL.items() for line in lines])
-def test_it_runs(name: str, line: str, images: Path, tmp_path: Path) -> None:
+def test_it_runs(name: str, line: str, images: Path, tables: Path, tmp_path: Path) -> None:
     results = tmp_path / "RESULTS.md"
-    places = {"IMAGES": str(images), "OUT": str(tmp_path / "figures")}
+    places = {"IMAGES": str(images), "OUT": str(tmp_path / "figures"), "TABLES": str(tables)}
     words = [places.get(word, word) for word in line.split()]
     where = [] if name in PRINTS else ["--results", str(results)]
     command = [sys.executable, "-m", f"benchmarks.{name}", *words, *where]

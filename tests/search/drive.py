@@ -36,7 +36,7 @@ class ScriptedPool:
         self._orders = orders
 
     def wait(self, timeout_s):
-        for number in self._orders.retire:
+        for number in (*self._orders.retire, *self._orders.pause):
             del self._curves[number]
         for order in self._orders.seat:
             self._drive.orders.append(order)
@@ -115,7 +115,7 @@ class Drive:
         for row in epochs:
             values[row.number][row.epoch] = tuple(row.metrics[o.metric] for o in self.study.objectives)
         self._recorder.replay(trials, epochs)
-        self.scheduler.replay(epochs, trials)
+        self.scheduler.replay(epochs, trials, ledger.decisions(study_id))
         self.sampler.replay(trials, values)
         return self
 

@@ -27,8 +27,10 @@ from search.ledger.events import (
     ProposalsSlow,
     Redeclared,
     RefitsMissing,
+    SchedulerReplaced,
     ShareUsedUp,
     SpaceExhausted,
+    SurrogateFailed,
     TrialNote,
     TrialsKept,
     TriedAlone,
@@ -37,6 +39,17 @@ from search.ledger.events import (
 from search.ledger.outcome import StopReason
 
 EXAMPLES = [
+    (
+        SurrogateFailed(epochs=40, reason="a covariance of 40 values is singular"),
+        Level.WARNING,
+        "after 40 epochs the surrogate failed (a covariance of 40 values is singular): the best so far and new ones "
+        "train",
+    ),
+    (
+        SchedulerReplaced(scheduler="freeze_thaw", by="promote", reason="trials of one epoch have no curves"),
+        Level.WARNING,
+        "freeze_thaw: trials of one epoch have no curves; promote decides in its place",
+    ),
     (
         ConfirmBegun(finalists=(44, 3), pairs=40, auto=True),
         Level.INFO,

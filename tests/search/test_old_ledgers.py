@@ -339,6 +339,22 @@ def test_a_ledger_of_version_2_has_no_audit_and_gets_the_table_for_one(tmp_path,
         assert files_of(tmp_path) == before
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_a_ledger_of_version_3_has_no_paused_trial_and_changes_its_number_alone(tmp_path, written):
+    paths = copy_of("finished", tmp_path)
+    with Ledger(paths.ledger_url) as ledger:
+        ledger.migrate()
+    change(paths, "update lanewise_meta set value = '3'")
+    before = dump(paths.ledger_file)
+    with Ledger(paths.ledger_url) as ledger:
+        if written:
+            ledger.migrate()
+        row = ledger.study("finished")
+        assert TrialState.PAUSED not in {trial.state for trial in ledger.trials(row.id)}
+    changed = [line for line in dump(paths.ledger_file) if line not in before]
+    assert len(changed) == written and all(f"'{schema.VERSION}'" in line for line in changed)
+
+
 def test_a_new_study_in_a_shared_ledger_of_an_older_version_migrates_it(tmp_path):
     paths = copy_of("finished", tmp_path)
     with Ledger(paths.ledger_url) as ledger:

@@ -20,6 +20,7 @@ TABLE = [
     ("patience", "COMPLETE", "COMPLETE", "FINISHED"),
     ("returned", "COMPLETE", "COMPLETE", "FINISHED"),
     ("rung", "PRUNED", "PRUNED", "KILLED"),
+    ("not_resumed", "PRUNED", "PRUNED", "KILLED"),
     ("diverged", "PRUNED", "PRUNED", "KILLED"),
     ("out_of_memory", "FAILED", "FAIL", "FAILED"),
     ("error", "FAILED", "FAIL", "FAILED"),
@@ -70,13 +71,14 @@ def test_every_ending_of_a_session_closes_the_parent_run_in_mlflow(ending):
     assert (status == "FINISHED") == (ending is SessionEnding.DONE)
 
 
-def test_only_a_running_trial_has_not_ended():
-    assert [s for s in TrialState if not s.ended] == [TrialState.RUNNING]
+def test_only_a_running_trial_and_a_paused_one_have_not_ended():
+    assert [s for s in TrialState if not s.ended] == [TrialState.RUNNING, TrialState.PAUSED]
 
 
 def test_a_resume_continues_what_was_cut_off_and_nothing_else():
     assert {s for s in TrialState if s.resumable} == {
         TrialState.RUNNING,
+        TrialState.PAUSED,
         TrialState.INTERRUPTED,
         TrialState.CANCELLED,
     }

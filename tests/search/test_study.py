@@ -90,7 +90,10 @@ BAD = [
     ({"budget": {"trials": 2.5}}, "--trials must be a whole number, got 2.5"),
     ({"budget": {"max_epochs": -1}}, "--max-epochs must be >= 1, got -1"),
     ({"budget": {"time_s": 0}}, "--time-budget must be > 0, got 0"),
-    ({"scheduler": {"name": "ahsa"}}, "--scheduler must be 'asha', 'median' or 'none', got 'ahsa'"),
+    (
+        {"scheduler": {"name": "ahsa"}},
+        "--scheduler must be 'asha', 'median', 'none', 'promote' or 'freeze_thaw', got 'ahsa'",
+    ),
     ({"scheduler": {"grace": 0}}, "--grace must be >= 1, got 0"),
     ({"scheduler": {"reduction_factor": 1}}, "--reduction-factor must be >= 2, got 1"),
     ({"resources": {"cpus_per_trial": 0}}, "--cpus-per-trial must be > 0, got 0"),

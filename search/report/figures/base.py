@@ -81,13 +81,13 @@ def log_axis(figure: Figure, axis: str, low: float, high: float) -> None:
 
 
 def kinds(board: pd.DataFrame) -> list[str]:
-    """Return what each trial of the leaderboard is drawn as: ``baseline``, ``complete``, ``running`` or else."""
+    """Return what each trial of the leaderboard is drawn as; a paused one is ``running``."""
     return [
         "baseline" if number == 0 else DRAWN_AS.get(state, "pruned or stopped")
         for number, state in zip(board["number"], board["state"], strict=True)
     ]
 
 
-DRAWN_AS = {"COMPLETE": "complete", "RUNNING": "running"}
+DRAWN_AS = {"COMPLETE": "complete", "RUNNING": "running", "PAUSED": "running"}
 
 KIND_COLOURS = {"pruned or stopped": PRUNED, "running": FURTHER, "complete": OTHER, "baseline": BASELINE}

@@ -38,7 +38,7 @@ def learning_curves(
     best, complete = int(board["number"].iloc[0]), set(board[board["state"] == "COMPLETE"]["number"])
     front = [(best, f"best: trial {best}", BEST)] + ([(0, "baseline", BASELINE)] if best else [])
     behind = {number for number, _, _ in front}
-    running = set(board[board["state"] == "RUNNING"]["number"]) - behind
+    running = set(board[board["state"].isin(("RUNNING", "PAUSED"))]["number"]) - behind
     pruned = epochs[~epochs["number"].isin(complete | behind | running)]
     going = epochs[epochs["number"].isin(running)]
     others = epochs[epochs["number"].isin(complete - behind)]

@@ -59,7 +59,7 @@ def curves_section(material: Material) -> Section | None:
     if board.empty:
         return None
     metric = material.study.objective.metric
-    rungs = rungs_of(material.study) if material.study.scheduler.name == "asha" else []
+    rungs = rungs_of(material.study) if material.study.scheduler.name in ("asha", "promote") else []
     metrics = [metric, *([LOSSES[metric]] if LOSSES.get(metric) in epochs else [])]
     if len(metrics) == 1:
         metrics += [m for m in ("val_loss", "train_loss") if m in epochs and m != metric]

@@ -1,0 +1,38 @@
+"""Which trials are confirmed where a model of the curves decided: those that it holds for the best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from search.declaration.study import Study
+from search.ledger import Ledger
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def by_surrogate(study: Study, ledger: Ledger, study_id: int, board: pd.DataFrame) -> pd.DataFrame:
+    """Return a leaderboard in the order of the surrogate's mean, where ``freeze_thaw`` has one; else as it is.
+
+    The best of many noisy values is a lucky one. What the model of all curves expects of a trial, at the best of the
+    epochs that it trained, is not.
+
+    Args:
+        study: the declaration.
+        ledger: holds the study.
+        study_id: of the study.
+        board: the frame of ``leaderboard``.
+    """
+    if study.scheduler.name != "freeze_thaw" or board.empty:
+        return board
+    from search.brain.freeze_thaw import FreezeThawScheduler
+    from search.brain.scheduler import build_scheduler
+
+    scheduler = build_scheduler(study)
+    if not isinstance(scheduler, FreezeThawScheduler):
+        return board
+    scheduler.replay(ledger.epochs(study_id), ledger.trials(study_id), ledger.decisions(study_id))
+    means = scheduler.means()
+    expected = board["number"].map(means)
+    order = expected if study.objective.direction.ascending else -expected
+    return board.assign(expected=expected, order=order).sort_values("order", kind="stable").drop(columns="order")
