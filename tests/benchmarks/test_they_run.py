@@ -42,6 +42,7 @@ SMALL = {
     "reading": ("--what table --rows 200 --columns 12 --pairs 1", "--what images --images 60 --pairs 1"),
     "report_page": ("--trials 12 --epochs 3 --runs 1",),
     "sampler_cost": ("--samplers random tpe --proposals 2 --most 100",),
+    "sampler_share": ("--pairs 1 --trials 4 --epochs 1",),
     "sampler_quality": ("--trials 14 --seeds 2",),
     "search_efficiency": ("--tables TABLES --lanes 2 --seeds 1 --cap 30",),
     "shipped_backbone": ("--examples 3 --epochs 1 --seeds 1",),
