@@ -1,4 +1,4 @@
-"""What proposals add to a long search of short trials: the same budget with tpe and with the random sampler, in pairs."""
+"""What proposals add to a long search of short trials: the same budget by tpe and by random, in pairs."""
 
 from __future__ import annotations
 
