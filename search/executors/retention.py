@@ -1,4 +1,4 @@
-"""Which trials keep their best model on disk: the first k that finished, by the objective, and the baseline."""
+"""Which trials keep their best model on disk: the first k that finished, by the objective, besides the baseline."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Retention:
     Args:
         objective: by which epochs and trials compare; equal ones rank by their number, the lower first.
         keep: k; 0 keeps none.
-        besides: the numbers of trials that are kept too, where they finished and k is not 0: the baseline, which a
-            confirmation may recommend.
+        besides: the numbers of trials that are kept too, where they finished and k is not 0, and that take no place
+            of the k: the baseline, so that whatever a confirmation recommends of it and the best three is on disk.
     """
 
     def __init__(self, objective: Objective, keep: int, *, besides: Collection[int] = ()) -> None:
@@ -55,12 +55,14 @@ class Retention:
         self._settled.append(number)
         if best is None or state not in FINISHED:
             return
+        if number in self._besides:
+            self._kept_besides.append(number)
+            return
         mine = _Finished(number, best[1])
         place = sum(self._before(other, mine) for other in self._kept)
         self._kept.insert(place, mine)
         while len(self._kept) > self._keep:
-            displaced = self._kept.pop().number
-            (self._kept_besides if displaced in self._besides else self._settled).append(displaced)
+            self._settled.append(self._kept.pop().number)
 
     def best(self, number: int) -> tuple[int, float] | None:
         """Return the best epoch, and its value, of a trial that has not ended; None before a finite value."""
@@ -77,7 +79,7 @@ class Retention:
         if number not in self._best:
             return False
         mine = _Finished(number, self._best[number][1])
-        others = [_Finished(n, value) for n, (_, value) in self._best.items() if n != number]
+        others = [_Finished(n, value) for n, (_, value) in self._best.items() if n not in (number, *self._besides)]
         return sum(self._before(other, mine) for other in (*others, *self._kept)) < self._keep
 
     @property

@@ -96,11 +96,19 @@ def test_the_baseline_is_kept_besides_and_takes_no_place():
     assert [retention.keeps(n) for n in range(4)] == [True, True, False, True]
 
 
-def test_a_baseline_among_the_first_is_one_of_them():
+def test_a_baseline_among_the_first_takes_no_place_of_theirs():
+    """All that a confirmation compares, the baseline and the best others, may be recommended."""
     retention = Retention(MIN, 2, besides=(0,))
     for number, value in enumerate([0.1, 0.2, 0.8, 0.3]):
         ended(retention, number, [value])
-    assert retention.kept == (0, 1)
+    assert retention.kept == (1, 3, 0)
+
+
+def test_a_baseline_that_trains_takes_no_lead():
+    retention = Retention(MIN, 1, besides=(0,))
+    for number, value in enumerate([0.1, 0.2, 0.3]):
+        retention.reported(number, 1, value)
+    assert [retention.leads(n) for n in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize(("keep", "state"), [(0, COMPLETE), (2, TrialState.FAILED)])
