@@ -17,6 +17,8 @@ class Progress:
     """Where a search stands; read by the live view, written by the recorder alone.
 
     Attributes:
+        pauses: whether trials wait for others in the middle of their epochs, so that few end before the search does.
+        total_epochs: that such a search may train; None is no limit.
         states: number of trials in each state.
         diverged: how many of the pruned trials no scheduler stopped: their loss was NaN or infinite.
         epochs: trained so far, all trials together.
@@ -31,6 +33,8 @@ class Progress:
     trials: int
     max_epochs: int
     time_s: float | None
+    pauses: bool = False
+    total_epochs: int | None = None
     started: float = field(default_factory=time.monotonic)
     states: Counter[TrialState] = field(default_factory=Counter)
     diverged: int = 0
@@ -47,6 +51,11 @@ class Progress:
         return sum(n for state, n in list(self.states.items()) if state.ended)  # a view may ask beside the search
 
     @property
+    def begun(self) -> int:
+        """Number of trials that started, those that ended among them."""
+        return sum(list(self.states.values()))
+
+    @property
     def elapsed_s(self) -> float:
         """Wall seconds since the search began."""
         return time.monotonic() - self.started
@@ -57,9 +66,15 @@ class Progress:
         return 0.0 if self.training_since is None else time.monotonic() - self.training_since
 
     def seconds_left(self) -> float | None:
-        """Return an estimate from the pace so far and the time budget; None before any trial ended."""
+        """Return an estimate from the pace so far and the time budget; None where there is none to go by.
+
+        Where trials wait for others their number says nothing, and the epochs do where they are limited.
+        """
         left = [] if self.time_s is None else [max(0.0, self.time_s - self.elapsed_s)]
-        if self.ended:
+        if self.pauses and self.ended < self.trials:
+            if self.total_epochs is not None and self.epochs:
+                left.append(self.training_s / self.epochs * max(0, self.total_epochs - self.epochs))
+        elif self.ended:
             left.append(self.training_s / self.ended * (self.trials - self.ended))
         return min(left) if left else None
 

@@ -38,7 +38,13 @@ class Recorder:
         self._out_of_memory: set[int] = set()
         self.alone = False
         self.retention = Retention(study.objective, study.keep_checkpoints, besides=(BASELINE_TRIAL,))
-        self.progress = Progress(study.budget.trials, study.budget.max_epochs, study.budget.time_s)
+        self.progress = Progress(
+            study.budget.trials,
+            study.budget.max_epochs,
+            study.budget.time_s,
+            pauses=study.scheduler.pauses,
+            total_epochs=study.total_epochs,
+        )
 
     @property
     def running(self) -> frozenset[int]:

@@ -140,7 +140,8 @@ def panel(progress: Progress, metric: str, *, doing: str = "") -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column()
-    table.add_row("trials", f"{progress.ended} of {progress.trials} ended   {states_text(progress)}")
+    done, what = far(progress)
+    table.add_row("trials", f"{done} of {progress.trials} {what}   {states_text(progress)}")
     if progress.best_trial is not None:
         best = f"{metric} {progress.best_value:.5g} in trial {progress.best_trial}"
         if math.isfinite(progress.baseline_value):
@@ -148,7 +149,7 @@ def panel(progress: Progress, metric: str, *, doing: str = "") -> Table:
         table.add_row("best", best)
     if progress.ended < progress.trials:
         pace = "" if pace_text(progress) is None else f", {pace_text(progress)}"
-        table.add_row("epochs", f"{progress.epochs} trained{pace}")
+        table.add_row("epochs", f"{epochs_text(progress)} trained{pace}")
         table.add_row("time", f"{duration(progress.elapsed_s)} gone, {left(progress)}")
     else:  # what comes after the trials has a pace of its own
         table.add_row("epochs", f"{progress.epochs} trained")
@@ -165,12 +166,27 @@ def summary(progress: Progress, metric: str, *, doing: str = "") -> str:
         so_far = f"{states}, no epoch ended" if states else "none started"
         line = f"{counted(progress.trials, 'trial')}: {so_far} after {duration(progress.elapsed_s)}"
         return f"{line}; {doing}" if doing else line
-    parts = [f"{progress.ended}/{progress.trials} trials ended ({states})"]
+    done, what = far(progress)
+    parts = [f"{done}/{progress.trials} trials {what} ({states})"]
+    if progress.total_epochs is not None and what == "begun":
+        parts.append(f"{epochs_text(progress)} epochs")
     if progress.best_trial is not None:
         parts.append(f"best {metric} {progress.best_value:.5g} (trial {progress.best_trial})")
     if (pace := pace_text(progress)) is not None:
         parts.append(pace)
     return ", ".join([*parts, left(progress)])
+
+
+def far(progress: Progress) -> tuple[int, str]:
+    """Return how many trials ended; while trials wait for others, and so do not end, how many have begun."""
+    if progress.pauses and progress.ended < progress.begun:
+        return progress.begun, "begun"
+    return progress.ended, "ended"
+
+
+def epochs_text(progress: Progress) -> str:
+    """Return the epochs trained, of how many where they are limited."""
+    return f"{progress.epochs}" + ("" if progress.total_epochs is None else f" of {progress.total_epochs}")
 
 
 def states_text(progress: Progress) -> str:

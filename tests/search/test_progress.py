@@ -1,6 +1,7 @@
 import io
 import math
 import time
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -80,6 +81,19 @@ def test_the_time_left_comes_from_the_pace_and_the_budget():
     progress.time_s = 1.0
     assert progress.seconds_left() == 0
     assert left(progress) == "about 0 s left"
+
+
+def test_where_trials_wait_those_that_began_are_told_and_the_epochs_say_how_long():
+    progress = Progress(10, 5, None, pauses=True, total_epochs=80, started=time.monotonic() - 25)
+    progress.training_since, progress.epochs = time.monotonic() - 20, 40
+    progress.states.update({TrialState.RUNNING: 2, TrialState.PAUSED: 5, TrialState.COMPLETE: 1})
+    text = summary(progress, "val_loss")
+    assert text.startswith("8/10 trials begun (2 running, 5 paused, 1 complete), 40 of 80 epochs, 2 epochs/s, about 2")
+    assert progress.seconds_left() == pytest.approx(20, rel=0.2)
+    progress.total_epochs = None
+    assert progress.seconds_left() is None and " of " not in summary(progress, "val_loss")
+    progress.states = Counter({TrialState.PRUNED: 9, TrialState.COMPLETE: 1})
+    assert summary(progress, "val_loss").startswith("10/10 trials ended")
 
 
 def test_nothing_is_known_before_the_first_trial_ended():
