@@ -256,7 +256,7 @@ def test_the_installed_mlflow_is_one_whose_runs_were_compared(store):
 
 
 @pytest.mark.parametrize("change", ["series", "columns", "database"])
-def test_an_mlflow_that_is_not_known_gets_its_runs_through_its_client(change, store, monkeypatch):
+def test_an_mlflow_that_is_not_known_gets_its_runs_through_its_client(change, store, monkeypatch, caplog):
     client = MlflowClient(store())
     if change == "series":
         monkeypatch.setattr(mlflow_tables, "KNOWN_SERIES", ("3.16",))
@@ -264,7 +264,9 @@ def test_an_mlflow_that_is_not_known_gets_its_runs_through_its_client(change, st
         monkeypatch.setitem(mlflow_tables.COLUMNS, "metrics", "key value")
     else:
         monkeypatch.delitem(mlflow_tables.INSERT, "sqlite")
-    assert type(run_writer(client)) is ClientWriter
+    with caplog.at_level("WARNING", logger="lanewise.tracking"):
+        assert type(run_writer(client)) is ClientWriter
+    assert "one by one through MLflow's client (MLflow" in caplog.text
 
 
 def kept(uri):
