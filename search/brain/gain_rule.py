@@ -52,9 +52,11 @@ class GainRule:
 
     def decide(self) -> GainBelow | None:
         """Decide, on what has ended by now, whether a further trial begins; return the decision where none does."""
+        if self._below is None or self.decision is not None:
+            return self.decision  # before what grows with the history: most searches have no such rule
         trials = {number: value for number, value in self._values.items() if number not in self._given}
-        if self._below is None or self.decision is not None or len(trials) < self._asked_from:
-            return self.decision
+        if len(trials) < self._asked_from:
+            return None
         known = [value for number in self._given if (value := self._values.get(number)) is not None]
         gain = gain_of_doubling(
             list(trials.values()),
