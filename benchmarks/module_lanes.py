@@ -1,5 +1,7 @@
 """A user's models in lanes: in turn on one core, side by side with a core each, stacked.
 
+Then two models of Lanewise's own: what their hand-written stacks cost, and the general one of the same layers.
+
 Digits are the real ones; for 28x28 pixels random numbers of MNIST's shape stand in, which cost the same. All sides of a
 model take turns, so that a slow minute of the machine touches all alike.
 
@@ -14,6 +16,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 
 import torch
 
@@ -22,8 +25,10 @@ from benchmarks.harness import machine_to_itself, spread
 from benchmarks.lane_engine import Side, take_turns
 from benchmarks.process import progress
 from benchmarks.record import add_results, shown_command, table, write_section
+from trainables.config import CnnConfig, MlpConfig
 from trainables.device_data import DeviceData
 from trainables.lanes import LaneWorker
+from trainables.lanes.modules.source import ModuleSource
 from trainables.lanes.threads import usual_threads
 from trainables.user_model import ModelTrainable
 
@@ -38,6 +43,13 @@ MODELS = {
     "Lstm": "digits",
     "cnn": "digits",
     "cnn, 28x28": "28x28",
+}
+TWINS: dict[str, type[MlpConfig]] = {"plain_mlp": MlpConfig, "plain_cnn": CnnConfig}
+"""Models that are written out in ``module_models`` as Lanewise's own are built."""
+
+OURS: dict[str, dict[str, object]] = {
+    "plain_mlp": {"hidden": (64, 64)},
+    "plain_cnn": {"hidden": (), "channels": (16, 32), "batch_norm": True},
 }
 MODES = {"in turn": ("looped", 1), "side by side": ("looped", None), "stacked": ("stacked", None)}
 
@@ -56,13 +68,37 @@ def workers_of(name: str, lanes: int) -> dict[str, LaneWorker]:
     workers = {}
     for label, (mode, threads) in MODES.items():
         worker = LaneWorker(
-            data, device=CPU, lanes=lanes, mode=mode, start=trainable.start, threads=threads, modules=trainable
+            data,
+            device=CPU,
+            lanes=lanes,
+            mode=mode,
+            start=trainable.start,
+            threads=threads,
+            modules=ModuleSource(trainable),
         )
         for number in range(lanes):
-            params = {"dropout": 0.1 + 0.02 * number, "learning_rate": 1e-3 * (1 + number % 5), "batch_size": 64}
-            worker.seat(number, trainable.configure(params, max_epochs=10**6), seed=number)
+            worker.seat(number, trainable.configure(settings(number), max_epochs=10**6), seed=number)
         workers[label] = worker
     return workers
+
+
+def settings(number: int) -> dict[str, float]:
+    """Return what a trial has of its own."""
+    return {"dropout": 0.1 + 0.02 * number, "learning_rate": 1e-3 * (1 + number % 5), "batch_size": 64}
+
+
+def twins_of(name: str, lanes: int) -> dict[str, LaneWorker]:
+    """Return a worker with the stack that is written by hand, and one with that of any module."""
+    trainable = ModelTrainable(f"benchmarks.module_models:{name}")
+    kind, data = TWINS[name], data_of("digits")
+    facts = {"device": CPU, "lanes": lanes, "mode": "stacked"}
+    by_hand = LaneWorker(data, **facts)  # type: ignore[arg-type]
+    general = LaneWorker(data, start=trainable.start, modules=ModuleSource(trainable), **facts)  # type: ignore[arg-type]
+    for number in range(lanes):
+        params = settings(number)
+        by_hand.seat(number, kind.from_params({**params, **OURS[name]}, max_epochs=10**6), seed=number)
+        general.seat(number, trainable.configure(params, max_epochs=10**6), seed=number)
+    return {"by hand": by_hand, "general": general}
 
 
 def cpu_seconds(worker: LaneWorker) -> float:
@@ -72,9 +108,10 @@ def cpu_seconds(worker: LaneWorker) -> float:
     return time.process_time() - began
 
 
-def measure(name: str, lanes: int, repetitions: int) -> tuple[dict[Side, list[float]], dict[str, float]]:
-    """Return ms of an epoch of a trial for each mode, and its CPU time."""
-    workers = workers_of(name, lanes)
+def measure(
+    workers: Mapping[str, LaneWorker], lanes: int, repetitions: int
+) -> tuple[dict[Side, list[float]], dict[str, float]]:
+    """Return ms of an epoch of a trial for each worker, and its CPU time; end them."""
     sides: dict[Side, object] = {(label, lanes): advance(worker) for label, worker in workers.items()}
     with machine_to_itself():
         found = take_turns(sides, repetitions)  # type: ignore[arg-type]
@@ -82,6 +119,11 @@ def measure(name: str, lanes: int, repetitions: int) -> tuple[dict[Side, list[fl
     for worker in workers.values():
         worker.close()
     return found, cpu
+
+
+def within_pairs(a: list[float], b: list[float]) -> str:
+    """Return the median of what ``a`` is of ``b``, round by round."""
+    return f"{statistics.median(x / y for x, y in zip(a, b, strict=True)):.2f}"
 
 
 def main() -> int:
@@ -93,20 +135,27 @@ def main() -> int:
     add_results(parser)
     arguments = parser.parse_args()
     before = os.getloadavg()[0]
-    rows = []
+    rows, twins = [], []
     for name in arguments.models:
-        found, cpu = measure(name, arguments.lanes, arguments.repetitions)
+        found, cpu = measure(workers_of(name, arguments.lanes), arguments.lanes, arguments.repetitions)
         progress(f"{name}: done")
-        base = statistics.median(found["in turn", arguments.lanes])
         for label in MODES:
-            times = found[label, arguments.lanes]
-            ratio = f"{base / statistics.median(times):.2f}"
-            rows.append([name, MODELS[name], label, spread(times), f"{cpu[label]:.1f}", ratio])
+            ratio = within_pairs(found["in turn", arguments.lanes], found[label, arguments.lanes])
+            spent = [spread(found[label, arguments.lanes]), f"{cpu[label]:.1f}", ratio]
+            rows.append([name, MODELS[name], label, *spent])
+    for name in TWINS:
+        found, cpu = measure(twins_of(name, arguments.lanes), arguments.lanes, arguments.repetitions)
+        progress(f"{name}: done")
+        by_hand, general = found["by hand", arguments.lanes], found["general", arguments.lanes]
+        twins.append([name, spread(by_hand), spread(general), within_pairs(general, by_hand)])
     body = "\n\n".join(
         [
             f"Milliseconds of an epoch of a trial, {arguments.lanes} lanes, batches of 64, {usual_threads(CPU)} "
-            f"threads (in turn: one); median (least - most) of {arguments.repetitions}, and the CPU time of all.",
+            f"threads (in turn: one); median (least - most) of {arguments.repetitions}, the CPU time of all, and the "
+            "median of the ratios within rounds.",
             table(["model", "images", "mode", "ms", "CPU ms", "in turn / this"], rows),
+            "The same model of the same layers on digits, stacked by code that is written for it, and as any module.",
+            table(["model", "by hand, ms", "general, ms", "general / by hand"], twins),
             f"Load average before and after: {before:.2f}, {os.getloadavg()[0]:.2f}.",
         ]
     )

@@ -54,6 +54,29 @@ def cnn(params: Mapping[str, Any], shape: tuple[int, ...], outputs: int) -> nn.M
     return nn.Sequential(*blocks, nn.Flatten(), nn.Dropout(params["dropout"]), head)
 
 
+def cnn_28x28(params: Mapping[str, Any], shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """Return the same over images enlarged to 28x28 pixels."""
+    enlarged = cnn(params, (shape[0], 28, 28), outputs)
+    return nn.Sequential(nn.Upsample((28, 28)), enlarged)
+
+
+def plain_mlp(params: Mapping[str, Any], shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """Return what ``models.Mlp`` is with two hidden layers of 64."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for width in (math.prod(shape), WIDTH):
+        layers += [nn.Linear(width, WIDTH), nn.ReLU(), nn.Dropout(params["dropout"])]
+    return nn.Sequential(*layers, nn.Linear(WIDTH, outputs))
+
+
+def plain_cnn(params: Mapping[str, Any], shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """Return what ``models.Cnn`` is with 16 and 32 channels, batch norm and no hidden layer."""
+    layers: list[nn.Module] = []
+    for inputs, maps in ((shape[0], 16), (16, 32)):
+        layers += [nn.Conv2d(inputs, maps, 3, padding=1, bias=False), nn.BatchNorm2d(maps), nn.ReLU()]
+        layers += [nn.Dropout(params["dropout"]), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * (shape[1] // 4) * (shape[2] // 4), outputs))
+
+
 class Lstm(nn.Module):
     """Two layers of an LSTM over the rows of an image, and a linear layer."""
 

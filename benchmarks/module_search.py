@@ -1,6 +1,10 @@
-"""A whole search of a user's model, process and all: lanes as usual, looped, and a plain Optuna script.
+"""Whole searches of a user's model, process and all: lanes as usual, looped, and a plain Optuna script.
 
-python -m benchmarks.module_search
+A model that gains nothing by a stack is searched too, shorter and without Optuna: as usual it should cost what looping
+it costs.
+
+    python -m benchmarks.module_search
+    python -m benchmarks.module_search --models residual_mlp --pairs 5
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.harness import ROOT, spread
@@ -57,6 +63,22 @@ optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0)).optimize(objecti
 SIDES = ("usual", "looped", "optuna")
 
 
+@dataclass(frozen=True)
+class Case:
+    """What is searched of a model, and by which sides."""
+
+    trials: int
+    epochs: int
+    sides: tuple[str, ...] = ("usual", "looped")
+
+
+CASES = {
+    "residual_mlp": Case(64, 30, SIDES),
+    "cnn_28x28": Case(16, 4),
+    "Lstm": Case(24, 8),
+}
+
+
 def command(side: str, model: str, trials: int, epochs: int, folder: Path) -> list[str]:
     """Return the command of a side."""
     if side == "optuna":
@@ -84,31 +106,45 @@ def seconds(side: str, model: str, trials: int, epochs: int) -> float:
     return took
 
 
+def measure(model: str, case: Case, pairs: int) -> dict[str, list[float]]:
+    """Return the seconds of each side, which take turns."""
+    found: dict[str, list[float]] = {side: [] for side in case.sides}
+    for pair in range(pairs):
+        for side in case.sides:
+            found[side].append(seconds(side, model, case.trials, case.epochs))
+            progress(f"{model}, pair {pair + 1}, {side}: {found[side][-1]:.1f} s")
+    return found
+
+
+def rows_of(model: str, case: Case, found: Mapping[str, list[float]]) -> list[list[str]]:
+    """Return the table's rows of a model."""
+    rows = []
+    for side, times in found.items():
+        ratio = statistics.median(a / b for a, b in zip(times, found["usual"], strict=True))
+        rows.append([model, f"{case.trials} x {case.epochs}", side, spread(times), f"{ratio:.2f}"])
+    return rows
+
+
 def main() -> int:
     """Measure, write the section; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.module_search", description=__doc__)
-    parser.add_argument("--model", default="residual_mlp")
-    parser.add_argument("--trials", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--models", nargs="+", default=list(CASES), help="those above, or any of module_models")
+    parser.add_argument("--trials", type=int, help="in place of each model's own")
+    parser.add_argument("--epochs", type=int, help="in place of each model's own")
     parser.add_argument("--pairs", type=int, default=5)
     add_results(parser)
     arguments = parser.parse_args()
     before = os.getloadavg()[0]
-    found: dict[str, list[float]] = {side: [] for side in SIDES}
-    for pair in range(arguments.pairs):
-        for side in SIDES:
-            found[side].append(seconds(side, arguments.model, arguments.trials, arguments.epochs))
-            progress(f"pair {pair + 1}, {side}: {found[side][-1]:.1f} s")
     rows = []
-    for side, times in found.items():
-        ratio = statistics.median(a / b for a, b in zip(times, found["usual"], strict=True))
-        rows.append([side, spread(times), f"{ratio:.2f}"])
+    for model in arguments.models:
+        case = CASES.get(model, CASES["residual_mlp"])
+        case = replace(case, trials=arguments.trials or case.trials, epochs=arguments.epochs or case.epochs)
+        rows += rows_of(model, case, measure(model, case, arguments.pairs))
     body = "\n\n".join(
         [
-            f"Seconds of a whole search of {arguments.model} on digits, {arguments.trials} trials x {arguments.epochs} "
-            f"epochs, none stopped early; median (least - most) of {arguments.pairs}. Optuna trains one after another, "
-            "with one core.",
-            table(["side", "s", "this / usual, within pairs"], rows),
+            "Seconds of a whole search of a model on digits, so many trials x epochs, none stopped early; median "
+            f"(least - most) of {arguments.pairs}. Optuna trains one after another, with one core.",
+            table(["model", "trials x epochs", "side", "s", "this / usual, within pairs"], rows),
             f"Load average before and after: {before:.2f}, {os.getloadavg()[0]:.2f}.",
         ]
     )

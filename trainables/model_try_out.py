@@ -210,9 +210,11 @@ class _ModelTryOut:
         with self._explained("its module, tried out once more,"):
             reason = why_in_turn(start, config, DeviceData.of(self._splits, CPU), device=CPU)
         if reason:
-            text = f"{self._who}: in lanes (--executor lanes) trials train one after another: {reason}"
+            text = f"{self._who}: in lanes trials train one after another (on a core each: --executor tune): {reason}"
             if "global generator of" in reason:
-                text += ", and which the trial's seed does not set: its curves do not repeat"
+                text += ", and which the trial's seed does not set"
+            if "seed does not set" in text:
+                text += "; its curves do not repeat"
             self._notices.append(Notice("model_draws", text, warning=True))
 
     def _run(self, config: ModelConfig, model: nn.Module) -> StreamedRun:

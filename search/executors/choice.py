@@ -10,8 +10,8 @@ from search.declaration.mistakes import usage_error
 from search.declaration.study import Study
 from trainables.folded import FoldedTrainable
 from trainables.mistake import Mistake
-from trainables.protocols import Trainable
-from trainables.registry import find_trainable, is_train_function
+from trainables.protocols import BuildsModules, Trainable
+from trainables.registry import find_trainable, is_train_function, is_user_model
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +25,14 @@ MOST_LANES = 32
 trials under way is part of what a sampler sees, so a search that measured it would not repeat."""
 
 
+MOST_BYTES = 4 << 30
+"""What the weights of all lanes may take, with their gradients, moments and best epochs, where trials train modules of
+the user's own: these may be large. The same on every machine, as above."""
+
+COPIES = 5
+"""How many numbers such a trial has for each parameter."""
+
+
 @dataclass(frozen=True)
 class ExecutorChoice:
     """Which executor runs a study, and why.
@@ -32,7 +40,7 @@ class ExecutorChoice:
     Attributes:
         executor: ``lanes`` or ``tune``.
         reason: in words.
-        several_processes: whether trials of the study may run in more than one process.
+        several_processes: whether trials of the study run in processes of their own, one or more.
     """
 
     executor: str
@@ -65,7 +73,9 @@ def choose_executor(study: Study, *, began_on_tune: bool = False) -> ExecutorCho
         raise usage_error(mistakes)
     executor, reason = _executor(study, began_on_tune)
     resources = study.resources
+    # a user's own code may hang or exit: even one worker is a process of its own then; see ``open_pool``
     here = executor == "lanes" and resources.address is None and resources.workers in (None, 1)
+    here = here and find_trainable(study.trainable).stacks
     return ExecutorChoice(executor, reason, not here)
 
 
@@ -81,9 +91,23 @@ def _executor(study: Study, began_on_tune: bool) -> tuple[str, str]:
     if find_trainable(study.trainable).stacks:
         where = "one machine" if study.resources.address is None else "workers of the Ray cluster"
         return "lanes", f"{study.trainable} stacks, on {where}"
+    if is_user_model(study.trainable):
+        return _executor_of_a_model(study)
     if is_train_function(study.trainable):
         return "tune", f"{study.trainable} does not stack; if its epochs are short, --executor lanes may be faster"
     return "tune", f"{study.trainable} does not stack"
+
+
+def _executor_of_a_model(study: Study) -> tuple[str, str]:
+    """Return the executor of a user's own model, and why: lanes where it trains on CPUs of one machine."""
+    resources = study.resources
+    if resources.address is not None:
+        return "tune", f"a trial of {study.trainable} has a process of its own on a cluster"
+    if resources.gpus_per_worker:
+        return "tune", f"{study.trainable} stacks on a CPU alone"
+    if resources.cpus_per_trial != 1:
+        return "tune", "a number of cores for each trial was asked for"
+    return "lanes", f"{study.trainable} is stacked where that is faster, else a trial a core, on one machine"
 
 
 def choose_precision(study: Study, device: torch.device) -> str:
@@ -102,6 +126,8 @@ def choose_number(study: Study, trainable: Trainable, data: Any, device: torch.d
     workers = study.resources.workers or 1
     limit = max(1, math.ceil(study.budget.trials / SHARE_AT_ONCE / workers))
     usual = min(limit, MOST_LANES)
+    if (room := _room_for_modules(study, trainable, data, device)) < usual:
+        return room, f"{room} lanes: the weights and moments of more would take over {MOST_BYTES >> 30} GiB"
     if study.lanes.lanes is None or limit == 1 or not trainable.stacks:
         return usual, f"{usual} lanes: a quarter of {study.budget.trials} trials, at most {MOST_LANES}"
     from trainables.lanes import choose_lanes, usual_mode
@@ -120,3 +146,19 @@ def choose_number(study: Study, trainable: Trainable, data: Any, device: torch.d
         measured.lanes,
         f"{measured.lanes} lanes; measured ms an epoch of a lane, by lanes: {figures}; {measured.reason}",
     )
+
+
+def _room_for_modules(study: Study, trainable: Trainable, data: Any, device: torch.device) -> int:
+    """Return how many trials of the baseline's module there is room for; where they train other models, any number."""
+    folds = 1
+    if isinstance(trainable, FoldedTrainable):
+        trainable, data, folds = trainable.of_a_fold, data[0], len(data)
+    if not isinstance(trainable, BuildsModules):
+        return MOST_LANES
+    try:
+        config = trainable.configure(study.params_of(study.space.baseline), max_epochs=study.budget.max_epochs)
+        model = trainable.module_of(config, data, seed=0, device=device)
+    except Exception:  # its trials say so
+        return MOST_LANES
+    needed = 4 * COPIES * sum(p.numel() for p in model.parameters()) * folds
+    return max(1, MOST_BYTES // max(1, needed))

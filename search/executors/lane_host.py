@@ -136,6 +136,7 @@ class LaneHost:
             marked=marker is not None,
             in_turn=in_turn,
             measured=modes,
+            doing=None if self._marker is None else self._marker.doing,
             make_worker=make_worker,
         )
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from search.declaration.study import Study
 from search.executors.capacity import Capacity
 from search.executors.choice import choose_precision
+from spaces import differing
+from trainables.errors import ConfigError
 from trainables.folded import FoldedTrainable
 from trainables.protocols import BuildsModules, HasStackableForm, ThreadSafe, Trainable
 from trainables.registry import find_trainable, is_train_function, is_user_model
+from trainables.user_model import TRAINING_PARAMETERS
 
 if TYPE_CHECKING:
     import torch
 
     from trainables.lanes import FoldLanes, LaneWorker
+    from trainables.lanes.modules.source import ModuleSource
 
 
 def build_lane_worker(
@@ -29,6 +35,7 @@ def build_lane_worker(
     marked: bool = False,
     in_turn: bool = False,
     measured: Mapping[str, str] | None = None,
+    doing: Callable[[str], AbstractContextManager[object]] | None = None,
     make_worker: Callable[..., LaneWorker] | None = None,
 ) -> LaneWorker:
     """Return lanes in which trials of a study train.
@@ -43,13 +50,14 @@ def build_lane_worker(
         marked: whether a file names what trains: then user's functions that say so alone train side by side.
         in_turn: whether these train in turn all the same, each with the one core that it would have side by side.
         measured: how groups train whose mode was measured before.
+        doing: see ``ModuleSource``; by default nobody is told.
         make_worker: makes the lanes; called as ``LaneWorker``, which it is by default.
     """
     from trainables.lanes import LaneWorker
 
     side_by_side = isinstance(trainable, ThreadSafe) and (not marked or is_train_function(study.trainable))
     stands_in = trainable if isinstance(trainable, HasStackableForm) else None
-    modules = trainable if isinstance(trainable, BuildsModules) else None
+    modules = _module_source(study, trainable, doing) if isinstance(trainable, BuildsModules) else None
     return (make_worker or LaneWorker)(
         data,
         device=device,
@@ -63,6 +71,22 @@ def build_lane_worker(
         side_by_side=trainable.is_thread_safe if isinstance(trainable, ThreadSafe) and side_by_side else None,
         modules=modules,
     )
+
+
+def _module_source(
+    study: Study, trainable: Trainable, doing: Callable[[str], AbstractContextManager[object]] | None
+) -> ModuleSource:
+    """Return what builds the modules of a study's trials, with the ends of what is searched beside the loop itself."""
+    from trainables.lanes.modules.source import ModuleSource
+
+    assert isinstance(trainable, BuildsModules), "others build none"
+    baseline, corners = study.space.baseline, []
+    for point in study.space.corners():
+        if set(differing(study.space, baseline, point)) - TRAINING_PARAMETERS:
+            with suppress(ConfigError):  # of two values that are each valid alone; its trials say so
+                corners.append(trainable.configure(study.params_of(point), max_epochs=study.budget.max_epochs))
+    source = ModuleSource(trainable, tuple(corners))
+    return source if doing is None else replace(source, doing=doing)
 
 
 def build_lanes(study: Study, trainable: Trainable, data: Any, *, lanes: int, **facts: Any) -> LaneWorker | FoldLanes:

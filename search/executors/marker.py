@@ -1,4 +1,4 @@
-"""A file that names the trials in training, for whoever finds their worker dead or hung."""
+"""A file that names the trials in training, for whoever finds their worker dead or hung, or waits for it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from trainables.report import EpochReport
 
 
+OTHER = "# "
+"""Begins a line of what else than training a worker does."""
+
+
 class MarkerFile:
-    """Holds a line for each trial in training: its number, and when its epoch began.
+    """Holds a line for each trial in training: its number, and when its epoch began; and one of what else is done.
 
     The last of them stays until another begins: what it left running may be what a worker dies of.
 
@@ -27,6 +31,8 @@ class MarkerFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._began: list[tuple[int, float]] = []
+        self._left: list[tuple[int, float]] = []
+        self._other: list[tuple[str, float]] = []
         self._lock = threading.Lock()
 
     @contextmanager
@@ -41,11 +47,28 @@ class MarkerFile:
         finally:
             with self._lock:
                 self._began.remove(began)
+                self._left = [began]
                 if self._began:
                     self._write()
 
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Say while inside what else than training takes its time."""
+        began = (what, time.time())
+        with self._lock:
+            self._other.append(began)
+            self._write()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._other.remove(began)
+                self._write()
+
     def _write(self) -> None:
-        self._path.write_text("".join(f"{number} {began}\n" for number, began in self._began))
+        lines = [f"{number} {began}\n" for number, began in self._began or self._left]
+        lines += [f"{OTHER}{began} {what}\n" for what, began in self._other]
+        self._path.write_text("".join(lines))
 
 
 class RunWithMarkerFile:
@@ -79,7 +102,17 @@ class RunWithMarkerFile:
 def marked_trials(marker: Path) -> dict[int, float]:
     """Return the trials that a marker file names, each with when its epoch began; none where there is none."""
     try:
-        lines = [line.split() for line in marker.read_text().splitlines()]
+        lines = [line.split() for line in marker.read_text().splitlines() if not line.startswith(OTHER)]
         return {int(number): float(began) for number, began in lines}
     except (OSError, ValueError):
         return {}
+
+
+def marked_work(marker: Path) -> tuple[str, float] | None:
+    """Return what else a worker does, and since when; None where it does nothing else, or there is no such file."""
+    try:
+        line = next(line for line in marker.read_text().splitlines() if line.startswith(OTHER))
+        began, _, what = line.removeprefix(OTHER).partition(" ")
+        return what, float(began)
+    except (OSError, ValueError, StopIteration):
+        return None

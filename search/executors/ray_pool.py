@@ -16,7 +16,7 @@ from search.executors.capacity import Capacity
 from search.executors.faults import reason_of
 from search.executors.fleet import Fleet
 from search.executors.lane_host import Advance, LaneHost, Orders
-from search.executors.marker import marked_trials
+from search.executors.marker import marked_trials, marked_work
 from search.executors.pool import WorkerLost
 from search.executors.timing import Timing
 from search.ledger.events import CheckpointNote
@@ -29,6 +29,10 @@ from trainables.stage import stage
 
 if TYPE_CHECKING:
     from trainables.data import Splits
+
+
+TELL_AFTER_S = 2.0
+"""Seconds that something else than training may take before a line says what it is."""
 
 
 class RayPool:
@@ -87,6 +91,7 @@ class RayPool:
         self._up: set[int] = set()
         self._none_up_since = timing.now()
         self._told_of_none = False
+        self._told: set[str] = set()
         self.lanes: list[int] = []
         self.reasons: list[str] = []
         self._begin()
@@ -117,6 +122,7 @@ class RayPool:
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
         if not done:
             self._end_hung()
+            self._tell_of_work()
             return None
         index = self._running.pop(done[0])
         try:
@@ -271,6 +277,14 @@ class RayPool:
                     self._hung[index] = number
                     ray.kill(self._actors[index])
                     break
+
+    def _tell_of_work(self) -> None:
+        """Say, once, what else than training takes a worker's time; several do the same at the same time."""
+        for index in self._running.values():
+            found = marked_work(self._marker(index))
+            if found is not None and found[0] not in self._told and time.time() - found[1] > TELL_AFTER_S:
+                self._told.add(found[0])
+                self._say(f"{found[0]} ...")
 
     def _described(self, reference: Any) -> tuple[int, str]:
         """Return the lanes of a worker that is up, and how that number came about."""

@@ -34,7 +34,7 @@ SMALL = {
     "ledger": ("--trials 20 --runs 1",),
     "memory": ("--dataset digits --lanes 2 --runs 1",),
     "module_lanes": ("--models norm_mlp --lanes 2 --repetitions 1",),
-    "module_search": (f"--model norm_mlp {PAIR}",),
+    "module_search": (f"--models norm_mlp {PAIR}",),
     "planted_effects": ("--studies 1 --ablations 1",),
     "precision": (f"{FEW} --seeds 2",),
     "pretraining": ("--images 20 --image-size 16 --epochs 1 --pairs 1",),

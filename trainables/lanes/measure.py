@@ -17,6 +17,10 @@ from trainables.lanes.stacked import StackedLanes
 
 SAMPLE_BATCHES = 16
 """Measurements train on this many batches; an epoch's time is in proportion."""
+MEASURED_LANES = 16
+"""Lanes that are stacked to decide between the modes; more would not change the answer."""
+MEASURED_MODULES = 8
+"""The same of modules, whose larger steps cost more."""
 MARGIN = 0.05
 """A number of lanes is worth it if an epoch of a lane becomes cheaper by this share."""
 
@@ -172,10 +176,10 @@ def seconds_per_lane_epoch(lanes: StackedLanes | LoopedLanes, configs: Sequence[
     return min(times[1:]) / len(configs)
 
 
-def sample(data: DeviceData, batch_size: int) -> tuple[DeviceData, float]:
+def sample(data: DeviceData, batch_size: int, *, batches: int = SAMPLE_BATCHES) -> tuple[DeviceData, float]:
     """Return the first batches of ``data`` and a like part of the rest, and how many times they are in it."""
     n = data.examples
-    rows = min(n, SAMPLE_BATCHES * batch_size)
+    rows = min(n, batches * batch_size)
     val = max(1, len(data.x_val) * rows // n)
     part = replace(
         data,

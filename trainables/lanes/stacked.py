@@ -15,15 +15,14 @@ from trainables.lane_event import LaneEvent, raised
 from trainables.lanes.blueprint import Blueprint, blueprint
 from trainables.lanes.grouping import GroupKey, stack_sizes
 from trainables.lanes.modules.blueprint import ModuleBlueprint
-from trainables.lanes.modules.form import form_of
 from trainables.lanes.modules.key import ModuleKey
+from trainables.lanes.modules.source import BuiltModule, ModuleSource
 from trainables.lanes.modules.trial import ModuleTrial
 from trainables.lanes.products import products_for
 from trainables.lanes.seat import Seat
 from trainables.lanes.stack import Stack
 from trainables.lanes.threads import start_pool, usual_threads
 from trainables.lanes.trial import LaneTrial
-from trainables.protocols import BuildsModules
 
 
 class Group:
@@ -126,7 +125,7 @@ class StackedLanes:
         device: torch.device,
         precision: str = "fp32",
         threads: int | None = None,
-        modules: BuildsModules | None = None,
+        modules: ModuleSource | None = None,
         make_stack: Callable[..., Stack] = Stack,
     ) -> None:
         self._data = data
@@ -150,6 +149,7 @@ class StackedLanes:
         seed: int,
         data: DeviceData | None = None,
         full_state: Callable[[Any], Any] | None = None,
+        built: BuiltModule | None = None,
     ) -> Seat:
         """Take a trial; it gets its lane at the next ``advance``.
 
@@ -159,18 +159,17 @@ class StackedLanes:
             seed: the trial's seed.
             data: the trial's own examples; it shares stacks with those that bring the same object.
             full_state: see ``Seat``.
+            built: the trial's module, where it was built before; the trial takes it over.
 
         Raises:
             ConfigError: its loss is not for the data's task.
         """
         data = self._data if data is None else data
-        module = None
-        training = config
-        if self._modules is not None and not isinstance(config, MlpConfig):
-            training = self._modules.training_of(config)
-            module = self._modules.module_of(config, data, seed=seed, device=self._device)
+        if built is None and self._modules is not None and not isinstance(config, MlpConfig):
+            built = self._modules.build(config, data, seed=seed, device=self._device)
+        training: MlpConfig = config if built is None else built.training
         loss_name(training.loss, data.task, label_smoothing=training.label_smoothing)
-        shared = GroupKey.of(training) if module is None else ModuleKey.of(form_of(module), training)
+        shared = GroupKey.of(training) if built is None else built.key
         key = (shared, id(data))  # of an object that the group holds, so that no other can have its number
         if key not in self._groups:
             self._groups[key] = Group(
@@ -182,7 +181,7 @@ class StackedLanes:
             )
         group = self._groups[key]
         batches = len(batch_bounds(data.examples, training.batch_size))
-        make: Callable[..., LaneTrial] = LaneTrial if module is None else partial(ModuleTrial, module=module)
+        make: Callable[..., LaneTrial] = LaneTrial if built is None else partial(ModuleTrial, built=built)
         trial = make(number, training, group.model, batches=batches, seed=seed, device=self._device)
         group.waiting.append(trial)
         return Seat(number, trial, partial(self._retire, key, trial), full_state=full_state)
@@ -192,7 +191,7 @@ class StackedLanes:
         if isinstance(key, GroupKey):
             return blueprint(key, data.shape, data.outputs)
         assert self._modules is not None, "only modules have such a key"
-        build = partial(self._modules.module_of, config, data, seed=0, device=self._device)
+        build = partial(self._modules.trainable.module_of, config, data, seed=0, device=self._device)
         return ModuleBlueprint(key, build, data.shape, data.outputs)
 
     def advance(self) -> dict[int, LaneEvent]:

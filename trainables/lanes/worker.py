@@ -3,73 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 
-from trainables.device_data import DeviceData, batch_bounds
-from trainables.errors import first_line, is_out_of_memory
+from trainables.errors import CannotStackError, is_out_of_memory
 from trainables.lane_event import LaneEvent
-from trainables.lanes.grouping import can_stack, group_key, usual_mode
+from trainables.lanes.grouping import can_stack, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
-from trainables.lanes.measure import ModeChoice, faster_mode, sample, seconds_per_lane_epoch
+from trainables.lanes.maker import LaneMaker
+from trainables.lanes.measure import ModeChoice, seconds_per_lane_epoch
 from trainables.lanes.modules.groups import IN_TURN, ModuleGroups
-from trainables.lanes.modules.key import ModuleKey
+from trainables.lanes.modules.source import BuiltModule, ModuleSource
 from trainables.lanes.products import check_precision
+from trainables.lanes.role import Role
 from trainables.lanes.seat import Seat
 from trainables.lanes.stack import Stack
 from trainables.lanes.stacked import StackedLanes
 from trainables.lanes.threads import usual_threads
 from trainables.loop import TrainingRun
 from trainables.machine import THIS_MACHINE, Machine
-from trainables.protocols import BuildsModules, HasStackableForm
+from trainables.protocols import HasStackableForm
+from trainables.user_code import error_line
 
 MODES = ("usual", "auto", "stacked", "looped")
-MEASURED_MODULES = 8
-"""The same of modules, whose larger steps cost more."""
-MEASURED_LANES = 16
-"""Lanes that are stacked to decide between the modes; more would not change the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Role:
-    """What a trial trains as.
-
-    Attributes:
-        data: of the worker, or the trial's own.
-        full_state: where it trains in place of another configuration, makes the whole model's state; see ``Seat``.
-        module: the group of a trial that trains a module of some other kind than ours.
-    """
-
-    config: Any
-    data: Any
-    full_state: Callable[[Any], Any] | None = None
-    module: ModuleKey | None = None
-
-    @property
-    def stands_in(self) -> bool:
-        """Whether it trains in place of another configuration."""
-        return self.full_state is not None
-
-    @property
-    def streams(self) -> bool:
-        """Whether the examples are read a batch at a time: a stack would read those of every lane."""
-        return isinstance(self.data, DeviceData) and self.data.streams
-
-    @property
-    def key(self) -> Hashable:
-        """What the trials of a mode have in common; where data differ, their size decides too."""
-        key = self.module or group_key(self.config)
-        return f"{key}, {self.data.features} features" if self.stands_in else key
-
-    @property
-    def too_small_for_norm(self) -> bool:
-        """Whether batch norm has a batch of one example, which it refuses: the loop says so, for this trial alone."""
-        if not can_stack(self.config) or not self.config.batch_norm:
-            return False
-        return any(stop - start == 1 for start, stop in batch_bounds(self.data.examples, self.config.batch_size))
 
 
 class LaneWorker:
@@ -125,7 +83,7 @@ class LaneWorker:
         measured: Mapping[str, str] | None = None,
         stands_in: HasStackableForm | None = None,
         side_by_side: Callable[[Any], bool] | None = None,
-        modules: BuildsModules | None = None,
+        modules: ModuleSource | None = None,
         machine: Machine = THIS_MACHINE,
         make_stack: Callable[..., Stack] = Stack,
         time_epoch: Callable[[StackedLanes | LoopedLanes, Sequence[Any]], float] = seconds_per_lane_epoch,
@@ -139,28 +97,24 @@ class LaneWorker:
         self.modes: dict[Hashable, str] = {}
         self._data = data
         self._device = device
-        self._precision = precision
         self._mode = mode
-        self._start = start
-        self._threads = threads
         self._measured = dict(measured or {})
         self._stands_in = stands_in
         self._side_by_side = side_by_side
-        self._modules = modules
+        if modules is not None:
+            threads = threads or usual_threads(device)
+        self._make = LaneMaker(device, precision, start, threads, modules, make_stack, time_epoch)
         self._groups: ModuleGroups | None = None
         if modules is not None:
-            self._threads = threads or usual_threads(device)
             self._groups = ModuleGroups(
                 modules,
                 start or TrainingRun,
                 device=device,
                 mode=mode if precision == "fp32" else "looped",
                 measured=self._measured,
-                measure=self._measure_module,
+                measure=lambda *facts: self._make.faster_of_modules(*facts, lanes=self.lanes),
             )
-        self._stacked_modules: dict[int, tuple[Seat, ModuleKey, Any, Any, int]] = {}
-        self._make_stack = make_stack
-        self._time_epoch = time_epoch
+        self._stacked_modules: dict[int, tuple[Seat, Role, int]] = {}
         self.choices: dict[str, ModeChoice] = {} if self._groups is None else self._groups.choices
         self._looped: dict[tuple[bool, bool, bool], LoopedLanes] = {}
         self._stacked: StackedLanes | None = None
@@ -192,11 +146,15 @@ class LaneWorker:
             raise ValueError(f"trial {number} already holds a lane")
         if self.free < 1:
             raise ValueError(f"no lane is free for trial {number}: all {self.lanes} are taken")
-        role = self._role(config, self._data if data is None else data, seed)
+        role, built = self._role(config, self._data if data is None else data, seed)
         lanes = self._lanes_for(role)
-        seat = lanes.seat(number, role.config, seed=seed, data=role.data, full_state=role.full_state)
-        if role.module is not None and lanes is self._stacked:
-            self._stacked_modules[number] = (seat, role.module, config, role.data, seed)
+        facts = {"seed": seed, "data": role.data, "full_state": role.full_state}
+        if isinstance(lanes, LoopedLanes):
+            seat = lanes.seat(number, role.config, **facts)
+        else:
+            seat = lanes.seat(number, role.config, built=built, **facts)
+            if role.module is not None:
+                self._stacked_modules[number] = (seat, role, seed)
         if state is not None:
             try:
                 seat.load(state)
@@ -221,16 +179,20 @@ class LaneWorker:
         return events | stacked
 
     def _goes_on_looped(self, number: int, event: LaneEvent) -> bool:
-        """Move a module's trial whose stack raised to the plain loop, to the beginning of that epoch; say if so."""
-        held = self._stacked_modules.get(number)
-        if event.error is None or is_out_of_memory(event.error) or held is None or self._groups is None:
+        """Move a module's trial whose stack raised to the plain loop, to the beginning of that epoch; say if so.
+
+        A stack that ran out of memory is one of fewer trials next; one that holds a single trial cannot be.
+        """
+        held, error = self._stacked_modules.get(number), event.error
+        if error is None or held is None or self._groups is None or (is_out_of_memory(error) and event.shared):
             return False
-        seat, key, config, data, seed = held
+        seat, role, seed = held
+        assert role.module is not None, "such trials are remembered alone"
         state = seat.state()
-        self._groups.loop(key, f"stacked it raised {type(event.error).__name__}: {first_line(event.error)}")
-        self.modes[key] = "looped"
+        self._groups.loop(role.module, _why_no_longer(error))
+        self.modes[role.key] = "looped"
         try:
-            other = self._lanes_for(_Role(config, data, module=key)).seat(number, config, seed=seed, data=data)
+            other = self._lanes_for(role).seat(number, role.config, seed=seed, data=role.data)
             other.load(state)
         except Exception:
             return False  # the trial ends with what its stack raised
@@ -263,15 +225,15 @@ class LaneWorker:
         numbers = [number for looped in self._looped.values() for number in looped.numbers]
         return numbers if self._stacked is None else numbers + self._stacked.numbers
 
-    def _role(self, config: Any, data: Any, seed: int) -> _Role:
+    def _role(self, config: Any, data: Any, seed: int) -> tuple[Role, BuiltModule | None]:
+        """Return what a trial trains as, and its module, where it is none of ours."""
         stands_in = self._stands_in
-        found = None if stands_in is None else stands_in.stackable_form(config, data)
-        if stands_in is None or found is None:
-            module = None if self._groups is None else self._groups.group(config, data, seed=seed)
-            return _Role(config, data, module=module)
-        return _Role(*found, full_state=partial(stands_in.full_state, config, data))
+        if stands_in is not None and (found := stands_in.stackable_form(config, data)) is not None:
+            return Role(*found, full_state=partial(stands_in.full_state, config, data)), None
+        built = None if self._groups is None else self._groups.group(config, data, seed=seed)
+        return Role(config, data, module=None if built is None else built.key), built
 
-    def _lanes_for(self, role: _Role) -> StackedLanes | LoopedLanes:
+    def _lanes_for(self, role: Role) -> StackedLanes | LoopedLanes:
         """Return the lanes that a trial belongs in."""
         if role.module is not None and self._groups is not None:
             self.modes[role.key] = self._groups.modes[role.module]
@@ -279,14 +241,15 @@ class LaneWorker:
             self.modes[role.key] = self._mode_for(role)
         if self.modes[role.key] == "stacked" and not role.too_small_for_norm:
             if self._stacked is None:
-                self._stacked = self._stacked_lanes(self._data)
+                self._stacked = self._make.stacked(self._data)
             return self._stacked
-        which = (self._trains_beside_others(role), role.stands_in, role.module is not None)
+        beside = self._trains_beside_others(role)
+        which = (beside, role.stands_in, role.module is not None)
         if which not in self._looped:
-            self._looped[which] = self._looped_lanes(role, self._data)
+            self._looped[which] = self._make.looped(role, self._data, beside=beside)
         return self._looped[which]
 
-    def _mode_for(self, role: _Role) -> str:
+    def _mode_for(self, role: Role) -> str:
         if not can_stack(role.config) or role.streams:
             if self._mode == "stacked" and self._stands_in is None:
                 raise ValueError(f"a {type(role.config).__name__} cannot be stacked; use mode looped")
@@ -297,72 +260,21 @@ class LaneWorker:
             return self._mode
         name = str(role.key)
         if name not in self._measured:
-            self.choices[name] = choice = self._measure(role)
+            self.choices[name] = choice = self._make.faster(role, lanes=self.lanes)
             self._measured[name] = choice.mode
         return self._measured[name]
 
-    def _measure(self, role: _Role) -> ModeChoice:
-        part, share = sample(role.data, role.config.batch_size)
-        stacked, looped = self._stacked_lanes(part), self._looped_lanes(role, part)
-        try:
-            return faster_mode(
-                stacked,
-                looped,
-                role.config,
-                lanes=min(self.lanes, MEASURED_LANES),
-                share=share,
-                time_epoch=self._time_epoch,
-            )
-        finally:
-            stacked.close()
-            looped.close()
-
-    def _measure_module(self, config: Any, data: DeviceData) -> ModeChoice:
-        """Measure both modes of a trial that trains a module: a stack, and loops side by side."""
-        assert self._modules is not None, "there are modules"
-        part, share = sample(data, self._modules.training_of(config).batch_size)
-        stacked, looped = self._stacked_lanes(part), self._module_loops(part)
-        try:
-            return faster_mode(
-                stacked,
-                looped,
-                config,
-                lanes=min(self.lanes, MEASURED_MODULES),
-                share=share,
-                time_epoch=self._time_epoch,
-            )
-        finally:
-            stacked.close()
-            looped.close()
-
-    def _module_loops(self, data: Any, *, in_turn: bool = False) -> LoopedLanes:
-        """Return lanes for loops of modules: side by side, or in turn with the one core that each would have so."""
-        threads = 1 if in_turn or self._threads is None else self._threads
-        return LoopedLanes(data, device=self._device, start=self._start, threads=threads, beside=threads > 1)
-
-    def _trains_beside_others(self, role: _Role) -> bool:
+    def _trains_beside_others(self, role: Role) -> bool:
         """Say whether several such trials may train at a time; our own may."""
         if role.module is not None:
             return self.modes[role.key] != IN_TURN
         return can_stack(role.config) or (self._side_by_side is not None and self._side_by_side(role.config))
 
-    def _stacked_lanes(self, data: Any) -> StackedLanes:
-        return StackedLanes(
-            data,
-            device=self._device,
-            precision=self._precision,
-            threads=self._threads,
-            modules=self._modules,
-            make_stack=self._make_stack,
-        )
 
-    def _looped_lanes(self, role: _Role, data: Any) -> LoopedLanes:
-        """Return lanes for plain loops: several at a time where that is known to do no harm."""
-        if role.module is not None and self._device.type == "cpu" and self._precision == "fp32":
-            return self._module_loops(data, in_turn=not self._trains_beside_others(role))
-        ours = self._trains_beside_others(role) and self._device.type == "cpu"
-        threads = (self._threads or usual_threads(self._device)) if ours else None
-        if ours and role.streams and role.data.in_turn:
-            threads = 1
-        start = None if role.stands_in else self._start
-        return LoopedLanes(data, device=self._device, precision=self._precision, start=start, threads=threads)
+def _why_no_longer(error: BaseException) -> str:
+    """Return why a group of modules is stacked no longer, given what its stack raised."""
+    if is_out_of_memory(error):
+        return "not stacked any longer, as there is no memory for two lanes of it"
+    if isinstance(error, CannotStackError):
+        return f"not stacked any longer, as {error}"
+    return f"stacked it raised {error_line(error)}"

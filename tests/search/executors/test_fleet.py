@@ -119,6 +119,23 @@ def test_what_does_not_and_what_asks_for_ray_tune_takes_it_there(changes, reason
     assert (choice.executor, choice.reason) == ("tune", reason)
 
 
+@pytest.mark.parametrize(
+    ("resources", "executor", "reason"),
+    [
+        ({"address": None}, "lanes", " is stacked where that is faster, else a trial a core, on one machine"),
+        ({"address": None, "workers": 2}, "lanes", " is stacked where that is faster, else a trial a core"),
+        ({"address": None, "gpus_per_worker": 1}, "tune", " stacks on a CPU alone"),
+        ({"address": None, "gpus_per_trial": 1}, "tune", "a share of a GPU for each trial was asked for"),
+        ({"address": None, "cpus_per_trial": 2}, "tune", "a number of cores for each trial was asked for"),
+        ({}, "tune", "has a process of its own on a cluster"),
+    ],
+)
+def test_a_users_model_takes_lanes_on_cpus_of_one_machine(resources, executor, reason):
+    choice = choose_executor(study_on(trainable="model:tests.trainables.user_models:small", **resources))
+    assert choice.executor == executor and reason in choice.reason
+    assert choice.several_processes, "its code may hang or exit"
+
+
 def test_a_study_of_a_cluster_that_was_begun_on_ray_tune_stays_there():
     choice = choose_executor(study_on(), began_on_tune=True)
     assert (choice.executor, choice.reason) == ("tune", "the study was begun on it")

@@ -1,4 +1,4 @@
-from search.executors.marker import MarkerFile, marked_trials
+from search.executors.marker import MarkerFile, marked_trials, marked_work
 
 
 def test_every_trial_in_training_is_named_with_when_its_epoch_began(tmp_path):
@@ -32,3 +32,18 @@ def test_a_trial_may_be_in_training_more_than_once_while_it_is_measured(tmp_path
         with marker.in_training(3):
             assert list(marked_trials(tmp_path / "marker")) == [3]
         assert list(marked_trials(tmp_path / "marker")) == [3]
+
+
+def test_what_else_is_done_is_said_beside_the_trials(tmp_path):
+    path = tmp_path / "worker_0.at"
+    marker = MarkerFile(path)
+    assert marked_work(path) is None
+    with marker.in_training(3):
+        pass
+    with marker.doing("checking whether it can be stacked"):
+        assert marked_work(path)[0] == "checking whether it can be stacked"
+        assert list(marked_trials(path)) == [3]
+        with marker.in_training(5):
+            assert marked_work(path)[1] <= marked_trials(path)[5]
+    assert marked_work(path) is None
+    assert list(marked_trials(path)) == [5]

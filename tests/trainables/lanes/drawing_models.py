@@ -89,3 +89,26 @@ class Reading(Base):
 class Raising(Base):
     def forward(self, x):
         raise ValueError("no images")
+
+
+class Unseeded(Base):
+    """Draws from a generator that no seed sets."""
+
+    def __init__(self, params, input_shape, outputs):
+        super().__init__(params, input_shape, outputs)
+        self.rng = np.random.default_rng()
+
+    def between(self, h):
+        return h + torch.from_numpy(self.rng.normal(size=h.shape)).to(h.dtype) if self.training else h
+
+
+class BuiltUnseeded(Base):
+    def __init__(self, params, input_shape, outputs):
+        super().__init__(params, input_shape, outputs)
+        nn.init.constant_(self.first.bias, np.random.default_rng().normal())
+
+
+class BuiltWithNumpy(Base):
+    def __init__(self, params, input_shape, outputs):
+        super().__init__(params, input_shape, outputs)
+        nn.init.constant_(self.first.bias, np.random.randn())

@@ -10,7 +10,8 @@ import torch
 from tests.trainables.lanes.cases import CPU
 from trainables.data import DataSpec, load_splits
 from trainables.lanes import LaneWorker
-from trainables.lanes.draws import why_in_turn
+from trainables.lanes.draws import UNSEEDED, difference, why_in_turn
+from trainables.lanes.modules.source import ModuleSource
 from trainables.model_build import ModelConfig
 from trainables.user_model import ModelTrainable
 
@@ -34,7 +35,7 @@ def curves(name: str, *, threads: int, trials: int = 3, epochs: int = 2, **facts
         mode="looped",
         start=trainable.start,
         threads=threads,
-        modules=trainable,
+        modules=ModuleSource(trainable),
         **facts,
     )
     try:
@@ -81,6 +82,9 @@ REASONS = {
     "Seeding": "it draws from torch's global generator where that cannot be told",
     "Recomputing": "it trains otherwise on random numbers of its own",
     "Reading": "it trains otherwise on random numbers of its own",
+    "Unseeded": f"{UNSEEDED}: two of one seed differ after they trained, in train_loss",
+    "BuiltUnseeded": f"{UNSEEDED}: two of one seed differ before they train, in model.first.bias",
+    "BuiltWithNumpy": "it draws from the global generator of NumPy, which all trials share",
     "Raising": "trying it out raised ValueError: no images",
 }
 
@@ -89,6 +93,15 @@ REASONS = {
 def test_what_cannot_be_told_apart_is_said(name: str) -> None:
     trainable, config, data = of(name)
     assert why_in_turn(trainable.start, config, data, device=CPU).startswith(REASONS[name])
+
+
+def test_the_first_difference_of_two_states_is_named() -> None:
+    a = {"x": [1.0, {"y": torch.ones(2)}], "z": float("nan")}
+    b = {"x": [1.0, {"y": torch.tensor([1.0, 2.0])}], "z": float("nan")}
+    assert difference(a, b) == "x.1.y"
+    assert difference(a, a) == ""
+    assert difference(a, {**a, "z": 1.0}) == "z"
+    assert difference(a, {}) == "it"
 
 
 def test_what_cannot_be_told_apart_trains_in_turn_and_is_not_looked_at_again() -> None:

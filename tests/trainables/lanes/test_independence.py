@@ -157,7 +157,7 @@ def test_the_callers_threads_stay_as_they_were() -> None:
     try:
         worker = stacked(digits(), 2, threads=2)
         assert torch.get_num_threads() == 2
-        pool = worker._lanes_for(worker._role(MlpConfig(max_epochs=1), worker._data))._pool  # type: ignore[union-attr]
+        pool = worker._lanes_for(worker._role(MlpConfig(max_epochs=1), worker._data, 0)[0])._pool  # type: ignore[union-attr]
         assert set(pool.map(lambda _: torch.get_num_threads(), range(8))) == {1}
         assert torch.get_num_threads() == 2
     finally:

@@ -12,7 +12,7 @@ from torch import nn
 
 from trainables.derive import derive
 from trainables.device_data import DeviceData
-from trainables.errors import CannotStackError, first_line
+from trainables.errors import CannotStackError, first_line, is_out_of_memory
 from trainables.lanes.bank import Bank
 from trainables.lanes.feed import Batch
 from trainables.lanes.losses import build_stacked_loss
@@ -21,14 +21,20 @@ from trainables.lanes.modules.form import form_of
 from trainables.lanes.modules.functorch import UNAVAILABLE
 from trainables.lanes.modules.key import ModuleKey
 from trainables.lanes.modules.network import ModuleNetwork
+from trainables.lanes.modules.source import BuiltModule
 from trainables.lanes.modules.trial import ModuleTrial
 from trainables.lanes.network import StepVariant
+from trainables.lanes.threads import one_core
 from trainables.losses import build_loss
 from trainables.protocols import BuildsModules
 from trainables.torch_stream import TorchStream
+from trainables.user_code import place_in_user_code
 
 SIZES = (8, 5)
 """Examples of the batches: two sizes, so that what depends on them shows."""
+
+LARGE = 1_000_000
+"""Parameters from which on a model is compared at two configurations alone: more would take seconds."""
 
 TOLERANCE = 1e-9
 """Of the largest number of a tensor: double precision loses 1e-12 to another order of sums in deep models."""
@@ -60,15 +66,25 @@ def why_looped(modules: BuildsModules, configs: Sequence[Any], data: DeviceData)
         model = modules.module_of(configs[0], data, seed=0, device=CPU)
         if reason := why_not_stacked(model):
             return reason
-        with _doubles():
+        # several cores gain nothing on so few examples, and wait for each other where the machine is busy
+        with _doubles(), one_core():
             _Check(modules, configs, _in_double(data)).run()
-    except CannotStackError as error:
-        return str(error)
     except Exception as error:  # of the model's own code, or of torch where it cannot batch an operation
-        text = first_line(error)
-        known = next((words for sign, words in IN_WORDS.items() if sign in str(error)), None)
-        return known or f"stacked it raises {type(error).__name__}: {text[:LONGEST]}"
+        return _in_words(error)
     return ""
+
+
+def _in_words(error: Exception) -> str:
+    """Return what was raised on the way, with the line of the user's that led to it."""
+    if is_out_of_memory(error):
+        return "there is no memory for two lanes of it"
+    if isinstance(error, CannotStackError):
+        text = str(error)
+    else:
+        known = (words for sign, words in IN_WORDS.items() if sign in str(error))
+        text = next(known, f"stacked it raises {type(error).__name__}: {first_line(error, most=LONGEST)}")
+    where = place_in_user_code(error)
+    return f"{text} ({where})" if where else text
 
 
 class _Check:
@@ -90,7 +106,9 @@ class _Check:
         self._slots = blueprint.names(batch_norm=False).parameters
         self._trials = []
         for lane, training in enumerate(self._training):
-            trial = ModuleTrial(lane, training, blueprint, module=built(lane), batches=1, seed=lane, device=CPU)
+            module = BuiltModule(self._plain[lane], self._forms[lane], training, key)
+            trial = ModuleTrial(lane, training, blueprint, built=module, batches=1, seed=lane, device=CPU)
+            trial.plain = None  # all of it is compared here
             self._bank.lane(lane).copy_(trial.bank)
             self._network.seat(lane, trial)
             self._trials.append(trial)
@@ -134,19 +152,17 @@ class _Check:
         with torch.no_grad():
             self._bank.params.sub_(self._network.grads, alpha=RATE)
 
+    @torch.no_grad()
     def _evaluate(self, size: int) -> None:
+        """Compare outputs in evaluation, and those of the first examples with what comes of them alone."""
         x = self._data.x_val[:size]
-        with torch.no_grad():
-            self._compare_outputs(x)
-
-    def _compare_outputs(self, x: torch.Tensor) -> None:
         found = self._network.evaluate(x.expand(len(self._plain), *x.shape))
         for lane, model in enumerate(self._plain):
             model.eval()
             with self._streams[lane].as_global_rng():
                 before = torch.get_rng_state()
                 whole = model(x)
-                first = model(x[: len(x) // 2])
+                first = whole[:0] if lane else model(x[: len(x) // 2])
                 drew = not torch.equal(before, torch.get_rng_state())
             if drew:
                 raise CannotStackError("it draws random numbers in evaluation")

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from trainables.config import MlpConfig
-from trainables.device_data import DeviceData
-from trainables.lanes.draws import why_in_turn
-from trainables.lanes.measure import ModeChoice
-from trainables.lanes.modules.check import why_looped
-from trainables.lanes.modules.form import ModuleForm, Place, form_of
+from trainables.device_data import DeviceData, batch_bounds
+from trainables.errors import is_out_of_memory
+from trainables.lanes.draws import config_batch_size, few_batches, why_in_turn
+from trainables.lanes.measure import MEASURED_MODULES, SAMPLE_BATCHES, ModeChoice
+from trainables.lanes.modules.check import LARGE, why_looped
+from trainables.lanes.modules.form import Place
 from trainables.lanes.modules.key import ModuleKey
+from trainables.lanes.modules.source import BuiltModule, ModuleSource
 from trainables.lanes.threads import one_core
-from trainables.protocols import BuildsModules, Run
+from trainables.protocols import Run
+from trainables.user_code import error_line
 
 IN_TURN = "in turn"
 """How looped trials train that share a generator: one after another. ``looped`` ones train side by side."""
 
+MOST_CORNERS = 16
+"""Ends of the space whose modules are built to find those of a group."""
+
+MOST_CHECKED = 4
+"""Trials of a group that are compared with the plain loop before it is stacked; two of ``LARGE`` models."""
+
+
+LONG_BATCH_S = 0.1
+"""Seconds of a batch from which on a stack is not even tried out: what it saves is the start of operations, some
+milliseconds of these."""
+
+MEASURING_S = 3.0
+"""Seconds that the measurement of both modes should take at most."""
+
+MEASURED_EPOCHS = 3
+"""Epochs of each mode that it trains."""
+
 
 @dataclass
 class _Lifts:
-    """The first trial of a stacked group, and the places where others were seen to differ from it rightly."""
+    """The first trial of a group that was checked, and the places where others were seen to differ from it rightly."""
 
     config: Any
     floats: Mapping[Place, float]
     checked: set[Place] = field(default_factory=set)
+
+    def differing(self, floats: Mapping[Place, float]) -> set[Place]:
+        """Return where a trial differs, and none did before."""
+        return {place for place, value in floats.items() if value != self.floats[place]} - self.checked
 
 
 class ModuleGroups:
@@ -40,7 +66,7 @@ class ModuleGroups:
         device: where they train.
         mode: as asked for; see ``LaneWorker``.
         measured: what was found before, by ``str`` of the group's key; it is not looked at again.
-        measure: (config, data) -> the faster mode of such trials, stacked or looped.
+        measure: (config, data, batches) -> the faster mode of such trials, stacked or looped, on so many batches.
 
     Attributes:
         choices: what was found, by ``str`` of the group's key.
@@ -49,58 +75,113 @@ class ModuleGroups:
 
     def __init__(
         self,
-        modules: BuildsModules,
+        modules: ModuleSource,
         start: Callable[..., Run],
         *,
         device: torch.device,
         mode: str,
         measured: Mapping[str, str],
-        measure: Callable[[Any, DeviceData], ModeChoice],
+        measure: Callable[[Any, DeviceData, int], ModeChoice],
     ) -> None:
         self._modules, self._start, self._device = modules, start, device
         self._mode, self._measured, self._measure = mode, dict(measured), measure
         self._lifts: dict[Hashable, _Lifts] = {}
+        self._corners: list[tuple[Any, ModuleKey, Mapping[Place, float]]] | None = None
         self.choices: dict[str, ModeChoice] = {}
         self.modes: dict[Hashable, str] = {}
 
-    def group(self, config: Any, data: Any, *, seed: int) -> ModuleKey | None:
-        """Return the group of a trial, and see to it that its mode is known; None of one of another kind.
+    def group(self, config: Any, data: Any, *, seed: int) -> BuiltModule | None:
+        """Return a trial's module, and see to it that the mode of its group is known; None of a trial of another kind.
 
         Such are configurations of ours, and trials whose examples are not in memory.
         """
         if isinstance(config, MlpConfig) or not isinstance(data, DeviceData) or data.streams:
             return None
-        form = form_of(self._modules.module_of(config, data, seed=seed, device=self._device))
-        key = ModuleKey.of(form, self._modules.training_of(config))
-        with one_core():
-            if key not in self.modes:
-                self.modes[key] = self._measured.get(str(key)) or self._find_mode(key, config, data)
-            if self.modes[key] == "stacked":
-                self._check_floats(key, config, data, form)
-        return key
+        built = self._modules.build(config, data, seed=seed, device=self._device)
+        key = built.key
+        if key not in self.modes:
+            self.modes[key] = self._measured.get(str(key)) or self._find_mode(built, config, data)
+        elif self.modes[key] == "stacked":
+            self._check_floats(built, config, data)
+        return built
 
     def loop(self, key: ModuleKey, reason: str) -> None:
         """From now on train a group in the plain loop."""
         self.modes[key] = self._chosen(key, ModeChoice("looped", reason=reason))
 
-    def _find_mode(self, key: ModuleKey, config: Any, data: DeviceData) -> str:
+    def _find_mode(self, built: BuiltModule, config: Any, data: DeviceData) -> str:
+        key = built.key
         if self._device.type != "cpu":
             return "looped"  # in turn there: a GPU's draws are no CPU's
-        if reason := why_in_turn(self._start, config, data, device=self._device):
-            return self._chosen(key, ModeChoice(IN_TURN, reason=reason))
+        with one_core():
+            if reason := why_in_turn(self._start, config, data, device=self._device):
+                return self._chosen(key, ModeChoice(IN_TURN, reason=reason))
         if self._mode == "looped":
             return self._chosen(key, ModeChoice("looped"))
-        if reason := why_looped(self._modules, [config, config], data):
-            return self._chosen(key, ModeChoice("looped", reason=f"not stacked, as {reason}"))
-        choice = ModeChoice("stacked") if self._mode == "stacked" else self._measure(config, data)
+        batch_s = self._batch_seconds(config, data)
+        if self._mode != "stacked" and batch_s > LONG_BATCH_S:
+            reason = f"not stacked, as a batch takes {batch_s:.2g} s: starting its operations is little of that"
+            return self._chosen(key, ModeChoice("looped", reason=reason))
+        with self._modules.doing(f"checking whether trials of {key.name} can be stacked"):
+            if reason := self._why_looped(built, config, data):
+                return self._chosen(key, ModeChoice("looped", reason=f"not stacked, as {reason}"))
+            choice = ModeChoice("stacked") if self._mode == "stacked" else self._faster(config, data, batch_s)
         return self._chosen(key, choice)
 
-    def _check_floats(self, key: ModuleKey, config: Any, data: DeviceData, form: ModuleForm) -> None:
-        """Compare a trial that differs from the group's first where none did before, both stacked, with the loop."""
-        first = self._lifts.setdefault(key, _Lifts(config, form.floats))
-        places = {place for place, value in form.floats.items() if value != first.floats[place]} - first.checked
-        if places and (reason := why_looped(self._modules, [first.config, config], data)):
-            self.loop(key, f"not stacked any longer, as {reason}")
+    def _why_looped(self, built: BuiltModule, config: Any, data: DeviceData) -> str:
+        """Compare the first trial of a group with the plain loop, beside the ends of the space that belong to it."""
+        lifts = self._lifts[built.key] = _Lifts(config, built.form.floats)
+        numbers = sum(p.numel() for p in built.module.parameters())
+        most = 2 if numbers >= LARGE else MOST_CHECKED
+        corners = [(corner, floats) for corner, key, floats in self._at_corners(data) if key == built.key]
+        checked = [config]
+        for corner, floats in sorted(corners, key=lambda found: -len(lifts.differing(found[1]))):
+            if len(checked) < most and (places := lifts.differing(floats)):
+                checked.append(corner)
+                lifts.checked |= places
+        return why_looped(self._modules.trainable, checked if len(checked) > 1 else checked * 2, data)
+
+    def _at_corners(self, data: DeviceData) -> list[tuple[Any, ModuleKey, Mapping[Place, float]]]:
+        """Return what the modules at the ends of the space are; one that cannot be built fails as a trial, not here."""
+        if self._corners is None:
+            self._corners = []
+            for config in self._modules.corners[:MOST_CORNERS]:
+                with suppress(Exception):
+                    found = self._modules.build(config, data, seed=0, device=self._device)
+                    self._corners.append((config, found.key, found.form.floats))
+        return self._corners
+
+    def _batch_seconds(self, config: Any, data: DeviceData) -> float:
+        """Return what a batch of such a trial takes in the plain loop, on a core."""
+        part = few_batches(data, config_batch_size(config))
+        run = self._start(config, part, seed=0, device=self._device)
+        with one_core():
+            began = time.perf_counter()
+            run.step()
+            return (time.perf_counter() - began) / len(batch_bounds(part.examples, config_batch_size(config)))
+
+    def _faster(self, config: Any, data: DeviceData, batch_s: float) -> ModeChoice:
+        """Measure both modes; what raises on the way speaks against the stack."""
+        batches = int(MEASURING_S / (batch_s * MEASURED_EPOCHS * MEASURED_MODULES))
+        try:
+            with one_core():
+                return self._measure(config, data, min(SAMPLE_BATCHES, max(2, batches)))
+        except Exception as error:
+            if is_out_of_memory(error):
+                return ModeChoice("looped", reason="not stacked, as there is no memory for some lanes of it")
+            return ModeChoice("looped", reason=f"not stacked, as measuring it raised {error_line(error)}")
+
+    def _check_floats(self, built: BuiltModule, config: Any, data: DeviceData) -> None:
+        """Compare a trial that differs from the group's first where none did before, both stacked, with the loop.
+
+        A group that a resume takes up was checked before: there each trial's first batch tells alone.
+        """
+        first = self._lifts.get(built.key)
+        if first is None or not (places := first.differing(built.form.floats)):
+            return
+        with self._modules.doing(f"checking whether trials of {built.key.name} can be stacked"):
+            if reason := why_looped(self._modules.trainable, [first.config, config], data):
+                self.loop(built.key, f"not stacked any longer, as {reason}")
         first.checked |= places
 
     def _chosen(self, key: ModuleKey, choice: ModeChoice) -> str:

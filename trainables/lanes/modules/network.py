@@ -11,6 +11,7 @@ from trainables.lanes.buffers import LossBuffers
 from trainables.lanes.feed import Batch
 from trainables.lanes.losses import StackedLoss
 from trainables.lanes.modules.blueprint import ModuleBlueprint
+from trainables.lanes.modules.first_batch import FirstBatches
 from trainables.lanes.modules.form import Place
 from trainables.lanes.modules.functorch import is_wrapped, over_lanes, unwrapped, wrapped
 from trainables.lanes.modules.lifted import Lifted, with_floats
@@ -55,6 +56,7 @@ class ModuleNetwork(LaneNetwork):
         for number, module in enumerate(self._modules):
             self._attributes |= {(number, name): value for name, value in vars(module).items()}
         self._buffers: dict[int, LossBuffers] = {}
+        self._first = FirstBatches()
 
     @property
     def tensors(self) -> list[torch.Tensor]:
@@ -76,11 +78,13 @@ class ModuleNetwork(LaneNetwork):
         self._mode.generators[lane] = trial.generator
         self._floats[lane] = dict(trial.floats)
         self._lift()
+        self._first.seat(lane, trial)
 
     def leave(self, lane: int) -> None:
         """Free a lane."""
         self._mode.generators[lane] = None
         self._floats[lane] = None
+        self._first.leave(lane)
         for stacked in self.rest.values():
             stacked[lane].zero_()
 
@@ -88,15 +92,18 @@ class ModuleNetwork(LaneNetwork):
         """Write the gradients of one batch; see ``LaneNetwork``.
 
         Raises:
-            CannotStackError: a weight had no part in the losses: the plain loop would leave it as it is.
+            CannotStackError: a weight had no part in the losses: the plain loop would leave it as it is. Or a trial
+                that is new here gives other outputs than its module alone.
         """
         size = batch.size
         if size not in self._buffers:
             self._buffers[size] = LossBuffers(self._lanes, size, self._outputs, self.params)
         s = self._buffers[size]
         x = self._x.index_select(0, batch.rows).view(self._lanes, size, *self._x.shape[1:])
+        alone = self._first.expected(x)
         with torch.enable_grad():
             outputs = self._forward(x, training=True)
+        self._first.compare(outputs.detach(), alone)
         s.logits.copy_(outputs.detach().transpose(1, 2))
         weights = batch.weights[0] if batch.weights else None
         self.loss.gradients(s, batch.labels, self.loss_sum, self._smoothing(variant), weights)

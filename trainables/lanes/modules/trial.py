@@ -13,8 +13,10 @@ from trainables.config import MlpConfig
 from trainables.derive import derive
 from trainables.lanes.blueprint import Names
 from trainables.lanes.modules.blueprint import ModuleBlueprint
-from trainables.lanes.modules.form import Place, form_of
+from trainables.lanes.modules.form import Place
+from trainables.lanes.modules.source import BuiltModule
 from trainables.lanes.trial import LaneTrial
+from trainables.own_draws import OwnDraws
 
 
 class ModuleTrial(LaneTrial):
@@ -24,12 +26,13 @@ class ModuleTrial(LaneTrial):
         number: the caller's number for the trial.
         config: what drives the loop.
         blueprint: of its group.
-        module: the trial's, at epoch 0.
+        built: the trial's module, at epoch 0.
         batches: how many an epoch has.
         seed: the trial's seed.
         device: where the numbers live; a CPU.
 
     Attributes:
+        plain: the module itself, until its first batch was compared with its lane's; None afterwards.
         rest: the module's buffers, by name.
         generator: what its module draws from while it trains.
         floats: see ``ModuleForm``.
@@ -41,17 +44,16 @@ class ModuleTrial(LaneTrial):
         config: MlpConfig,
         blueprint: ModuleBlueprint,
         *,
-        module: nn.Module,
+        built: BuiltModule,
         batches: int,
         seed: int,
         device: torch.device,
     ) -> None:
-        self._module = module
+        self.plain: nn.Module | None = built.module
         super().__init__(number, config, blueprint, batches=batches, seed=seed, device=device)
-        del self._module
         self._state_names = blueprint.state
-        self.rest = {name: buffer.detach().clone() for name, buffer in module.named_buffers()}
-        self.floats: Mapping[Place, float] = form_of(module).floats
+        self.rest = {name: buffer.detach().clone() for name, buffer in built.module.named_buffers()}
+        self.floats: Mapping[Place, float] = built.form.floats
         self.generator = torch.Generator().manual_seed(derive(seed, "model"))
 
     def state_dict(self) -> dict[str, Any]:
@@ -71,6 +73,24 @@ class ModuleTrial(LaneTrial):
                 self.rest[own].copy_(state["model"][name])
         self.generator.set_state(state["torch"]["cpu"])
 
+    @torch.no_grad()
+    def plain_outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the plain module makes of a batch of training examples; no later draw moves by it.
+
+        The module is of no other use afterwards.
+        """
+        model, before = self.plain, self.generator.get_state()
+        assert model is not None, "it is there until the first batch"
+        if self.epoch:
+            model.load_state_dict(self.weights()())
+        model.train()
+        try:
+            with OwnDraws(self.generator):
+                found: torch.Tensor = model(x)
+                return found
+        finally:
+            self.generator.set_state(before)
+
     def draws(self) -> list[torch.Tensor]:
         """Return where the trial's random numbers are."""
         return [*super().draws(), self.generator.get_state()]
@@ -82,7 +102,8 @@ class ModuleTrial(LaneTrial):
 
     def _draw_weights(self, rng: torch.Generator) -> None:
         with torch.no_grad():
-            for name, weight in self._module.named_parameters():
+            assert self.plain is not None, "it is there until the first batch"
+            for name, weight in self.plain.named_parameters():
                 self._names.parameters[name].of(self.bank.params).copy_(weight)
 
 

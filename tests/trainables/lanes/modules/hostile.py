@@ -250,6 +250,29 @@ class TripsOnBatchesOf65(Between):
         return F.dropout(h, self.p, self.training)
 
 
+class NoMemory(Between):
+    """Has none for more than one trial at a time."""
+
+    def between(self, h):
+        if torch._C._functorch.is_batchedtensor(h):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        return h
+
+
+class RaisesInStack(Between):
+    def between(self, h):
+        if torch._C._functorch.is_batchedtensor(h):
+            raise ValueError("no lanes")
+        return h
+
+
+class NoMemoryOnBatchesOf65(Between):
+    def between(self, h):
+        if h.shape[0] == 65 and torch._C._functorch.is_batchedtensor(h):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        return F.dropout(h, self.p, self.training)
+
+
 REFUSED = {
     OwnGenerator: "it holds a Generator",
     Branch: "a branch of its forward depends on the data",
@@ -265,5 +288,7 @@ REFUSED = {
     MeanOfBatch: "in evaluation an output depends on the other examples of a batch",
     OwnFunction: "it has an autograd.Function without a rule",
     InnerGradient: "its forward takes gradients itself",
+    NoMemory: "there is no memory for two lanes of it",
+    RaisesInStack: "stacked it raises ValueError: no lanes",
 }
 """Those that are looped, and how the reason begins."""

@@ -5,6 +5,7 @@ from functools import cache
 from tests.trainables.lanes.cases import CPU, digits
 from trainables.device_data import DeviceData
 from trainables.lanes import LaneWorker
+from trainables.lanes.modules.source import ModuleSource
 from trainables.user_model import ModelTrainable
 
 CORNERS = (
@@ -44,8 +45,15 @@ def trial(model, number, **more):
     )
 
 
-def worker(model, examples, *, lanes=8, mode="stacked", **facts):
+def worker(model, examples, *, lanes=8, mode="stacked", corners=(), **facts):
     given = Given(model)
     return LaneWorker(
-        examples, device=CPU, lanes=lanes, mode=mode, threads=1, start=given.start, modules=given, **facts
+        examples,
+        device=CPU,
+        lanes=lanes,
+        mode=mode,
+        threads=1,
+        start=given.start,
+        modules=ModuleSource(given, tuple(corners)),
+        **facts,
     )

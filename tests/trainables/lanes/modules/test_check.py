@@ -1,8 +1,10 @@
 """What may be stacked passes the check against the plain loop; what hides a difference is refused, or no group."""
 
+import inspect
+
 import pytest
 
-from tests.trainables.lanes.modules.hostile import DIFFERING, REFUSED, SEPARATE
+from tests.trainables.lanes.modules.hostile import DIFFERING, REFUSED, SEPARATE, Branch, RaisesInStack
 from tests.trainables.lanes.modules.support import CORNERS, Given, configured, data
 from tests.trainables.lanes.modules.zoo import ZOO
 from trainables.lanes.modules.check import why_looped
@@ -23,6 +25,15 @@ def test_a_users_model_is_stacked_whatever_floats_differ(name):
 @pytest.mark.parametrize("model", REFUSED)
 def test_what_lanes_cannot_do_at_once_is_told(model):
     assert why_looped(Given(model), [configured(model, CORNERS[0])] * 2, data()).startswith(REFUSED[model])
+
+
+def test_the_users_line_is_named_that_a_stack_cannot_do():
+    for model in (Branch, RaisesInStack):
+        lines, first = inspect.getsourcelines(model.between)
+        wrong = next(i for i, line in enumerate(lines, first) if " if " in line or "raise" in line)
+        wrong += model is RaisesInStack
+        reason = why_looped(Given(model), [configured(model, CORNERS[0])] * 2, data())
+        assert reason.endswith(f"(hostile.py, line {wrong})")
 
 
 @pytest.mark.parametrize("model", SEPARATE)

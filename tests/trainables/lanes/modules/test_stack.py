@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.trainables.lanes.cases import CPU, as_double, double_precision, weighted
-from tests.trainables.lanes.modules.hostile import SquareRoot, TripsOnBatchesOf65
+from tests.trainables.lanes.modules.hostile import NoMemoryOnBatchesOf65, SquareRoot, TripsOnBatchesOf65
 from tests.trainables.lanes.modules.support import Given, data, trial, worker
 from tests.trainables.lanes.modules.zoo import ZOO
 
@@ -117,7 +117,7 @@ def test_a_stack_that_raises_goes_on_in_the_loop_from_where_the_epoch_began():
     found = [advanced(lanes) for _ in range(2)]
     assert set(lanes.modes.values()) == {"looped"}
     (choice,) = lanes.choices.values()
-    assert choice.reason == "stacked it raised RuntimeError: no batch of 65 in a stack"
+    assert choice.reason.startswith("stacked it raised RuntimeError: no batch of 65 in a stack (hostile.py, line ")
     for n, seat in enumerate(seats):
         run = loop(TripsOnBatchesOf65, trial(TripsOnBatchesOf65, n), examples, n)
         assert [epoch[n] for epoch in found] == [dict(run.step().metrics) for _ in range(2)]
@@ -162,4 +162,72 @@ def test_a_float_that_cannot_differ_ends_the_stacking_of_its_group():
     found = advanced(lanes)
     runs = [loop(SquareRoot, trial(SquareRoot, n), data(), n) for n in range(2)]
     assert found[1] == dict(runs[1].step().metrics)
+    lanes.close()
+
+
+def test_a_trial_whose_first_batch_is_not_its_own_modules_ends_the_stacking_of_its_group():
+    """As a resume takes it up: the group was found to stack, and no trial is checked before it is seated."""
+    (group,) = choices_of(SquareRoot, trials=1)
+    lanes = worker(SquareRoot, data(), measured={group: "stacked"})
+    seats = [lanes.seat(n, trial(SquareRoot, n), seed=n) for n in range(2)]
+    assert set(lanes.modes.values()) == {"stacked"}
+    found = advanced(lanes)
+    (choice,) = lanes.choices.values()
+    assert choice.reason == "not stacked any longer, as the first batch of trial 0 is not that of its own module alone"
+    for n in range(2):
+        assert found[n] == dict(loop(SquareRoot, trial(SquareRoot, n), data(), n).step().metrics)
+        seats[n].retire()
+    lanes.close()
+
+
+def choices_of(model, *, trials):
+    """Return what is found of the groups of a model's trials, by group."""
+    lanes = worker(model, data())
+    for n in range(trials):
+        lanes.seat(n, trial(model, n), seed=n)
+    lanes.close()
+    return lanes.choices
+
+
+def test_the_first_batch_after_a_resume_is_compared_too():
+    model = ZOO["cnn"]
+    first = worker(model, data())
+    seats = [first.seat(n, trial(model, n), seed=n) for n in range(2)]
+    advanced(first)
+    states = [seat.state() for seat in seats]
+    expected = advanced(first)
+    first.close()
+    second = worker(model, data(), measured={group: choice.mode for group, choice in first.choices.items()})
+    for n, state in enumerate(states):
+        second.seat(n, trial(model, n), seed=n, state=state)
+    assert advanced(second) == expected
+    assert set(second.modes.values()) == {"stacked"} and second.choices == {}
+    second.close()
+
+
+def test_a_group_is_compared_at_the_ends_of_the_space_too():
+    """The first trial alone would pass: where its rates are those of all, a root of one is the root of all."""
+    lanes = worker(SquareRoot, data(), corners=[trial(SquareRoot, n) for n in (3, 4)])
+    lanes.seat(0, trial(SquareRoot, 0), seed=0)
+    (choice,) = lanes.choices.values()
+    assert choice.mode == "looped" and choice.reason.startswith("not stacked, as stacked, the loss")
+    lanes.close()
+
+
+def test_a_measurement_that_raises_speaks_for_the_loop():
+    lanes = worker(TripsOnBatchesOf65, data(), mode="usual")
+    lanes.seat(0, trial(TripsOnBatchesOf65, 0), seed=0)
+    (choice,) = lanes.choices.values()
+    assert choice.mode == "looped" and choice.reason.startswith("not stacked, as measuring it raised RuntimeError: no")
+    lanes.close()
+
+
+def test_a_trial_without_room_for_two_lanes_goes_on_in_the_loop():
+    model = NoMemoryOnBatchesOf65
+    lanes = worker(model, data())
+    lanes.seat(0, trial(model, 0), seed=0)
+    found = advanced(lanes)
+    (choice,) = lanes.choices.values()
+    assert choice.reason == "not stacked any longer, as there is no memory for two lanes of it"
+    assert found[0] == dict(loop(model, trial(model, 0), data(), 0).step().metrics)
     lanes.close()
