@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from trainables.errors import CannotStackError
 from trainables.lanes.modules.functorch import is_wrapped, outside, unwrapped, wrapped
 from trainables.lanes.modules.lifted import Lifted, has_lifted, lane_values
-from trainables.own_draws import IN_PLACE, NEW_TENSORS, OwnDraws
+from trainables.own_draws import IN_PLACE, NEW_TENSORS, OwnDraws, draw_kept
 
 Func = Callable[..., Any]
 Args = tuple[Any, ...]
@@ -123,12 +123,11 @@ def drop_units(mode: LaneMode, func: Func, args: Args, named: Named) -> Any:
     if not is_wrapped(x) or max(rates) >= 1:
         return each_lane(mode, func, args, named)
     with outside():
-        noise = torch.empty_like(unwrapped(x))
-        for mask, p, generator in zip(noise, rates, mode.generators, strict=True):
-            if generator is None or p == 0:
-                mask.fill_(1)
-            else:
-                mask.bernoulli_(1 - p, generator=generator).div_(1 - p)
+        hidden = unwrapped(x)
+        drawing = [None if p == 0 else generator for p, generator in zip(rates, mode.generators, strict=True)]
+        kept = [1.0 if generator is None else 1 - p for p, generator in zip(rates, drawing, strict=True)]
+        noise = draw_kept(hidden, kept, drawing)
+        noise.div_(torch.tensor(kept, dtype=hidden.dtype).view(-1, *(1 for _ in hidden.shape[1:])))
         noise = wrapped(noise, mode.level)
     return x.mul_(noise) if a.get("inplace", False) else x * noise
 
@@ -150,6 +149,33 @@ def make_tensor(mode: LaneMode, func: Func, args: Args, named: Named) -> Any:
         return found
     with outside():
         found = found.expand(mode.lanes, *found.shape).clone()
+        return wrapped(found, mode.level)
+
+
+def multiply(mode: LaneMode, func: Func, args: Args, named: Named) -> Any:
+    """Linear layer: one product of all lanes; the rule of batching would take it apart."""
+    a = dict(zip(("input", "weight", "bias"), args, strict=False)) | named
+    x, weight, bias = a["input"], a["weight"], a.get("bias")
+    if not (is_wrapped(x) and is_wrapped(weight) and x.ndim > 1 and (bias is None or is_wrapped(bias))):
+        return func(*args, **named)
+    x, weight, bias = unwrapped(x), unwrapped(weight), None if bias is None else unwrapped(bias)
+    with outside():
+        rows, across = x.flatten(1, -2), weight.transpose(1, 2)
+        found = torch.bmm(rows, across) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, across)
+        return wrapped(found.view(*x.shape[:-1], -1), mode.level)
+
+
+def normalise_layer(mode: LaneMode, func: Func, args: Args, named: Named) -> Any:
+    """Layer norm: of all lanes at once, then each with its own scale and shift."""
+    a = dict(zip(_LAYER_NORM, args, strict=False)) | named
+    x, scale, shift = a["input"], a.get("weight"), a.get("bias")
+    if has_lifted(a.get("eps")) or not all(t is not None and is_wrapped(t) for t in (x, scale, shift)):
+        return use_lifted(mode, func, args, named) if mode.lifts and has_lifted(a) else func(*args, **named)
+    x, scale, shift = (unwrapped(t) for t in (x, scale, shift))
+    with outside():
+        axes = (1,) * (x.ndim - scale.ndim)
+        scale, shift = (t.view(len(t), *axes, *t.shape[1:]) for t in (scale, shift))
+        found = torch.addcmul(shift, F.layer_norm(x, a["normalized_shape"], eps=a.get("eps", 1e-5)), scale)
         return wrapped(found, mode.level)
 
 
@@ -227,6 +253,7 @@ _DROPOUT: dict[Func, tuple[str, ...]] = {
     torch.dropout: ("input", "p", "train"),
 }
 _BATCH_NORM = tuple(inspect.signature(F.batch_norm).parameters)
+_LAYER_NORM = tuple(inspect.signature(F.layer_norm).parameters)
 _ATTENTION = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 _WORDS = ("add", "sub", "mul", "div", "true_divide", "pow", "maximum", "minimum", "subtract", "multiply", "divide")
 _ARITHMETIC = {
@@ -250,6 +277,8 @@ HANDLERS: dict[Func, Func] = {
     **dict.fromkeys(_DROPOUT, drop_units),
     **dict.fromkeys(_FACTORIES, make_tensor),
     **dict.fromkeys(_ONE_BY_ONE, each_lane),
+    F.linear: multiply,
+    F.layer_norm: normalise_layer,
     F.batch_norm: normalise,
     F.scaled_dot_product_attention: attend,
     torch.Tensor.__setitem__: set_items,
