@@ -39,6 +39,7 @@ CPU = torch.device("cpu")
 MODELS = {
     "norm_mlp": "digits",
     "residual_mlp": "digits",
+    "wide_residual_mlp": "digits",
     "Transformer": "digits",
     "Lstm": "digits",
     "cnn": "digits",

@@ -1,4 +1,4 @@
-"""Whole searches of a user's model, process and all: lanes as usual, looped, and a plain Optuna script.
+"""Whole searches of a user's model, process and all: lanes as usual, looped, looped in turn, and a plain Optuna script.
 
 A model that gains nothing by a stack is searched too, shorter and without Optuna: as usual it should cost what looping
 it costs.
@@ -49,7 +49,7 @@ def objective(trial):
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=True)
     for epoch in range({epochs}):
         model.train()
-        for batch in torch.randperm(data.examples).split(64):
+        for batch in torch.randperm(data.examples).split({batch_size}):
             optimizer.zero_grad()
             F.cross_entropy(model(data.x_train[batch]), data.y_train[batch]).backward()
             optimizer.step()
@@ -60,7 +60,7 @@ def objective(trial):
 optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0)).optimize(objective, n_trials={trials}, n_jobs=1)
 """
 
-SIDES = ("usual", "looped", "optuna")
+SIDES = ("usual", "looped", "in turn", "optuna")
 
 
 @dataclass(frozen=True)
@@ -69,35 +69,39 @@ class Case:
 
     trials: int
     epochs: int
+    batch_size: int = 64
     sides: tuple[str, ...] = ("usual", "looped")
 
 
 CASES = {
-    "residual_mlp": Case(64, 30, SIDES),
+    "residual_mlp": Case(64, 30, 32, ("usual", "looped", "optuna")),
     "cnn_28x28": Case(16, 4),
     "Lstm": Case(24, 8),
 }
+"""What is searched by default; any other model of ``module_models`` is searched by all sides, as the first."""
 
 
-def command(side: str, model: str, trials: int, epochs: int, folder: Path) -> list[str]:
-    """Return the command of a side."""
+def command(side: str, model: str, case: Case, folder: Path) -> list[str]:
+    """Return the command of a side; in turn is looped in a process of one core."""
     if side == "optuna":
-        return [sys.executable, "-c", OPTUNA.format(model=model, trials=trials, epochs=epochs)]
+        script = OPTUNA.format(model=model, trials=case.trials, epochs=case.epochs, batch_size=case.batch_size)
+        return [sys.executable, "-c", script]
     config = folder / "study.yaml"
     config.write_text(
         f"kind: mine\nquestion: Which?\nmodel: benchmarks.module_models:{model}\ndata: {{name: digits}}\n"
-        f"space:{SPACE}settings: {{batch_size: 64}}\nscheduler: {{name: none}}\n"
-        f"budget: {{trials: {trials}, max_epochs: {epochs}}}\n"
+        f"space:{SPACE}settings: {{batch_size: {case.batch_size}}}\nscheduler: {{name: none}}\n"
+        f"budget: {{trials: {case.trials}, max_epochs: {case.epochs}}}\n"
     )
-    where = ["--config", str(config), "--home", str(folder / "home"), "--name", side, "--tracking", "offline"]
-    words = ["--executor", "lanes", "--lane-mode", side, "--no-confirm"]
-    return [sys.executable, "-m", "search.run", *where, *words]
+    where = ["--config", str(config), "--home", str(folder / "home"), "--name", "mine", "--tracking", "offline"]
+    words = ["--executor", "lanes", "--lane-mode", "looped" if side == "in turn" else side, "--no-confirm"]
+    cores = ["--cpus-per-worker", "1"] if side == "in turn" else []
+    return [sys.executable, "-m", "search.run", *where, *words, *cores]
 
 
-def seconds(side: str, model: str, trials: int, epochs: int) -> float:
+def seconds(side: str, model: str, case: Case) -> float:
     """Run a side in a process of its own; return how long it took."""
     with tempfile.TemporaryDirectory(prefix="lanewise-") as folder:
-        line = command(side, model, trials, epochs, Path(folder))
+        line = command(side, model, case, Path(folder))
         began = time.perf_counter()
         done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
         took = time.perf_counter() - began
@@ -111,7 +115,7 @@ def measure(model: str, case: Case, pairs: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {side: [] for side in case.sides}
     for pair in range(pairs):
         for side in case.sides:
-            found[side].append(seconds(side, model, case.trials, case.epochs))
+            found[side].append(seconds(side, model, case))
             progress(f"{model}, pair {pair + 1}, {side}: {found[side][-1]:.1f} s")
     return found
 
@@ -121,7 +125,8 @@ def rows_of(model: str, case: Case, found: Mapping[str, list[float]]) -> list[li
     rows = []
     for side, times in found.items():
         ratio = statistics.median(a / b for a, b in zip(times, found["usual"], strict=True))
-        rows.append([model, f"{case.trials} x {case.epochs}", side, spread(times), f"{ratio:.2f}"])
+        what = f"{case.trials} x {case.epochs}, batch {case.batch_size}"
+        rows.append([model, what, side, spread(times), f"{ratio:.2f}"])
     return rows
 
 
@@ -137,14 +142,15 @@ def main() -> int:
     before = os.getloadavg()[0]
     rows = []
     for model in arguments.models:
-        case = CASES.get(model, CASES["residual_mlp"])
+        case = CASES.get(model, replace(CASES["residual_mlp"], sides=SIDES))
         case = replace(case, trials=arguments.trials or case.trials, epochs=arguments.epochs or case.epochs)
         rows += rows_of(model, case, measure(model, case, arguments.pairs))
     body = "\n\n".join(
         [
             "Seconds of a whole search of a model on digits, so many trials x epochs, none stopped early; median "
-            f"(least - most) of {arguments.pairs}. Optuna trains one after another, with one core.",
-            table(["model", "trials x epochs", "side", "s", "this / usual, within pairs"], rows),
+            f"(least - most) of {arguments.pairs}. Looped trials have a core each; in turn, and in Optuna's script, "
+            "they train one after another, with one core.",
+            table(["model", "searched", "side", "s", "this / usual, within pairs"], rows),
             f"Load average before and after: {before:.2f}, {os.getloadavg()[0]:.2f}.",
         ]
     )

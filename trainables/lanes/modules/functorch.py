@@ -54,4 +54,4 @@ def unwrapped(tensor: torch.Tensor) -> torch.Tensor:
         return tensor
     axis: int = _private.maybe_get_bdim(tensor)
     found: torch.Tensor = _private.get_unwrapped(tensor)
-    return found.movedim(axis, 0)
+    return found.movedim(axis, 0) if axis else found  # which would be a step of the gradient too

@@ -168,14 +168,14 @@ def multiply(mode: LaneMode, func: Func, args: Args, named: Named) -> Any:
 def normalise_layer(mode: LaneMode, func: Func, args: Args, named: Named) -> Any:
     """Layer norm: of all lanes at once, then each with its own scale and shift."""
     a = dict(zip(_LAYER_NORM, args, strict=False)) | named
-    x, scale, shift = a["input"], a.get("weight"), a.get("bias")
-    if has_lifted(a.get("eps")) or not all(t is not None and is_wrapped(t) for t in (x, scale, shift)):
-        return use_lifted(mode, func, args, named) if mode.lifts and has_lifted(a) else func(*args, **named)
-    x, scale, shift = (unwrapped(t) for t in (x, scale, shift))
+    x, scale, shift, eps = a["input"], a.get("weight"), a.get("bias"), a.get("eps", 1e-5)
+    if isinstance(eps, Lifted) or scale is None or shift is None or not all(map(is_wrapped, (x, scale, shift))):
+        return use_lifted(mode, func, args, named) if isinstance(eps, Lifted) else func(*args, **named)
+    x, scale, shift = unwrapped(x), unwrapped(scale), unwrapped(shift)
     with outside():
         axes = (1,) * (x.ndim - scale.ndim)
         scale, shift = (t.view(len(t), *axes, *t.shape[1:]) for t in (scale, shift))
-        found = torch.addcmul(shift, F.layer_norm(x, a["normalized_shape"], eps=a.get("eps", 1e-5)), scale)
+        found = torch.addcmul(shift, F.layer_norm(x, a["normalized_shape"], eps=eps), scale)
         return wrapped(found, mode.level)
 
 
