@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from trainables.config import MlpConfig
-from trainables.device_data import DeviceData, batch_bounds
+from trainables.device_data import DeviceData
 from trainables.errors import is_out_of_memory
 from trainables.lanes.draws import config_batch_size, few_batches, why_in_turn
 from trainables.lanes.measure import MEASURED_MODULES, SAMPLE_BATCHES, ModeChoice
@@ -110,23 +110,25 @@ class ModuleGroups:
         self.modes[key] = self._chosen(key, ModeChoice("looped", reason=reason))
 
     def _find_mode(self, built: BuiltModule, config: Any, data: DeviceData) -> str:
-        key = built.key
         if self._device.type != "cpu":
             return "looped"  # in turn there: a GPU's draws are no CPU's
+        done = "train at the same time" if self._mode == "looped" else "be stacked"
+        with self._modules.doing(f"checking whether trials of {built.key.name} can {done}"):
+            return self._chosen(built.key, self._choice(built, config, data))
+
+    def _choice(self, built: BuiltModule, config: Any, data: DeviceData) -> ModeChoice:
         with one_core():
             if reason := why_in_turn(self._start, config, data, device=self._device):
-                return self._chosen(key, ModeChoice(IN_TURN, reason=reason))
+                return ModeChoice(IN_TURN, reason=reason)
         if self._mode == "looped":
-            return self._chosen(key, ModeChoice("looped"))
+            return ModeChoice("looped")
         batch_s = self._batch_seconds(config, data)
         if self._mode != "stacked" and batch_s > LONG_BATCH_S:
             reason = f"not stacked, as a batch takes {batch_s:.2g} s: starting its operations is little of that"
-            return self._chosen(key, ModeChoice("looped", reason=reason))
-        with self._modules.doing(f"checking whether trials of {key.name} can be stacked"):
-            if reason := self._why_looped(built, config, data):
-                return self._chosen(key, ModeChoice("looped", reason=f"not stacked, as {reason}"))
-            choice = ModeChoice("stacked") if self._mode == "stacked" else self._faster(config, data, batch_s)
-        return self._chosen(key, choice)
+            return ModeChoice("looped", reason=reason)
+        if reason := self._why_looped(built, config, data):
+            return ModeChoice("looped", reason=f"not stacked, as {reason}")
+        return ModeChoice("stacked") if self._mode == "stacked" else self._faster(config, data, batch_s)
 
     def _why_looped(self, built: BuiltModule, config: Any, data: DeviceData) -> str:
         """Compare the first trial of a group with the plain loop, beside the ends of the space that belong to it."""
@@ -153,12 +155,12 @@ class ModuleGroups:
 
     def _batch_seconds(self, config: Any, data: DeviceData) -> float:
         """Return what a batch of such a trial takes in the plain loop, on a core."""
-        part = few_batches(data, config_batch_size(config))
+        part = few_batches(data, config_batch_size(config), batches=1)
         run = self._start(config, part, seed=0, device=self._device)
         with one_core():
             began = time.perf_counter()
             run.step()
-            return (time.perf_counter() - began) / len(batch_bounds(part.examples, config_batch_size(config)))
+            return time.perf_counter() - began
 
     def _faster(self, config: Any, data: DeviceData, batch_s: float) -> ModeChoice:
         """Measure both modes; what raises on the way speaks against the stack."""
