@@ -72,6 +72,13 @@ def suggest_params(space: Space, trial: optuna.Trial) -> dict[str, Value]:
     return params
 
 
+def random_points(space: Space, count: int) -> Iterator[Point]:
+    """Yield points from anywhere in a space, always the same ones."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(count):
+        yield suggest_params(space, study.ask())
+
+
 def points(space: Space) -> Iterator[Point]:
     """Yield every distinct point of a finite space."""
     seen: set[str] = set()

@@ -51,6 +51,7 @@ class ControlLoop:
         self._say = say
         self._timing = timing
         self._modes: dict[str, str] = dict(search.lane_modes)
+        self._told: set[str] = set()
         self._workers = [
             RunningWorker(index, lanes, busy=index in pool.starting) for index, lanes in enumerate(pool.lanes)
         ]
@@ -229,7 +230,9 @@ class ControlLoop:
         for event in measured:
             self._modes.setdefault(event.group, event.mode)
             self._search.recorder.event(event)
-            self._say(event.sentence)
+            if not event.reason or event.reason not in self._told:  # many groups may have one reason
+                self._say(event.sentence)
+            self._told.add(event.reason)
         if measured:
             self._search.recorder.lane_modes_measured(self._modes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from trainables.lanes import FoldLanes, LaneWorker
     from trainables.lanes.modules.source import ModuleSource
+
+
+DRAWN = 32
+"""Configurations that tell how many trials have models of the same shapes."""
 
 
 def build_lane_worker(
@@ -85,8 +89,17 @@ def _module_source(
         if set(differing(study.space, baseline, point)) - TRAINING_PARAMETERS:
             with suppress(ConfigError):  # of two values that are each valid alone; its trials say so
                 corners.append(trainable.configure(study.params_of(point), max_epochs=study.budget.max_epochs))
-    source = ModuleSource(trainable, tuple(corners))
+    source = ModuleSource(trainable, tuple(corners), tuple(_drawn(study, trainable)))
     return source if doing is None else replace(source, doing=doing)
+
+
+def _drawn(study: Study, trainable: Trainable) -> Iterator[Any]:
+    """Yield configurations from anywhere in the space, the same on every machine."""
+    from search.brain.optuna_samplers import random_points
+
+    for point in random_points(study.space, DRAWN):
+        with suppress(ConfigError):
+            yield trainable.configure(study.params_of(point), max_epochs=study.budget.max_epochs)
 
 
 def build_lanes(study: Study, trainable: Trainable, data: Any, *, lanes: int, **facts: Any) -> LaneWorker | FoldLanes:

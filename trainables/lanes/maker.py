@@ -58,7 +58,7 @@ class LaneMaker:
         looped = self.looped(role, part, beside=True)
         return self._faster(looped, role.config, part, share, min(lanes, MEASURED_LANES))
 
-    def faster_of_modules(self, config: Any, data: DeviceData, batches: int, *, lanes: int) -> ModeChoice:
+    def faster_of_modules(self, config: Any, data: DeviceData, batches: int, lanes: int) -> ModeChoice:
         """Measure the same of a trial that trains a module, on so many batches: a stack, and loops side by side."""
         assert self.modules is not None, "there are modules"
         part, share = sample(data, self.modules.trainable.training_of(config).batch_size, batches=batches)

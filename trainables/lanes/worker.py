@@ -112,7 +112,8 @@ class LaneWorker:
                 device=device,
                 mode=mode if precision == "fp32" else "looped",
                 measured=self._measured,
-                measure=lambda *facts: self._make.faster_of_modules(*facts, lanes=self.lanes),
+                lanes=lanes,
+                measure=self._make.faster_of_modules,
             )
         self._stacked_modules: dict[int, tuple[Seat, Role, int]] = {}
         self.choices: dict[str, ModeChoice] = {} if self._groups is None else self._groups.choices

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from trainables.device_data import DeviceData
 from trainables.errors import is_out_of_memory
 from trainables.lanes.draws import config_batch_size, few_batches, why_in_turn
 from trainables.lanes.measure import MEASURED_MODULES, SAMPLE_BATCHES, ModeChoice
+from trainables.lanes.modules.blueprint import LEAST_LANES
 from trainables.lanes.modules.check import LARGE, why_looped
 from trainables.lanes.modules.form import Place
 from trainables.lanes.modules.key import ModuleKey
@@ -66,7 +67,9 @@ class ModuleGroups:
         device: where they train.
         mode: as asked for; see ``LaneWorker``.
         measured: what was found before, by ``str`` of the group's key; it is not looked at again.
-        measure: (config, data, batches) -> the faster mode of such trials, stacked or looped, on so many batches.
+        lanes: how many trials train at once, over all groups.
+        measure: (config, data, batches, lanes) -> the faster mode of so many such trials, stacked or looped, on so many
+            batches.
 
     Attributes:
         choices: what was found, by ``str`` of the group's key.
@@ -81,10 +84,13 @@ class ModuleGroups:
         device: torch.device,
         mode: str,
         measured: Mapping[str, str],
-        measure: Callable[[Any, DeviceData, int], ModeChoice],
+        lanes: int,
+        measure: Callable[[Any, DeviceData, int, int], ModeChoice],
     ) -> None:
         self._modules, self._start, self._device = modules, start, device
         self._mode, self._measured, self._measure = mode, dict(measured), measure
+        self._lanes = lanes
+        self._keys: list[ModuleKey] | None = None
         self._lifts: dict[Hashable, _Lifts] = {}
         self._corners: list[tuple[Any, ModuleKey, Mapping[Place, float]]] | None = None
         self.choices: dict[str, ModeChoice] = {}
@@ -126,9 +132,18 @@ class ModuleGroups:
         if self._mode != "stacked" and batch_s > LONG_BATCH_S:
             reason = f"not stacked, as a batch takes {batch_s:.2g} s: starting its operations is little of that"
             return ModeChoice("looped", reason=reason)
+        together = self._together(built.key, data)
+        if self._mode != "stacked" and together < LEAST_LANES:
+            return ModeChoice("looped", reason="not stacked, as few trials at a time have models of its shapes")
         if reason := self._why_looped(built, config, data):
             return ModeChoice("looped", reason=f"not stacked, as {reason}")
-        return ModeChoice("stacked") if self._mode == "stacked" else self._faster(config, data, batch_s)
+        return ModeChoice("stacked") if self._mode == "stacked" else self._faster(config, data, batch_s, together)
+
+    def _together(self, key: ModuleKey, data: DeviceData) -> int:
+        """Return how many trials of a group may be expected to train at once, by those drawn from the space."""
+        if self._keys is None:
+            self._keys = [found[1] for found in self._built(self._modules.drawn, data)]
+        return self._lanes if not self._keys else round(self._lanes * self._keys.count(key) / len(self._keys))
 
     def _why_looped(self, built: BuiltModule, config: Any, data: DeviceData) -> str:
         """Compare the first trial of a group with the plain loop, beside the ends of the space that belong to it."""
@@ -144,14 +159,19 @@ class ModuleGroups:
         return why_looped(self._modules.trainable, checked if len(checked) > 1 else checked * 2, data)
 
     def _at_corners(self, data: DeviceData) -> list[tuple[Any, ModuleKey, Mapping[Place, float]]]:
-        """Return what the modules at the ends of the space are; one that cannot be built fails as a trial, not here."""
+        """Return what the modules at the ends of the space are."""
         if self._corners is None:
-            self._corners = []
-            for config in self._modules.corners[:MOST_CORNERS]:
-                with suppress(Exception):
-                    found = self._modules.build(config, data, seed=0, device=self._device)
-                    self._corners.append((config, found.key, found.form.floats))
+            self._corners = self._built(self._modules.corners[:MOST_CORNERS], data)
         return self._corners
+
+    def _built(self, configs: Sequence[Any], data: DeviceData) -> list[tuple[Any, ModuleKey, Mapping[Place, float]]]:
+        """Return what the modules of some configurations are; one that cannot be built fails as a trial, not here."""
+        built = []
+        for config in configs:
+            with suppress(Exception):
+                found = self._modules.build(config, data, seed=0, device=self._device)
+                built.append((config, found.key, found.form.floats))
+        return built
 
     def _batch_seconds(self, config: Any, data: DeviceData) -> float:
         """Return what a batch of such a trial takes in the plain loop, on a core."""
@@ -162,12 +182,12 @@ class ModuleGroups:
             run.step()
             return time.perf_counter() - began
 
-    def _faster(self, config: Any, data: DeviceData, batch_s: float) -> ModeChoice:
+    def _faster(self, config: Any, data: DeviceData, batch_s: float, together: int) -> ModeChoice:
         """Measure both modes; what raises on the way speaks against the stack."""
         batches = int(MEASURING_S / (batch_s * MEASURED_EPOCHS * MEASURED_MODULES))
         try:
             with one_core():
-                return self._measure(config, data, min(SAMPLE_BATCHES, max(2, batches)))
+                return self._measure(config, data, min(SAMPLE_BATCHES, max(2, batches)), together)
         except Exception as error:
             if is_out_of_memory(error):
                 return ModeChoice("looped", reason="not stacked, as there is no memory for some lanes of it")

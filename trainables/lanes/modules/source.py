@@ -44,11 +44,13 @@ class ModuleSource:
         trainable: what a trial's configuration is one of.
         corners: configurations at the ends of what is searched: a group is compared with the plain loop at those of
             them that belong to it, beside its first trial.
+        drawn: configurations from anywhere in what is searched, which tell how many trials are of one group.
         doing: (what) -> a context in which that is done, of which whoever waits may be told.
     """
 
     trainable: BuildsModules
     corners: Sequence[Any] = ()
+    drawn: Sequence[Any] = ()
     doing: Callable[[str], AbstractContextManager[object]] = _silently
 
     def build(self, config: Any, data: Any, *, seed: int, device: torch.device) -> BuiltModule:

@@ -45,7 +45,7 @@ def trial(model, number, **more):
     )
 
 
-def worker(model, examples, *, lanes=8, mode="stacked", corners=(), **facts):
+def worker(model, examples, *, lanes=8, mode="stacked", corners=(), drawn=(), **facts):
     given = Given(model)
     return LaneWorker(
         examples,
@@ -54,6 +54,6 @@ def worker(model, examples, *, lanes=8, mode="stacked", corners=(), **facts):
         mode=mode,
         threads=1,
         start=given.start,
-        modules=ModuleSource(given, tuple(corners)),
+        modules=ModuleSource(given, tuple(corners), tuple(drawn)),
         **facts,
     )

@@ -231,3 +231,16 @@ def test_a_trial_without_room_for_two_lanes_goes_on_in_the_loop():
     assert choice.reason == "not stacked any longer, as there is no memory for two lanes of it"
     assert found[0] == dict(loop(model, trial(model, 0), data(), 0).step().metrics)
     lanes.close()
+
+
+def test_a_group_of_which_few_trials_are_to_be_expected_is_looped_unseen():
+    model = ZOO["norm_mlp"]
+    drawn = [trial(model, n, batch_size=32) for n in range(9)] + [trial(model, 9)]
+    for lanes, expected in ((8, "looped"), (20, "stacked")):
+        times = iter([1.0, 2.0])
+        found = worker(model, data(), lanes=lanes, mode="usual", drawn=drawn, time_epoch=lambda *_, t=times: next(t))
+        found.seat(0, trial(model, 0), seed=0)
+        (choice,) = found.choices.values()
+        assert choice.mode == expected
+        assert choice.reason == ("not stacked, as few trials at a time have models of its shapes" * (lanes == 8))
+        found.close()
