@@ -3,16 +3,19 @@
 import dataclasses
 
 import pytest
+import torch
 
 from search.declaration.studies import find
 from search.declaration.study import Resources
 from search.drive.engine import began_on_tune
 from search.executors.capacity import Capacity
-from search.executors.choice import choose_executor
+from search.executors.choice import choose_executor, choose_number
 from search.executors.fleet import Fleet
 from search.ledger import Ledger
 from search.ledger.paths import Paths
+from spaces import Space, float_
 from tests.search.executors.conftest import record
+from trainables.user_model import ModelTrainable
 
 CORES, ONE_GPU = Capacity(cpus=4, gpus=0), Capacity(cpus=4, gpus=1)
 
@@ -134,6 +137,19 @@ def test_a_users_model_takes_lanes_on_cpus_of_one_machine(resources, executor, r
     choice = choose_executor(study_on(trainable="model:tests.trainables.user_models:small", **resources))
     assert choice.executor == executor and reason in choice.reason
     assert choice.several_processes, "its code may hang or exit"
+
+
+@pytest.mark.parametrize(("width", "lanes"), [(8, 16), (8_000_000, 13), (10**9, 1)])
+def test_lanes_of_large_models_are_as_many_as_have_room(width, lanes):
+    class Large(ModelTrainable):
+        def module_of(self, config, data, *, seed, device):
+            return torch.nn.Linear(1, width, device="meta")  # two numbers for each of its width
+
+    study = study_on(trainable="model:a:b", address=None)
+    study = study.model_copy(update={"settings": {}, "space": Space((float_("rate", 0.1, 1.0, baseline=0.5),))})
+    found, reason = choose_number(study, Large("a:b"), None, torch.device("cpu"))
+    assert found == lanes
+    assert ("over 4 GiB" in reason) == (found < 16)
 
 
 def test_a_study_of_a_cluster_that_was_begun_on_ray_tune_stays_there():
