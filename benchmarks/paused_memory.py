@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -66,11 +67,10 @@ def paused(study: Study, trials: int, folder: Path) -> Figures:
     spilled = {order.number for order in orders if store.holds(order.number)}
     on_disk = sum(file.stat().st_size for file in folder.rglob("*.pt"))
     memory, disk = [o for o in orders if o.number not in spilled], [o for o in orders if o.number in spilled]
-    from_memory, from_disk = (_back_ms(host, chosen[-lanes:]) for chosen in (memory, disk))
-    if memory:
-        host.save([memory[-1].number])
-    one = (disk or memory)[-1].number
+    one = orders[0].number
+    host.save([one])
     state_mb = sum(file.stat().st_size for file in folder.glob(f"trial_{one:05d}/*.pt")) / 1e6
+    from_memory, from_disk = (_back_ms(host, chosen[-lanes:]) for chosen in (memory, disk))
     host.close()
     return Figures(state_mb, len(memory), grown, on_disk / MIB, pause_ms, from_memory, from_disk)
 
@@ -94,13 +94,14 @@ def _resident() -> int:
 
 def studies(arguments: argparse.Namespace, images: Path) -> list[tuple[str, Study, int]]:
     """Return what is trained, with the number of trials of each."""
-    mb, few = arguments.paused_mb, {"scheduler": "promote", "max_epochs": 9, "executor": "lanes", "sampler": "random"}
+    mb = arguments.paused_mb
+    few: dict[str, Any] = {"scheduler": "promote", "max_epochs": 9, "executor": "lanes", "sampler": "random"}
     found = []
     if arguments.mlps:
         options = Options(kind="regularization", trials=arguments.mlps, lanes="16", paused_mb=mb, **few)
         found.append(("MLP of digits", resolve(options), arguments.mlps))
     if arguments.resnets:
-        write_images(images, train=10, val=10, size=32)
+        write_images(images, train=20, val=20, size=32)
         whole = ("freeze_depth.high=1", "backbone=resnet18")
         options = Options(
             kind="transfer",
@@ -113,7 +114,7 @@ def studies(arguments: argparse.Namespace, images: Path) -> list[tuple[str, Stud
             paused_mb=mb,
             **few,
         )
-        found.append(("ResNet-18, nothing frozen", resolve(options), arguments.resnets))
+        found.append(("ResNet-18, its stem frozen or nothing", resolve(options), arguments.resnets))
     return found
 
 

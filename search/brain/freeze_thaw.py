@@ -123,7 +123,7 @@ class FreezeThawScheduler(PausingScheduler):
         """Return for each trial the lowest mean of the surrogate over the epochs that it trained, its best smoothed.
 
         Noise makes the best of many values look better than it is. In the objective's units; empty where the surrogate
-        cannot be fitted, or nothing was reported.
+        cannot be fitted, or nothing was reported; a trial whose best value is clipped has none.
         """
         curves = {n: c for n, c in self._curves.items() if not all(map(math.isnan, c)) and min(c) < math.inf}
         if not curves:
@@ -136,6 +136,8 @@ class FreezeThawScheduler(PausingScheduler):
             except LinAlgError:
                 return {}
             for number, curve in curves.items():
+                if np.nanmin(curve) > scale.top:
+                    continue
                 times = log_time(np.array([thinned(len(curve))]).T, self._max_epochs)
                 mean, _ = self._surrogate.predict(self._encoded[number][None], np.array([number]), times)
                 found[number] = self._sign * scale.back(float(mean.min()))

@@ -147,8 +147,12 @@ class Session:
         view.say(f"executor {self.choice.executor}: {self.choice.reason}")
         facts = self.ledger.study(self.study.name).facts
         open_alone = any(t.state.resumable and t.number in self.tried_alone for t in self.trials)
-        if (event := replaced(self.study)) is not None and not self.trials:
-            recorder.event(event)
+        if (event := replaced(self.study)) is not None:
+            view.say(event.sentence)
+            if not self.trials:
+                recorder.event(event)
+        if self.study.scheduler.pauses and self.study.scheduler.paused_mb == 0 and self.choice.executor == "lanes":
+            view.say("trials that wait are written to the checkpoint store at once (--paused-mb 0)")
         try:
             self.executor.run(replace(search, lanes=facts.lanes, lane_modes=facts.lane_modes))
             self._say_why_no_more(search)
