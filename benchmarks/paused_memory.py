@@ -96,6 +96,7 @@ def studies(arguments: argparse.Namespace, images: Path) -> list[tuple[str, Stud
     """Return what is trained, with the number of trials of each."""
     mb = arguments.paused_mb
     few: dict[str, Any] = {"scheduler": "promote", "max_epochs": 9, "executor": "lanes", "sampler": "random"}
+    few |= {"checkpoint_every": 1e9}  # else the store gets copies of what is in memory too
     found = []
     if arguments.mlps:
         options = Options(kind="regularization", trials=arguments.mlps, lanes="16", paused_mb=mb, **few)
