@@ -23,19 +23,21 @@ TUNE = ("--executor", "tune", "--workers", "1", "--trials", "6", "--train-exampl
 
 def scheduled(name, **values):
     # what a choice takes depends on the clock: it is declared where two searches must choose the same
-    more = {"epochs_a_choice": 2} if name == "freeze_thaw" else {}
+    more = {"epochs_a_choice": 2, "total_epochs": 30} if name == "freeze_thaw" else {}
     return {"scheduler": {"name": name, "grace": 1, "reduction_factor": 2, **more}, **values}
 
 
 def typed(name):
     """Return the same as options."""
-    return ("--scheduler", name, *(("--epochs-a-choice", "2") if name == "freeze_thaw" else ()))
+    more = ("--epochs-a-choice", "2", "--trials", "12")  # fewer than 9 would be for promote
+    return ("--scheduler", name, *(more if name == "freeze_thaw" else ()))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_one_trial_at_a_time_the_executors_choose_the_same(tmp_path, scheduler):
+def test_one_trial_at_a_time_the_executors_choose_the_same(tmp_path, monkeypatch, scheduler):
+    monkeypatch.setattr("search.brain.choice_cost.WEIGHED_AFTER", 10)  # then choices are for two epochs each
     one = scheduled(scheduler, resources={"workers": 1})
     tune = search(small_study("tune", executor="tune", **one), tmp_path)
     lanes = search(small_study("lanes", executor="lanes", lanes={"lanes": 1}, **one), tmp_path)
