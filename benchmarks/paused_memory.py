@@ -36,7 +36,7 @@ class Figures:
     Attributes:
         state_mb: of one trial, its state and the model of its best epoch, as they lie on disk.
         in_memory: how many of the trials' states never had to leave it.
-        grown_mib: resident memory with all of them paused, less that with none.
+        grown_mib: resident memory with all of them paused, less that of the lanes with none.
         spilled_mib: what went to the checkpoint store.
         pause_ms: a trial, by groups of as many as there are lanes.
         from_memory_ms, from_disk_ms: what it takes to come back; None where no trial did from there.
@@ -55,10 +55,11 @@ def paused(study: Study, trials: int, folder: Path) -> Figures:
     """Train trials for an epoch in lanes, pause each, and have some come back."""
     host = LaneHost(study, load_data(study), device="cpu", checkpoints=folder)
     lanes, store, sampler = host.describe()[0], CheckpointStore(folder), OptunaSampler(study)
+    warm = _begun(host, sampler, lanes)
+    host.advance(Orders(retire=tuple(order.number for order in warm)))
     orders, pause_ms, before = list[TrialOrder](), list[float](), _resident()
     while len(orders) < trials:
-        begin = [o for _ in range(min(lanes, trials - len(orders))) if (o := sampler.ask()) is not None]
-        host.advance(Orders(seat=tuple(begin)))
+        begin = _begun(host, sampler, min(lanes, trials - len(orders)))
         began = time.perf_counter()
         host.advance(Orders(pause={order.number: False for order in begin}))
         pause_ms.append(1000 * (time.perf_counter() - began) / len(begin))
@@ -73,6 +74,13 @@ def paused(study: Study, trials: int, folder: Path) -> Figures:
     from_memory, from_disk = (_back_ms(host, chosen[-lanes:]) for chosen in (memory, disk))
     host.close()
     return Figures(state_mb, len(memory), grown, on_disk / MIB, pause_ms, from_memory, from_disk)
+
+
+def _begun(host: LaneHost, sampler: OptunaSampler, count: int) -> list[TrialOrder]:
+    """Return new trials that have trained an epoch."""
+    begun = [order for _ in range(count) if (order := sampler.ask()) is not None]
+    host.advance(Orders(seat=tuple(begun)))
+    return begun
 
 
 def _back_ms(host: LaneHost, orders: Sequence[TrialOrder]) -> float | None:
@@ -99,7 +107,7 @@ def studies(arguments: argparse.Namespace, images: Path) -> list[tuple[str, Stud
     few |= {"checkpoint_every": 1e9}  # else the store gets copies of what is in memory too
     found = []
     if arguments.mlps:
-        options = Options(kind="regularization", trials=arguments.mlps, lanes="16", paused_mb=mb, **few)
+        options = Options(kind="regularization", trials=arguments.mlps + 16, lanes="16", paused_mb=mb, **few)
         found.append(("MLP of digits", resolve(options), arguments.mlps))
     if arguments.resnets:
         write_images(images, train=20, val=20, size=32)
@@ -110,7 +118,7 @@ def studies(arguments: argparse.Namespace, images: Path) -> list[tuple[str, Stud
             image_size=32,
             weights="none",
             set_=whole,
-            trials=arguments.resnets,
+            trials=arguments.resnets + 2,
             lanes="2",
             paused_mb=mb,
             **few,
@@ -156,7 +164,8 @@ def main() -> int:
     body = "\n\n".join(
         [
             "Each trial trains an epoch in lanes and is paused; then as many as there are lanes come back from memory, "
-            "and as many from the store where some went there. Resident memory is that of the process.",
+            "and as many from the store where some went there. Resident memory is that of the process, what it has more "
+            "than with its lanes alone; of a state that was written nothing is left in memory.",
             table([*head, "back from memory, ms", "back from disk, ms"], rows),
         ]
     )

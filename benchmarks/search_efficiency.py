@@ -59,7 +59,8 @@ class Contender:
     def __str__(self) -> str:
         grace = "" if self.grace is None else f", grace {self.grace}"
         trials = "" if self.trials is None else f", {self.trials} trials"
-        return f"{self.scheduler}, {self.lanes} lanes{grace}{trials}{', told as they come' if self.as_they_come else ''}"
+        told = ", told as they come" if self.as_they_come else ""
+        return f"{self.scheduler}, {self.lanes} lanes{grace}{trials}{told}"
 
 
 DEFAULT = Contender("asha", 16, trials=TRIALS)
