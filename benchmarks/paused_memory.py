@@ -164,8 +164,8 @@ def main() -> int:
     body = "\n\n".join(
         [
             "Each trial trains an epoch in lanes and is paused; then as many as there are lanes come back from memory, "
-            "and as many from the store where some went there. Resident memory: what the process has more than with its "
-            "lanes alone; the limit counts states, to which the one that is being paused or written comes.",
+            "and as many from the store where some went there. Resident memory: what the process has more than with "
+            "its lanes alone; the limit counts states, to which the one that is being paused or written comes.",
             table([*head, "back from memory, ms", "back from disk, ms"], rows),
         ]
     )
