@@ -48,6 +48,7 @@ class Contender:
         grace: epochs until the first rung; None is the product's own.
         as_they_come: whether the sampler is told each value of a trial that runs, not all when it has ended.
         trials: how many begin at the most; None is every row.
+        epochs_a_choice: for how many epochs each choice of freeze_thaw is.
     """
 
     scheduler: str
@@ -55,12 +56,14 @@ class Contender:
     grace: int | None = None
     as_they_come: bool = False
     trials: int | None = None
+    epochs_a_choice: int = 1
 
     def __str__(self) -> str:
         grace = "" if self.grace is None else f", grace {self.grace}"
         trials = "" if self.trials is None else f", {self.trials} trials"
         told = ", told as they come" if self.as_they_come else ""
-        return f"{self.scheduler}, {self.lanes} lanes{grace}{trials}{told}"
+        each = "" if self.epochs_a_choice == 1 else f", {self.epochs_a_choice} epochs a choice"
+        return f"{self.scheduler}, {self.lanes} lanes{grace}{each}{trials}{told}"
 
 
 DEFAULT = Contender("asha", 16, trials=TRIALS)
@@ -82,7 +85,7 @@ def declared(file: Path, task: str, by: Contender, seed: int, cap: int) -> Study
     """Return the study of one search; one that pauses trials trains ``cap`` epochs."""
     found = read(str(file), task)
     spec = {"name": by.scheduler, **({"total_epochs": cap} if by.scheduler in PAUSING else {})}
-    spec |= {"epochs_a_choice": 1} if by.scheduler == "freeze_thaw" else {}
+    spec |= {"epochs_a_choice": by.epochs_a_choice} if by.scheduler == "freeze_thaw" else {}
     return Study.model_validate(
         {
             "kind": "bench",
@@ -208,6 +211,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--scheduler", default="freeze_thaw,promote", help="several with commas")
     parser.add_argument("--lanes", default="8", help="several with commas")
     parser.add_argument("--grace", help="epochs until the first rung, several with commas; by default the product's")
+    parser.add_argument("--epochs-a-choice", default="1", help="of freeze_thaw; several with commas")
     parser.add_argument("--as-they-come", action="store_true", help="once more, with values told before trials end")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--cap", type=int, default=600, help="epochs of a search, all trials together")
@@ -224,12 +228,14 @@ def contenders(arguments: argparse.Namespace) -> list[Contender]:
     """Return whom the options name, the default first, each once."""
     graces = [None] if arguments.grace is None else [int(g) for g in arguments.grace.split(",")]
     told = (False, True) if arguments.as_they_come else (False,)
-    named = itertools.product(arguments.scheduler.split(","), map(int, arguments.lanes.split(",")), graces, told)
+    each, lanes = ([int(n) for n in words.split(",")] for words in (arguments.epochs_a_choice, arguments.lanes))
     found = [DEFAULT]
-    for scheduler, lanes, grace, as_they_come in named:
-        by_model = scheduler == "freeze_thaw"  # has neither a rung nor a sampler
-        grace = grace if scheduler in WITH_GRACE else None
-        found.append(Contender(scheduler, lanes, grace, as_they_come and not by_model))
+    for scheduler, n in itertools.product(arguments.scheduler.split(","), lanes):
+        if scheduler == "freeze_thaw":  # has neither a rung nor a sampler
+            found += [Contender(scheduler, n, epochs_a_choice=k) for k in each]
+            continue
+        of_rungs = graces if scheduler in WITH_GRACE else [None]
+        found += [Contender(scheduler, n, g, as_they_come) for g, as_they_come in itertools.product(of_rungs, told)]
     return list(dict.fromkeys(found))
 
 

@@ -46,7 +46,7 @@ SMALL = {
     "sampler_share": ("--pairs 1 --trials 4 --epochs 1",),
     "sampler_quality": ("--trials 14 --seeds 2",),
     "search_efficiency": (
-        "--tables TABLES --lanes 2 --seeds 1 --cap 30",
+        "--tables TABLES --lanes 2 --epochs-a-choice 2 --seeds 1 --cap 30",
         "--tables TABLES --scheduler asha --grace 1 --lanes 2 --as-they-come --seeds 1 --cap 30",
     ),
     "search_end_to_end": ("--train-examples 100 --trials 4 --max-epochs 3 --scheduler promote --lanes 2 --seeds 1",),
