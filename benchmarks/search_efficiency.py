@@ -165,10 +165,9 @@ class Outcome:
     ms: float
 
 
-def measured(arguments: argparse.Namespace, names: Sequence[str], by: Contender) -> Outcome:
+def measured(arguments: argparse.Namespace, names: Sequence[str], by: Contender, kept: KeptTraces) -> Outcome:
     """Run a contender's searches, those that were not kept from before."""
     file, cap = arguments.tables, arguments.cap
-    kept = KeptTraces(arguments.journal)
     traces: dict[str, list[Trace]] = {}
     for name in names:
         progress(f"{file.stem} {name}: {by}")
@@ -243,7 +242,8 @@ def main() -> int:
     """Search every task of a file of tables, and compare."""
     arguments = parsed()
     names = tasks(str(arguments.tables))[: arguments.tasks]
-    found = {by: measured(arguments, names, by) for by in contenders(arguments)}
+    kept = KeptTraces(arguments.journal)
+    found = {by: measured(arguments, names, by, kept) for by in contenders(arguments)}
     own: dict[str, tuple[float, float]] = {}
     for name, regret in found[DEFAULT].regrets.items():
         goal = float(np.median(regret[:, -1]))
@@ -261,8 +261,10 @@ def main() -> int:
             table(["search", "ratio", "95%", "got there", *(f"regret at {e}" for e in AT), "ms a choice"], rows),
         ]
     )
+    if kept.commits:
+        body += f"\n\nSearches that the journal had were run at {', '.join(sorted(kept.commits))}."
     write_section(
-        f"search_efficiency: {arguments.tables.stem}",
+        f"search_efficiency: {arguments.tables.stem}: {'; '.join(str(by) for by in found if by != DEFAULT)}",
         shown_command("benchmarks.search_efficiency", [(str(arguments.tables), "TABLES")]),
         body,
         arguments.results,
