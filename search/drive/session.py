@@ -330,7 +330,8 @@ def _take_up(
 ) -> None:
     """Have scheduler and sampler take up what the ledger has."""
     search.scheduler.replay(epochs, trials, decisions)
-    search.sampler.replay(trials, _values(epochs, search.study), goes_on=goes_on)
+    paused_at = {row.number: row.epoch for row in decisions if row.action == "pause"}
+    search.sampler.replay(trials, _values(epochs, search.study), goes_on=goes_on, paused_at=paused_at)
 
 
 def _build_executor(choice: ExecutorChoice, say: Callable[[str], None]) -> Executor:
