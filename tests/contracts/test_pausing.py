@@ -191,3 +191,30 @@ def test_a_driver_killed_at_ten_random_moments_resumes_to_the_same_pauses(tmp_pa
     moments = sorted(random.Random(5).sample(range(1, len(expected[0])), 10))
     assert kill_and_resume(tmp_path, "killed", options, moments) == expected
     assert models(tmp_path, "killed") == models(tmp_path, "reference")
+
+
+@pytest.mark.parametrize(
+    ("budget", "more", "line"),
+    [
+        (
+            {"trials": 2},
+            {},
+            "freeze_thaw: 2 trials are fewer than 9: there is nothing to model; promote decides in its place",
+        ),
+        ({"max_epochs": 1}, {}, "freeze_thaw: trials of one epoch have no curves; promote decides in its place"),
+        ({}, {"paused_mb": 0}, "trials that wait are written to the checkpoint store at once (--paused-mb 0)"),
+    ],
+    ids=["two trials", "one epoch", "no memory"],
+)
+def test_what_a_search_cannot_do_as_declared_is_one_line_of_it(tmp_path, budget, more, line):
+    scheduler = {"name": "freeze_thaw", "grace": 1, **more}
+    budget = {"trials": 9, "max_epochs": 3, **budget}
+    study = small_study("told", scheduler=scheduler, budget=budget, executor="lanes", lanes={"lanes": 3})
+    lines = []
+
+    class Told(Silent):
+        def say(self, line):
+            lines.append(line)
+
+    conduct(study, tmp_path, load_data, view=Told())
+    assert lines.count(line) == 1
