@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from search.brain.encoding import encode
 from search.brain.optuna_samplers import suggest_params
+from search.brain.optuna_study import OptunaStudy
 from search.brain.sampler import OptunaSampler
 from search.brain.shares import Share
 from search.declaration.study import Study
@@ -143,11 +144,26 @@ class RowCandidates:
 
 
 class RowSampler(OptunaSampler):
-    """The sampler, whose proposals are moved to the nearest row that no trial has; Optuna is told the row."""
+    """The sampler, whose proposals are moved to the nearest row that no trial has; Optuna is told the row.
 
-    def __init__(self, study: Study, table: Table, rows: RowCandidates) -> None:
+    Args:
+        study: the declaration.
+        table: of the curves.
+        rows: those that no trial has.
+        as_they_come: whether Optuna is shown a trial that runs as one that was pruned where it stands.
+    """
+
+    def __init__(self, study: Study, table: Table, rows: RowCandidates, *, as_they_come: bool = False) -> None:
         super().__init__(study)
-        self._table, self._rows = table, rows
+        self._table, self._rows, self._as_they_come = table, rows, as_they_come
+        if as_they_come:
+            self._optuna = OptunaStudy(study, shows_running=True)
+
+    def observe(self, number: int, report: EpochReport) -> None:
+        """Remember an epoch, and tell Optuna of it where that is measured."""
+        super().observe(number, report)
+        if self._as_they_come and number in self._open:
+            self.pause(number)
 
     def ask(self, given: Point | None = None) -> Any:
         """Return the next trial; its row is taken."""

@@ -14,6 +14,7 @@ from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from search.brain.choice import Choice
+from search.brain.choice_cost import ChoiceCost
 from search.brain.curve_data import Scale, log_time, observations, thinned
 from search.brain.curve_gp import NEW, CurveGP
 from search.brain.decision import Decision
@@ -71,14 +72,19 @@ class FreezeThawScheduler(PausingScheduler):
         study: its space, its epochs and its seed count.
         note: is told what the ledger should know.
         candidates: what may begin; any configuration of the space by default.
+        weighed: for how many epochs a choice is, where an earlier session has found out; see ``ChoiceCost``.
 
     Attributes:
-        seconds: what the choices took.
-        choices: how many there were, a lane each.
+        took: what the choices took.
     """
 
     def __init__(
-        self, study: Study, *, note: Callable[[Event], None] = lambda event: None, candidates: Candidates | None = None
+        self,
+        study: Study,
+        *,
+        note: Callable[[Event], None] = lambda event: None,
+        candidates: Candidates | None = None,
+        weighed: int | None = None,
     ) -> None:
         super().__init__(study)
         self._study = study
@@ -91,9 +97,7 @@ class FreezeThawScheduler(PausingScheduler):
         self._committed: dict[int, int] = {}
         self._surrogate = CurveGP(dimensions(study.space))
         self._fitted = 0  # the number of epochs that the surrogate was fitted to last
-        self.seconds = 0.0
-        self.choices = 0
-        self._epoch_s = 0.0
+        self.took = ChoiceCost(study, weighed)
 
     def add(self, number: int, params: Point | None = None) -> None:
         """Take a trial that begins, with its configuration."""
@@ -119,7 +123,7 @@ class FreezeThawScheduler(PausingScheduler):
         """Return for each trial the lowest mean of the surrogate over the epochs that it trained, its best smoothed.
 
         Noise makes the best of many values look better than it is. In the objective's units; empty where the surrogate
-        cannot be fitted, or nothing was reported.
+        cannot be fitted, or nothing was reported; a trial whose best value is clipped has none.
         """
         curves = {n: c for n, c in self._curves.items() if not all(map(math.isnan, c)) and min(c) < math.inf}
         if not curves:
@@ -132,13 +136,15 @@ class FreezeThawScheduler(PausingScheduler):
             except LinAlgError:
                 return {}
             for number, curve in curves.items():
+                if np.nanmin(curve) > scale.top:
+                    continue
                 times = log_time(np.array([thinned(len(curve))]).T, self._max_epochs)
                 mean, _ = self._surrogate.predict(self._encoded[number][None], np.array([number]), times)
                 found[number] = self._sign * scale.back(float(mean.min()))
         return found
 
     def _reported(self, number: int, report: EpochReport) -> None:
-        self._epoch_s += report.seconds
+        self.took.trained(report.seconds)
         self._take(number, self._sign * float(to_result(report)[self._metric]))
 
     def _take(self, number: int, value: float) -> None:
@@ -149,8 +155,10 @@ class FreezeThawScheduler(PausingScheduler):
         self._committed[number] = epoch
 
     def _choose(self, lanes: int, seated: Sequence[int], fresh: int, away: Collection[int]) -> Choice:
+        if (weighed := self.took.weigh(len(self._log))) is not None:
+            self._note(weighed)
         began = time.perf_counter()
-        reported = [n for n in seated if n in self._curves and self._committed.get(n) != len(self._curves[n])]
+        reported = [n for n in seated if self._is_due(n)]
         free = lanes - (len(seated) - len(reported))
         paused = self.paused.difference(away, self._ended)
         with threadpool_limits(1):  # the same choice on any number of cores, and no waiting for a core that is busy
@@ -163,9 +171,13 @@ class FreezeThawScheduler(PausingScheduler):
                 (resume if number in self.paused else go_on)[number] = decision
         why = self._why_paused(any(c.number == NEW for c, _ in picked))
         pause = {n: self._decision(n, "pause", why) for n in reported if n not in go_on}
-        self.seconds += time.perf_counter() - began
-        self.choices += len(picked)
+        self.took.chose(len(picked), time.perf_counter() - began)
         return Choice(pause, go_on, resume, begin)
+
+    def _is_due(self, number: int) -> bool:
+        """Say whether a trial in a lane has trained what it was chosen for, so that others may take its place."""
+        each = 1 if self.closed else self.took.epochs_a_choice(len(self._log))
+        return len(self._curves.get(number, ())) - self._committed.get(number, 0) >= each
 
     def _pick(self, free: int, first: int, here: Sequence[int], fresh: int) -> list[tuple[_Candidate, Decision | None]]:
         """Return who trains in the free lanes, each trial with the decision that says why."""
@@ -276,9 +288,4 @@ class FreezeThawScheduler(PausingScheduler):
     @property
     def cost(self) -> str:
         """What the choices took, in words; empty before there was one."""
-        if not self.choices or not self._log:
-            return ""
-        each, epoch = self.seconds / self.choices, self._epoch_s / len(self._log)
-        line = f"freeze_thaw chose {self.choices} epochs in {self.seconds:.1f} s, {1000 * each:.2g} ms each"
-        cheap = f"; one took {1000 * epoch:.2g} ms to train: --scheduler promote chooses in no time"
-        return line + (cheap if epoch < each else "")
+        return self.took.sentence(len(self._log))

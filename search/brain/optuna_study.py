@@ -32,18 +32,19 @@ class OptunaStudy:
 
     Args:
         study: the declaration.
+        shows_running: whether ``pause`` may show trials; by default where the scheduler pauses some.
 
     Attributes:
         study: as Optuna has it.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, *, shows_running: bool = False) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._declared = study
         self._several = len(study.objectives) > 1
         self._renumbered = False
         directions = {"min": optuna.study.StudyDirection.MINIMIZE, "max": optuna.study.StudyDirection.MAXIMIZE}
-        self._paused = StorageWithPaused() if study.scheduler.pauses else None
+        self._paused = StorageWithPaused() if shows_running or study.scheduler.pauses else None
         self.study = optuna.create_study(
             storage=self._paused, directions=[directions[o.mode] for o in study.objectives]
         )

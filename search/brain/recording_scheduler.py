@@ -142,6 +142,10 @@ class RecordingScheduler:
         """What its choices took, in words; empty where that is nothing."""
         return ""
 
+    def means(self) -> dict[int, float]:
+        """Return each trial's best value without the noise, where a model of the curves has one; else empty."""
+        return {}
+
     def leave(self, number: int) -> None:
         """Take note that a paused trial does not come back: the search is over."""
 

@@ -159,6 +159,7 @@ class OptunaSampler:
         values: Mapping[int, Mapping[int, Values]],
         *,
         goes_on: Collection[int] | None = None,
+        paused_at: Mapping[int, int] | None = None,
     ) -> None:
         """Take up the history of earlier sessions; trials that go on are ordered first.
 
@@ -167,6 +168,8 @@ class OptunaSampler:
             values: the objectives by trial and epoch, as recorded.
             goes_on: the numbers of the trials that do, by default of those that did not end. Any other
                 that did not end counts as failed for now.
+            paused_at: by trial, the epoch after which it was paused last: one that has come back since is still shown
+                to samplers as it stood there.
         """
         if goes_on is None:
             goes_on = {row.number for row in trials if row.state.resumable}
@@ -180,10 +183,13 @@ class OptunaSampler:
                 continue  # trained before the space was changed
             for earlier, told in row.repeats:
                 self._optuna.add_repeat(by_number[earlier].params, told)
-            self._replay_trial(row, values.get(row.number, {}), goes_on=row.number in goes_on)
+            at = (paused_at or {}).get(row.number)
+            self._replay_trial(row, values.get(row.number, {}), goes_on=row.number in goes_on, paused_at=at)
             self._count(row.params, row.config_hash, row.number)
 
-    def _replay_trial(self, row: TrialRow, recorded: Mapping[int, Values], *, goes_on: bool) -> None:
+    def _replay_trial(
+        self, row: TrialRow, recorded: Mapping[int, Values], *, goes_on: bool, paused_at: int | None
+    ) -> None:
         finite = {epoch: v for epoch, v in recorded.items() if math.isfinite(v[0])}
         if not goes_on:
             state = TrialState.FAILED if row.state.resumable else row.state
@@ -203,6 +209,9 @@ class OptunaSampler:
             self.paused[row.number] = order
             self.pause(row.number)
         else:
+            if paused_at is not None:
+                shown = {epoch: values for epoch, values in finite.items() if epoch <= paused_at}
+                self._optuna.pause(self._open[row.number].optuna_trial, shown)
             self._unfinished.append(order)
 
     def _propose(self, given: Point | None = None) -> TrialOrder | None:

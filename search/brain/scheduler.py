@@ -14,12 +14,15 @@ from search.declaration.study import Study
 from search.ledger.events import Event
 
 
-def build_scheduler(study: Study, *, note: Callable[[Event], None] = lambda event: None) -> RecordingScheduler:
+def build_scheduler(
+    study: Study, *, note: Callable[[Event], None] = lambda event: None, weighed: int | None = None
+) -> RecordingScheduler:
     """Return the scheduler that ``study`` declares.
 
     Args:
         study: the declaration.
         note: is told what happens while it chooses, for the ledger.
+        weighed: for how many epochs a choice is, where an earlier session has found out.
     """
     spec, objective = study.scheduler, study.objective
     if spec.name == "promote" or replaced(study) is not None:
@@ -27,7 +30,7 @@ def build_scheduler(study: Study, *, note: Callable[[Event], None] = lambda even
     if spec.name == "freeze_thaw":
         from search.brain.freeze_thaw import FreezeThawScheduler  # imports scipy, which other searches do without
 
-        return FreezeThawScheduler(study, note=note)
+        return FreezeThawScheduler(study, note=note, weighed=weighed)
     rule: StoppingRule
     if spec.name == "asha":
         rule = AshaRule(

@@ -225,6 +225,12 @@ class Options:
         sets="scheduler.total_epochs",
         metavar="N",
     )
+    epochs_a_choice: int | None = option(
+        "Epochs that each choice of freeze_thaw is for, after the first 64. [default: measured]",
+        Group.SEARCH,
+        sets="scheduler.epochs_a_choice",
+        metavar="N",
+    )
 
     executor: str | None = option("auto, lanes or tune.", Group.PLACE, sets="executor")
     cpus_per_trial: float | None = option("Cores of a trial.", Group.PLACE, sets="resources.cpus_per_trial")

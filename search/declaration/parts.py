@@ -148,6 +148,8 @@ class SchedulerSpec(Frozen):
             written to the checkpoint store.
         total_epochs: how many epochs a search that pauses trials may train; None is no limit for ``promote``, and for
             ``freeze_thaw``, which never runs out of trials to go on with, a quarter of those that all trials would.
+        epochs_a_choice: how many epochs whoever ``freeze_thaw`` chose trains before others may take its place, once
+            the first ones are trained; None finds out, once a search, what a choice takes beside an epoch.
     """
 
     name: Literal["asha", "median", "none", "promote", "freeze_thaw"] = "asha"
@@ -156,6 +158,7 @@ class SchedulerSpec(Frozen):
     audit_fraction: float = Field(0.0, ge=0, le=1)
     paused_mb: float = Field(1024.0, ge=0, allow_inf_nan=False)
     total_epochs: int | None = Field(None, ge=1)
+    epochs_a_choice: int | None = Field(None, ge=1)
 
     @property
     def pauses(self) -> bool:
@@ -170,6 +173,15 @@ class SchedulerSpec(Frozen):
             rule = f"{{value}} is for {{0}} {' or '.join(PAUSING)}, got {name}"
             refuse([Mistake(("scheduler", "total_epochs"), rule, total, others=(("scheduler", "name"),))])
         return total
+
+    @field_validator("epochs_a_choice")
+    @classmethod
+    def _somebody_chooses(cls, epochs: int | None, info: ValidationInfo) -> int | None:
+        name = info.data.get("name")
+        if epochs is not None and name not in (None, "freeze_thaw"):
+            rule = f"{{value}} is for {{0}} freeze_thaw, got {name}"
+            refuse([Mistake(("scheduler", "epochs_a_choice"), rule, epochs, others=(("scheduler", "name"),))])
+        return epochs
 
     @model_validator(mode="before")
     @classmethod

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from search.declaration.study import Study
-from search.ledger import Ledger
+from search.ledger import EpochRow, Ledger
+from search.ledger.smoothed import read_smoothed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,14 +27,19 @@ def by_surrogate(study: Study, ledger: Ledger, study_id: int, board: pd.DataFram
     """
     if study.scheduler.name != "freeze_thaw" or board.empty:
         return board
-    from search.brain.freeze_thaw import FreezeThawScheduler
-    from search.brain.scheduler import build_scheduler
-
-    scheduler = build_scheduler(study)
-    if not isinstance(scheduler, FreezeThawScheduler):
+    epochs = ledger.epochs(study_id)
+    means = read_smoothed(ledger, study_id, epochs=len(epochs)) or _replayed(study, ledger, study_id, epochs)
+    if not means:
         return board
-    scheduler.replay(ledger.epochs(study_id), ledger.trials(study_id), ledger.decisions(study_id))
-    means = scheduler.means()
     expected = board["number"].map(means)
     order = expected if study.objective.direction.ascending else -expected
     return board.assign(expected=expected, order=order).sort_values("order", kind="stable").drop(columns="order")
+
+
+def _replayed(study: Study, ledger: Ledger, study_id: int, epochs: Sequence[EpochRow]) -> dict[int, float]:
+    """Return what the surrogate holds of each trial, fitted again: the last session ended too soon to keep that."""
+    from search.brain.scheduler import build_scheduler
+
+    scheduler = build_scheduler(study)
+    scheduler.replay(epochs, ledger.trials(study_id), ledger.decisions(study_id))
+    return scheduler.means()

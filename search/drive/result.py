@@ -11,6 +11,7 @@ from search.drive.overview import Ending
 from search.ledger import FitRole, Ledger, StudyRow
 from search.ledger.confirmed import read_confirmed
 from search.ledger.events import EventKind
+from search.ledger.smoothed import read_smoothed
 from search.report.answer import Answer, answer
 from search.report.kept import Kept
 from trainables.stage import stage
@@ -57,8 +58,9 @@ def read_answer(ledger: Ledger, row: StudyRow, study: Study) -> Answer:
         trials, epochs = ledger.trials_frame(row.id), ledger.epochs_frame(row.id)
         refits, confirmed = ledger.fits(row.id, FitRole.REFIT), read_confirmed(ledger, row.id)
         audited = read_audited(ledger, row.id, study)
+        smoothed = read_smoothed(ledger, row.id, epochs=len(epochs))
     with stage(f"working out the answer from {len(trials):,} trials"):
-        return answer(study, trials, epochs, row.facts, refits, confirmed, audited)
+        return answer(study, trials, epochs, row.facts, refits, confirmed, audited, smoothed)
 
 
 def checkpoint_notes(ledger: Ledger, study_id: int) -> dict[int, str]:

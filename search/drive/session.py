@@ -14,6 +14,7 @@ from search.declaration.study import Study
 from search.drive import memory_retry
 from search.drive.audit import audited_study, audits_left
 from search.drive.history import checked_history, refuse_untrainable
+from search.drive.known import NOTHING, Known, recorded_and_said
 from search.errors import RunError, StorageError
 from search.executors.choice import ExecutorChoice
 from search.executors.control import Control
@@ -21,8 +22,8 @@ from search.executors.progress import View
 from search.executors.recorder import Recorder
 from search.ledger import DecisionRow, EpochRow, Ledger, LedgerWriter, TrialRow
 from search.ledger.audits import AuditWriter
-from search.ledger.events import Aborted, Event, EventKind, GainBelow, ShareUsedUp, SpaceExhausted
-from search.ledger.outcome import SessionEnding, TrialState
+from search.ledger.events import Aborted, CurvesSmoothed, Event, ShareUsedUp, SpaceExhausted
+from search.ledger.outcome import SessionEnding, StopReason, TrialState
 from search.ledger.paths import Paths
 from search.ledger.printed_commands import extend_command
 from trainables.data.parts import counted
@@ -104,10 +105,7 @@ class Session:
         recorder = Recorder(study, writer, watch=view.update)
         going_on = {t.number for t in trials if t.state.resumable}
         tried = memory_retry.tried_alone(ledger, study_id)
-        ended_by = _ended_by(ledger, study_id)
-        search = _search(
-            study, splits, recorder, control, paths, view.say, ended_by
-        )  # what that raises is no fault of the ledger
+        search = _search(study, splits, recorder, control, paths, view.say, known=Known.of(ledger, study_id))
         with checked_history(trials, epochs, metric=study.objective.metric, ledger=paths.ledger):
             recorder.replay(trials, epochs)
             _take_up(search, trials, epochs, going_on - tried, ledger.decisions(study_id))
@@ -149,13 +147,18 @@ class Session:
         view.say(f"executor {self.choice.executor}: {self.choice.reason}")
         facts = self.ledger.study(self.study.name).facts
         open_alone = any(t.state.resumable and t.number in self.tried_alone for t in self.trials)
-        if (event := replaced(self.study)) is not None and not self.trials:
-            recorder.event(event)
+        if (event := replaced(self.study)) is not None:
+            view.say(event.sentence)
+            if not self.trials:
+                recorder.event(event)
+        if self.study.scheduler.pauses and self.study.scheduler.paused_mb == 0 and self.choice.executor == "lanes":
+            view.say("trials that wait are written to the checkpoint store at once (--paused-mb 0)")
         try:
             self.executor.run(replace(search, lanes=facts.lanes, lane_modes=facts.lane_modes))
             self._say_why_no_more(search)
             if search.scheduler.cost:
                 view.say(search.scheduler.cost)
+            self._keep_smoothed(search)
             if self.control.stopping is None and (recorder.out_of_memory or open_alone):
                 self._run_alone()
             self._refuse_what_ended_it(recorder)
@@ -180,6 +183,12 @@ class Session:
             if self.control.details:
                 self.view.say(self.control.details)
             raise RunError(f"the search was ended: {self.control.aborted}; what was recorded: {self.paths.ledger}")
+
+    def _keep_smoothed(self, search: Search) -> None:
+        """Record what a model of the curves holds of each trial, unless a signal asks for a quick end."""
+        if self.control.stopping in (None, StopReason.BUDGET) and (means := search.scheduler.means()):
+            metric, epochs = self.study.objective.metric, self.recorder.progress.epochs
+            self.recorder.event(CurvesSmoothed(epochs=epochs, metric=metric, means=means))
 
     def _say_why_no_more(self, search: Search) -> None:
         """Say that more trials would bring too little, or that the space, or a choice's part, has no more points."""
@@ -207,7 +216,8 @@ class Session:
         if numbers := memory_retry.trials_to_retry(self.study, trials, tried):
             self.view.say(f"{len(numbers)} trials ran out of memory; they are tried once more, one at a time")
             epochs, study = self.ledger.epochs(self.study_id), memory_retry.with_one_trial(self.study)
-            search = _search(study, self.splits, self.recorder, self.control, self.paths, self.view.say)
+            known = replace(Known.of(self.ledger, self.study_id), ended_by=())
+            search = _search(study, self.splits, self.recorder, self.control, self.paths, self.view.say, known=known)
             with checked_history(trials, epochs, metric=study.objective.metric, ledger=self.paths.ledger):
                 _take_up(search, trials, epochs, numbers, self.ledger.decisions(self.study_id))
             search.sampler.exhausted = True  # it proposes these and no others
@@ -278,12 +288,6 @@ class Session:
         refit_best(self.study, self.ledger, self.study_id, self.splits, self.control, self.paths, self.view.say)
 
 
-def _ended_by(ledger: Ledger, study_id: int) -> list[GainBelow]:
-    """Return the decisions to end the search that earlier sessions took, oldest first."""
-    events = (row.event for row in ledger.events(study_id, EventKind.GAIN_BELOW))
-    return [event for event in events if isinstance(event, GainBelow)]
-
-
 def _search(
     study: Study,
     splits: Splits,
@@ -291,7 +295,8 @@ def _search(
     control: Control,
     paths: Paths,
     say: Callable[[str], None],
-    ended_by: Sequence[GainBelow] = (),
+    *,
+    known: Known = NOTHING,
 ) -> Search:
     """Return a search that has taken up nothing yet.
 
@@ -305,8 +310,8 @@ def _search(
 
     try:
         scheduler, sampler = (
-            build_scheduler(study, note=recorder.event),
-            OptunaSampler(study, ended_by=ended_by, note=recorder.event),
+            build_scheduler(study, note=recorded_and_said(recorder, say), weighed=known.epochs_a_choice),
+            OptunaSampler(study, ended_by=known.ended_by, note=recorder.event),
         )
     except (ArithmeticError, ValueError, TypeError) as error:  # of a number that is too large
         raise RunError(
@@ -325,7 +330,8 @@ def _take_up(
 ) -> None:
     """Have scheduler and sampler take up what the ledger has."""
     search.scheduler.replay(epochs, trials, decisions)
-    search.sampler.replay(trials, _values(epochs, search.study), goes_on=goes_on)
+    paused_at = {row.number: row.epoch for row in decisions if row.action == "pause"}
+    search.sampler.replay(trials, _values(epochs, search.study), goes_on=goes_on, paused_at=paused_at)
 
 
 def _build_executor(choice: ExecutorChoice, say: Callable[[str], None]) -> Executor:

@@ -16,7 +16,7 @@ MEGABYTE = 1e6
 def paused_mb(study: Study) -> float:
     """Return how many megabytes of a worker's memory paused trials may take.
 
-    None where there are several workers: each must be able to take up what another one paused.
+    0 where there are several workers: each must be able to take up what another one paused.
     """
     several = study.resources.workers not in (None, 1) or study.resources.address is not None
     return 0.0 if several else study.scheduler.paused_mb

@@ -71,7 +71,7 @@ class StudyResult:
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
         """The trials that reported a finite value, best first: rank, number, value, epoch, params ..."""
-        return leaderboard(self.trials, self.epochs, self.study.objective)
+        return leaderboard(self.trials, self.epochs, self.study.objective, self.answer.smoothed)
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the report of the study as its ledger has it now, and return the file.

@@ -16,6 +16,7 @@ from search.declaration.study import Study
 from search.drive.result import Result
 from search.executors.capacity import Capacity
 from search.executors.choice import choose_executor
+from search.executors.paused_states import paused_mb
 from search.executors.retention import FINISHED
 from search.face.chart import best_chart
 from search.face.confirmation_table import (
@@ -281,8 +282,11 @@ def scheduler_text(study: Study) -> str:
 
 def paused_text(study: Study) -> str:
     """Return where the states of paused trials lie."""
-    mb = study.scheduler.paused_mb
-    return f" in memory, at most {mb:g} MB" if mb else " in the checkpoint store (--paused-mb 0)"
+    if choose_executor(study).executor == "tune":
+        return " in checkpoints of Ray Tune's"
+    if mb := paused_mb(study):
+        return f" in memory, at most {mb:g} MB"
+    return f" in the checkpoint store ({'several workers' if study.scheduler.paused_mb else '--paused-mb 0'})"
 
 
 def resources_text(study: Study) -> str:

@@ -34,13 +34,15 @@ def space_table(space: Space) -> Grid:
 
 def top_table(found: Answer) -> Grid:
     """Return the best trials, one row each, and the baseline below them."""
-    warm = any(entry.origin is not None for entry in found.top)
+    shown = [*found.top, *([] if found.baseline is None else [found.baseline])]
+    warm, smoothed = any(e.origin is not None for e in shown), any(e.smoothed is not None for e in shown)
     origin = [Column("from", wraps=True, least=12)] if warm else []
-    grid = Grid([*_right("rank", "trial", f"best {found.metric}", "epoch"), Column("ended"), *origin, PARAMETERS])
+    numbers = _right("rank", "trial", f"best {found.metric}", *(["smoothed"] if smoothed else []), "epoch")
+    grid = Grid([*numbers, Column("ended"), *origin, PARAMETERS])
     for rank, entry in enumerate(found.top, 1):
-        grid.add("base" if entry.trial == BASELINE_TRIAL else str(rank), *_cells(entry, origin=warm))
+        grid.add("base" if entry.trial == BASELINE_TRIAL else str(rank), *_cells(entry, origin=warm, smoothed=smoothed))
     if found.baseline is not None and found.baseline not in found.top:
-        grid.add("base", *_cells(found.baseline, origin=warm))
+        grid.add("base", *_cells(found.baseline, origin=warm, smoothed=smoothed))
     return grid
 
 
@@ -144,10 +146,12 @@ def _right(*names: str) -> Iterable[Column]:
     return [Column(name, right=True) for name in names]
 
 
-def _cells(entry: Entry, *, origin: bool) -> tuple[str, ...]:
+def _cells(entry: Entry, *, origin: bool, smoothed: bool) -> tuple[str, ...]:
     ended = entry.stop_reason or entry.state.lower()
     told = [entry.origin or ""] if origin else []
-    return str(entry.trial), f"{entry.value:.5g}", str(entry.epoch), ended, *told, params_text(entry.params)
+    without_noise = ["-" if entry.smoothed is None else f"{entry.smoothed:.5g}"] if smoothed else []
+    numbers = str(entry.trial), f"{entry.value:.5g}", *without_noise, str(entry.epoch)
+    return *numbers, ended, *told, params_text(entry.params)
 
 
 def _curve_cells(row: CurveRow, *, objective: bool) -> list[str]:

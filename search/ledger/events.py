@@ -31,13 +31,15 @@ from search.ledger.study_events import LedgerMigrated as LedgerMigrated
 from search.ledger.study_events import ModelChanged as ModelChanged
 from search.ledger.study_events import ProposalsSlow as ProposalsSlow
 from search.ledger.study_events import Redeclared as Redeclared
-from search.ledger.study_events import SchedulerReplaced as SchedulerReplaced
 from search.ledger.study_events import ShareUsedUp as ShareUsedUp
 from search.ledger.study_events import SpaceExhausted as SpaceExhausted
-from search.ledger.study_events import SurrogateFailed as SurrogateFailed
 from search.ledger.study_events import TrialNote as TrialNote
 from search.ledger.study_events import TrialsKept as TrialsKept
 from search.ledger.study_events import VersionsChanged as VersionsChanged
+from search.ledger.surrogate_events import ChoicesWeighed as ChoicesWeighed
+from search.ledger.surrogate_events import CurvesSmoothed as CurvesSmoothed
+from search.ledger.surrogate_events import SchedulerReplaced as SchedulerReplaced
+from search.ledger.surrogate_events import SurrogateFailed as SurrogateFailed
 
 EVENTS: Mapping[EventKind, type[Event]] = {
     event.kind: event
@@ -46,9 +48,11 @@ EVENTS: Mapping[EventKind, type[Event]] = {
         ActorLost,
         AuditEnded,
         CheckpointNote,
+        ChoicesWeighed,
         ConfirmBegun,
         ConfirmEnded,
         CredentialsRemoved,
+        CurvesSmoothed,
         Extended,
         GainBelow,
         LaneModeMeasured,

@@ -50,40 +50,6 @@ class Extended(Redeclared):
     kind = EventKind.EXTENDED
 
 
-class SurrogateFailed(Event):
-    """The surrogate of the curves could not be fitted, and a round was chosen by the values so far.
-
-    Attributes:
-        epochs: how many were trained by then.
-    """
-
-    kind = EventKind.SURROGATE_FAILED
-    level = Level.WARNING
-    epochs: int
-    reason: str
-
-    def _text(self) -> str:
-        return f"after {self.epochs} epochs the surrogate failed ({self.reason}): the best so far and new ones train"
-
-
-class SchedulerReplaced(Event):
-    """A scheduler cannot do its work in a study, and another one does it.
-
-    Attributes:
-        scheduler: what the study asks for.
-        by: what decides in its place.
-    """
-
-    kind = EventKind.SCHEDULER_REPLACED
-    level = Level.WARNING
-    scheduler: str
-    by: str
-    reason: str
-
-    def _text(self) -> str:
-        return f"{self.scheduler}: {self.reason}; {self.by} decides in its place"
-
-
 class TrialsKept(Event):
     """How many of the trials before an extension lie in the space after it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ class Entry:
         metrics: all metrics of that epoch.
         params: the active parameters.
         origin: whose configuration it is, where it is one of an earlier study.
+        smoothed: the value without the noise, where a model of the curves has one.
     """
 
     trial: int
@@ -53,6 +55,7 @@ class Entry:
     params: dict[str, Any]
     metrics: dict[str, float]
     origin: str | None = None
+    smoothed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Answer:
         expected: what more trials would come to; None where too few have ended.
         importance: what each parameter was worth, at equal epochs; None for fewer than ten trials.
         folds: of how many folds every value of a trial is the mean; None where there is one validation part.
+        smoothed: each trial's best value without the noise, by number; empty where no model of the curves has one.
     """
 
     study: str
@@ -128,6 +132,7 @@ class Answer:
     expected: ExpectedBest | None = None
     importance: Importance | None = None
     folds: int | None = None
+    smoothed: dict[int, float] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -147,6 +152,7 @@ def answer(
     refits: Sequence[FitRow] = (),
     confirmed: Confirmed | None = None,
     audited: Audited | None = None,
+    smoothed: Mapping[int, float] | None = None,
 ) -> Answer:
     """Return what a study found.
 
@@ -158,8 +164,9 @@ def answer(
         refits: the fits after the search, where the study compares the choices of a parameter.
         confirmed: the runs of its confirmation, where there was one.
         audited: the pruned trials that were drawn to train on, where the study asks for that.
+        smoothed: each trial's best value without the noise, where a model of the curves has one.
     """
-    board = leaderboard(trials, epochs, study.objective)
+    board = leaderboard(trials, epochs, study.objective, smoothed)
     had = epochs.groupby("number").count() if len(epochs) else epochs  # of each metric, how many numbers a trial had
     entries = [_entry(row, had.loc[row["number"]]) for row in board.to_dict("records")]
     choices = by_choice(study, trials, epochs, board)
@@ -193,6 +200,7 @@ def answer(
         expected=_expected(study, trials, board),
         importance=importance(study, trials, epochs),
         folds=study.data.folds,
+        smoothed=dict(smoothed or {}),
     )
 
 
@@ -262,4 +270,5 @@ def _entry(row: Mapping[Any, Any], had: Mapping[str, int]) -> Entry:
         params=dict(row["params"]),
         metrics={str(name): float(value) for name, value in row["metrics"].items() if had[name]},
         origin=origin if isinstance(origin := row.get("origin"), str) else None,
+        smoothed=None if math.isnan(smoothed := float(row.get("smoothed", math.nan))) else smoothed,
     )

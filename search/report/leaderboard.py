@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from trainables.report import SECONDS
@@ -35,24 +36,29 @@ def improvements(board: pd.DataFrame, *, ascending: bool) -> list[tuple[int, flo
     return found
 
 
-def leaderboard(trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
+def leaderboard(
+    trials: pd.DataFrame, epochs: pd.DataFrame, objective: Objective, smoothed: Mapping[int, float] | None = None
+) -> pd.DataFrame:
     """Rank the trials that reported a finite value.
 
     Args:
         trials: the frame of ``Ledger.trials_frame``.
         epochs: the frame of ``Ledger.epochs_frame``.
         objective: the metric and its direction.
+        smoothed: each trial's best value without the noise, by number, where a model of the curves has one.
 
     Returns:
         Best first: ``rank``, ``number``, ``value`` (the best over its epochs), ``epoch`` (where that
-        was), ``epochs`` (trained), ``state``, ``stop_reason``, ``origin`` where the trials have it, a
-        ``params_<name>`` column each, ``params``, the active ones as a dict, and ``metrics``, all of that epoch as
-        a dict.
+        was), ``epochs`` (trained), ``state``, ``stop_reason``, ``origin`` where the trials have it, ``smoothed``
+        where that is given, a ``params_<name>`` column each, ``params``, the active ones as a dict, and ``metrics``,
+        all of that epoch as a dict.
     """
     import numpy as np
     import pandas as pd
 
-    shown = [c for c in trials.columns if c == "origin" or c.startswith("params_")]
+    if smoothed:
+        trials = trials.assign(smoothed=trials["number"].map(dict(smoothed)))
+    shown = [c for c in trials.columns if c in ("origin", "smoothed") or c.startswith("params_")]
     columns = ["rank", "number", "value", "epoch", "epochs", "state", "stop_reason", *shown, "params", "metrics"]
     if epochs.empty:
         return pd.DataFrame(columns=columns)

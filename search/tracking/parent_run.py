@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from search.ledger import FitRole, Ledger, StudyRow
 from search.ledger.confirmed import read_confirmed
 from search.ledger.outcome import MLFLOW_PARENT_STATUS
+from search.ledger.smoothed import read_smoothed
 from search.report.answer import answer
 from search.report.comparison import Comparison, comparison_csv
 from search.report.comparison_plot import comparison_figure
@@ -96,13 +97,14 @@ def finish_parent(
     """
     sessions = ledger.sessions(row.id)  # first: what is logged is then never older than the ending
     epochs, trials = ledger.epochs_frame(row.id), ledger.trials_frame(row.id)
-    board = leaderboard(trials, epochs, study.objective)
+    smoothed = read_smoothed(ledger, row.id, epochs=len(epochs))
+    board = leaderboard(trials, epochs, study.objective, smoothed)
     client.log_text(run_id, board.drop(columns=["params", "metrics"]).to_csv(index=False), "leaderboard.csv")
     if study.further:
         front = pareto(board, epochs, study.objectives).drop(columns=["params", "metrics"])
         client.log_text(run_id, front.to_csv(index=False), "pareto.csv")
     refits, confirmed = ledger.fits(row.id, FitRole.REFIT), read_confirmed(ledger, row.id)
-    found = answer(study, trials, epochs, row.facts, refits, confirmed)
+    found = answer(study, trials, epochs, row.facts, refits, confirmed, smoothed=smoothed)
     _log_comparison(client, run_id, found.comparison)
     _log_confirmation(client, run_id, found.confirmation)
     _log_curve(client, run_id, found.curve)

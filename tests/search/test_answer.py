@@ -193,6 +193,7 @@ def test_the_answer_is_plain_json_without_nan(ledger, study_id):
         "stop_reason": None,
         "params": {"dropout": 0.7},
         "origin": None,
+        "smoothed": None,
     }
 
 

@@ -10,9 +10,11 @@ from search.ledger.events import (
     ActorLost,
     AuditEnded,
     CheckpointNote,
+    ChoicesWeighed,
     ConfirmBegun,
     ConfirmEnded,
     CredentialsRemoved,
+    CurvesSmoothed,
     EventKind,
     Extended,
     GainBelow,
@@ -44,6 +46,21 @@ EXAMPLES = [
         Level.WARNING,
         "after 40 epochs the surrogate failed (a covariance of 40 values is singular): the best so far and new ones "
         "train",
+    ),
+    (
+        ChoicesWeighed(epochs=64, choice_ms=11.6, epoch_ms=2.04, epochs_a_choice=9),
+        Level.INFO,
+        "after 64 epochs a choice took 11.6 ms, an epoch 2.04 ms: from here on each choice is for 9 epochs",
+    ),
+    (
+        ChoicesWeighed(epochs=64, choice_ms=11.6, epoch_ms=204.0, epochs_a_choice=1),
+        Level.INFO,
+        "after 64 epochs a choice took 11.6 ms, an epoch 204 ms: from here on each choice is for 1 epoch",
+    ),
+    (
+        CurvesSmoothed(epochs=90, metric="val_loss", means={0: 0.5, 3: 0.25}),
+        Level.INFO,
+        "after 90 epochs the model of the curves has a smoothed val_loss of 2 trials",
     ),
     (
         SchedulerReplaced(scheduler="freeze_thaw", by="promote", reason="trials of one epoch have no curves"),

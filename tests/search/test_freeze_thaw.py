@@ -1,5 +1,6 @@
 """Freeze-thaw: it finds the best with few epochs, chooses the same after a replay, and says where it cannot work."""
 
+import itertools
 import math
 import random
 import signal
@@ -19,7 +20,7 @@ from search.executors.control_loop import ControlLoop
 from search.executors.search import Search
 from search.face.present import scheduler_text
 from search.ledger import LedgerWriter
-from search.ledger.events import SurrogateFailed
+from search.ledger.events import ChoicesWeighed, CurvesSmoothed, SurrogateFailed
 from search.report.leaderboard import leaderboard
 from spaces import Space, category, float_
 from tests.search.conftest import make_study
@@ -29,7 +30,7 @@ SPACE = Space((float_("x", 0.0, 1.0, baseline=0.1), category("kind", ("a", "b", 
 
 
 def study(space=SPACE, **values):
-    scheduler = {"name": "freeze_thaw", **values.pop("scheduler", {})}
+    scheduler = {"name": "freeze_thaw", "epochs_a_choice": 1, **values.pop("scheduler", {})}
     budget = {"trials": 40, "max_epochs": 9, **values.pop("budget", {})}
     return make_study(space, scheduler=scheduler, budget=budget, **values)
 
@@ -89,6 +90,34 @@ class StoppedAfter(Control):
         if len(self._scheduler._log) >= self._epochs:
             self.request(signal.SIGINT)
         return super().stopping
+
+
+def test_choices_that_take_longer_than_epochs_are_for_several_and_a_replay_keeps_to_that():
+    told = []
+    declared = study(scheduler={"epochs_a_choice": None})
+    whole = weighed(declared, note=told.append).run()
+    ((event),) = told
+    assert isinstance(event, ChoicesWeighed) and (event.epochs, event.epochs_a_choice) == (64, 3), "a third of 9 epochs"
+    runs = [len(list(group)) for _, group in itertools.groupby(n for n, _ in whole.scheduler._log[64:90])]
+    assert min(runs[:-1]) == 3
+    pinned = weighed(study(scheduler={"epochs_a_choice": 3})).run()
+    assert pinned.scheduler._log == whole.scheduler._log, "declared, it is the same search again"
+
+
+def test_a_search_with_shared_choices_that_is_resumed_goes_on_as_one_that_was_not_interrupted(ledger, study_id):
+    declared = study(scheduler={"epochs_a_choice": None})
+    whole = weighed(declared).run()
+    first = weighed(declared, writer=(writer := LedgerWriter(ledger, study_id)))
+    stop_after(first, 71)
+    writer.flush()
+    again = weighed(declared, found=3).replay(ledger, study_id).run()
+    assert again.scheduler._log == whole.scheduler._log
+
+
+def weighed(declared, *, writer=None, found=None, note=lambda event: None):
+    drive = played(declared, writer=writer)
+    drive.scheduler = build_scheduler(declared, note=note, weighed=found)
+    return drive
 
 
 def stop_after(drive, epochs):
@@ -178,11 +207,17 @@ def test_under_noise_the_finalists_of_the_model_are_better_than_those_that_were_
         rng = random.Random(str(params["x"]))
         return [level(params["x"]) + 0.3 / epoch + rng.gauss(0, 0.2) for epoch in range(1, 10)]
 
-    played(declared, noisy, writer=(writer := LedgerWriter(ledger, study_id))).run()
+    drive = played(declared, noisy, writer=(writer := LedgerWriter(ledger, study_id))).run()
     writer.flush()
     board = leaderboard(ledger.trials_frame(study_id), ledger.epochs_frame(study_id), declared.objective)
     ordered = by_surrogate(declared, ledger, study_id, board)
     by_value, by_model = (sum(map(level, frame["params_x"].iloc[:5])) for frame in (board, ordered))
     assert by_model < by_value  # 0.046 beside 0.062
     assert sorted(ordered["number"]) == sorted(board["number"])
+    means = drive.scheduler.means()
+    found = ordered.set_index("number")["expected"].dropna()
+    assert found.to_dict() == means, "fitted again it is the same"
+    writer.event(CurvesSmoothed(epochs=epochs_of(drive), metric="val_loss", means=means))
+    writer.flush()
+    assert by_surrogate(declared, ledger, study_id, board).equals(ordered)
     assert by_surrogate(make_study(SPACE), ledger, study_id, board) is board

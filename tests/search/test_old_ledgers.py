@@ -74,10 +74,12 @@ def test_a_study_is_shown_as_the_version_that_recorded_it_showed_it_and_no_file_
     for newer in ("why_not", "recommended_model"):
         assert found["checkpoints"].pop(newer) is None
     assert found.pop("folds") is None
+    assert found.pop("smoothed") == {}
     improvements = found.pop("improvements")
     assert improvements[-1][1] == found["best"]["value"]
     for entry in (*found["top"], *(found[name] for name in ("best", "baseline") if found[name] is not None)):
         assert entry.pop("origin") is None, "nothing was begun with an earlier study's then"
+        assert entry.pop("smoothed") is None, "nor had any a model of the curves"
     if as_it_was["data"] is not None:  # sentences alone, of before notices
         as_it_was["data"] = with_notices(as_it_was["data"])
     assert found == as_it_was

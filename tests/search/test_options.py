@@ -142,6 +142,8 @@ BAD = [
         {"audit_fraction": 0.1, "scheduler": "promote"},
         "--audit-fraction 0.1: --scheduler promote prunes no trial that could be audited",
     ),
+    ({"epochs_a_choice": 0, "scheduler": "freeze_thaw"}, "--epochs-a-choice must be >= 1, got 0"),
+    ({"epochs_a_choice": 4}, "--epochs-a-choice 4 is for --scheduler freeze_thaw, got asha"),
     ({"paused_mb": -1.0}, "--paused-mb must be >= 0, got -1.0"),
     ({"audit_fraction": 1.5}, "--audit-fraction must be <= 1, got 1.5"),
     ({"time_budget": "0s"}, "--time-budget must be > 0, got 0.0"),

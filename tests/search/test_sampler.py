@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from optuna.trial import TrialState
+from optuna.trial import TrialState as OptunaState
 from ray.tune.search import Searcher
 
 from search.brain.optuna_samplers import points
@@ -14,12 +14,14 @@ from search.brain.scheduler import build_scheduler
 from search.declaration.study import SAMPLERS
 from search.executors.tune_adapters import TuneSearcher
 from search.ledger import LedgerWriter
-from search.ledger.outcome import Outcome, StopReason
+from search.ledger.outcome import Outcome, StopReason, TrialState
+from search.ledger.rows import TrialRow
 from spaces import Space, category, float_, hash_params, int_, when
 from spaces.regularization import SPACE
 from tests.search.conftest import make_study
 from tests.search.drive import Drive
 from tests.spaces.drawn import drawn_spaces, enumerate_points
+from trainables.report import EpochReport
 
 SMALL = Space(
     (
@@ -225,7 +227,7 @@ def test_a_repeat_of_a_running_trial_is_told_as_failed():
             break
     assert repeats == [(0, None)] * len(repeats)
     states = [t.state for t in drive.optuna_trials]
-    assert states == [TrialState.RUNNING, *[TrialState.FAIL] * len(repeats), TrialState.RUNNING]
+    assert states == [OptunaState.RUNNING, *[OptunaState.FAIL] * len(repeats), OptunaState.RUNNING]
 
 
 ASHA = {"budget": {"trials": 100, "max_epochs": 4}, "scheduler": {"grace": 2, "reduction_factor": 2}}
@@ -257,7 +259,7 @@ def test_a_complete_trial_is_told_its_best_value(mode):
     drive, ended, sign = outcomes(mode)
     assert ended[1] == "max_epochs"
     first = told_of(drive, 1)
-    assert (first.state, first.value) == (TrialState.COMPLETE, sign * 0.25)
+    assert (first.state, first.value) == (OptunaState.COMPLETE, sign * 0.25)
     assert first.intermediate_values == {1: sign * 0.5, 2: sign * 0.25, 3: sign * 0.75, 4: sign * 0.5}
 
 
@@ -266,7 +268,7 @@ def test_a_pruned_trial_is_told_as_pruned_with_its_intermediate_values(mode):
     drive, ended, sign = outcomes(mode)
     assert ended[2] == "rung_2"
     trial = told_of(drive, 2)
-    assert trial.state is TrialState.PRUNED
+    assert trial.state is OptunaState.PRUNED
     assert trial.intermediate_values == {1: sign * 0.6, 2: sign * 0.9}
     assert trial.value == sign * 0.9  # Optuna's own rule: the last intermediate value
 
@@ -276,7 +278,7 @@ def test_a_diverged_trial_is_told_as_pruned_with_what_was_finite(mode):
     drive, ended, sign = outcomes(mode)
     assert ended[3] == "diverged"
     trial = told_of(drive, 3)
-    assert trial.state is TrialState.PRUNED
+    assert trial.state is OptunaState.PRUNED
     assert trial.intermediate_values == {1: sign * 0.4}
 
 
@@ -284,13 +286,13 @@ def test_a_failed_trial_is_told_as_failed():
     drive, ended, _ = outcomes()
     assert ended[4] == "error"
     trial = told_of(drive, 4)
-    assert (trial.state, trial.value) == (TrialState.FAIL, None)
+    assert (trial.state, trial.value) == (OptunaState.FAIL, None)
 
 
 def test_a_trial_that_diverged_at_once_is_told_as_pruned_without_values():
     drive = Drive(make_study(SMALL, **ASHA), lambda params: [math.nan]).run(1)
     (trial,) = drive.optuna_trials
-    assert (trial.state, trial.intermediate_values, trial.value) == (TrialState.PRUNED, {}, None)
+    assert (trial.state, trial.intermediate_values, trial.value) == (OptunaState.PRUNED, {}, None)
 
 
 def test_a_complete_trial_whose_objective_was_never_finite_does_not_end_the_search():
@@ -303,7 +305,7 @@ def test_a_complete_trial_whose_objective_was_never_finite_does_not_end_the_sear
     drive.sampler.observe(0, replace(report, metrics={**report.metrics, "val_accuracy": math.nan}))
     drive.sampler.tell(0, Outcome(StopReason.MAX_EPOCHS))
     (trial,) = drive.optuna_trials
-    assert trial.state is TrialState.FAIL
+    assert trial.state is OptunaState.FAIL
     assert drive.ask() is not None
 
 
@@ -314,7 +316,7 @@ def test_every_sampler_goes_on_after_pruned_diverged_and_failed_trials(sampler):
     assert len(drive.orders) == 24
     assert set(drive.ended.values()) >= {"max_epochs", "diverged", "error"}
     states = {t.state for t in told(drive)}
-    assert states == {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
+    assert states == {OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL}
 
 
 def test_a_sampler_is_not_told_by_ray_what_to_optimise():
@@ -376,3 +378,35 @@ def test_a_finished_study_is_not_told_to_optuna_and_an_extended_one_is(ledger, s
     extended = Drive(longer, loss).replay(ledger, study_id)
     assert len(extended.optuna_trials) == 14
     assert [extended.ask().number, extended.ask().number, extended.ask()] == [14, 15, None]
+
+
+def test_a_trial_that_came_back_is_shown_after_a_resume_as_before_it():
+    """As it stood where it was paused last: else a search that was killed would propose otherwise."""
+    study = make_study(CONTINUOUS, scheduler={"name": "promote"}, budget={"trials": 40, "max_epochs": 9})
+    live, orders, values = OptunaSampler(study), [], {}
+    for number in range(16):
+        orders.append(order := live.ask())
+        values[number] = {1: (loss(order.params)[0],)}
+        live.observe(number, EpochReport(1, {"val_loss": values[number][1][0]}, 0.0))
+        live.pause(number)
+    best = min(values, key=lambda n: values[n][1])
+    values[best][2] = (values[best][1][0] - 1.0,)
+    live.observe(best, EpochReport(2, {"val_loss": values[best][2][0]}, 0.0))
+    expected = live.ask().params
+    rows = [row_of(order, TrialState.RUNNING if order.number == best else TrialState.PAUSED) for order in orders]
+    again = OptunaSampler(study)
+    again.replay(rows, values, paused_at=dict.fromkeys(range(16), 1))
+    assert again.ask().number == best
+    assert again.ask().params == expected
+
+
+def row_of(order, state):
+    """Return a trial as the ledger has it."""
+    return TrialRow(
+        **{name: getattr(order, name) for name in ("number", "params", "config_hash", "seed", "sampler_attrs")},
+        **dict.fromkeys(("reason", "rung", "message", "traceback", "ended_at")),
+        repeats=[],
+        state=state,
+        started_at=0.0,
+        revision=0,
+    )

@@ -64,7 +64,7 @@ class Material:
     @property
     def board(self) -> pd.DataFrame:
         """The frame of ``leaderboard``."""
-        return leaderboard(self.trials, self.epochs, self.study.objective)
+        return leaderboard(self.trials, self.epochs, self.study.objective, self.answer.smoothed)
 
     @property
     def ascending(self) -> bool:

@@ -23,13 +23,14 @@ def leaderboard_section(material: Material) -> Section:
         return Section("leaderboard", "Leaderboard", lines=["no trial has a value"])
     named = [p.name for p in material.study.space]
     names = [*named, *(n for n in dict.fromkeys(k for p in board["params"] for k in p) if n not in named)]
-    warm = "origin" in board
+    warm, smoothed = "origin" in board, "smoothed" in board
     shown = board[(board["rank"] <= MOST_ROWS) | (board["number"] == 0)]
     rows: list[list[Cell]] = [
         [
             int(row["rank"]),
             int(row["number"]),
             float(row["value"]),
+            *([row["smoothed"] if row["smoothed"] == row["smoothed"] else None] if smoothed else []),
             int(row["epoch"]),
             int(row["epochs"]),
             row["stop_reason"] if isinstance(row["stop_reason"], str) else str(row["state"]).lower(),
@@ -40,9 +41,11 @@ def leaderboard_section(material: Material) -> Section:
     ]
     what = f"best {answer.metric}" if answer.folds is None else f"best {answer.metric} ({mean_text(answer.folds)})"
     rest = f"; the first {MOST_ROWS}, --format csv writes all" if len(board) > MOST_ROWS else ""
+    without_noise = ["smoothed"] if smoothed else []
+    from_ = ["from"] if warm else []
     table = Table(
         f"{len(board)} trials by the {what} over their epochs; the baseline is trial 0{rest}",
-        ["rank", "trial", f"best {answer.metric}", "at epoch", "epochs", "ended", *(["from"] if warm else []), *names],
+        ["rank", "trial", f"best {answer.metric}", *without_noise, "at epoch", "epochs", "ended", *from_, *names],
         rows,
         marked=frozenset(i for i, row in enumerate(rows) if row[1] == 0),
     )
@@ -50,6 +53,8 @@ def leaderboard_section(material: Material) -> Section:
         f"{verdict(answer)}.",
         f"Trial {answer.best.trial}, epoch {answer.best.epoch}: {metrics_text(answer.best.metrics)}.",
     ]
+    if smoothed:
+        lines.append("Smoothed: what the model of the curves holds of a trial at its best epoch, without the noise.")
     return Section("leaderboard", "Leaderboard", lines=lines, tables=[table])
 
 

@@ -48,9 +48,19 @@ def sentences(answer: Answer) -> list[str]:
 
 
 def _table(answer: Answer) -> Table:
+    smoothed = any(e.smoothed is not None for e in answer.top)
     rows: list[list[Cell]] = [
-        [i, e.trial, e.value, e.epoch, e.stop_reason or e.state.lower(), params_line(e.params)]
+        [
+            i,
+            e.trial,
+            e.value,
+            *([e.smoothed] if smoothed else []),
+            e.epoch,
+            e.stop_reason or e.state.lower(),
+            params_line(e.params),
+        ]
         for i, e in enumerate(answer.top, 1)
     ]
-    columns = ["rank", "trial", f"best {answer.metric}", "at epoch", "ended", "parameters"]
+    without_noise = ["smoothed"] if smoothed else []
+    columns = ["rank", "trial", f"best {answer.metric}", *without_noise, "at epoch", "ended", "parameters"]
     return Table("the best trials, one seed each", columns, rows)
