@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -247,10 +247,7 @@ class LaneHost:
     def _take_measured(self) -> tuple[LaneModeMeasured, ...]:
         taken = dict(self._worker.choices)
         self._worker.choices.clear()
-        return tuple(
-            LaneModeMeasured(group=group, mode=c.mode, stacked_ms=c.stacked_ms, looped_ms=c.looped_ms, reason=c.reason)
-            for group, c in taken.items()
-        )
+        return tuple(LaneModeMeasured(group=group, **asdict(choice)) for group, choice in taken.items())
 
     def _seat(
         self,

@@ -64,7 +64,8 @@ class LaneModeMeasured(Event):
     Attributes:
         group: what such trials have in common.
         mode: the faster one; ``in turn`` where looped trials may not train at the same time.
-        stacked_ms, looped_ms: an epoch of the group in each mode; 0 where it was not measured.
+        stacked_ms, looped_ms, in_turn_ms: an epoch of the group in each mode; 0 where it was not measured. Of modules
+            looped trials are measured side by side, and in turn.
         reason: why the mode is what it is, where no measurement says so.
     """
 
@@ -74,11 +75,17 @@ class LaneModeMeasured(Event):
     stacked_ms: float
     looped_ms: float
     reason: str = ""
+    in_turn_ms: float = 0.0
 
     def _text(self) -> str:
-        if not self.stacked_ms:
-            return f"{self.group}: trials train {MODE_WORDS[self.mode]}" + (f": {self.reason}" if self.reason else "")
-        return f"{self.group}: {self.mode} ({self.stacked_ms:.1f} ms stacked, {self.looped_ms:.1f} ms looped)"
+        looped = "side by side" if self.in_turn_ms else "looped"
+        modes = ((self.stacked_ms, "stacked"), (self.looped_ms, looped), (self.in_turn_ms, "in turn"))
+        measured = ", ".join(f"{ms:.1f} ms {words}" for ms, words in modes if ms)
+        shown = f" ({measured})" if measured else ""
+        if self.stacked_ms:
+            return f"{self.group}: {self.mode if self.mode != 'looped' else looped}{shown}"
+        why = f": {self.reason}" if self.reason else ""
+        return f"{self.group}: trials train {MODE_WORDS[self.mode]}{shown}{why}"
 
 
 class LanesChosen(Event):

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from trainables.device_data import DeviceData
 from trainables.lanes.looped import LoopedLanes, Start
-from trainables.lanes.measure import MEASURED_LANES, MEASURED_MODULES, ModeChoice, faster_mode, sample
+from trainables.lanes.measure import (
+    IN_TURN,
+    MEASURED_LANES,
+    MEASURED_MODULES,
+    ModeChoice,
+    faster_loops,
+    faster_mode,
+    sample,
+)
 from trainables.lanes.modules.source import ModuleSource
 from trainables.lanes.role import Role
 from trainables.lanes.stack import Stack
@@ -55,23 +63,43 @@ class LaneMaker:
     def faster(self, role: Role, *, lanes: int) -> ModeChoice:
         """Measure both modes of a trial that can stack, on a sample of its data; at most so many lanes of them."""
         part, share = sample(role.data, role.config.batch_size)
-        looped = self.looped(role, part, beside=True)
-        return self._faster(looped, role.config, part, share, min(lanes, MEASURED_LANES))
-
-    def faster_of_modules(self, config: Any, data: DeviceData, batches: int, lanes: int) -> ModeChoice:
-        """Measure the same of a trial that trains a module, on so many batches: a stack, and loops side by side."""
-        assert self.modules is not None, "there are modules"
-        part, share = sample(data, self.modules.trainable.training_of(config).batch_size, batches=batches)
-        looped = self._loops_of_modules(part, beside=True)
-        return self._faster(looped, config, part, share, min(lanes, MEASURED_MODULES))
-
-    def _faster(self, looped: LoopedLanes, config: Any, part: DeviceData, share: float, lanes: int) -> ModeChoice:
-        stacked = self.stacked(part)
+        stacked, looped = self.stacked(part), self.looped(role, part, beside=True)
+        most = min(lanes, MEASURED_LANES)
         try:
-            return faster_mode(stacked, looped, config, lanes=lanes, share=share, time_epoch=self.time_epoch)
+            return faster_mode(stacked, looped, role.config, lanes=most, share=share, time_epoch=self.time_epoch)
         finally:
             stacked.close()
             looped.close()
+
+    def faster_of_modules(self, config: Any, data: DeviceData, batches: int, lanes: int) -> ModeChoice:
+        """Measure a trial that trains a module, on so many batches: loops either way, and a stack of so many lanes.
+
+        Args:
+            config: of the trial.
+            data: the examples.
+            batches: on how many of them.
+            lanes: how many would be stacked at most; 0 leaves stacks out.
+        """
+        assert self.modules is not None, "there are modules"
+        part, share = sample(data, self.modules.trainable.training_of(config).batch_size, batches=batches)
+        loops = self._faster_loops(config, part, share)
+        if not lanes:
+            return loops
+        stacked = self.stacked(part)
+        try:
+            together = self.time_epoch(stacked, [config] * min(lanes, MEASURED_MODULES)) * share * 1e3
+        finally:
+            stacked.close()
+        alone = loops.in_turn_ms if loops.mode == IN_TURN else loops.looped_ms
+        return replace(loops, mode="stacked" if together <= alone else loops.mode, stacked_ms=together)
+
+    def _faster_loops(self, config: Any, part: DeviceData, share: float) -> ModeChoice:
+        beside, in_turn = (self._loops_of_modules(part, beside=beside) for beside in (True, False))
+        try:
+            return faster_loops(beside, in_turn, config, share=share, time_epoch=self.time_epoch)
+        finally:
+            beside.close()
+            in_turn.close()
 
     def _loops_of_modules(self, data: Any, *, beside: bool) -> LoopedLanes:
         """Return loops side by side, or in turn with the one core that each would have so."""

@@ -21,6 +21,8 @@ MEASURED_LANES = 16
 """Lanes that are stacked to decide between the modes; more would not change the answer."""
 MEASURED_MODULES = 8
 """The same of modules, whose larger steps cost more."""
+IN_TURN = "in turn"
+"""How looped trials of modules train where they share a generator, or where that is faster: one after another."""
 MARGIN = 0.05
 """A number of lanes is worth it if an epoch of a lane becomes cheaper by this share."""
 
@@ -62,12 +64,14 @@ class ModeChoice:
 
     Attributes:
         reason: where something else than a measurement says so, what.
+        in_turn_ms: of loops one after another; 0 where that was not measured.
     """
 
     mode: str
     stacked_ms: float = 0.0
     looped_ms: float = 0.0
     reason: str = ""
+    in_turn_ms: float = 0.0
 
 
 def choose_lanes(
@@ -154,6 +158,26 @@ def faster_mode(
     alone = time_epoch(looped, [config] * min(lanes, looped.threads))
     mode = "stacked" if together <= alone else "looped"
     return ModeChoice(mode, together * share * 1e3, alone * share * 1e3)
+
+
+def faster_loops(
+    beside: LoopedLanes,
+    in_turn: LoopedLanes,
+    config: Any,
+    *,
+    share: float,
+    time_epoch: Callable[[StackedLanes | LoopedLanes, Sequence[Any]], float],
+) -> ModeChoice:
+    """Measure loops side by side and in turn for trials of ``config``; see ``faster_mode``.
+
+    Threads that start many short operations wait for Python's lock more than they compute: then a single one is done
+    sooner.
+    """
+    each = time_epoch(beside, [config] * beside.threads)
+    alone = time_epoch(in_turn, [config])
+    return ModeChoice(
+        "looped" if each <= alone else IN_TURN, looped_ms=each * share * 1e3, in_turn_ms=alone * share * 1e3
+    )
 
 
 def seconds_per_lane_epoch(lanes: StackedLanes | LoopedLanes, configs: Sequence[Any], *, epochs: int = 2) -> float:

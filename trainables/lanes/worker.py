@@ -13,8 +13,8 @@ from trainables.lane_event import LaneEvent
 from trainables.lanes.grouping import can_stack, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
 from trainables.lanes.maker import LaneMaker
-from trainables.lanes.measure import ModeChoice, seconds_per_lane_epoch
-from trainables.lanes.modules.groups import IN_TURN, ModuleGroups
+from trainables.lanes.measure import IN_TURN, ModeChoice, seconds_per_lane_epoch
+from trainables.lanes.modules.groups import ModuleGroups
 from trainables.lanes.modules.source import BuiltModule, ModuleSource
 from trainables.lanes.products import check_precision
 from trainables.lanes.role import Role

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from trainables.config import MlpConfig
 from trainables.device_data import DeviceData
 from trainables.errors import is_out_of_memory
 from trainables.lanes.draws import config_batch_size, few_batches, why_in_turn
-from trainables.lanes.measure import MEASURED_MODULES, SAMPLE_BATCHES, ModeChoice
+from trainables.lanes.measure import IN_TURN, MEASURED_MODULES, SAMPLE_BATCHES, ModeChoice
 from trainables.lanes.modules.blueprint import LEAST_LANES
 from trainables.lanes.modules.check import LARGE, why_looped
 from trainables.lanes.modules.form import Place
@@ -23,9 +23,6 @@ from trainables.lanes.modules.source import BuiltModule, ModuleSource
 from trainables.lanes.threads import one_core
 from trainables.protocols import Run
 from trainables.user_code import error_line
-
-IN_TURN = "in turn"
-"""How looped trials train that share a generator: one after another. ``looped`` ones train side by side."""
 
 MOST_CORNERS = 16
 """Ends of the space whose modules are built to find those of a group."""
@@ -68,8 +65,8 @@ class ModuleGroups:
         mode: as asked for; see ``LaneWorker``.
         measured: what was found before, by ``str`` of the group's key; it is not looked at again.
         lanes: how many trials train at once, over all groups.
-        measure: (config, data, batches, lanes) -> the faster mode of so many such trials, stacked or looped, on so many
-            batches.
+        measure: (config, data, batches, lanes) -> the fastest mode of so many such trials on so many batches: stacked,
+            looped side by side or in turn; where lanes is 0, of the latter two.
 
     Attributes:
         choices: what was found, by ``str`` of the group's key.
@@ -126,17 +123,17 @@ class ModuleGroups:
         with one_core():
             if reason := why_in_turn(self._start, config, data, device=self._device):
                 return ModeChoice(IN_TURN, reason=reason)
-        if self._mode == "looped":
-            return ModeChoice("looped")
         batch_s = self._batch_seconds(config, data)
+        if self._mode == "looped":
+            return self._loops(config, data, batch_s)
         if self._mode != "stacked" and batch_s > LONG_BATCH_S:
-            reason = f"not stacked, as a batch takes {batch_s:.2g} s: starting its operations is little of that"
-            return ModeChoice("looped", reason=reason)
+            why = f"a batch takes {batch_s:.2g} s: starting its operations is little of that"
+            return self._loops(config, data, batch_s, why)
         together = self._together(built.key, data)
         if self._mode != "stacked" and together < LEAST_LANES:
-            return ModeChoice("looped", reason="not stacked, as few trials at a time have models of its shapes")
-        if reason := self._why_looped(built, config, data):
-            return ModeChoice("looped", reason=f"not stacked, as {reason}")
+            return self._loops(config, data, batch_s, "few trials at a time have models of its shapes")
+        if why := self._why_looped(built, config, data):
+            return self._loops(config, data, batch_s, why)
         return ModeChoice("stacked") if self._mode == "stacked" else self._faster(config, data, batch_s, together)
 
     def _together(self, key: ModuleKey, data: DeviceData) -> int:
@@ -183,15 +180,25 @@ class ModuleGroups:
             return time.perf_counter() - began
 
     def _faster(self, config: Any, data: DeviceData, batch_s: float, together: int) -> ModeChoice:
-        """Measure both modes; what raises on the way speaks against the stack."""
-        batches = int(MEASURING_S / (batch_s * MEASURED_EPOCHS * MEASURED_MODULES))
+        """Measure all modes; what raises on the way speaks against the stack."""
         try:
             with one_core():
-                return self._measure(config, data, min(SAMPLE_BATCHES, max(2, batches)), together)
+                return self._measure(config, data, _batches(batch_s, MEASURED_MODULES), together)
         except Exception as error:
             if is_out_of_memory(error):
-                return ModeChoice("looped", reason="not stacked, as there is no memory for some lanes of it")
-            return ModeChoice("looped", reason=f"not stacked, as measuring it raised {error_line(error)}")
+                return self._loops(config, data, batch_s, "there is no memory for some lanes of it")
+            return self._loops(config, data, batch_s, f"measuring it raised {error_line(error)}")
+
+    def _loops(self, config: Any, data: DeviceData, batch_s: float, why_not_stacked: str = "") -> ModeChoice:
+        """Return how loops of such trials train: side by side where batches are long, else as is measured faster."""
+        reason = why_not_stacked and f"not stacked, as {why_not_stacked}"
+        if batch_s > LONG_BATCH_S:
+            return ModeChoice("looped", reason=reason)
+        try:
+            with one_core():
+                return replace(self._measure(config, data, _batches(batch_s, LEAST_LANES), 0), reason=reason)
+        except Exception:  # its trials say so
+            return ModeChoice("looped", reason=reason)
 
     def _check_floats(self, built: BuiltModule, config: Any, data: DeviceData) -> None:
         """Compare a trial that differs from the group's first where none did before, both stacked, with the loop.
@@ -210,3 +217,8 @@ class ModuleGroups:
         self.choices[str(key)] = choice
         self._measured[str(key)] = choice.mode
         return choice.mode
+
+
+def _batches(batch_s: float, lanes: int) -> int:
+    """Return on how many batches so many lanes are measured, given what one takes in the plain loop."""
+    return min(SAMPLE_BATCHES, max(2, int(MEASURING_S / (batch_s * MEASURED_EPOCHS * lanes))))

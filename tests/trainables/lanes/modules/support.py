@@ -45,14 +45,14 @@ def trial(model, number, **more):
     )
 
 
-def worker(model, examples, *, lanes=8, mode="stacked", corners=(), drawn=(), **facts):
+def worker(model, examples, *, lanes=8, mode="stacked", threads=1, corners=(), drawn=(), **facts):
     given = Given(model)
     return LaneWorker(
         examples,
         device=CPU,
         lanes=lanes,
         mode=mode,
-        threads=1,
+        threads=threads,
         start=given.start,
         modules=ModuleSource(given, tuple(corners), tuple(drawn)),
         **facts,

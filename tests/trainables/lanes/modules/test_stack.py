@@ -7,6 +7,7 @@ from tests.trainables.lanes.cases import CPU, as_double, double_precision, weigh
 from tests.trainables.lanes.modules.hostile import NoMemoryOnBatchesOf65, SquareRoot, TripsOnBatchesOf65
 from tests.trainables.lanes.modules.support import Given, data, trial, worker
 from tests.trainables.lanes.modules.zoo import ZOO
+from trainables.lanes.stacked import StackedLanes
 
 ORACLE = ("FunctionalDropout", "NewBuffer", "Tied", "Squeeze", "Attention", "lstm", "cnn")
 
@@ -139,13 +140,31 @@ def test_a_trial_that_diverges_leaves_its_neighbour_bit_for_bit():
     assert curves[0] == curves[1]
 
 
+def clock(*, stacked, beside, in_turn):
+    """Return what says how long an epoch takes in each mode."""
+    return lambda lanes, configs: (
+        stacked if isinstance(lanes, StackedLanes) else beside if lanes.threads > 1 else in_turn
+    )
+
+
+@pytest.mark.parametrize(("stacked", "beside", "in_turn", "mode"), [(3, 2, 4, "looped"), (3, 4, 2, "in turn")])
+def test_loops_are_measured_side_by_side_and_in_turn(stacked, beside, in_turn, mode):
+    model = ZOO["norm_mlp"]
+    times = clock(stacked=stacked, beside=beside, in_turn=in_turn)
+    lanes = worker(model, data(), mode="usual", threads=2, time_epoch=times)
+    lanes.seat(0, trial(model, 0), seed=0)
+    (choice,) = lanes.choices.values()
+    assert (choice.mode, choice.reason) == (mode, "")
+    lanes.close()
+
+
 def test_the_mode_is_measured_once_and_taken_up():
     model = ZOO["norm_mlp"]
-    times = iter([1.0, 2.0])
-    lanes = worker(model, data(), mode="usual", time_epoch=lambda *_: next(times))
+    lanes = worker(model, data(), mode="usual", threads=2, time_epoch=clock(stacked=1.0, beside=2.0, in_turn=3.0))
     lanes.seat(0, trial(model, 0), seed=0)
     ((group, choice),) = lanes.choices.items()
-    assert (choice.mode, choice.reason, choice.stacked_ms < choice.looped_ms) == ("stacked", "", True)
+    assert (choice.mode, choice.reason) == ("stacked", "")
+    assert choice.stacked_ms < choice.looped_ms < choice.in_turn_ms
     lanes.close()
     again = worker(model, data(), mode="usual", measured={group: "looped"})
     again.seat(0, trial(model, 0), seed=0)
@@ -218,7 +237,8 @@ def test_a_measurement_that_raises_speaks_for_the_loop():
     lanes = worker(TripsOnBatchesOf65, data(), mode="usual")
     lanes.seat(0, trial(TripsOnBatchesOf65, 0), seed=0)
     (choice,) = lanes.choices.values()
-    assert choice.mode == "looped" and choice.reason.startswith("not stacked, as measuring it raised RuntimeError: no")
+    assert choice.mode in ("looped", "in turn")
+    assert choice.reason.startswith("not stacked, as measuring it raised RuntimeError: no")
     lanes.close()
 
 
@@ -237,8 +257,8 @@ def test_a_group_of_which_few_trials_are_to_be_expected_is_looped_unseen():
     model = ZOO["norm_mlp"]
     drawn = [trial(model, n, batch_size=32) for n in range(9)] + [trial(model, 9)]
     for lanes, expected in ((8, "looped"), (20, "stacked")):
-        times = iter([1.0, 2.0])
-        found = worker(model, data(), lanes=lanes, mode="usual", drawn=drawn, time_epoch=lambda *_, t=times: next(t))
+        times = clock(stacked=1.0, beside=2.0, in_turn=3.0)
+        found = worker(model, data(), lanes=lanes, mode="usual", drawn=drawn, threads=2, time_epoch=times)
         found.seat(0, trial(model, 0), seed=0)
         (choice,) = found.choices.values()
         assert choice.mode == expected
