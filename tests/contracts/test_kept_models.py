@@ -66,6 +66,12 @@ def ranked(study, home):
     return list(finished[["number", "value", "epoch"]].itertuples(index=False, name=None))
 
 
+def kept_of(found, k=3):
+    """Return the trials that keep their model: the baseline, and besides it the best ``k``."""
+    others = [number for number, *_ in found if number != 0]
+    return {0, *others[:k]}
+
+
 def files(study, home):
     folder = paths_of(study, home).checkpoints
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.suffix != ".at")
@@ -109,11 +115,11 @@ def finished(request, tmp_path_factory):
     return study, home, conduct(study, home, load_data, view=Silent())
 
 
-def test_exactly_the_best_three_models_stay(finished):
+def test_exactly_the_baseline_and_the_best_three_others_stay(finished):
     study, home, _ = finished
     found = ranked(study, home)
     assert len(found) == 10
-    assert files(study, home) == of_best({0, *(number for number, *_ in found[:3])})
+    assert files(study, home) == of_best(kept_of(found))
 
 
 def test_each_is_of_its_trials_best_epoch(finished):
@@ -141,10 +147,10 @@ def test_the_result_says_what_is_kept_and_reading_the_disk_says_the_same(finishe
     study, home, result = finished
     paths = paths_of(study, home)
     size = sum(p.stat().st_size for p in paths.checkpoints.rglob("*") if p.is_file())
-    assert (result.kept.checkpoints, result.kept.size_mb) == (3, size / 1e6)
+    assert (result.kept.checkpoints, result.kept.size_mb) == (4, size / 1e6)
     assert kept_on_disk(paths.checkpoints, result.answer) == result.kept
     assert json.loads(json.dumps(to_json(study, result, paths)))["checkpoints"] == {
-        "kept": 3,
+        "kept": 4,
         "size_mb": size / 1e6,
         "best_model": str(result.kept.best_model),
         "why_not": None,
@@ -168,7 +174,7 @@ def test_after_an_extension_the_best_three_of_all_stay(finished):
     resume(paths_of(study, home), view=Silent(), load=load_data, change=more)
     found = ranked(study, home)
     assert len(found) == 18
-    assert files(study, home) == of_best({0, *(number for number, *_ in found[:3])})
+    assert files(study, home) == of_best(kept_of(found))
     for number, value, epoch in found[:3]:
         state = model_of(study, home, number)
         assert (state["epoch"], state["value"]) == (epoch, value)
@@ -191,7 +197,7 @@ def test_checkpoints_of_trials_that_ended_are_removed_and_another_objective_is_k
     study = small_study("all", checkpoint_every_s=0, keep_checkpoints=2, objective=objective, **EXECUTORS[executor])
     conduct(study, tmp_path, load_data, view=Silent())
     found = ranked(study, tmp_path)
-    assert files(study, tmp_path) == of_best({0, *(number for number, *_ in found[:2])})
+    assert files(study, tmp_path) == of_best(kept_of(found, 2))
     for number, value, epoch in found[:2]:
         state = model_of(study, tmp_path, number)
         assert (state["metric"], state["epoch"], state["value"]) == ("val_accuracy", epoch, value)
@@ -226,7 +232,7 @@ def test_a_failed_trial_leaves_nothing_and_takes_no_ones_place(tmp_path):
     trials, *_ = ledger_of(study, tmp_path)
     assert {t.state.value for t in trials} == {"COMPLETE", "FAILED"}
     found = ranked(study, tmp_path)
-    assert files(study, tmp_path) == of_best({0, *(number for number, *_ in found[:3])})
+    assert files(study, tmp_path) == of_best(kept_of(found))
     for number, value, epoch in found[:3]:
         state = model_of(study, tmp_path, number)
         assert (state["epoch"], state["value"]) == (epoch, value)
@@ -267,8 +273,8 @@ def test_a_process_that_dies_once_costs_no_best_model(tmp_path, marks, executor)
         study = breaking_study(name, trainable, **values)
         conduct(study, tmp_path, load_data, view=Silent())
         _, _, epochs, events = ledger_of(study, tmp_path)
-        top = [number for number, *_ in ranked(study, tmp_path)[:3]]
-        assert files(study, tmp_path) == of_best({0, *top})
+        top = kept_of(ranked(study, tmp_path))
+        assert files(study, tmp_path) == of_best(top)
         models[name] = {n: model_of(study, tmp_path, n) for n in top}
         lost = events["kind"].isin(["actor_lost", "worker_lost"]).sum()
         assert (lost > 0) == (name == "dies")
@@ -294,4 +300,4 @@ def test_the_leftovers_of_a_killed_session_are_swept(tmp_path):
     resume(paths_of(study, tmp_path), view=Silent(), load=load_data)
     assert files(study, tmp_path) == before
     found = answer(study, *ledger_of(study, tmp_path)[1:3], FACTS)
-    assert kept_on_disk(checkpoints, found).checkpoints == 3
+    assert kept_on_disk(checkpoints, found).checkpoints == 4
