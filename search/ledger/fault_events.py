@@ -54,7 +54,12 @@ class CheckpointNote(Event):
         return self.note
 
 
-MODE_WORDS = {"stacked": "stacked", "looped": "side by side, a core each", "in turn": "in turn"}
+MODE_WORDS = {
+    "stacked": "stacked",
+    "looped": "side by side, a core each",
+    "in turn": "in turn",
+    "rebuilt": "in turn, each built again before its epochs",
+}
 """What each mode of a group is, to a reader."""
 
 

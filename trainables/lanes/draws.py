@@ -77,6 +77,36 @@ def _drawn_since(before: States, device: torch.device) -> str:
     return f"it draws from the global generator of {' and '.join(moved)}, which all trials share" if moved else ""
 
 
+def is_changed_by_building(
+    start: Callable[..., Run], config: Any, other: Any, data: DeviceData, *, device: torch.device
+) -> bool:
+    """Say whether a trial trains otherwise once another one was built, as its code keeps parameters outside of it.
+
+    In a global or a class, say, which trials of one process share. An epoch of a few batches is trained twice, the
+    second time with the other one built before it.
+
+    Args:
+        start: see ``why_in_turn``, which is to have found that two trials of one seed are the same.
+        config: of a trial.
+        other: of another one; a trial that cannot be built changes nothing.
+        data: the examples, in memory.
+        device: where they train.
+    """
+    part = few_batches(data, config_batch_size(config))
+    found: list[dict[str, Any]] = []
+    for between in (False, True):
+        run = start(config, part, seed=0, device=device)
+        try:
+            if between:
+                start(other, part, seed=1, device=device)
+            found.append({**run.step().metrics, **run.state_dict()})
+        except BaseException as error:  # its own code; its trials say so
+            if is_of_a_signal(error):
+                raise
+            return False
+    return bool(difference(found[0], found[1]))
+
+
 def few_batches(data: DeviceData, batch_size: int, *, batches: int = BATCHES) -> DeviceData:
     """Return the first batches of ``data``, and as many examples to validate, at most."""
     rows = min(data.examples, batches * batch_size)

@@ -33,6 +33,7 @@ class LoopedLanes:
         threads: how many runs train at a time, each with one core, so that a curve does not depend on how
             many there are; None trains them in turn, in the caller's thread, with all that torch uses.
         beside: whether runs that can are told to leave the global generators alone.
+        rebuild: called with a trial's configuration, its data and its seed before each of its epochs, if given.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class LoopedLanes:
         start: Start | None = None,
         threads: int | None = None,
         beside: bool = False,
+        rebuild: Callable[..., object] | None = None,
     ) -> None:
         self._data = data
         self._device = device
@@ -53,6 +55,8 @@ class LoopedLanes:
         self._seconds: dict[int, float] = {}
         self._held: set[int] = set()
         self._beside = beside
+        self._rebuild = rebuild
+        self._before: dict[int, Callable[[], object]] = {}
         self.threads = threads or 1
         # numbers below 1e-38 stay as they are: these are the plain loop's curves, bit for bit
         self._pool = None if threads is None else start_pool(threads, device, flush=False)
@@ -70,6 +74,8 @@ class LoopedLanes:
         self._runs[number] = run = self._start(config, data, seed=seed, device=self._device)
         if self._beside and isinstance(run, TrainsBesideOthers):
             run.train_beside_others()
+        if self._rebuild is not None:
+            self._before[number] = partial(self._rebuild, config, data, seed=seed)
         hold = partial(self._hold, number)
         return Seat(number, run, partial(self._retire, number), full_state=full_state, hold=hold)
 
@@ -80,9 +86,9 @@ class LoopedLanes:
         """
         running = [number for number in self._runs if number not in self._held]
         if self._pool is None:
-            return {number: self._advance(self._runs[number]) for number in running}
+            return {number: self._advance(number) for number in running}
         order = sorted(running, key=lambda number: self._seconds.get(number, math.inf), reverse=True)
-        events = dict(zip(order, self._pool.map(self._advance, [self._runs[n] for n in order]), strict=True))
+        events = dict(zip(order, self._pool.map(self._advance, order), strict=True))
         self._seconds |= {n: e.report.seconds for n, e in events.items() if e.report is not None}
         return {number: events[number] for number in running}
 
@@ -101,11 +107,14 @@ class LoopedLanes:
         del self._runs[number]
         self._held.discard(number)
         self._seconds.pop(number, None)
+        self._before.pop(number, None)
 
-    def _advance(self, run: Run) -> LaneEvent:
+    def _advance(self, number: int) -> LaneEvent:
         try:
+            if number in self._before:
+                self._before[number]()
             with self._casting():
-                return LaneEvent(run.step())
+                return LaneEvent(self._runs[number].step())
         except RunEnded as ended:
             return LaneEvent(None, stop=ended.stop)
         except BaseException as error:  # a trial that calls sys.exit fails alone too

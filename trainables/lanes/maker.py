@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,9 +50,18 @@ class LaneMaker:
             make_stack=self.make_stack,
         )
 
-    def looped(self, role: Role, data: Any, *, beside: bool) -> LoopedLanes:
-        """Return lanes for plain loops of such trials: several at a time where they may train ``beside`` others."""
+    def looped(self, role: Role, data: Any, *, beside: bool, rebuilt: bool = False) -> LoopedLanes:
+        """Return lanes for plain loops of such trials: several at a time where they may train ``beside`` others.
+
+        With ``rebuilt`` each is built again before its epochs, so that what its code keeps outside of it is its own.
+        """
         on_cpu = self.device.type == "cpu"
+        if rebuilt and self.modules is not None:
+            build = partial(self.modules.trainable.module_of, device=self.device)
+            threads = 1 if on_cpu else None
+            return LoopedLanes(
+                data, device=self.device, precision=self.precision, start=self.start, threads=threads, rebuild=build
+            )
         if role.module is not None and on_cpu and self.precision == "fp32":
             return self._loops_of_modules(data, beside=beside)
         threads = (self.threads or usual_threads(self.device)) if beside and on_cpu else None

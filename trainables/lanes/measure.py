@@ -23,6 +23,8 @@ MEASURED_MODULES = 8
 """The same of modules, whose larger steps cost more."""
 IN_TURN = "in turn"
 """How looped trials of modules train where they share a generator, or where that is faster: one after another."""
+REBUILT = "rebuilt"
+"""How those train whose code keeps parameters outside of the module: in turn, each built again before its epochs."""
 MARGIN = 0.05
 """A number of lanes is worth it if an epoch of a lane becomes cheaper by this share."""
 

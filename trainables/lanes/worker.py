@@ -13,7 +13,7 @@ from trainables.lane_event import LaneEvent
 from trainables.lanes.grouping import can_stack, usual_mode
 from trainables.lanes.looped import LoopedLanes, Start
 from trainables.lanes.maker import LaneMaker
-from trainables.lanes.measure import IN_TURN, ModeChoice, seconds_per_lane_epoch
+from trainables.lanes.measure import IN_TURN, REBUILT, ModeChoice, seconds_per_lane_epoch
 from trainables.lanes.modules.groups import ModuleGroups
 from trainables.lanes.modules.source import BuiltModule, ModuleSource
 from trainables.lanes.products import check_precision
@@ -63,7 +63,8 @@ class LaneWorker:
 
     Attributes:
         lanes: the capacity.
-        modes: for each group that was seated how it trains, ``stacked``, ``looped`` or, of modules, ``in turn``.
+        modes: for each group that was seated how it trains, ``stacked``, ``looped`` or, of modules, ``in turn`` or
+            ``rebuilt``.
         choices: what ``auto`` measured, or was found of modules, by ``str`` of the group's key.
 
     Raises:
@@ -117,7 +118,7 @@ class LaneWorker:
             )
         self._stacked_modules: dict[int, tuple[Seat, Role, int]] = {}
         self.choices: dict[str, ModeChoice] = {} if self._groups is None else self._groups.choices
-        self._looped: dict[tuple[bool, bool, bool], LoopedLanes] = {}
+        self._looped: dict[tuple[bool, ...], LoopedLanes] = {}
         self._stacked: StackedLanes | None = None
 
     @property
@@ -245,9 +246,10 @@ class LaneWorker:
                 self._stacked = self._make.stacked(self._data)
             return self._stacked
         beside = self._trains_beside_others(role)
-        which = (beside, role.stands_in, role.module is not None)
+        rebuilt = role.module is not None and self.modes[role.key] == REBUILT
+        which = (beside, role.stands_in, role.module is not None, rebuilt)
         if which not in self._looped:
-            self._looped[which] = self._make.looped(role, self._data, beside=beside)
+            self._looped[which] = self._make.looped(role, self._data, beside=beside, rebuilt=rebuilt)
         return self._looped[which]
 
     def _mode_for(self, role: Role) -> str:
@@ -268,7 +270,7 @@ class LaneWorker:
     def _trains_beside_others(self, role: Role) -> bool:
         """Say whether several such trials may train at a time; our own may."""
         if role.module is not None:
-            return self.modes[role.key] != IN_TURN
+            return self.modes[role.key] not in (IN_TURN, REBUILT)
         return can_stack(role.config) or (self._side_by_side is not None and self._side_by_side(role.config))
 
 

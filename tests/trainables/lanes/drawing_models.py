@@ -112,3 +112,28 @@ class BuiltWithNumpy(Base):
     def __init__(self, params, input_shape, outputs):
         super().__init__(params, input_shape, outputs)
         nn.init.constant_(self.first.bias, np.random.randn())
+
+
+SETTINGS = {}
+
+
+class InGlobal(Base):
+    """Keeps its rate where the next one that is built writes its own."""
+
+    def __init__(self, params, input_shape, outputs):
+        super().__init__(params, input_shape, outputs)
+        SETTINGS.update(params)
+
+    def between(self, h):
+        return F.dropout(h, SETTINGS["dropout"], self.training)
+
+
+class InClass(Base):
+    """The same, in its class."""
+
+    def __init__(self, params, input_shape, outputs):
+        super().__init__(params, input_shape, outputs)
+        type(self).rate = params["dropout"]
+
+    def between(self, h):
+        return F.dropout(h, self.rate, self.training)

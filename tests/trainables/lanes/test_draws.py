@@ -10,7 +10,7 @@ import torch
 from tests.trainables.lanes.cases import CPU
 from trainables.data import DataSpec, load_splits
 from trainables.lanes import LaneWorker
-from trainables.lanes.draws import UNSEEDED, difference, why_in_turn
+from trainables.lanes.draws import UNSEEDED, difference, is_changed_by_building, why_in_turn
 from trainables.lanes.modules.source import ModuleSource
 from trainables.model_build import ModelConfig
 from trainables.user_model import ModelTrainable
@@ -130,6 +130,37 @@ def test_what_cannot_be_told_apart_trains_in_turn_and_is_not_looked_at_again() -
     assert [dict(run.step().metrics) for _ in range(2)] == [epoch[2] for epoch in found]
     _, _, again = curves("Recomputing", threads=2, measured={group: "in turn"})
     assert again == {}
+
+
+@pytest.mark.parametrize("name", ["InGlobal", "InClass"])
+def test_what_building_another_changes_is_built_again_before_each_epoch(name: str) -> None:
+    """Code that keeps parameters in a global or a class has the last one's; in a process of its own it has its own."""
+    trainable, first, data = of(name, dropout=0.0)
+    configs = [trainable.configure(PARAMS | {"dropout": p}, max_epochs=9) for p in (0.0, 0.5, 0.2)]
+    source = ModuleSource(trainable, drawn=configs)
+    assert is_changed_by_building(trainable.start, first, configs[1], data, device=CPU)
+    measured: dict[str, str] = {}
+    for _ in range(2):  # the second as a resume takes it up
+        worker = LaneWorker(
+            data, device=CPU, lanes=3, mode="usual", start=trainable.start, modules=source, measured=measured
+        )
+        for number, config in enumerate(configs):
+            worker.seat(number, config, seed=number)
+        found = [worker.advance() for _ in range(2)]
+        assert set(worker.modes.values()) == {"rebuilt"}
+        measured |= {group: choice.mode for group, choice in worker.choices.items()}
+        worker.close()
+        for number, config in enumerate(configs):
+            run = trainable.start(config, data, seed=number, device=CPU)
+            for events in found:
+                report = events[number].report
+                assert report is not None and dict(report.metrics) == dict(run.step().metrics)
+
+
+def test_building_another_changes_nothing_of_what_keeps_its_own() -> None:
+    trainable, config, data = of("Dropping")
+    other = trainable.configure(PARAMS | {"dropout": 0.0, "batch_size": 16}, max_epochs=9)
+    assert not is_changed_by_building(trainable.start, config, other, data, device=CPU)
 
 
 def test_the_global_generators_stay_where_they_are() -> None:

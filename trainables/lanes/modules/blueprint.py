@@ -12,7 +12,7 @@ from torch import nn
 from trainables.lanes.blueprint import Names
 from trainables.lanes.grouping import FEWEST
 from trainables.lanes.layout import ALIGNMENT, Slot
-from trainables.lanes.modules.form import form_of
+from trainables.lanes.modules.form import form_of, has_hooks
 from trainables.lanes.modules.key import ModuleKey
 from trainables.models import penalised_weights
 
@@ -100,6 +100,8 @@ def why_not_stacked(model: nn.Module) -> str:
         return "some of its parameters are frozen"
     if any(p.dtype != torch.get_default_dtype() or not p.is_contiguous() for p in parameters):
         return "some of its parameters are not float32, or do not lie in one piece"
+    if any(map(has_hooks, parameters)):
+        return "some of its parameters have hooks (register_hook)"
     if any(type(m).get_extra_state is not nn.Module.get_extra_state for m in model.modules()):
         return "it keeps an extra state"
     known = {id(t) for t in (*parameters, *model.buffers())}

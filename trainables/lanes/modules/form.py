@@ -46,6 +46,11 @@ class ModuleForm:
     obstacle: str = ""
 
 
+def has_hooks(tensor: torch.Tensor) -> bool:
+    """Say whether code is called with a tensor's gradient: what that does is not to be told from outside."""
+    return bool(getattr(tensor, "_backward_hooks", None) or getattr(tensor, "_post_accumulate_grad_hooks", None))
+
+
 def form_of(model: nn.Module) -> ModuleForm:
     """Describe a module.
 
@@ -91,7 +96,10 @@ class _Describer:
         if tensor is None:
             self._say("none")
             return
+        hooked = has_hooks(tensor)
         self._say(tuple(tensor.shape), tensor.dtype, tensor.stride(), tensor.requires_grad, self._tensors[id(tensor)])
+        if hooked:
+            self._say("hooks of its own")
 
     def _value(self, value: Any, place: Place | None = None) -> None:
         kind = type(value)

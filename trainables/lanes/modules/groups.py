@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from trainables.config import MlpConfig
 from trainables.device_data import DeviceData
 from trainables.errors import is_out_of_memory
-from trainables.lanes.draws import config_batch_size, few_batches, why_in_turn
-from trainables.lanes.measure import IN_TURN, MEASURED_MODULES, SAMPLE_BATCHES, ModeChoice
+from trainables.lanes.draws import config_batch_size, few_batches, is_changed_by_building, why_in_turn
+from trainables.lanes.measure import IN_TURN, MEASURED_MODULES, REBUILT, SAMPLE_BATCHES, ModeChoice
 from trainables.lanes.modules.blueprint import LEAST_LANES
 from trainables.lanes.modules.check import LARGE, why_looped
 from trainables.lanes.modules.form import Place
@@ -113,16 +114,21 @@ class ModuleGroups:
         self.modes[key] = self._chosen(key, ModeChoice("looped", reason=reason))
 
     def _find_mode(self, built: BuiltModule, config: Any, data: DeviceData) -> str:
-        if self._device.type != "cpu":
-            return "looped"  # in turn there: a GPU's draws are no CPU's
+        if self._device.type != "cpu":  # in turn there: a GPU's draws are no CPU's
+            return REBUILT if self._is_changed_by_building(config, data) else "looped"
         done = "train at the same time" if self._mode == "looped" else "be stacked"
         with self._modules.doing(f"checking whether trials of {built.key.name} can {done}"):
             return self._chosen(built.key, self._choice(built, config, data))
 
     def _choice(self, built: BuiltModule, config: Any, data: DeviceData) -> ModeChoice:
         with one_core():
+            if _is_compiled(built.module):
+                return ModeChoice(IN_TURN, reason="it is compiled by torch.compile, for each way to train it anew")
             if reason := why_in_turn(self._start, config, data, device=self._device):
                 return ModeChoice(IN_TURN, reason=reason)
+            if self._is_changed_by_building(config, data):
+                reason = "building another trial's model changes it: its code keeps parameters in a global or a class"
+                return ModeChoice(REBUILT, reason=reason)
         batch_s = self._batch_seconds(config, data)
         if self._mode == "looped":
             return self._loops(config, data, batch_s)
@@ -135,6 +141,12 @@ class ModuleGroups:
         if why := self._why_looped(built, config, data):
             return self._loops(config, data, batch_s, why)
         return ModeChoice("stacked") if self._mode == "stacked" else self._faster(config, data, batch_s, together)
+
+    def _is_changed_by_building(self, config: Any, data: DeviceData) -> bool:
+        """Say whether a trial of another configuration changes this one by being built."""
+        others = (*self._modules.drawn, *self._modules.corners)
+        other = next((found for found in others if found != config), None)
+        return other is not None and is_changed_by_building(self._start, config, other, data, device=self._device)
 
     def _together(self, key: ModuleKey, data: DeviceData) -> int:
         """Return how many trials of a group may be expected to train at once, by those drawn from the space."""
@@ -153,6 +165,8 @@ class ModuleGroups:
             if len(checked) < most and (places := lifts.differing(floats)):
                 checked.append(corner)
                 lifts.checked |= places
+        if len(checked) == 1 and corners:  # what differs may be where no attribute shows it
+            checked.append(corners[-1][0])
         return why_looped(self._modules.trainable, checked if len(checked) > 1 else checked * 2, data)
 
     def _at_corners(self, data: DeviceData) -> list[tuple[Any, ModuleKey, Mapping[Place, float]]]:
@@ -217,6 +231,11 @@ class ModuleGroups:
         self.choices[str(key)] = choice
         self._measured[str(key)] = choice.mode
         return choice.mode
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Say whether torch.compile made a part of a module: each way to train it is compiled, which takes long."""
+    return any(type(part).__name__ == "OptimizedModule" for part in module.modules())
 
 
 def _batches(batch_s: float, lanes: int) -> int:

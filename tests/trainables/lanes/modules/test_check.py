@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 
+from tests.trainables.lanes.cases import CPU
 from tests.trainables.lanes.modules.hostile import DIFFERING, REFUSED, SEPARATE, Branch, RaisesInStack
 from tests.trainables.lanes.modules.support import CORNERS, Given, configured, data
 from tests.trainables.lanes.modules.zoo import ZOO
@@ -48,6 +49,13 @@ def test_a_float_that_differs_is_used_rightly_or_refused(model):
     reason = why_looped(Given(model), [configured(model, corner) for corner in CORNERS], data())
     assert (reason == "") == (model.__name__ in ("InTensor", "InFull", "Clamped", "InList", "InSum"))
     assert why_looped(Given(model), [configured(model, CORNERS[0])] * 2, data()) == ""
+
+
+def test_a_parameter_with_a_hook_is_of_another_group_than_one_without():
+    plain = Given(ZOO["norm_mlp"]).module_of(configured(ZOO["norm_mlp"], CORNERS[0]), data(), seed=0, device=CPU)
+    before = form_of(plain).digest
+    next(plain.parameters()).register_hook(lambda gradient: gradient)
+    assert form_of(plain).digest != before
 
 
 def test_dropout_that_is_on_in_some_is_another_group():
