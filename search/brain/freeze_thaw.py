@@ -176,6 +176,8 @@ class FreezeThawScheduler(PausingScheduler):
 
     def _is_due(self, number: int) -> bool:
         """Say whether a trial in a lane has trained what it was chosen for, so that others may take its place."""
+        if self._never_waits(number):
+            return False
         each = 1 if self.closed else self.took.epochs_a_choice(len(self._log))
         return len(self._curves.get(number, ())) - self._committed.get(number, 0) >= each
 

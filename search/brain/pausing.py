@@ -21,7 +21,8 @@ class PausingScheduler(RecordingScheduler):
 
     All that it knows is what the ledger has, in the order in which it came, so that a search that is resumed after a
     kill chooses as one that was not interrupted. The baseline is chosen as any other while there are others; after
-    them it goes on to its own end, which tells what tuning was worth.
+    them it goes on to its own end, which tells what tuning was worth. Where time may end the search, which says
+    nothing before it does, the baseline waits for nobody.
 
     Args:
         study: its objective, its epochs and its scheduler count.
@@ -36,6 +37,7 @@ class PausingScheduler(RecordingScheduler):
         self._curves: dict[int, list[float]] = {}  # by trial, an epoch each; lower is better
         self._ended: set[int] = set()
         self._total = study.total_epochs
+        self._baseline_first = study.budget.time_s is not None
         self.paused: frozenset[int] = frozenset()
 
     @property
@@ -97,6 +99,10 @@ class PausingScheduler(RecordingScheduler):
 
     def _choose(self, lanes: int, seated: Sequence[int], fresh: int, away: Collection[int]) -> Choice:
         raise NotImplementedError
+
+    def _never_waits(self, number: int) -> bool:
+        """Say whether a trial keeps its lane whatever others come to: the baseline of a search that time may end."""
+        return self._baseline_first and number == BASELINE_TRIAL
 
     def _reported(self, number: int, report: EpochReport) -> None:
         """Add an epoch to a trial's curve: infinity where it has no finite value."""

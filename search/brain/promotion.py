@@ -74,7 +74,7 @@ class PromotionScheduler(PausingScheduler):
     def _waits(self, number: int) -> bool:
         """Say whether a trial stands at a rung where it was not promoted yet."""
         epochs = len(self._curves.get(number, ()))
-        return epochs in self._rungs and number not in self._promoted[epochs]
+        return epochs in self._rungs and number not in self._promoted[epochs] and not self._never_waits(number)
 
     def _due(self, here: Collection[int]) -> list[int]:
         """Return the trials among ``here`` that are due for promotion, the highest rung first, there the best."""

@@ -221,3 +221,13 @@ def test_under_noise_the_finalists_of_the_model_are_better_than_those_that_were_
     writer.flush()
     assert by_surrogate(declared, ledger, study_id, board).equals(ordered)
     assert by_surrogate(make_study(SPACE), ledger, study_id, board) is board
+
+
+def test_the_baseline_keeps_its_lane_where_time_may_end_the_search():
+    trained = []
+    for time_s in (3600.0, None):
+        drive = played(study(budget={"time_s": time_s})).run()
+        assert drive.ended[0] == "max_epochs"
+        trained.append([number for number, _ in drive.scheduler._log])
+    timed, other = trained
+    assert timed[-9:].count(0) == 0 and other[-1] == 0, "else it trains to its end after all others"

@@ -199,3 +199,15 @@ def test_a_replay_chooses_as_the_search_that_was_not_interrupted(rounds, chosen)
 def test_ten_thousand_trials_take_no_time_to_compare():
     played = Played(study(epochs=3), drawn(2), lanes=16, trials=3000).play()
     assert len(played.age) == 3000
+
+
+def test_the_baseline_waits_for_nobody_where_time_may_end_the_search():
+    """At that moment it would be where its first rung was, and nothing could be compared with it."""
+    declared = make_study(
+        scheduler={"name": "promote", "grace": 1, "reduction_factor": 3},
+        budget={"max_epochs": LONGEST, "trials": 500, "time_s": 60.0},
+    )
+    played = Played(declared, lambda number, epoch: 9.0 - number / 100).play(rounds=LONGEST)
+    assert played.age[0] == LONGEST and 0 in played.ended
+    assert {number for number, decision in played.decisions if decision.action == "pause"} >= {1, 2, 3}
+    assert not any(number == 0 for number, _ in played.decisions)
