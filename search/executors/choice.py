@@ -107,7 +107,7 @@ def _executor_of_a_model(study: Study) -> tuple[str, str]:
         return "tune", f"{study.trainable} stacks on a CPU alone"
     if resources.cpus_per_trial != 1:
         return "tune", "a number of cores for each trial was asked for"
-    return "lanes", f"{study.trainable} is stacked where that is faster, else a trial a core, on one machine"
+    return "lanes", f"{study.trainable} is stacked where that is faster, else looped, on one machine"
 
 
 def choose_precision(study: Study, device: torch.device) -> str:

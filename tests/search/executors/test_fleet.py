@@ -125,8 +125,8 @@ def test_what_does_not_and_what_asks_for_ray_tune_takes_it_there(changes, reason
 @pytest.mark.parametrize(
     ("resources", "executor", "reason"),
     [
-        ({"address": None}, "lanes", " is stacked where that is faster, else a trial a core, on one machine"),
-        ({"address": None, "workers": 2}, "lanes", " is stacked where that is faster, else a trial a core"),
+        ({"address": None}, "lanes", " is stacked where that is faster, else looped, on one machine"),
+        ({"address": None, "workers": 2}, "lanes", " is stacked where that is faster, else looped"),
         ({"address": None, "gpus_per_worker": 1}, "tune", " stacks on a CPU alone"),
         ({"address": None, "gpus_per_trial": 1}, "tune", "a share of a GPU for each trial was asked for"),
         ({"address": None, "cpus_per_trial": 2}, "tune", "a number of cores for each trial was asked for"),
