@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +29,15 @@ class Machine:
         import torch
 
         return torch.cuda.device_count()
+
+    def killed_for_memory(self) -> int:
+        """Return how many processes Linux has ended for want of memory, in this container or else on this machine."""
+        found = [0]
+        for path in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
+            with suppress(OSError):
+                words = (line.split() for line in Path(path).read_text().splitlines())
+                found += [int(count) for name, count in words if name == "oom_kill"]
+        return max(found)
 
     def multiplies_bf16(self, device: torch.device) -> bool:
         """Say whether the device multiplies bfloat16 in hardware; an emulated product is slower than fp32."""

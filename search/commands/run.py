@@ -17,6 +17,8 @@ from search.drive.examples import load_data
 from search.drive.kept_data import keeping_data, read_as_recorded, with_kept_data
 from search.drive.preflight import resolve
 from search.drive.result import Result
+from search.executors.choice import choose_executor
+from search.executors.fork_server import server_started_ahead
 from search.export.hand_on import hand_on_searched
 from search.face.answer_stream import print_json
 from search.face.live_view import make_view
@@ -39,23 +41,24 @@ def search_study(options: Options) -> int:
         show_plan(options, study, paths, console, continues=continues)
         return 0
     view = make_view(make_console(errors=options.json_), metric=study.objective.metric, quiet=options.quiet)
-    check_tracking(study, paths, view.say, otherwise=OTHERWISE)
-    announce = announcing(paths, console, as_json=options.json_, chart=not options.quiet)
-    if continues:
-        study, result = engine.resume(
-            paths,
-            view=view,
-            load=load_data,
-            change=lambda recorded: continue_as(recorded, study),
-            extends=False,
-            accept_changed_model=options.accept_changed_model,
-            announce=announce,
-        )
-    else:
-        if options.resume:
-            view.say(f"no study {study.name} in {options.home.absolute()} yet: it is started")
-        with keeping_data(study, held, paths, view.say) as study:
-            result = engine.conduct(study, options.home, load_data, view=view, announce=announce)
+    with server_started_ahead(choose_executor(study).forks):  # it imports while MLflow is waited for
+        check_tracking(study, paths, view.say, otherwise=OTHERWISE)
+        announce = announcing(paths, console, as_json=options.json_, chart=not options.quiet)
+        if continues:
+            study, result = engine.resume(
+                paths,
+                view=view,
+                load=load_data,
+                change=lambda recorded: continue_as(recorded, study),
+                extends=False,
+                accept_changed_model=options.accept_changed_model,
+                announce=announce,
+            )
+        else:
+            if options.resume:
+                view.say(f"no study {study.name} in {options.home.absolute()} yet: it is started")
+            with keeping_data(study, held, paths, view.say) as study:
+                result = engine.conduct(study, options.home, load_data, view=view, announce=announce)
     return conclude(study, result, paths, console, as_json=options.json_)
 
 

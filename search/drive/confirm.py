@@ -17,6 +17,7 @@ from search.drive.pairs import Pairs
 from search.drive.predictions import keep_predictions
 from search.executors.control import Control
 from search.executors.fits import FitRunner, Job
+from search.executors.fork_server import can_fork, fork_server
 from search.ledger import FitRole, Ledger, LedgerWriter
 from search.ledger.confirmed import read_confirmed
 from search.ledger.events import ConfirmBegun, ConfirmEnded, HeldOutOpened
@@ -82,7 +83,7 @@ class Confirming:
             self._say_what_is_missing(runs, runs)
             return None
         with ExitStack() as stack:
-            runner = _runner(self.study, self.control, self.say, stack)
+            runner = _runner(self.study, self.control, self.paths, self.say, stack)
             pairs = Pairs(self.study)
             try:
                 done = self._confirm(runner, pairs, board, baseline, finalists)
@@ -236,12 +237,16 @@ def in_this_process(study: Study) -> bool:
     return study.trainable in TRAINABLES and resources.address is None and not resources.gpus_per_trial
 
 
-def _runner(study: Study, control: Control, say: Say, stack: ExitStack) -> FitRunner:
-    """Return what trains: in this process where that is safe, else on Ray as the search does."""
+def _runner(study: Study, control: Control, paths: Paths, say: Say, stack: ExitStack) -> FitRunner:
+    """Return what trains: in this process where that is safe, else in others of this machine, or on Ray."""
     if in_this_process(study):
         from search.executors.lane_fits import LaneFits
 
         return LaneFits(study, control)
+    if study.resources.address is None and not study.resources.gpus_per_trial and can_fork():
+        from search.executors.forked_fits import ForkedFits
+
+        return ForkedFits(study, stack.enter_context(fork_server()), control, paths.folder / "confirm.log")
     from search.executors.ray_fits import RayFits
     from search.executors.ray_session import ray_session
 

@@ -32,6 +32,7 @@ from search.drive.versions import versions
 from search.errors import RunError, StorageError
 from search.executors.choice import choose_executor
 from search.executors.control import Control
+from search.executors.fork_server import server_started_ahead
 from search.executors.progress import View
 from search.ledger import Ledger, LedgerWriter, StudyFacts, StudyRow
 from search.ledger.events import Event, Extended, Redeclared, TrialsKept
@@ -93,6 +94,7 @@ def conduct(
         starting.enter_context(starting_lock(paths))
         tracker = _warm_tracker(study, paths, view, stack)
         choice = choose_executor(study)
+        stack.enter_context(server_started_ahead(choice.forks))
         splits = with_scratch(load(study), paths, shared=choice.several_processes)
         data = function_path(study.trainable) if study.data.source == NO_DATA else splits.name
         view.say(f"searching {study.name}: {counted(study.budget.trials, 'trial')} on {data}, ledger {paths.ledger}")
@@ -182,9 +184,10 @@ def resume(
             changes = changes_since_begin(row, study)
         refuse_absent_data(study)
         tracker = _warm_tracker(study, paths, view, stack, untracked_ok=untracked_ok)
+        choice = choose_executor(study, began_on_tune=began_on_tune(ledger, row, study))
+        stack.enter_context(server_started_ahead(choice.forks))
         splits = load(study)
         refuse_other_data(row, splits)
-        choice = choose_executor(study, began_on_tune=began_on_tune(ledger, row, study))
         splits = with_scratch(splits, paths, shared=choice.several_processes)
         refuse_other_preparation(row, prepare_trainable(study, splits, view.say))
         control = control or Control()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.declaration.mistakes import usage_error
 from search.declaration.study import Study
+from search.executors.fork_server import can_fork
 from trainables.folded import FoldedTrainable
 from trainables.mistake import Mistake
 from trainables.protocols import BuildsModules, Trainable
@@ -41,11 +42,13 @@ class ExecutorChoice:
         executor: ``lanes`` or ``tune``.
         reason: in words.
         several_processes: whether trials of the study run in processes of their own, one or more.
+        forks: whether these are forked on this machine, without Ray.
     """
 
     executor: str
     reason: str
     several_processes: bool
+    forks: bool = False
 
 
 def executor_mistakes(study: Study) -> list[Mistake]:
@@ -75,8 +78,9 @@ def choose_executor(study: Study, *, began_on_tune: bool = False) -> ExecutorCho
     resources = study.resources
     # a user's own code may hang or exit: even one worker is a process of its own then; see ``open_pool``
     here = executor == "lanes" and resources.address is None and resources.workers in (None, 1)
-    here = here and find_trainable(study.trainable).stacks
-    return ExecutorChoice(executor, reason, not here)
+    stacks = find_trainable(study.trainable).stacks
+    forks = here and not stacks and not resources.gpus_per_worker and can_fork()
+    return ExecutorChoice(executor, reason, not (here and stacks), forks)
 
 
 def _executor(study: Study, began_on_tune: bool) -> tuple[str, str]:

@@ -123,7 +123,7 @@ class LaneHost:
         self._notices: list[tuple[int, list[Notice]]] = []
         data = self._trainable.prepare(splits, where)
         self._lanes, self._reason = choose_number(study, self._trainable, data, where)
-        if (threads := threads_of(study, where, self._lanes)) is not None:
+        if not in_turn and (threads := threads_of(study, where, self._lanes)) is not None:
             most = "" if is_train_function(study.trainable) else "up to "
             self._reason += f"; {most}{threads} train at a time, a core each"
         self._worker = build_lanes(
@@ -144,10 +144,20 @@ class LaneHost:
         """Return the number of lanes, and how it came about."""
         return self._lanes, self._reason
 
-    def advance(self, orders: Orders) -> Advance:
+    def learn(self, modes: Mapping[str, str]) -> None:
+        """Take up how groups train that another worker found out about; what is known here stays."""
+        self._worker.learn(modes)
+
+    def advance(
+        self, orders: Orders, *, seated: Callable[[tuple[LaneModeMeasured, ...]], None] | None = None
+    ) -> Advance:
         """Carry out ``orders`` and return what every seated trial reported.
 
         A trial that cannot be seated, or that raises on its way to where it was, is in no lane afterwards.
+
+        Args:
+            orders: what to do.
+            seated: called before anything trains, with how groups train whose mode was measured meanwhile.
         """
         notes: list[CheckpointNote] = []
         for number in orders.retire:
@@ -164,6 +174,9 @@ class LaneHost:
         for order in orders.seat:
             if order.number not in self._seats and order.number not in failed:
                 self._seat(order, notes, failed)
+        measured = self._take_measured()
+        if seated is not None:
+            seated(measured)
         events = self._train()
         due = time.monotonic() - self._saved_at >= self._study.checkpoint_every_s
         if due:
@@ -176,7 +189,8 @@ class LaneHost:
             self._notices.append((number, seat.take_notices()))
         notices = tuple(told for told in self._notices if told[1])
         self._notices.clear()
-        return Advance(events | failed, tuple(notes), notices, self._take_measured(), unsaved, saved=due)
+        measured += self._take_measured()
+        return Advance(events | failed, tuple(notes), notices, measured, unsaved, saved=due)
 
     def close(self) -> None:
         """Let go of the lanes and the data; the host is of no use afterwards."""

@@ -13,6 +13,7 @@ from search.executors.choice import choose_precision
 from spaces import differing
 from trainables.errors import ConfigError
 from trainables.folded import FoldedTrainable
+from trainables.machine import THIS_MACHINE
 from trainables.protocols import BuildsModules, HasStackableForm, ThreadSafe, Trainable
 from trainables.registry import find_trainable, is_train_function, is_user_model
 from trainables.user_model import TRAINING_PARAMETERS
@@ -152,6 +153,26 @@ def worker_cores(study: Study, capacity: Capacity) -> float:
     if resources.address is not None or not trains_side_by_side(study):
         return 1.0
     return float(max(1, capacity.cpus // (resources.workers or 1)))
+
+
+def processes_of(study: Study) -> int:
+    """Return how many processes of this machine train a study's trials where these are of its user's own code.
+
+    Models have one for each core: their short operations would wait for each other's in a single one. Training
+    functions that may do so share one, and its memory, by threads.
+    """
+    if not is_user_model(study.trainable):
+        return 1
+    return max(1, min(_cores(study), study.budget.trials))
+
+
+def threads_of_a_process(study: Study, processes: int) -> int:
+    """Return torch's threads in each of so many processes."""
+    return 1 if processes > 1 else max(1, _cores(study))
+
+
+def _cores(study: Study) -> int:
+    return int(worker_cores(study, Capacity.of(THIS_MACHINE, with_gpus=False)))
 
 
 def driver_device(study: Study) -> torch.device:

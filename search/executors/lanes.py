@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from search.declaration.study import Study
+from search.executors.choice import choose_executor
 from search.executors.control_loop import ControlLoop
 from search.executors.local_pool import LocalPool
 from search.executors.pool import WorkerPool
@@ -32,7 +33,8 @@ def open_pool(
     """Yield the workers that the study asks for; Ray is started only where it is needed.
 
     Trials that can be stacked run our own code and can neither hang nor exit, so they run in this process.
-    Others may do what they like: their worker is a process of its own.
+    Others may do what they like: they run in processes of their own. Ray has these where there are several workers,
+    a cluster or a GPU; a single worker of CPUs is forked.
 
     Args:
         search: about to run.
@@ -49,11 +51,28 @@ def open_pool(
         finally:
             local.close()
         return
+    control = search.control
+    if choose_executor(study).forks:
+        from search.executors.fork_server import fork_server
+        from search.executors.forked_pool import ForkedPool
+
+        with fork_server() as server:
+            yield ForkedPool(
+                server,
+                study,
+                search.splits,
+                search.folder,
+                checkpoints,
+                modes,
+                timing=timing,
+                say=say,
+                is_stopping=lambda: control.stopping is not None,
+            )
+        return
     from search.executors.ray_pool import RayPool
     from search.executors.ray_session import ray_session
 
     with ray_session(study.resources, connect_s=timing.connect_s, say=say):
-        control = search.control
         pool = RayPool(
             study,
             search.splits,

@@ -12,13 +12,13 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 from search.declaration.study import Study
 from search.executors.capacity import Capacity, at_once
 from search.executors.control import Control
-from search.executors.faults import outcome_of_error, reason_of
-from search.executors.fits import FitDone, Job, NumberedPair, failed_row, finished
+from search.executors.faults import reason_of
+from search.executors.fit_job import fit_job, hangs, hung
+from search.executors.fits import FitDone, Job, NumberedPair, failed_row
 from search.executors.timing import USUAL, Timing
 from search.ledger.outcome import Outcome, StopReason
-from trainables.errors import is_of_a_signal
-from trainables.model_function import carried_function, take_function
-from trainables.registry import find_trainable, function_path
+from trainables.model_function import carried_function
+from trainables.registry import function_path
 
 
 class RayFits:
@@ -37,7 +37,7 @@ class RayFits:
         self._function = carried_function(function_path(study.trainable))
         resources = study.resources
         # with a GPU each in a process of its own, which gives the memory back
-        self._task = ray.remote(max_calls=1 if resources.gpus_per_trial else 0)(fit_job).options(
+        self._task = ray.remote(max_calls=1 if resources.gpus_per_trial else 0)(fit_on_ray).options(
             num_cpus=resources.cpus_per_trial,
             num_gpus=resources.gpus_per_trial,
             max_retries=study.faults.max_failures,
@@ -60,47 +60,20 @@ class RayFits:
                 for task in done:
                     job, since = running.pop(task)
                     yield _result(task, pair, job, since)
-                for task in [task for task, (_, since) in running.items() if self._hangs(since)]:
+                for task in [task for task, (_, since) in running.items() if hangs(self._study, since)]:
                     job, since = running.pop(task)
                     ray.cancel(task, force=True)
-                    limit_s = self._study.faults.trial_timeout_s
-                    outcome = Outcome(StopReason.ERROR, message=f"it took longer than {limit_s:g} s (--trial-timeout)")
-                    yield FitDone(failed_row(pair, job, outcome, since))
+                    yield FitDone(failed_row(pair, job, hung(self._study), since))
         finally:
             for task in running:
                 ray.cancel(task, force=True)
 
-    def _hangs(self, since: float) -> bool:
-        """Say whether a run took longer than all its epochs may: a trial's limit is that of one of them."""
-        limit_s = self._study.faults.trial_timeout_s
-        return limit_s is not None and time.time() - since > limit_s * self._study.budget.max_epochs
 
-
-def fit_job(study: Study, pair: NumberedPair, job: Job, function: bytes | None) -> FitDone:
-    """Train a configuration on a pair, and score it; what it raises is its row. Runs in a process of Ray's."""
-    import torch
-
-    from trainables.pair_run import BestEpoch
-    from trainables.stepping import reports_of
+def fit_on_ray(study: Study, pair: NumberedPair, job: Job, function: bytes | None) -> FitDone:
+    """Train a configuration on a pair, and score it; runs in a process of Ray's."""
     from trainables.tune import assigned_device
-    from trainables.weights_snapshot import snapshot_weights
 
-    started_at = time.time()
-    try:
-        take_function(function_path(study.trainable), function)
-        torch.set_num_threads(max(1, int(study.resources.cpus_per_trial)))
-        trainable, device = find_trainable(study.trainable), assigned_device()
-        config = trainable.configure(study.params_of(job.params), max_epochs=study.budget.max_epochs)
-        data = trainable.prepare(pair.data.splits, device)
-        run = trainable.start(config, data, seed=pair.seed, device=device)
-        best = BestEpoch(study.objective.metric, study.objective.mode)
-        for report in reports_of(run, epochs=study.budget.max_epochs):
-            best.observe(report, lambda: snapshot_weights(run))
-        return finished(trainable, config, best, pair, job, started_at)
-    except BaseException as error:  # its own code may call sys.exit
-        if is_of_a_signal(error):
-            raise
-        return FitDone(failed_row(pair, job, outcome_of_error(error), started_at))
+    return fit_job(study, pair, job, function, device=assigned_device())
 
 
 def _result(task: Any, pair: NumberedPair, job: Job, since: float) -> FitDone:

@@ -25,7 +25,8 @@ def ray_mistakes(study: Study, folder: Path) -> list[Mistake]:
         study: a valid one, whose executor can run it.
         folder: the current one, in which Ray's processes import modules first.
     """
-    if not choose_executor(study).several_processes:
+    choice = choose_executor(study)
+    if choice.forks or not choice.several_processes:
         return []
     found = []
     if (shadow := shadow_in(folder)) is not None:

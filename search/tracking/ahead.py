@@ -6,21 +6,11 @@ the other.
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-"""Where the packages of Lanewise lie."""
-
-CODE = """
-import json, runpy, sys
-sys.path[:] = json.loads(sys.argv.pop())
-runpy.run_module("search.tracking.follow", run_name="__main__", alter_sys=True)
-"""
+from trainables.fresh_process import start_module
 
 _ahead: list[subprocess.Popen[str]] = []
 """The process that was started and nobody has taken."""
@@ -45,18 +35,10 @@ def take() -> subprocess.Popen[str]:
 
 
 def _start() -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        # -P: what lies in the current folder is the user's, a file search.py included
-        [sys.executable, "-P", "-c", CODE, json.dumps(_import_path())],
+    return start_module(
+        "search.tracking.follow",
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # until it knows its log
-        text=True,
-        start_new_session=True,  # Ctrl-C is for the search; the tracker ends with its input
+        text=True,  # the tracker ends with its input
     )
-
-
-def _import_path() -> list[str]:
-    """Return this process's import path without the current folder, unless Lanewise itself is imported from there."""
-    here = Path.cwd()
-    return [entry for entry in sys.path if ROOT == here or Path(entry).absolute() != here]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -111,6 +111,10 @@ class FoldLanes:
             raise
         self._seats[number] = seat
         return seat
+
+    def learn(self, modes: Mapping[str, str]) -> None:
+        """Take up how groups train; see ``LaneWorker.learn``."""
+        self._worker.learn(modes)
 
     def advance(self) -> dict[int, LaneEvent]:
         """Train one epoch of every seated trial, all of its folds; return an event for each."""

@@ -165,6 +165,12 @@ class LaneWorker:
                 raise
         return seat
 
+    def learn(self, modes: Mapping[str, str]) -> None:
+        """Take up how groups train, by ``str`` of their keys; what was measured here stays."""
+        self._measured = {**modes, **self._measured}
+        if self._groups is not None:
+            self._groups.learn(modes)
+
     def advance(self) -> dict[int, LaneEvent]:
         """Train one epoch of every seated trial, groups one after another; return an event for each.
 

@@ -109,6 +109,10 @@ class ModuleGroups:
             self._check_floats(built, config, data)
         return built
 
+    def learn(self, modes: Mapping[str, str]) -> None:
+        """Take up what was found elsewhere, by ``str`` of the group's key; what was found here stays."""
+        self._measured = {**modes, **self._measured}
+
     def loop(self, key: ModuleKey, reason: str) -> None:
         """From now on train a group in the plain loop."""
         self.modes[key] = self._chosen(key, ModeChoice("looped", reason=reason))

@@ -1,0 +1,183 @@
+"""What the processes of a fork server run: the server itself, and each process that it forks.
+
+The server is told over a connection what to hold, when to fork, and whose end to tell. It runs no code but ours, and
+has one thread: the processes that it forks begin with torch imported and no lock held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import importlib
+import io
+import mmap
+import os
+import pickle
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+AHEAD = (
+    "torch._dynamo",  # which torch imports with the first optimizer, and which takes as long as all the rest
+    "search.brain.optuna_samplers",
+    "search.executors.lane_host",
+    "search.executors.lane_workers",
+    "trainables.lanes.modules.network",
+    "trainables.pair_run",
+    "trainables.tune",
+    "trainables.user_model",
+)
+"""What trials need: each process that is forked has it."""
+
+CHUNK = 16 << 20
+"""Bytes that go through a connection at once."""
+
+PATIENCE_S = 2.0
+"""Seconds that a process may go on without its connection."""
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux's ``prctl``: a signal that the process gets when its parent ends."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Chunks follow: of a pickle, and of the buffers that it refers to.
+
+    Attributes:
+        head: bytes of the pickle.
+        buffers: bytes of each buffer.
+    """
+
+    head: int
+    buffers: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A descriptor follows, the connection of the process to be forked.
+
+    Attributes:
+        call: (target, values), pickled.
+        folder: where it works.
+        path: where it imports from.
+        environment: its variables.
+        log: file to which what it prints is added.
+    """
+
+    call: bytes
+    folder: str
+    path: Sequence[str]
+    environment: dict[str, str]
+    log: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Asks how a process ended.
+
+    Attributes:
+        pid: its id.
+    """
+
+    pid: int
+
+
+Held = tuple[bytes, list[mmap.mmap | bytearray]]
+
+
+def send_bytes(connection: Connection, view: memoryview) -> None:
+    """Send some bytes, a chunk at a time."""
+    flat = view.cast("B")
+    for start in range(0, len(flat), CHUNK):
+        connection.send_bytes(flat[start : start + CHUNK])
+
+
+def serve(descriptor: int) -> None:
+    """Carry out what comes over a socket, until it is closed; the processes that were forked end with this one."""
+    for name in AHEAD:
+        importlib.import_module(name)
+    carrier = socket.socket(fileno=descriptor)
+    connection = Connection(os.dup(descriptor))
+    held: Held = (pickle.dumps(()), [])
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            asked = connection.recv()
+            if isinstance(asked, Hold):
+                held = bytes(_received(connection, asked.head)), [_received(connection, n) for n in asked.buffers]
+            elif isinstance(asked, Fork):
+                _, (own,), _, _ = socket.recv_fds(carrier, 1, 1)
+                pid = os.fork()
+                if pid == 0:
+                    connection.close()
+                    carrier.close()
+                    _run(asked, held, own)  # which does not return
+                os.close(own)
+                connection.send(pid)
+            elif isinstance(asked, Ended):
+                connection.send(_exit_code(asked.pid))
+
+
+def _exit_code(pid: int) -> int:
+    """Wait for the end of a process, whose connection is closed, and return its code; kill one that goes on."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _received(connection: Connection, size: int) -> mmap.mmap | bytearray:
+    """Return so many bytes that come in chunks, in memory of their own pages, which forks share until they write."""
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) if size else bytearray()
+    at = 0
+    while at < size:
+        at += connection.recv_bytes_into(memory, at)
+    return memory
+
+
+def _run(begin: Fork, held: Held, descriptor: int) -> None:
+    """Call what the driver asked for, in the process that was forked for it, and end that."""
+    code = 1
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        with contextlib.suppress(OSError):  # where memory runs out, this one rather than the search
+            Path("/proc/self/oom_score_adj").write_text("500")
+        log = os.open(begin.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(log, stream.fileno())
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True)
+        faulthandler.enable()
+        os.environ.clear()
+        os.environ.update(begin.environment)
+        os.chdir(begin.folder)
+        sys.path[:] = begin.path
+        with Connection(descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
+            target, values = pickle.loads(begin.call)
+            head, buffers = held
+            target(connection, *pickle.loads(head, buffers=buffers), *values)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code)  # without waiting for threads of the user's
+
+
+if __name__ == "__main__":
+    # by its own name: what is asked for is of classes of that module
+    from search.executors import forked
+
+    forked.serve(int(sys.argv[1]))

@@ -1,0 +1,366 @@
+"""One worker of lanes that is several processes of this machine: for code of the user's own, which may do anything.
+
+Each process has a core and a share of the trials. The driver waits for all of them before it decides on any of their
+epochs, in the order of the trials' numbers, so that a search does not depend on how many processes there are or on
+which is done first. They share nothing: what a module keeps in a global is a process's own.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.brain.order import TrialOrder
+from search.declaration.study import Study
+from search.errors import RunError
+from search.executors.fork_server import ForkedProcess, ForkServer
+from search.executors.lane_host import Advance, Orders
+from search.executors.lane_process import FAILED, REFUSED, SEATED, UP, hold_lanes
+from search.executors.lane_workers import processes_of, threads_of_a_process
+from search.executors.marker import marked_trials, marked_work
+from search.executors.pool import WorkerLost
+from search.executors.timing import Timing
+from search.ledger.events import CheckpointNote
+from trainables.checkpoint_store import CheckpointStore
+from trainables.errors import CheckpointWriteError
+from trainables.model_function import carried_function
+from trainables.registry import function_path
+from trainables.stage import stage
+
+if TYPE_CHECKING:
+    from trainables.data import Splits
+
+
+TELL_AFTER_S = 2.0
+"""Seconds that something else than training may take before a line says what it is."""
+
+
+class _Lanes:
+    """A process with lanes, as the driver knows it.
+
+    Attributes:
+        process: that was forked.
+        marker: file that names the trials in training.
+        launched: when its orders were sent, by ``time.time``.
+        asked: what it was sent and has not answered: the name, and the trials that are meant.
+        hung: the trial for which it was ended.
+        answers: what came of what it was asked that somebody waits for: an ``Advance``, or notes.
+    """
+
+    def __init__(self, process: ForkedProcess, marker: Path) -> None:
+        self.process, self.marker = process, marker
+        self.launched = time.time()
+        self.asked: deque[tuple[str, Sequence[int]]] = deque([("describe", ())])
+        self.hung: int | None = None
+
+    def ask(self, name: str, *arguments: object, trials: Sequence[int] = ()) -> None:
+        """Send something to be done after what was sent before; a process that is gone shows when it is waited for."""
+        self.asked.append((name, trials))
+        with suppress(OSError):
+            self.process.connection.send((name, arguments))
+
+
+class ForkedPool:
+    """One worker, of one process or of one for each core; no Ray is started.
+
+    Args:
+        server: forks the processes.
+        study: the declaration.
+        splits: the examples; the processes share them.
+        folder: of the study, which takes what the processes print: ``worker_0.log`` and so on.
+        checkpoints: folder of the study's checkpoints.
+        modes: how groups train whose mode was measured before.
+        timing: how long to wait for a start and for checkpoints.
+        say: prints one line for the user.
+        is_stopping: says whether the search is to end.
+
+    Attributes:
+        lanes, reasons, starting: see ``WorkerPool``.
+
+    Raises:
+        RunError: the processes do not start.
+    """
+
+    def __init__(
+        self,
+        server: ForkServer,
+        study: Study,
+        splits: Splits,
+        folder: Path,
+        checkpoints: Path,
+        modes: Mapping[str, str],
+        *,
+        timing: Timing,
+        say: Callable[[str], None] = lambda line: None,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._server = server
+        self._study, self._folder, self._checkpoints = study, folder, checkpoints
+        self._timing, self._say = timing, say
+        self._modes = dict(modes)
+        self._count = processes_of(study)
+        self._in_turn = False
+        self._told: set[str] = set()
+        self._home: dict[int, int] = {}
+        self._seated: set[int] = set()
+        self._unsent: deque[tuple[int, Orders]] = deque()
+        self._advances: dict[int, Advance] = {}
+        self._notes: list[CheckpointNote] = []
+        self._refused = ""
+        self._processes: list[_Lanes] = []
+        self.lanes: list[int] = []
+        self.reasons: list[str] = []
+        self.starting: tuple[int, ...] = ()
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        for index in range(self._count):
+            self._log(index).unlink(missing_ok=True)
+        self._begin(splits, is_stopping)
+
+    def launch(self, index: int, orders: Orders) -> None:
+        """Send each process its part of the orders; those that seat trials one after another, as far as they measure.
+
+        What a process finds out of the groups of its trials is what the next ones go by.
+        """
+        self._advances.clear()
+        parts = self._parts(orders)
+        # those with no trial to seat have nothing to find out
+        self._unsent.extend(sorted(parts.items(), key=lambda part: (bool(part[1].seat), part[0])))
+        self._send()
+
+    def wait(self, timeout_s: float) -> tuple[int, Advance | WorkerLost] | None:
+        """Return what came of the orders once all processes are done, or one is lost."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if self._is_answered:
+                return 0, self._merged()
+            lost = self._listen(max(0.0, deadline - time.monotonic()))
+            if lost is not None:
+                return 0, lost
+            if not self._is_answered and time.monotonic() >= deadline:
+                self._end_hung()
+                self._tell_of_work()
+                return None
+
+    def replace(self, index: int) -> None:
+        """Fork other processes."""
+        self._start()
+
+    def grow(self) -> list[int]:
+        """Start nothing: there is one machine."""
+        return []
+
+    def take_best(self, index: int, numbers: Sequence[int]) -> None:
+        """Have the processes write the best models of trials that have just ended, before their next orders."""
+        for at, mine in self._by_process(numbers).items():
+            self._processes[at].ask("write_best", mine, trials=mine)
+
+    def write_best(self, keeps: Callable[[int], bool]) -> list[CheckpointNote]:
+        """Wait until the best models that were asked for are written, displaced or not."""
+        while any(name == "write_best" for one in self._processes for name, _ in one.asked):
+            if self._listen(self._timing.poll_s) is not None:
+                break  # its orders find that out too
+        notes, self._notes = self._notes, []
+        return notes
+
+    def save(self, numbers: Mapping[int, list[int]]) -> list[CheckpointNote]:
+        """Write checkpoints of the seated trials of each process."""
+        for at, mine in self._by_process(numbers.get(0, [])).items():
+            self._processes[at].ask("save", mine, trials=mine)
+        deadline = time.monotonic() + self._timing.save_s
+        while any(one.asked for one in self._processes) and (left := deadline - time.monotonic()) > 0:
+            if self._listen(left) is not None:
+                break
+        if self._refused:
+            raise CheckpointWriteError(self._refused)
+        notes, self._notes = self._notes, []
+        return notes
+
+    @property
+    def _is_answered(self) -> bool:
+        """Whether every process did what it was to do."""
+        asked = any(name in ("advance", "describe") for one in self._processes for name, _ in one.asked)
+        return bool(self._processes) and not asked and not self._unsent
+
+    def _log(self, index: int) -> Path:
+        return self._folder / f"worker_{index}.log"
+
+    def _begin(self, splits: Splits, is_stopping: Callable[[], bool]) -> None:
+        """Start the processes, and wait for them."""
+        function = carried_function(function_path(self._study.trainable))
+        shared = {"checkpoints": self._checkpoints, "function": function}
+        with stage("starting the trials' processes"):
+            self._server.hold(share_of(self._study, self._count), splits, shared)
+            self._start()
+            began = time.monotonic()
+            while not self._is_answered and not is_stopping():
+                if (lost := self._listen(self._timing.poll_s)) is not None:
+                    raise RunError(f"the workers did not start: {lost.reason}")
+                if time.monotonic() - began > self._timing.start_s:
+                    raise RunError(f"the workers did not start within {self._timing.start_s:g} s")
+        if not self._is_answered:
+            self.lanes = []
+
+    def _start(self) -> None:
+        self._home.clear()
+        self._seated.clear()
+        for index in range(self._count):
+            marker = self._checkpoints / f"worker_{index}.at"
+            marker.unlink(missing_ok=True)
+            own = {"marker": marker, "modes": self._modes, "in_turn": self._count > 1 or self._in_turn}
+            threads = threads_of_a_process(self._study, self._count)
+            process = self._server.fork(hold_lanes, own, threads, log=self._log(index))
+            self._processes.append(_Lanes(process, marker))
+
+    def _parts(self, orders: Orders) -> dict[int, Orders]:
+        """Return what each process is to do; a trial begins where the fewest are, or where its state was left."""
+        retire, pause = self._by_process(orders.retire), self._by_process(list(orders.pause))
+        self._seated -= {*orders.retire, *orders.pause}
+        for number in orders.retire:
+            self._home.pop(number, None)
+        seat: dict[int, list[TrialOrder]] = {}
+        for order in orders.seat:
+            if order.number not in self._home:
+                seated = Counter(self._home[number] for number in self._seated)
+                self._home[order.number] = min(range(self._count), key=lambda at: (seated[at], at))
+            self._seated.add(order.number)
+            seat.setdefault(self._home[order.number], []).append(order)
+        seated = Counter(self._home[number] for number in self._seated)
+        return {
+            at: Orders(
+                tuple(retire.get(at, ())),
+                {number: orders.pause[number] for number in pause.get(at, ())},
+                None if orders.compact is None else max(1, seated[at]),
+                tuple(seat.get(at, ())),
+            )
+            for at in range(self._count)
+            if seated[at] or at in retire or at in pause
+        }
+
+    def _by_process(self, numbers: Sequence[int]) -> dict[int, list[int]]:
+        """Return where trials are."""
+        found: dict[int, list[int]] = {}
+        for number in numbers:
+            if number in self._home:
+                found.setdefault(self._home[number], []).append(number)
+        return found
+
+    def _send(self) -> None:
+        """Send orders that wait: up to the first that seat trials, whose process tells when the next can be sent."""
+        while self._unsent:
+            at, orders = self._unsent.popleft()
+            self._processes[at].launched = time.time()
+            self._processes[at].ask("advance", orders, dict(self._modes))
+            if orders.seat:
+                return
+
+    def _listen(self, timeout_s: float) -> WorkerLost | None:
+        """Take what the processes tell in time; return what is lost where one of them is."""
+        told = wait([one.process.connection for one in self._processes], timeout=timeout_s)
+        for at, one in enumerate([*self._processes]):
+            if one.process.connection not in told:
+                continue
+            try:
+                what, value = pickle.loads(one.process.connection.recv_bytes())
+            except (EOFError, OSError):
+                return self._lost(at)
+            self._take(at, what, value)
+        return None
+
+    def _take(self, at: int, what: str, value: Any) -> None:
+        """Take what a process tells."""
+        if what == FAILED:
+            raise RunError(f"a worker failed: {value}")
+        if what == SEATED:
+            self._modes |= {group: mode for group, mode in value.items() if group not in self._modes}
+            self._send()
+            return
+        name, _ = self._processes[at].asked.popleft()
+        if what == UP:
+            lanes, reason = value
+            if self._count > 1:
+                reason += f"; up to {self._count} train at a time, in processes with a core each"
+            self.lanes, self.reasons = [lanes], [f"worker 0: {reason}"]
+        elif what == REFUSED:
+            self._refused = self._refused or value
+        elif name == "advance":
+            self._advances[at] = value
+        else:
+            self._notes += value
+
+    def _merged(self) -> Advance:
+        """Return what came of the orders in all processes."""
+        parts = [self._advances.pop(at) for at in sorted(self._advances)]
+        measured = {event.group: event for part in reversed(parts) for event in part.measured}
+        refused, self._refused = self._refused, ""
+        return Advance(
+            {number: event for part in parts for number, event in part.events.items()},
+            tuple(note for part in parts for note in part.notes),
+            tuple(told for part in parts for told in part.notices),
+            tuple(measured.values()),
+            next((part.unsaved for part in parts if part.unsaved), refused),
+            saved=any(part.saved for part in parts),
+        )
+
+    def _lost(self, at: int) -> WorkerLost:
+        """Let go of all processes, one of which ended; say which trial it was training, as far as that is known."""
+        one = self._processes[at]
+        reason, out_of_memory = self._server.ended(one.process)
+        among = tuple(sorted(marked_trials(one.marker)))
+        self._forget_models()
+        for other in self._processes:
+            other.process.kill()
+            if other is not one:
+                self._server.ended(other.process)
+        self._processes.clear()
+        self._unsent.clear()
+        self._advances.clear()
+        if one.hung is not None:
+            return WorkerLost(reason, one.hung, hung=True)
+        if out_of_memory:
+            return WorkerLost(reason, out_of_host_memory=True)
+        if len(among) < 2:
+            return WorkerLost(reason, at=among[0] if among else None)
+        self._in_turn = True
+        trials = ", ".join(map(str, among))
+        return WorkerLost(f"{reason}; trials {trials} were in training and now go on in turn", among=among)
+
+    def _forget_models(self) -> None:
+        """Remove older best models of trials whose last ones were to be written: they would pass for the best."""
+        for one in self._processes:
+            for number in (number for name, numbers in one.asked if name == "write_best" for number in numbers):
+                CheckpointStore(self._checkpoints).remove_best(number)
+                line = f"trial {number}: its worker died before its best model was written"
+                self._notes.append(CheckpointNote(trial=number, note=line))
+
+    def _end_hung(self) -> None:
+        """Kill a process in which a trial has taken longer than the study allows."""
+        limit_s = self._study.faults.trial_timeout_s
+        if limit_s is None:
+            return
+        for one in self._processes:
+            # without a mark it is still starting, or its trials are stacked
+            for number, began in marked_trials(one.marker).items():
+                busy = any(name == "advance" for name, _ in one.asked)
+                if one.hung is None and busy and time.time() - max(began, one.launched) > limit_s:
+                    one.hung = number
+                    one.process.kill()
+
+    def _tell_of_work(self) -> None:
+        """Say, once, what else than training takes a process's time."""
+        for one in self._processes:
+            found = marked_work(one.marker)
+            if found is not None and found[0] not in self._told and time.time() - found[1] > TELL_AFTER_S:
+                self._told.add(found[0])
+                self._say(f"{found[0]} ...")
+
+
+def share_of(study: Study, count: int) -> Study:
+    """Return a study as each of so many processes of its worker is to know it: what trials may take is shared out."""
+    scheduler = study.scheduler.model_copy(update={"paused_mb": study.scheduler.paused_mb / count})
+    return study.model_copy(update={"scheduler": scheduler})

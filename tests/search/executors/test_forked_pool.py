@@ -1,0 +1,157 @@
+"""Trials of code of the user's own in processes that are forked: what they come to, and what becomes of those that end.
+
+The processes really hang, are killed and exit; how many there are is by the cores that a study asks for.
+"""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from search.drive.examples import load_data
+from search.errors import RunError
+from search.executors.fork_server import fork_server
+from search.executors.forked_pool import ForkedPool
+from search.executors.lane_workers import processes_of
+from search.executors.lanes import LanesExecutor
+from search.executors.timing import Timing
+from search.ledger.outcome import TrialState
+from spaces import Space, category, float_
+from tests.search.executors.conftest import make_study, record, steady_study
+from tests.support.steady import trained, undisturbed
+
+MODELS = "model:tests.support.own_models:"
+SPACE = Space((float_("drop", 0.1, 0.6, baseline=0.1), float_("learning_rate", 1e-3, 1e-1, log=True, baseline=0.01)))
+
+
+def study_of(model, *, cores=2, space=SPACE, trials=8, **values):
+    """A study of one of our models in lanes; ASHA decides, so that what is decided when shows in the trials."""
+    declared = {
+        "space": space,
+        "settings": {"batch_size": 32},
+        "budget": {"trials": trials, "max_epochs": 4},
+        "sampler": "tpe",
+        "scheduler": {"name": "asha", "grace": 1, "reduction_factor": 2},
+        "executor": "lanes",
+        "lanes": {"lanes": 4},
+        "resources": {"cpus_per_worker": cores},
+    }
+    return make_study(Path(), MODELS + model, **{**declared, **values})
+
+
+def facts(recorded):
+    """What a search came to."""
+    return [
+        (t.number, t.params, t.seed, t.state, t.stop_reason, recorded.curve(t.number)) for t in recorded.trials
+    ], recorded.decisions.to_dict("records")
+
+
+@pytest.mark.parametrize("mode", ["stacked", "looped"])
+def test_a_search_is_the_same_whatever_the_number_of_processes(tmp_path, mode):
+    found = [
+        record(study_of("normed", cores=cores, lanes={"lanes": 4, "mode": mode}), tmp_path / f"{mode}{cores}")
+        for cores in (1, 2)
+    ]
+    assert facts(found[0]) == facts(found[1])
+    assert {t.state for t in found[0].trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    said = found[1].events.query("kind == 'lanes_chosen'")["message"].tolist()
+    assert said == ["worker 0: 4 lanes, as asked for; up to 2 train at a time, in processes with a core each"]
+
+
+def test_what_one_process_found_out_of_a_group_the_others_go_by(tmp_path):
+    recorded = record(study_of("normed", lanes={"lanes": 4, "mode": "stacked"}), tmp_path)
+    measured = recorded.events.query("kind == 'lane_mode_measured'")
+    assert len(measured) == 1, "not once a process"
+
+
+def test_what_a_model_keeps_in_a_global_is_a_processs_own(tmp_path):
+    recorded = record(study_of("telling_its_process", trials=4), tmp_path)
+    pids = {line.split()[1] for line in (tmp_path / "here" / "worker_0.log").read_text().splitlines() if "pid" in line}
+    other = {line.split()[1] for line in (tmp_path / "here" / "worker_1.log").read_text().splitlines() if "pid" in line}
+    assert len(pids) == len(other) == 1 and pids != other
+    assert str(os.getpid()) not in pids | other
+    assert {t.state for t in recorded.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_a_trial_that_hangs_is_ended_and_the_others_go_on(tmp_path):
+    space = Space((*SPACE, category("does", ("trains", "hangs"), baseline="trains")))
+    study = study_of("at_times", space=space, faults={"trial_timeout_s": 1.0}, lanes={"lanes": 4, "mode": "looped"})
+    recorded = record(study, tmp_path)
+    hung = [t for t in recorded.trials if t.params["does"] == "hangs"]
+    assert hung and {t.message for t in hung} == {"no report in 1 s (--trial-timeout)"}
+    assert {t.state for t in recorded.trials if t not in hung} <= {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_a_trial_that_exits_alone_counts_a_failure_each_time(tmp_path):
+    space = Space((*SPACE, category("does", ("trains", "exits"), baseline="trains")))
+    study = study_of("at_times", space=space, faults={"max_failures": 1}, lanes={"lanes": 4, "mode": "looped"})
+    executor = LanesExecutor(timing=Timing(back_off_s=0.01))
+    recorded = record(study, tmp_path, executor=executor)
+    gone = [t for t in recorded.trials if t.params["does"] == "exits"]
+    assert gone and {t.message for t in gone} == {
+        "its worker process died while training it, 2 times (--max-failures 1): its process ended with exit code 7"
+    }
+    assert {t.state for t in recorded.trials if t not in gone} <= {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_an_error_that_cannot_travel_keeps_its_name_and_words(tmp_path):
+    space = Space((*SPACE, category("does", ("trains", "raises"), baseline="trains")))
+    recorded = record(study_of("at_times", space=space, lanes={"lanes": 4, "mode": "looped"}), tmp_path)
+    failed = [t for t in recorded.trials if t.params["does"] == "raises"]
+    assert failed and {t.message for t in failed} == {"HoldsALock: of its own"}
+    assert all("own_models.py" in t.traceback for t in failed)
+
+
+def test_trials_of_processes_that_are_killed_go_on_from_their_checkpoints(tmp_path):
+    folder = tmp_path / "counts"
+    folder.mkdir()
+    study = steady_study(
+        folder, epoch_s=0.02, trials=4, max_epochs=6, executor="lanes", lanes={"lanes": 2}, faults={"max_failures": 9}
+    )
+    killed, done = [], threading.Event()
+
+    def kill_twice():
+        while len(killed) < 2 and not done.wait(0.02):
+            for epochs in trained(folder).values():
+                if len(epochs) >= 2 and epochs[-1].pid not in killed:
+                    os.kill(epochs[-1].pid, signal.SIGKILL)
+                    killed.append(epochs[-1].pid)
+                    break
+
+    killer = threading.Thread(target=kill_twice)
+    killer.start()
+    try:
+        recorded = record(study, tmp_path / "home", executor=LanesExecutor(timing=Timing(back_off_s=0.01)))
+    finally:
+        done.set()
+        killer.join()
+    assert len(killed) == 2
+    messages = recorded.events.query("kind == 'worker_lost'")["message"].tolist()
+    assert len(messages) == 2 and all("ended with SIGKILL: was there enough memory?" in m for m in messages)
+    for trial in recorded.trials:
+        assert trial.state is TrialState.COMPLETE
+        assert recorded.curve(trial.number) == undisturbed(trial, 6, tmp_path)
+
+
+def test_a_process_that_does_not_come_up_is_an_error_that_says_why(tmp_path):
+    study = study_of("normed", lanes={"lanes": 4})
+    with fork_server() as server, pytest.raises(RunError, match=r"a worker failed: .*no_such_model"):
+        gone = study.model_copy(update={"trainable": MODELS + "no_such_model"})
+        ForkedPool(server, gone, load_data(study), tmp_path, tmp_path / "checkpoints", {}, timing=Timing())
+
+
+@pytest.mark.parametrize(
+    ("trainable", "resources", "processes"),
+    [
+        (MODELS + "normed", {"cpus_per_worker": 3}, 3),
+        (MODELS + "normed", {"cpus_per_worker": 30}, 8),
+        (MODELS + "normed", {"cpus_per_worker": 0.5}, 1),
+        ("train:tests.trainables.train_functions:train", {"cpus_per_worker": 3}, 1),
+    ],
+)
+def test_models_have_a_process_for_each_core_and_functions_one(trainable, resources, processes):
+    study = study_of("normed").model_copy(update={"trainable": trainable})
+    study = study.model_copy(update={"resources": study.resources.model_copy(update=resources)})
+    assert processes_of(study) == processes

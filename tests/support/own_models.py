@@ -1,0 +1,61 @@
+"""Models of a user's own for searches in processes: some are well, some do what no model should."""
+
+import os
+import threading
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Normed(nn.Module):
+    """LayerNorm between two linear layers, and dropout."""
+
+    def __init__(self, params, shape, outputs):
+        super().__init__()
+        self.first = nn.Linear(torch.Size(shape).numel(), 16)
+        self.norm = nn.LayerNorm(16)
+        self.last = nn.Linear(16, outputs)
+        self.drop = params["drop"]
+
+    def forward(self, x):
+        return self.last(F.dropout(F.relu(self.norm(self.first(x.flatten(1)))), self.drop, self.training))
+
+
+def normed(params, shape, outputs):
+    return Normed(params, shape, outputs)
+
+
+def telling_its_process(params, shape, outputs):
+    print("pid", os.getpid())
+    return Normed(params, shape, outputs)
+
+
+class HoldsALock(Exception):
+    """No process can send it to another."""
+
+    def __init__(self):
+        super().__init__("of its own")
+        self.lock = threading.Lock()
+
+
+class AtTimes(Normed):
+    """Does in training what its trial says."""
+
+    def __init__(self, params, shape, outputs):
+        super().__init__(params, shape, outputs)
+        self.does = params["does"]
+
+    def forward(self, x):
+        if self.training and self.does == "hangs":
+            time.sleep(600)
+        if self.training and self.does == "exits":
+            os._exit(7)
+        if self.training and self.does == "raises":
+            raise HoldsALock
+        return super().forward(x)
+
+
+def at_times(params, shape, outputs):
+    return AtTimes(params, shape, outputs)
