@@ -193,7 +193,7 @@ class ForkedPool:
     def _begin(self, splits: Splits, is_stopping: Callable[[], bool]) -> None:
         """Start the processes, and wait for them."""
         function = carried_function(function_path(self._study.trainable))
-        shared = {"checkpoints": self._checkpoints, "function": function}
+        shared = {"checkpoints": self._checkpoints, "function": function, "processes": self._count}
         with stage("starting the trials' processes"):
             self._server.hold(share_of(self._study, self._count), splits, shared)
             self._start()
@@ -212,7 +212,7 @@ class ForkedPool:
         for index in range(self._count):
             marker = self._checkpoints / f"worker_{index}.at"
             marker.unlink(missing_ok=True)
-            own = {"marker": marker, "modes": self._modes, "in_turn": self._count > 1 or self._in_turn}
+            own = {"marker": marker, "modes": self._modes, "in_turn": self._in_turn}
             threads = threads_of_a_process(self._study, self._count)
             process = self._server.fork(hold_lanes, own, threads, log=self._log(index))
             self._processes.append(_Lanes(process, marker))
@@ -283,8 +283,6 @@ class ForkedPool:
         name, _ = self._processes[at].asked.popleft()
         if what == UP:
             lanes, reason = value
-            if self._count > 1:
-                reason += f"; up to {self._count} train at a time, in processes with a core each"
             self.lanes, self.reasons = [lanes], [f"worker 0: {reason}"]
         elif what == REFUSED:
             self._refused = self._refused or value

@@ -81,6 +81,7 @@ class LaneHost:
         marker: file that names the trials in training, for whoever finds this worker dead or hung; None where
             nobody looks.
         in_turn: whether trials that may train side by side train in turn, so that one alone is in training.
+        processes: how many such workers share the trials, with a core each: there each trains its own in turn.
         modes: how groups train whose mode was measured before.
         function: a model's function of the driver's script or notebook, as ``carried_function`` returned it.
         make_worker: makes the lanes; called as ``LaneWorker``, which it is by default.
@@ -95,6 +96,7 @@ class LaneHost:
         checkpoints: Path,
         marker: Path | None = None,
         in_turn: bool = False,
+        processes: int = 1,
         modes: Mapping[str, str] | None = None,
         function: bytes | None = None,
         make_worker: Callable[..., LaneWorker] | None = None,
@@ -123,7 +125,9 @@ class LaneHost:
         self._notices: list[tuple[int, list[Notice]]] = []
         data = self._trainable.prepare(splits, where)
         self._lanes, self._reason = choose_number(study, self._trainable, data, where)
-        if not in_turn and (threads := threads_of(study, where, self._lanes)) is not None:
+        if processes > 1:
+            self._reason += f"; up to {processes} train at a time, in processes with a core each"
+        elif not in_turn and (threads := threads_of(study, where, self._lanes)) is not None:
             most = "" if is_train_function(study.trainable) else "up to "
             self._reason += f"; {most}{threads} train at a time, a core each"
         self._worker = build_lanes(
@@ -135,6 +139,7 @@ class LaneHost:
             start=self._start,
             marked=marker is not None,
             in_turn=in_turn,
+            processes=processes,
             measured=modes,
             doing=None if self._marker is None else self._marker.doing,
             make_worker=make_worker,

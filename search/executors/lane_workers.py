@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -39,6 +40,7 @@ def build_lane_worker(
     start: Callable[..., Any],
     marked: bool = False,
     in_turn: bool = False,
+    processes: int = 1,
     measured: Mapping[str, str] | None = None,
     doing: Callable[[str], AbstractContextManager[object]] | None = None,
     make_worker: Callable[..., LaneWorker] | None = None,
@@ -54,6 +56,7 @@ def build_lane_worker(
         start: starts a looped trial; see ``LaneWorker``.
         marked: whether a file names what trains: then user's functions that say so alone train side by side.
         in_turn: whether these train in turn all the same, each with the one core that it would have side by side.
+        processes: how many have such lanes and share the trials.
         measured: how groups train whose mode was measured before.
         doing: see ``ModuleSource``; by default nobody is told.
         make_worker: makes the lanes; called as ``LaneWorker``, which it is by default.
@@ -72,7 +75,8 @@ def build_lane_worker(
         start=start,
         measured=measured,
         stands_in=stands_in,
-        threads=1 if in_turn else threads_of(study, device, lanes),
+        threads=1 if in_turn or processes > 1 else threads_of(study, device, lanes),
+        expected=math.ceil(lanes / processes),
         side_by_side=trainable.is_thread_safe if isinstance(trainable, ThreadSafe) and side_by_side else None,
         modules=modules,
     )

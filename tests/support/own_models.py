@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tests.support.scripted import METRICS
+
 
 class Normed(nn.Module):
     """LayerNorm between two linear layers, and dropout."""
@@ -59,3 +61,24 @@ class AtTimes(Normed):
 
 def at_times(params, shape, outputs):
     return AtTimes(params, shape, outputs)
+
+
+class Unready:
+    """A trainable that cannot take its data."""
+
+    stacks = False
+    loops = True
+    metrics = METRICS
+
+    def configure(self, params, *, max_epochs):
+        return params
+
+    def prepare(self, splits, device):
+        raise ValueError("no room")
+
+
+class Exiting(Unready):
+    """One that ends its process there."""
+
+    def prepare(self, splits, device):
+        os._exit(7)

@@ -104,6 +104,12 @@ class LaneMaker:
         return replace(loops, mode="stacked" if together <= alone else loops.mode, stacked_ms=together)
 
     def _faster_loops(self, config: Any, part: DeviceData, share: float) -> ModeChoice:
+        if self.threads is None or self.threads == 1:  # side by side is in turn
+            loops = self._loops_of_modules(part, beside=False)
+            try:
+                return ModeChoice("looped", looped_ms=self.time_epoch(loops, [config]) * share * 1e3)
+            finally:
+                loops.close()
         beside, in_turn = (self._loops_of_modules(part, beside=beside) for beside in (True, False))
         try:
             return faster_loops(beside, in_turn, config, share=share, time_epoch=self.time_epoch)

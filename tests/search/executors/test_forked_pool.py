@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from search.drive.examples import load_data
 from search.errors import RunError
-from search.executors.fork_server import fork_server
-from search.executors.forked_pool import ForkedPool
+from search.executors.fork_server import server_started_ahead
 from search.executors.lane_workers import processes_of
 from search.executors.lanes import LanesExecutor
 from search.executors.timing import Timing
@@ -37,15 +35,23 @@ def study_of(model, *, cores=2, space=SPACE, trials=8, **values):
         "executor": "lanes",
         "lanes": {"lanes": 4},
         "resources": {"cpus_per_worker": cores},
+        "confirm": {"pairs": 0},
     }
     return make_study(Path(), MODELS + model, **{**declared, **values})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server():
+    """One for all searches of this module: to begin anew takes two seconds."""
+    with server_started_ahead(True):
+        yield
 
 
 def facts(recorded):
     """What a search came to."""
     return [
         (t.number, t.params, t.seed, t.state, t.stop_reason, recorded.curve(t.number)) for t in recorded.trials
-    ], recorded.decisions.to_dict("records")
+    ], recorded.decisions[["number", "epoch", "action", "value", "reason"]].to_dict("records")
 
 
 @pytest.mark.parametrize("mode", ["stacked", "looped"])
@@ -56,13 +62,13 @@ def test_a_search_is_the_same_whatever_the_number_of_processes(tmp_path, mode):
     ]
     assert facts(found[0]) == facts(found[1])
     assert {t.state for t in found[0].trials} == {TrialState.COMPLETE, TrialState.PRUNED}
-    said = found[1].events.query("kind == 'lanes_chosen'")["message"].tolist()
+    said = found[1].events.query("kind == 'lanes'")["message"].tolist()
     assert said == ["worker 0: 4 lanes, as asked for; up to 2 train at a time, in processes with a core each"]
 
 
 def test_what_one_process_found_out_of_a_group_the_others_go_by(tmp_path):
     recorded = record(study_of("normed", lanes={"lanes": 4, "mode": "stacked"}), tmp_path)
-    measured = recorded.events.query("kind == 'lane_mode_measured'")
+    measured = recorded.events.query("kind == 'lane_mode'")
     assert len(measured) == 1, "not once a process"
 
 
@@ -135,11 +141,14 @@ def test_trials_of_processes_that_are_killed_go_on_from_their_checkpoints(tmp_pa
         assert recorded.curve(trial.number) == undisturbed(trial, 6, tmp_path)
 
 
-def test_a_process_that_does_not_come_up_is_an_error_that_says_why(tmp_path):
-    study = study_of("normed", lanes={"lanes": 4})
-    with fork_server() as server, pytest.raises(RunError, match=r"a worker failed: .*no_such_model"):
-        gone = study.model_copy(update={"trainable": MODELS + "no_such_model"})
-        ForkedPool(server, gone, load_data(study), tmp_path, tmp_path / "checkpoints", {}, timing=Timing())
+@pytest.mark.parametrize(
+    ("trainable", "message"),
+    [("Unready", "a worker failed: ValueError: no room"), ("Exiting", "the workers did not start: .* exit code 7")],
+)
+def test_a_process_that_does_not_come_up_is_an_error_that_says_why(tmp_path, trainable, message):
+    study = make_study(tmp_path, f"tests.support.own_models:{trainable}", executor="lanes")
+    with pytest.raises(RunError, match=message):
+        record(study, tmp_path)
 
 
 @pytest.mark.parametrize(
