@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 from rich.console import Console
@@ -30,7 +31,16 @@ from search.tracking.process import OTHERWISE
 
 def search_study(options: Options) -> int:
     """Search a study, or go on with it, print the answer and return the process's exit code."""
-    study = resolve(options)
+    with ExitStack() as stack:
+
+        def prepare(study: Study) -> None:
+            wanted = choose_executor(study).forks and not options.dry_run
+            stack.enter_context(server_started_ahead(wanted))  # it imports while the search prepares
+
+        return _search(options, resolve(options, declared=prepare))
+
+
+def _search(options: Options, study: Study) -> int:
     paths, console = Paths(options.home, study.name, study.ledger), make_console()
     continues = options.resume and is_recorded(paths)
     study = read_as_recorded(study, paths) if continues else study
@@ -41,24 +51,23 @@ def search_study(options: Options) -> int:
         show_plan(options, study, paths, console, continues=continues)
         return 0
     view = make_view(make_console(errors=options.json_), metric=study.objective.metric, quiet=options.quiet)
-    with server_started_ahead(choose_executor(study).forks):  # it imports while MLflow is waited for
-        check_tracking(study, paths, view.say, otherwise=OTHERWISE)
-        announce = announcing(paths, console, as_json=options.json_, chart=not options.quiet)
-        if continues:
-            study, result = engine.resume(
-                paths,
-                view=view,
-                load=load_data,
-                change=lambda recorded: continue_as(recorded, study),
-                extends=False,
-                accept_changed_model=options.accept_changed_model,
-                announce=announce,
-            )
-        else:
-            if options.resume:
-                view.say(f"no study {study.name} in {options.home.absolute()} yet: it is started")
-            with keeping_data(study, held, paths, view.say) as study:
-                result = engine.conduct(study, options.home, load_data, view=view, announce=announce)
+    check_tracking(study, paths, view.say, otherwise=OTHERWISE)
+    announce = announcing(paths, console, as_json=options.json_, chart=not options.quiet)
+    if continues:
+        study, result = engine.resume(
+            paths,
+            view=view,
+            load=load_data,
+            change=lambda recorded: continue_as(recorded, study),
+            extends=False,
+            accept_changed_model=options.accept_changed_model,
+            announce=announce,
+        )
+    else:
+        if options.resume:
+            view.say(f"no study {study.name} in {options.home.absolute()} yet: it is started")
+        with keeping_data(study, held, paths, view.say) as study:
+            result = engine.conduct(study, options.home, load_data, view=view, announce=announce)
     return conclude(study, result, paths, console, as_json=options.json_)
 
 

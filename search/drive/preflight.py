@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from search.credentials import masked
@@ -30,8 +30,15 @@ LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 HOME, RESOURCES = ("home",), ("resources",)
 
 
-def resolve(options: Options, machine: Machine = THIS_MACHINE) -> Study:
+def resolve(
+    options: Options, machine: Machine = THIS_MACHINE, *, declared: Callable[[Study], object] = lambda study: None
+) -> Study:
     """Return the study that ``options`` declare, with a name, checked against the machine and the home folder.
+
+    Args:
+        options: of the command.
+        machine: where it is to run.
+        declared: called with a study that an executor can run, before code of the user's own is imported.
 
     Raises:
         UsageError: everything that is wrong, a line each.
@@ -44,6 +51,8 @@ def resolve(options: Options, machine: Machine = THIS_MACHINE) -> Study:
         study = study if study.name else study.model_copy(update={"name": fresh_name(study.kind, options.home)})
         study, unseated = warm_started(study, options.home, resumes=options.resume)
         errors += in_options(unseated)
+        if not errors and not executor_mistakes(study):
+            declared(study)
         errors += in_options(obstacles(study, options.home, resumes=options.resume, machine=machine))
     if errors or study is None:
         raise UsageError(tuple(dict.fromkeys(errors)))

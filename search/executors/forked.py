@@ -31,7 +31,6 @@ AHEAD = (
     "search.executors.lane_workers",
     "trainables.lanes.modules.network",
     "trainables.pair_run",
-    "trainables.tune",
     "trainables.user_model",
 )
 """What trials need: each process that is forked has it."""
@@ -152,7 +151,7 @@ def _run(begin: Fork, held: Held, descriptor: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         with contextlib.suppress(OSError):  # where memory runs out, this one rather than the search
             Path("/proc/self/oom_score_adj").write_text("500")
-        log = os.open(begin.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        log = os.open(begin.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(log, stream.fileno())
             if isinstance(stream, io.TextIOWrapper):
