@@ -74,6 +74,7 @@ def suggest_params(space: Space, trial: optuna.Trial) -> dict[str, Value]:
 
 def random_points(space: Space, count: int) -> Iterator[Point]:
     """Yield points from anywhere in a space, always the same ones."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(count):
         yield suggest_params(space, study.ask())

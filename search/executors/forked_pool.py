@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.brain.order import TrialOrder
 from search.declaration.study import Study
 from search.errors import RunError
 from search.executors.fork_server import ForkedProcess, ForkServer
@@ -25,6 +24,7 @@ from search.executors.lane_process import FAILED, REFUSED, SEATED, UP, hold_lane
 from search.executors.lane_workers import processes_of, threads_of_a_process
 from search.executors.marker import marked_trials, marked_work
 from search.executors.pool import WorkerLost
+from search.executors.shares import Shares, joined
 from search.executors.timing import Timing
 from search.ledger.events import CheckpointNote
 from trainables.checkpoint_store import CheckpointStore
@@ -50,7 +50,7 @@ class _Lanes:
         launched: when its orders were sent, by ``time.time``.
         asked: what it was sent and has not answered: the name, and the trials that are meant.
         hung: the trial for which it was ended.
-        answers: what came of what it was asked that somebody waits for: an ``Advance``, or notes.
+        stuck: whether it was ended because a stack of trials did not report.
     """
 
     def __init__(self, process: ForkedProcess, marker: Path) -> None:
@@ -58,12 +58,23 @@ class _Lanes:
         self.launched = time.time()
         self.asked: deque[tuple[str, Sequence[int]]] = deque([("describe", ())])
         self.hung: int | None = None
+        self.stuck = False
 
     def ask(self, name: str, *arguments: object, trials: Sequence[int] = ()) -> None:
         """Send something to be done after what was sent before; a process that is gone shows when it is waited for."""
         self.asked.append((name, trials))
         with suppress(OSError):
             self.process.connection.send((name, arguments))
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it has orders to carry out."""
+        return any(name == "advance" for name, _ in self.asked)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was ended, and that was not heard yet."""
+        return self.hung is not None or self.stuck
 
 
 class ForkedPool:
@@ -107,8 +118,7 @@ class ForkedPool:
         self._count = processes_of(study)
         self._in_turn = False
         self._told: set[str] = set()
-        self._home: dict[int, int] = {}
-        self._seated: set[int] = set()
+        self._shares = Shares(self._count)
         self._unsent: deque[tuple[int, Orders]] = deque()
         self._advances: dict[int, Advance] = {}
         self._notes: list[CheckpointNote] = []
@@ -128,7 +138,7 @@ class ForkedPool:
         What a process finds out of the groups of its trials is what the next ones go by.
         """
         self._advances.clear()
-        parts = self._parts(orders)
+        parts = self._shares.cut(orders)
         # those with no trial to seat have nothing to find out
         self._unsent.extend(sorted(parts.items(), key=lambda part: (bool(part[1].seat), part[0])))
         self._send()
@@ -138,7 +148,7 @@ class ForkedPool:
         deadline = time.monotonic() + timeout_s
         while True:
             if self._is_answered:
-                return 0, self._merged()
+                return 0, self._joined()
             lost = self._listen(max(0.0, deadline - time.monotonic()))
             if lost is not None:
                 return 0, lost
@@ -157,7 +167,7 @@ class ForkedPool:
 
     def take_best(self, index: int, numbers: Sequence[int]) -> None:
         """Have the processes write the best models of trials that have just ended, before their next orders."""
-        for at, mine in self._by_process(numbers).items():
+        for at, mine in self._shares.by_process(numbers).items():
             self._processes[at].ask("write_best", mine, trials=mine)
 
     def write_best(self, keeps: Callable[[int], bool]) -> list[CheckpointNote]:
@@ -170,7 +180,7 @@ class ForkedPool:
 
     def save(self, numbers: Mapping[int, list[int]]) -> list[CheckpointNote]:
         """Write checkpoints of the seated trials of each process."""
-        for at, mine in self._by_process(numbers.get(0, [])).items():
+        for at, mine in self._shares.by_process(numbers.get(0, [])).items():
             self._processes[at].ask("save", mine, trials=mine)
         deadline = time.monotonic() + self._timing.save_s
         while any(one.asked for one in self._processes) and (left := deadline - time.monotonic()) > 0:
@@ -207,8 +217,7 @@ class ForkedPool:
             self.lanes = []
 
     def _start(self) -> None:
-        self._home.clear()
-        self._seated.clear()
+        self._shares.clear()
         for index in range(self._count):
             marker = self._checkpoints / f"worker_{index}.at"
             marker.unlink(missing_ok=True)
@@ -216,39 +225,6 @@ class ForkedPool:
             threads = threads_of_a_process(self._study, self._count)
             process = self._server.fork(hold_lanes, own, threads, log=self._log(index))
             self._processes.append(_Lanes(process, marker))
-
-    def _parts(self, orders: Orders) -> dict[int, Orders]:
-        """Return what each process is to do; a trial begins where the fewest are, or where its state was left."""
-        retire, pause = self._by_process(orders.retire), self._by_process(list(orders.pause))
-        self._seated -= {*orders.retire, *orders.pause}
-        for number in orders.retire:
-            self._home.pop(number, None)
-        seat: dict[int, list[TrialOrder]] = {}
-        for order in orders.seat:
-            if order.number not in self._home:
-                seated = Counter(self._home[number] for number in self._seated)
-                self._home[order.number] = min(range(self._count), key=lambda at: (seated[at], at))
-            self._seated.add(order.number)
-            seat.setdefault(self._home[order.number], []).append(order)
-        seated = Counter(self._home[number] for number in self._seated)
-        return {
-            at: Orders(
-                tuple(retire.get(at, ())),
-                {number: orders.pause[number] for number in pause.get(at, ())},
-                None if orders.compact is None else max(1, seated[at]),
-                tuple(seat.get(at, ())),
-            )
-            for at in range(self._count)
-            if seated[at] or at in retire or at in pause
-        }
-
-    def _by_process(self, numbers: Sequence[int]) -> dict[int, list[int]]:
-        """Return where trials are."""
-        found: dict[int, list[int]] = {}
-        for number in numbers:
-            if number in self._home:
-                found.setdefault(self._home[number], []).append(number)
-        return found
 
     def _send(self) -> None:
         """Send orders that wait: up to the first that seat trials, whose process tells when the next can be sent."""
@@ -291,23 +267,15 @@ class ForkedPool:
         else:
             self._notes += value
 
-    def _merged(self) -> Advance:
-        """Return what came of the orders in all processes."""
-        parts = [self._advances.pop(at) for at in sorted(self._advances)]
-        measured = {event.group: event for part in reversed(parts) for event in part.measured}
+    def _joined(self) -> Advance:
+        """Return what came of the orders in all processes, once."""
         refused, self._refused = self._refused, ""
-        return Advance(
-            {number: event for part in parts for number, event in part.events.items()},
-            tuple(note for part in parts for note in part.notes),
-            tuple(told for part in parts for told in part.notices),
-            tuple(measured.values()),
-            next((part.unsaved for part in parts if part.unsaved), refused),
-            saved=any(part.saved for part in parts),
-        )
+        advances, self._advances = self._advances, {}
+        return joined(advances, unsaved=refused)
 
     def _lost(self, at: int) -> WorkerLost:
         """Let go of all processes, one of which ended; say which trial it was training, as far as that is known."""
-        one = self._processes[at]
+        one, seated = self._processes[at], self._shares.seated(at)
         reason, out_of_memory = self._server.ended(one.process)
         among = tuple(sorted(marked_trials(one.marker)))
         self._forget_models()
@@ -320,6 +288,14 @@ class ForkedPool:
         self._advances.clear()
         if one.hung is not None:
             return WorkerLost(reason, one.hung, hung=True)
+        if one.stuck:
+            self._modes = {group: "looped" if mode == "stacked" else mode for group, mode in self._modes.items()}
+            limit_s = self._study.faults.trial_timeout_s
+            return WorkerLost(
+                f"a stack did not report in {limit_s:g} s for each of its trials (--trial-timeout), which are looped "
+                "now, so that the one is found",
+                among=seated,
+            )
         if out_of_memory:
             return WorkerLost(reason, out_of_host_memory=True)
         if len(among) < 2:
@@ -337,17 +313,20 @@ class ForkedPool:
                 self._notes.append(CheckpointNote(trial=number, note=line))
 
     def _end_hung(self) -> None:
-        """Kill a process in which a trial has taken longer than the study allows."""
+        """Kill a process in which a trial has taken longer than a study allows, or a stack as long for each of its."""
         limit_s = self._study.faults.trial_timeout_s
         if limit_s is None:
             return
-        for one in self._processes:
-            # without a mark it is still starting, or its trials are stacked
-            for number, began in marked_trials(one.marker).items():
-                busy = any(name == "advance" for name, _ in one.asked)
-                if one.hung is None and busy and time.time() - max(began, one.launched) > limit_s:
-                    one.hung = number
-                    one.process.kill()
+        for at, one in enumerate(self._processes):
+            if one.is_ending or not one.is_training:
+                continue
+            marked, now = marked_trials(one.marker), time.time()
+            one.hung = next((n for n, began in marked.items() if now - max(began, one.launched) > limit_s), None)
+            # without a mark its trials are stacked, unless it does something else, which it says
+            stacked_s = limit_s * max(1, len(self._shares.seated(at)))
+            one.stuck = not marked and marked_work(one.marker) is None and now - one.launched > stacked_s
+            if one.hung is not None or one.stuck:
+                one.process.kill()
 
     def _tell_of_work(self) -> None:
         """Say, once, what else than training takes a process's time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -289,7 +290,8 @@ class LaneHost:
 
             def use(state: dict[str, Any] | None) -> None:
                 nonlocal epochs
-                self._seats[number] = self._worker.seat(number, config, seed=order.seed, state=state)
+                with nullcontext() if self._marker is None else self._marker.seating(number):
+                    self._seats[number] = self._worker.seat(number, config, seed=order.seed, state=state)
                 epochs = int(state["epoch"]) if state else 0
 
             if state is None:

@@ -52,6 +52,17 @@ class MarkerFile:
                     self._write()
 
     @contextmanager
+    def seating(self, number: int) -> Iterator[None]:
+        """Name a trial while its code is built and tried out inside; of what a worker dies later it may be innocent."""
+        try:
+            with self.in_training(number):
+                yield
+        finally:
+            with self._lock:
+                self._left = []
+                self._write()
+
+    @contextmanager
     def doing(self, what: str) -> Iterator[None]:
         """Say while inside what else than training takes its time."""
         began = (what, time.time())

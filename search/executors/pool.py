@@ -17,7 +17,7 @@ class WorkerLost:
     Attributes:
         reason: what Ray says of it, in one line.
         at: the trial that it was training, where that is known; where it is not, it may have been any.
-        among: the trials that it was training side by side, one of which it was: none is blamed, and they go on in
+        among: the trials that it was training at a time, one of which it was: none is blamed, and they go on in
             turn, which tells.
         hung: whether it was ended because that trial did not report in time.
         out_of_host_memory: whether it was ended because its machine ran out of memory.

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from tests.support.scripted import METRICS
 
+FORWARDS = []
+
 
 class Normed(nn.Module):
     """LayerNorm between two linear layers, and dropout."""
@@ -32,6 +34,21 @@ def normed(params, shape, outputs):
 def telling_its_process(params, shape, outputs):
     print("pid", os.getpid())
     return Normed(params, shape, outputs)
+
+
+class StandingStill(Normed):
+    """Hangs in its fortieth forward in a stack."""
+
+    def forward(self, x):
+        if torch._C._functorch.is_batchedtensor(x):
+            FORWARDS.append(1)
+            if len(FORWARDS) == 40:
+                time.sleep(600)
+        return super().forward(x)
+
+
+def standing_still(params, shape, outputs):
+    return StandingStill(params, shape, outputs)
 
 
 class HoldsALock(Exception):

@@ -90,6 +90,22 @@ def test_a_trial_that_hangs_is_ended_and_the_others_go_on(tmp_path):
     assert {t.state for t in recorded.trials if t not in hung} <= {TrialState.COMPLETE, TrialState.PRUNED}
 
 
+def test_a_stack_that_hangs_is_looped_and_none_of_its_trials_is_blamed(tmp_path):
+    """It stands still after its check, which the search would wait for without an end."""
+    study = study_of(
+        "standing_still",
+        trials=4,
+        budget={"trials": 4, "max_epochs": 20},
+        scheduler={"name": "none", "grace": 1, "reduction_factor": 2},
+        lanes={"lanes": 4, "mode": "stacked"},
+        faults={"trial_timeout_s": 0.5, "max_failures": 0},
+    )
+    recorded = record(study, tmp_path)
+    lost = recorded.events.query("kind == 'worker_lost'")["message"].tolist()
+    assert "a stack did not report in 0.5 s for each of its trials (--trial-timeout), which are looped now" in lost[0]
+    assert [t.state for t in recorded.trials] == [TrialState.COMPLETE] * 4
+
+
 def test_a_trial_that_exits_alone_counts_a_failure_each_time(tmp_path):
     space = Space((*SPACE, category("does", ("trains", "exits"), baseline="trains")))
     study = study_of("at_times", space=space, faults={"max_failures": 1}, lanes={"lanes": 4, "mode": "looped"})
