@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -149,8 +148,8 @@ def main() -> int:
     body = "\n\n".join(
         [
             "Seconds of a whole search of a model on digits, so many trials x epochs, none stopped early; median "
-            f"(least - most) of {arguments.pairs}. Usual and looped have a process for each core; in turn, and in Optuna's "
-            "script, one trial trains after another, with one core.",
+            f"(least - most) of {arguments.pairs}. Usual and looped have a process for each core; in turn, and in "
+            "Optuna's script, one trial trains after another, with one core.",
             table(["model", "searched", "side", "s", "this / usual, within pairs"], rows),
             f"Load average before and after: {before:.2f}, {os.getloadavg()[0]:.2f}.",
         ]
