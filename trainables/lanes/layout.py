@@ -33,7 +33,7 @@ class Slot:
     def of(self, flat: torch.Tensor) -> torch.Tensor:
         """Return the view  # [P] -> shape, [L, P] -> [L, *shape]."""
         part = flat[..., self.start : self.stop]
-        return part.view(*flat.shape[:-1], *self.shape)
+        return part.view((*flat.shape[:-1], *self.shape))
 
 
 class Sizes(Protocol):

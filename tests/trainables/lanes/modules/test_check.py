@@ -5,20 +5,23 @@ import inspect
 import pytest
 
 from tests.trainables.lanes.cases import CPU
+from tests.trainables.lanes.modules.architectures import ARCHITECTURES
 from tests.trainables.lanes.modules.hostile import DIFFERING, REFUSED, SEPARATE, Branch, RaisesInStack
 from tests.trainables.lanes.modules.support import CORNERS, Given, configured, data
 from tests.trainables.lanes.modules.zoo import ZOO
 from trainables.lanes.modules.check import why_looped
 from trainables.lanes.modules.form import form_of
 
+STACKED = ZOO | ARCHITECTURES
+
 
 def form(model, params):
     return form_of(Given(model).module_of(configured(model, params), data(), seed=0, device=data().x_train.device))
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", STACKED)
 def test_a_users_model_is_stacked_whatever_floats_differ(name):
-    model = ZOO[name]
+    model = STACKED[name]
     assert form(model, CORNERS[0]).digest == form(model, CORNERS[1]).digest
     assert why_looped(Given(model), [configured(model, corner) for corner in CORNERS], data()) == ""
 
