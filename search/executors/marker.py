@@ -30,6 +30,7 @@ class MarkerFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._new = path.with_name(f"{path.name}.new")
         self._began: list[tuple[int, float]] = []
         self._left: list[tuple[int, float]] = []
         self._other: list[tuple[str, float]] = []
@@ -79,7 +80,9 @@ class MarkerFile:
     def _write(self) -> None:
         lines = [f"{number} {began}\n" for number, began in self._began or self._left]
         lines += [f"{OTHER}{began} {what}\n" for what, began in self._other]
-        self._path.write_text("".join(lines))
+        # in one step: the process may end at any moment, by what another of its threads does
+        self._new.write_text("".join(lines))
+        self._new.replace(self._path)
 
 
 class RunWithMarkerFile:
