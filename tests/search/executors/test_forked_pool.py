@@ -83,10 +83,12 @@ def test_what_a_model_keeps_in_a_global_is_a_processs_own(tmp_path):
 
 def test_a_trial_that_hangs_is_ended_and_the_others_go_on(tmp_path):
     space = Space((*SPACE, category("does", ("trains", "hangs"), baseline="trains")))
-    study = study_of("at_times", space=space, faults={"trial_timeout_s": 1.0}, lanes={"lanes": 4, "mode": "looped"})
+    study = study_of(
+        "at_times", space=space, trials=4, faults={"trial_timeout_s": 4.0}, lanes={"lanes": 4, "mode": "looped"}
+    )
     recorded = record(study, tmp_path)
     hung = [t for t in recorded.trials if t.params["does"] == "hangs"]
-    assert hung and {t.message for t in hung} == {"no report in 1 s (--trial-timeout)"}
+    assert hung and {t.message for t in hung} == {"no report in 4 s (--trial-timeout)"}
     assert {t.state for t in recorded.trials if t not in hung} <= {TrialState.COMPLETE, TrialState.PRUNED}
 
 
@@ -98,11 +100,11 @@ def test_a_stack_that_hangs_is_looped_and_none_of_its_trials_is_blamed(tmp_path)
         budget={"trials": 4, "max_epochs": 20},
         scheduler={"name": "none", "grace": 1, "reduction_factor": 2},
         lanes={"lanes": 4, "mode": "stacked"},
-        faults={"trial_timeout_s": 0.5, "max_failures": 0},
+        faults={"trial_timeout_s": 3.0, "max_failures": 0},
     )
     recorded = record(study, tmp_path)
     lost = recorded.events.query("kind == 'worker_lost'")["message"].tolist()
-    assert "a stack did not report in 0.5 s for each of its trials (--trial-timeout), which are looped now" in lost[0]
+    assert "a stack did not report in 3 s for each of its trials (--trial-timeout), which are looped now" in lost[0]
     assert [t.state for t in recorded.trials] == [TrialState.COMPLETE] * 4
 
 
