@@ -81,6 +81,7 @@ def test_what_a_model_keeps_in_a_global_is_a_processs_own(tmp_path):
     assert {t.state for t in recorded.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
 
 
+@pytest.mark.slow
 def test_a_trial_that_hangs_is_ended_and_the_others_go_on(tmp_path):
     space = Space((*SPACE, category("does", ("trains", "hangs"), baseline="trains")))
     study = study_of(
@@ -92,6 +93,7 @@ def test_a_trial_that_hangs_is_ended_and_the_others_go_on(tmp_path):
     assert {t.state for t in recorded.trials if t not in hung} <= {TrialState.COMPLETE, TrialState.PRUNED}
 
 
+@pytest.mark.slow
 def test_a_stack_that_hangs_is_looped_and_none_of_its_trials_is_blamed(tmp_path):
     """It stands still after its check, which the search would wait for without an end."""
     study = study_of(
