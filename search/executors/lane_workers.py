@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.declaration.study import Study
 from search.executors.capacity import Capacity
-from search.executors.choice import choose_precision
+from search.executors.choice import SHARE_AT_ONCE, choose_precision
 from spaces import differing
 from trainables.errors import ConfigError
 from trainables.folded import FoldedTrainable
@@ -162,12 +162,14 @@ def worker_cores(study: Study, capacity: Capacity) -> float:
 def processes_of(study: Study) -> int:
     """Return how many processes of this machine train a study's trials where these are of its user's own code.
 
-    Models have one for each core: their short operations would wait for each other's in a single one. Training
-    functions that may do so share one, and its memory, by threads.
+    Models have one for each core, at most one for each lane: their short operations would wait for each other's in a
+    single one. Training functions that may do so share one, and its memory, by threads.
     """
     if not is_user_model(study.trainable):
         return 1
-    return max(1, min(_cores(study), study.budget.trials))
+    lanes = study.lanes.lanes
+    at_once = lanes if isinstance(lanes, int) else math.ceil(study.budget.trials / SHARE_AT_ONCE)
+    return max(1, min(_cores(study), at_once))
 
 
 def threads_of_a_process(study: Study, processes: int) -> int:

@@ -175,7 +175,7 @@ def test_a_process_that_does_not_come_up_is_an_error_that_says_why(tmp_path, tra
     ("trainable", "resources", "processes"),
     [
         (MODELS + "normed", {"cpus_per_worker": 3}, 3),
-        (MODELS + "normed", {"cpus_per_worker": 30}, 8),
+        (MODELS + "normed", {"cpus_per_worker": 30}, 4),
         (MODELS + "normed", {"cpus_per_worker": 0.5}, 1),
         ("train:tests.trainables.train_functions:train", {"cpus_per_worker": 3}, 1),
     ],
