@@ -71,6 +71,10 @@ class AtTimes(Normed):
             time.sleep(600)
         if self.training and self.does == "exits":
             os._exit(7)
+        if self.training and self.does == "moves":
+            os.chdir("/")
+        if self.training and self.does == "interrupts":
+            raise KeyboardInterrupt("its own")
         if self.training and self.does == "raises":
             raise HoldsALock
         return super().forward(x)
