@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -167,6 +168,21 @@ def _received(connection: Connection, size: int) -> mmap.mmap | bytearray:
     return memory
 
 
+class _Printed(io.FileIO):
+    """What is printed; where there is no room for it, it is lost: no trial is to fail of that."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _printing(descriptor: int) -> io.TextIOWrapper:
+    raw = io.BufferedWriter(_Printed(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
 def _run(begin: Fork, held: Held, descriptor: int) -> None:
     """Call what the driver asked for, in the process that was forked for it, and end that."""
     code = 1
@@ -176,10 +192,9 @@ def _run(begin: Fork, held: Held, descriptor: int) -> None:
         with contextlib.suppress(OSError):  # where memory runs out, this one rather than the search
             Path("/proc/self/oom_score_adj").write_text("500")
         log = os.open(begin.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(log, stream.fileno())
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(line_buffering=True)
+        for printed_to in (1, 2):
+            os.dup2(log, printed_to)
+        sys.stdout, sys.stderr = _printing(1), _printing(2)
         faulthandler.enable()
         signal.signal(signal.SIGINT, lambda *_: None)  # no terminal's: a KeyboardInterrupt is the trial's own, then
         np.random.seed()  # each would draw the same otherwise; Python's own generator sees to that itself

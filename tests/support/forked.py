@@ -3,6 +3,7 @@
 import ctypes
 import os
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -67,3 +68,11 @@ def start_others(connection):
 def draw(connection):
     """Send what NumPy and Python draw."""
     connection.send((float(np.random.rand()), random.random()))
+
+
+def print_without_room(connection):
+    """Print more than a file may have here, and send that it went on."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    for _ in range(10):
+        print("a line that is printed, of some length")
+    connection.send("went on")

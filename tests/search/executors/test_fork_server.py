@@ -66,8 +66,8 @@ def test_what_a_process_writes_into_an_array_is_its_own(server, tmp_path):
     ("target", "ended", "printed"),
     [
         (forked.leave, "its process ended with exit code 7", "leaving"),
-        (forked.crash, "its process ended with SIGSEGV (forked.py, line 37)", "Fatal Python error"),
-        (forked.crash_after_much, "its process ended with SIGSEGV (forked.py, line 37)", "a line"),
+        (forked.crash, "its process ended with SIGSEGV (forked.py, line 38)", "Fatal Python error"),
+        (forked.crash_after_much, "its process ended with SIGSEGV (forked.py, line 38)", "a line"),
         (forked.fail, "its process ended with exit code 1", "ValueError: of its own"),
     ],
 )
@@ -101,6 +101,14 @@ def test_the_end_of_a_process_is_seen_though_what_it_started_goes_on_which_ends_
         process.connection.recv()
     server.ended(process)
     assert all(gone(each) for each in started)
+
+
+def test_a_process_goes_on_where_there_is_no_room_for_what_it_prints(server, tmp_path):
+    server.hold()
+    process = server.fork(forked.print_without_room, log=tmp_path / "log")
+    assert process.connection.recv() == "went on"
+    assert server.ended(process) == ("its process ended with exit code 0", False)
+    assert (tmp_path / "log").stat().st_size == 100
 
 
 def test_what_a_process_draws_no_other_does(server, tmp_path):
