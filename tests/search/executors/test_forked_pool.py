@@ -107,6 +107,24 @@ def test_a_stack_that_hangs_is_looped_and_none_of_its_trials_is_blamed(tmp_path)
     assert [t.state for t in recorded.trials] == [TrialState.COMPLETE] * 4
 
 
+def test_a_looped_trial_is_not_blamed_for_the_time_that_a_stack_takes_before_it(tmp_path):
+    space = Space((*SPACE, category("does", ("trains", "looks"), baseline="trains")))
+    study = study_of(
+        "slow_stacked",
+        cores=1,
+        space=space,
+        trials=4,
+        budget={"trials": 4, "max_epochs": 3},
+        sampler="qmc",
+        scheduler={"name": "none", "grace": 1, "reduction_factor": 2},
+        lanes={"lanes": 4, "mode": "stacked"},
+        faults={"trial_timeout_s": 1.0},
+    )
+    recorded = record(study, tmp_path)
+    assert {t.params["does"] for t in recorded.trials} == {"trains", "looks"}
+    assert [(t.state, t.message) for t in recorded.trials] == [(TrialState.COMPLETE, None)] * 4
+
+
 def test_a_trial_that_exits_alone_counts_a_failure_each_time(tmp_path):
     space = Space((*SPACE, category("does", ("trains", "exits"), baseline="trains")))
     study = study_of("at_times", space=space, faults={"max_failures": 1}, lanes={"lanes": 4, "mode": "looped"})
