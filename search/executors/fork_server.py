@@ -19,12 +19,16 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from search.errors import RunError
-from search.executors.forked import Ended, Fork, Hold, send_bytes
+from search.executors.forked import Ended, Fork, Hold, kill_with_theirs, send_bytes
 from trainables.fresh_process import start_module
 from trainables.machine import THIS_MACHINE
 from trainables.user_code import place_in_trace
+
+TAIL = 1 << 16
+"""Bytes of what a process printed last in which is looked for where it crashed."""
 
 _ahead: list[ForkServer] = []
 """The server that was started and nobody has taken."""
@@ -83,9 +87,20 @@ class ForkedProcess:
     killed_for_memory: int
 
     def kill(self) -> None:
-        """End it now; its id is not given to another process before ``ForkServer.ended``."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        """End it now, with what it started; its id is not given to another process before ``ForkServer.ended``."""
+        kill_with_theirs(self.pid)
+
+
+_open: WeakSet[ForkServer] = WeakSet()
+
+
+def _let_go_in_a_fork() -> None:
+    """Close the connections in a process that the driver forked: they would not end with the driver."""
+    for server in _open:
+        server.disconnect()
+
+
+os.register_at_fork(after_in_child=_let_go_in_a_fork)
 
 
 class ForkServer:
@@ -104,6 +119,7 @@ class ForkServer:
             )
         self._connection = Connection(os.dup(self._socket.fileno()))
         self._forked: dict[int, ForkedProcess] = {}
+        _open.add(self)
 
     def hold(self, *values: object) -> None:
         """Have each process that is forked from now on be given values, whose arrays they share until they write.
@@ -177,11 +193,19 @@ class ForkServer:
     def close(self) -> None:
         """End the server and all that it forked."""
         for process in self._forked.values():
+            if self._process.poll() is None:  # else their ids may be others' by now
+                process.kill()
+        self.disconnect()
+        _open.discard(self)
+        self._process.kill()
+        self._process.wait()
+
+    def disconnect(self) -> None:
+        """Close what leads to the server and to what it forked."""
+        for process in self._forked.values():
             process.connection.close()
         self._connection.close()
         self._socket.close()
-        self._process.kill()
-        self._process.wait()
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
@@ -195,10 +219,10 @@ class ForkServer:
 
 
 def _printed(process: ForkedProcess) -> str:
-    """Return what a process added to its log."""
+    """Return what a process added to its log last, which may be much."""
     try:
         with process.log.open("rb") as file:
-            file.seek(process.log_start)
+            file.seek(max(process.log_start, process.log.stat().st_size - TAIL))
             return file.read().decode(errors="replace")
     except OSError:
         return ""

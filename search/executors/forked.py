@@ -23,6 +23,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 AHEAD = (
     "torch._dynamo",  # which torch imports with the first optimizer, and which takes as long as all the rest
@@ -105,6 +108,7 @@ def serve(descriptor: int) -> None:
     carrier = socket.socket(fileno=descriptor)
     connection = Connection(os.dup(descriptor))
     held: Held = (pickle.dumps(()), [])
+    forked: set[int] = set()
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             asked = connection.recv()
@@ -112,27 +116,47 @@ def serve(descriptor: int) -> None:
                 held = bytes(_received(connection, asked.head)), [_received(connection, n) for n in asked.buffers]
             elif isinstance(asked, Fork):
                 _, (own,), _, _ = socket.recv_fds(carrier, 1, 1)
+                os.set_inheritable(own, False)
                 pid = os.fork()
                 if pid == 0:
                     connection.close()
                     carrier.close()
                     _run(asked, held, own)  # which does not return
+                _lead_a_group(pid)
+                forked.add(pid)
                 os.close(own)
                 connection.send(pid)
             elif isinstance(asked, Ended):
+                forked.discard(asked.pid)
                 connection.send(_exit_code(asked.pid))
+    for pid in forked:
+        kill_with_theirs(pid)
+
+
+def kill_with_theirs(pid: int) -> None:
+    """Kill a process whose end was not asked for yet, and those that its code started; they are a group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _lead_a_group(pid: int) -> None:
+    """Make a process the first of a group, both here and there: whoever comes first."""
+    with contextlib.suppress(OSError):  # it did so, or has ended
+        os.setpgid(pid, pid)
 
 
 def _exit_code(pid: int) -> int:
-    """Wait for the end of a process, whose connection is closed, and return its code; kill one that goes on."""
+    """Wait for the end of a process, whose connection is closed, and return its code; kill one that goes on.
+
+    What it started ends with it.
+    """
     deadline = time.monotonic() + PATIENCE_S
-    while True:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
+    kill_with_theirs(pid)  # before it is waited for, when another may get its id
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _received(connection: Connection, size: int) -> mmap.mmap | bytearray:
@@ -144,24 +168,43 @@ def _received(connection: Connection, size: int) -> mmap.mmap | bytearray:
     return memory
 
 
+class _Printed(io.FileIO):
+    """What is printed; where there is no room for it, it is lost: no trial is to fail of that."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _printing(descriptor: int) -> io.TextIOWrapper:
+    raw = io.BufferedWriter(_Printed(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
 def _run(begin: Fork, held: Held, descriptor: int) -> None:
     """Call what the driver asked for, in the process that was forked for it, and end that."""
     code = 1
     try:
+        _lead_a_group(os.getpid())
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         with contextlib.suppress(OSError):  # where memory runs out, this one rather than the search
             Path("/proc/self/oom_score_adj").write_text("500")
         log = os.open(begin.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(log, stream.fileno())
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(line_buffering=True)
+        for printed_to in (1, 2):
+            os.dup2(log, printed_to)
+        sys.stdout, sys.stderr = _printing(1), _printing(2)
         faulthandler.enable()
+        signal.signal(signal.SIGINT, lambda *_: None)  # no terminal's: a KeyboardInterrupt is the trial's own, then
+        np.random.seed()  # each would draw the same otherwise; Python's own generator sees to that itself
         os.environ.clear()
         os.environ.update(begin.environment)
         os.chdir(begin.folder)
         sys.path[:] = begin.path
         with Connection(descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
+            # the end of this process is to be seen though one that the user's code forked goes on
+            os.register_at_fork(after_in_child=connection.close)
             target, values = pickle.loads(begin.call)
             head, buffers = held
             target(connection, *pickle.loads(head, buffers=buffers), *values)

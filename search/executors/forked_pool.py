@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -112,7 +112,8 @@ class ForkedPool:
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._server = server
-        self._study, self._folder, self._checkpoints = study, folder, checkpoints
+        self._study, self._folder = study, folder
+        self._checkpoints = checkpoints.absolute()  # code of the user's may go to another folder
         self._timing, self._say = timing, say
         self._modes = dict(modes)
         self._count = processes_of(study)
@@ -123,6 +124,7 @@ class ForkedPool:
         self._advances: dict[int, Advance] = {}
         self._notes: list[CheckpointNote] = []
         self._refused = ""
+        self._gone: WorkerLost | None = None
         self._processes: list[_Lanes] = []
         self.lanes: list[int] = []
         self.reasons: list[str] = []
@@ -138,6 +140,8 @@ class ForkedPool:
         What a process finds out of the groups of its trials is what the next ones go by.
         """
         self._advances.clear()
+        if self._gone is not None:
+            return  # which whoever waits is told
         parts = self._shares.cut(orders)
         # those with no trial to seat have nothing to find out
         self._unsent.extend(sorted(parts.items(), key=lambda part: (bool(part[1].seat), part[0])))
@@ -147,12 +151,13 @@ class ForkedPool:
         """Return what came of the orders once all processes are done, or one is lost."""
         deadline = time.monotonic() + timeout_s
         while True:
+            if self._gone is not None:
+                lost, self._gone = self._gone, None
+                return 0, lost
             if self._is_answered:
                 return 0, self._joined()
-            lost = self._listen(max(0.0, deadline - time.monotonic()))
-            if lost is not None:
-                return 0, lost
-            if not self._is_answered and time.monotonic() >= deadline:
+            self._listen(max(0.0, deadline - time.monotonic()))
+            if self._gone is None and not self._is_answered and time.monotonic() >= deadline:
                 self._end_hung()
                 self._tell_of_work()
                 return None
@@ -167,25 +172,26 @@ class ForkedPool:
 
     def take_best(self, index: int, numbers: Sequence[int]) -> None:
         """Have the processes write the best models of trials that have just ended, before their next orders."""
+        if self._gone is not None:
+            self._forget_models(numbers)
+            return
         for at, mine in self._shares.by_process(numbers).items():
             self._processes[at].ask("write_best", mine, trials=mine)
 
     def write_best(self, keeps: Callable[[int], bool]) -> list[CheckpointNote]:
         """Wait until the best models that were asked for are written, displaced or not."""
         while any(name == "write_best" for one in self._processes for name, _ in one.asked):
-            if self._listen(self._timing.poll_s) is not None:
-                break  # its orders find that out too
+            self._listen(self._timing.poll_s)
         notes, self._notes = self._notes, []
         return notes
 
     def save(self, numbers: Mapping[int, list[int]]) -> list[CheckpointNote]:
-        """Write checkpoints of the seated trials of each process."""
-        for at, mine in self._shares.by_process(numbers.get(0, [])).items():
+        """Write checkpoints of the seated trials of each process, unless one is lost: they have what they have then."""
+        for at, mine in self._shares.by_process(numbers.get(0, [])).items() if self._gone is None else ():
             self._processes[at].ask("save", mine, trials=mine)
         deadline = time.monotonic() + self._timing.save_s
         while any(one.asked for one in self._processes) and (left := deadline - time.monotonic()) > 0:
-            if self._listen(left) is not None:
-                break
+            self._listen(left)
         if self._refused:
             raise CheckpointWriteError(self._refused)
         notes, self._notes = self._notes, []
@@ -209,14 +215,16 @@ class ForkedPool:
             self._start()
             began = time.monotonic()
             while not self._is_answered and not is_stopping():
-                if (lost := self._listen(self._timing.poll_s)) is not None:
-                    raise RunError(f"the workers did not start: {lost.reason}")
+                self._listen(self._timing.poll_s)
+                if self._gone is not None:
+                    raise RunError(f"the workers did not start: {self._gone.reason}")
                 if time.monotonic() - began > self._timing.start_s:
                     raise RunError(f"the workers did not start within {self._timing.start_s:g} s")
         if not self._is_answered:
             self.lanes = []
 
     def _start(self) -> None:
+        self._gone = None
         self._shares.clear()
         for index in range(self._count):
             marker = self._checkpoints / f"worker_{index}.at"
@@ -235,8 +243,8 @@ class ForkedPool:
             if orders.seat:
                 return
 
-    def _listen(self, timeout_s: float) -> WorkerLost | None:
-        """Take what the processes tell in time; return what is lost where one of them is."""
+    def _listen(self, timeout_s: float) -> None:
+        """Take what the processes tell in time; where one of them has ended, all are lost, which ``wait`` tells."""
         told = wait([one.process.connection for one in self._processes], timeout=timeout_s)
         for at, one in enumerate([*self._processes]):
             if one.process.connection not in told:
@@ -244,9 +252,9 @@ class ForkedPool:
             try:
                 what, value = pickle.loads(one.process.connection.recv_bytes())
             except (EOFError, OSError):
-                return self._lost(at)
+                self._gone = self._lost(at)
+                return
             self._take(at, what, value)
-        return None
 
     def _take(self, at: int, what: str, value: Any) -> None:
         """Take what a process tells."""
@@ -278,7 +286,8 @@ class ForkedPool:
         one, seated = self._processes[at], self._shares.seated(at)
         reason, out_of_memory = self._server.ended(one.process)
         among = tuple(sorted(marked_trials(one.marker)))
-        self._forget_models()
+        for each in self._processes:
+            self._forget_models(n for name, numbers in each.asked if name == "write_best" for n in numbers)
         for other in self._processes:
             other.process.kill()
             if other is not one:
@@ -304,13 +313,12 @@ class ForkedPool:
         trials = ", ".join(map(str, among))
         return WorkerLost(f"{reason}; trials {trials} were in training and now go on in turn", among=among)
 
-    def _forget_models(self) -> None:
+    def _forget_models(self, numbers: Iterable[int]) -> None:
         """Remove older best models of trials whose last ones were to be written: they would pass for the best."""
-        for one in self._processes:
-            for number in (number for name, numbers in one.asked if name == "write_best" for number in numbers):
-                CheckpointStore(self._checkpoints).remove_best(number)
-                line = f"trial {number}: its worker died before its best model was written"
-                self._notes.append(CheckpointNote(trial=number, note=line))
+        for number in numbers:
+            CheckpointStore(self._checkpoints).remove_best(number)
+            line = f"trial {number}: its worker died before its best model was written"
+            self._notes.append(CheckpointNote(trial=number, note=line))
 
     def _end_hung(self) -> None:
         """Kill a process in which a trial has taken longer than a study allows, or a stack as long for each of its."""

@@ -226,6 +226,8 @@ class LaneHost:
 
     def _train(self) -> dict[int, LaneEvent]:
         """Train an epoch, and remember the models of those for which it was the best."""
+        if self._marker is not None:
+            self._marker.clear()  # stacks come first, which may take longer than the trial that is named
         events = self._worker.advance()
         for number, event in events.items():
             if event.report is not None:

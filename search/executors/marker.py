@@ -22,7 +22,7 @@ OTHER = "# "
 class MarkerFile:
     """Holds a line for each trial in training: its number, and when its epoch began; and one of what else is done.
 
-    The last of them stays until another begins: what it left running may be what a worker dies of.
+    The last of them stays until another begins, or ``clear``: what it left running may be what a worker dies of.
 
     Args:
         path: where it lies.
@@ -60,6 +60,13 @@ class MarkerFile:
                 yield
         finally:
             with self._lock:
+                self._left = []
+                self._write()
+
+    def clear(self) -> None:
+        """Name no trial until one begins: others, which are not named, train now."""
+        with self._lock:
+            if self._left:
                 self._left = []
                 self._write()
 

@@ -51,6 +51,28 @@ def standing_still(params, shape, outputs):
     return StandingStill(params, shape, outputs)
 
 
+class SlowStacked(Normed):
+    """Takes long in a stack, and is looped where it looks at its values."""
+
+    def __init__(self, params, shape, outputs):
+        super().__init__(params, shape, outputs)
+        self.looks = params["does"] == "looks"
+        self.drop = 0.1
+        if self.looks:
+            self.last = nn.Sequential(self.last)
+
+    def forward(self, x):
+        if self.looks and self.first.weight.sum().item() > 1e9:
+            return self.last(self.first(x.flatten(1)))
+        if self.training and torch._C._functorch.is_batchedtensor(x):
+            time.sleep(0.3)
+        return super().forward(x)
+
+
+def slow_stacked(params, shape, outputs):
+    return SlowStacked(params, shape, outputs)
+
+
 class HoldsALock(Exception):
     """No process can send it to another."""
 
@@ -71,6 +93,10 @@ class AtTimes(Normed):
             time.sleep(600)
         if self.training and self.does == "exits":
             os._exit(7)
+        if self.training and self.does == "moves":
+            os.chdir("/")
+        if self.training and self.does == "interrupts":
+            raise KeyboardInterrupt("its own")
         if self.training and self.does == "raises":
             raise HoldsALock
         return super().forward(x)

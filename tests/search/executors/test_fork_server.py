@@ -66,7 +66,8 @@ def test_what_a_process_writes_into_an_array_is_its_own(server, tmp_path):
     ("target", "ended", "printed"),
     [
         (forked.leave, "its process ended with exit code 7", "leaving"),
-        (forked.crash, "its process ended with SIGSEGV (forked.py, line 33)", "Fatal Python error"),
+        (forked.crash, "its process ended with SIGSEGV (forked.py, line 38)", "Fatal Python error"),
+        (forked.crash_after_much, "its process ended with SIGSEGV (forked.py, line 38)", "a line"),
         (forked.fail, "its process ended with exit code 1", "ValueError: of its own"),
     ],
 )
@@ -90,6 +91,34 @@ def test_a_process_that_was_killed_may_have_lacked_memory(server, tmp_path, monk
     assert server.ended(process) == (told, True)
 
 
+def test_the_end_of_a_process_is_seen_though_what_it_started_goes_on_which_ends_with_it(server, tmp_path):
+    server.hold()
+    process = server.fork(forked.start_others, log=tmp_path / "log")
+    pid, *started = process.connection.recv()
+    os.kill(pid, signal.SIGKILL)
+    assert process.connection.poll(PATIENCE_S)
+    with pytest.raises(EOFError):
+        process.connection.recv()
+    server.ended(process)
+    assert all(gone(each) for each in started)
+
+
+def test_a_process_goes_on_where_there_is_no_room_for_what_it_prints(server, tmp_path):
+    server.hold()
+    process = server.fork(forked.print_without_room, log=tmp_path / "log")
+    assert process.connection.recv() == "went on"
+    assert server.ended(process) == ("its process ended with exit code 0", False)
+    assert (tmp_path / "log").stat().st_size == 100
+
+
+def test_what_a_process_draws_no_other_does(server, tmp_path):
+    server.hold()
+    processes = [server.fork(forked.draw, log=tmp_path / "log") for _ in range(2)]
+    drawn = [process.connection.recv() for process in processes]
+    assert len({number for pair in drawn for number in pair}) == 4
+    server.let_go()
+
+
 def test_processes_end_with_their_server_and_a_server_that_ended_is_an_error(tmp_path):
     server = ForkServer()
     process = server.fork(forked.stay, log=tmp_path / "log")
@@ -101,18 +130,23 @@ def test_processes_end_with_their_server_and_a_server_that_ended_is_an_error(tmp
     server.close()
 
 
-def test_server_and_processes_end_with_a_driver_that_is_killed(tmp_path):
+def test_server_and_processes_end_with_a_driver_that_is_killed_though_what_it_forked_goes_on(tmp_path):
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom search.executors.fork_server import ForkServer\n"
+        "import os, sys, time\nfrom pathlib import Path\nfrom search.executors.fork_server import ForkServer\n"
         "from tests.support import forked\nserver = ForkServer()\n"
-        f"process = server.fork(forked.stay, log=Path({str(tmp_path / 'log')!r}))\n"
-        "print(process.connection.recv(), server._process.pid, flush=True)\ntime.sleep(600)\n"
+        f"process = server.fork(forked.start_others, log=Path({str(tmp_path / 'log')!r}))\n"
+        "left = os.fork()\nif not left: time.sleep(600)\n"
+        "print(left, server._process.pid, *process.connection.recv(), flush=True)\ntime.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as driver:
-        pids = [int(word) for word in driver.stdout.readline().split()]
-        assert len(pids) == 2
+        left, *pids = (int(word) for word in driver.stdout.readline().split())
+        assert len(pids) == 4
         driver.kill()
-    assert all(gone(pid) for pid in pids)
+        driver.wait()
+    try:
+        assert all(gone(pid) for pid in pids)
+    finally:
+        os.kill(left, signal.SIGKILL)
 
 
 def test_one_server_started_ahead_serves_one_after_another_and_ends_what_they_left(tmp_path):

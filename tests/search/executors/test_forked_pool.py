@@ -6,6 +6,7 @@ The processes really hang, are killed and exit; how many there are is by the cor
 import os
 import signal
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from search.errors import RunError
 from search.executors.fork_server import server_started_ahead
 from search.executors.lane_workers import processes_of
-from search.executors.lanes import LanesExecutor
+from search.executors.lanes import LanesExecutor, open_pool
 from search.executors.timing import Timing
 from search.ledger.outcome import TrialState
 from spaces import Space, category, float_
@@ -110,6 +111,24 @@ def test_a_stack_that_hangs_is_looped_and_none_of_its_trials_is_blamed(tmp_path)
     assert [t.state for t in recorded.trials] == [TrialState.COMPLETE] * 4
 
 
+def test_a_looped_trial_is_not_blamed_for_the_time_that_a_stack_takes_before_it(tmp_path):
+    space = Space((*SPACE, category("does", ("trains", "looks"), baseline="trains")))
+    study = study_of(
+        "slow_stacked",
+        cores=1,
+        space=space,
+        trials=4,
+        budget={"trials": 4, "max_epochs": 3},
+        sampler="qmc",
+        scheduler={"name": "none", "grace": 1, "reduction_factor": 2},
+        lanes={"lanes": 4, "mode": "stacked"},
+        faults={"trial_timeout_s": 1.0},
+    )
+    recorded = record(study, tmp_path)
+    assert {t.params["does"] for t in recorded.trials} == {"trains", "looks"}
+    assert [(t.state, t.message) for t in recorded.trials] == [(TrialState.COMPLETE, None)] * 4
+
+
 def test_a_trial_that_exits_alone_counts_a_failure_each_time(tmp_path):
     space = Space((*SPACE, category("does", ("trains", "exits"), baseline="trains")))
     study = study_of("at_times", space=space, faults={"max_failures": 1}, lanes={"lanes": 4, "mode": "looped"})
@@ -128,6 +147,17 @@ def test_an_error_that_cannot_travel_keeps_its_name_and_words(tmp_path):
     failed = [t for t in recorded.trials if t.params["does"] == "raises"]
     assert failed and {t.message for t in failed} == {"HoldsALock: of its own"}
     assert all("own_models.py" in t.traceback for t in failed)
+
+
+def test_what_a_trial_does_to_its_process_s_folder_or_raises_as_a_signal_would_is_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space = Space((*SPACE, category("does", ("trains", "moves", "interrupts"), baseline="trains")))
+    study = study_of("at_times", space=space, lanes={"lanes": 4, "mode": "looped"})
+    recorded = record(study, Path("home"))
+    failed = [t for t in recorded.trials if t.params["does"] == "interrupts"]
+    assert failed and {t.message for t in failed} == {"KeyboardInterrupt: its own"}
+    assert {t.state for t in recorded.trials if t not in failed} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert "moves" in {t.params["does"] for t in recorded.trials}
 
 
 def test_trials_of_processes_that_are_killed_go_on_from_their_checkpoints(tmp_path):
@@ -159,6 +189,30 @@ def test_trials_of_processes_that_are_killed_go_on_from_their_checkpoints(tmp_pa
     for trial in recorded.trials:
         assert trial.state is TrialState.COMPLETE
         assert recorded.curve(trial.number) == undisturbed(trial, 6, tmp_path)
+
+
+def test_a_process_that_is_lost_while_best_models_are_written_is_replaced(tmp_path):
+    lost = []
+
+    @contextmanager
+    def opened(search, timing):
+        with open_pool(search, timing) as pool:
+            write_best = pool.write_best
+
+            def killed_meanwhile(keeps):
+                if not lost and any(name == "write_best" for one in pool._processes for name, _ in one.asked):
+                    lost.append(pool._processes[0].process.pid)
+                    os.kill(lost[0], signal.SIGSTOP)  # it has not answered, then
+                    pool._processes[0].process.kill()
+                return write_best(keeps)
+
+            pool.write_best = killed_meanwhile
+            yield pool
+
+    executor = LanesExecutor(open_pool=opened, timing=Timing(back_off_s=0.01, settle_every_s=0.0))
+    recorded = record(study_of("normed", lanes={"lanes": 4, "mode": "looped"}), tmp_path, executor=executor)
+    assert lost and len(recorded.events.query("kind == 'worker_lost'")) == 1
+    assert {t.state for t in recorded.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
 @pytest.mark.parametrize(

@@ -47,3 +47,12 @@ def test_what_else_is_done_is_said_beside_the_trials(tmp_path):
             assert marked_work(path)[1] <= marked_trials(path)[5]
     assert marked_work(path) is None
     assert list(marked_trials(path)) == [5]
+
+
+def test_a_trial_that_ended_its_epoch_is_named_no_more_while_a_stack_trains(tmp_path):
+    marker = MarkerFile(tmp_path / "at")
+    with marker.in_training(3):
+        marker.clear()
+        assert list(marked_trials(tmp_path / "at")) == [3]
+    marker.clear()
+    assert marked_trials(tmp_path / "at") == {}
