@@ -68,8 +68,8 @@ class SpaceCandidates:
         places = [self._place(p, point) for p in self._space]
         units = [[self._moved(at, rng) if rng.random() < 0.5 else np.nan for at in places] for _ in range(count)]
         moved = _decode_moved(self._space, np.array(units))
-        whole = {p.name: p.baseline for p in self._space} | dict(point)
-        return [self._space.clamp(whole | values) for values in moved]
+        whole = {p.name: p.clamp(point.get(p.name, p.baseline)) for p in self._space}
+        return [self._space.active(whole | values) for values in moved]
 
     def _place(self, p: Parameter, point: Point) -> float | None:
         """Return where in its range a number of a point lies; None where a step from there means nothing."""

@@ -228,13 +228,15 @@ class FreezeThawScheduler(PausingScheduler):
     ) -> list[_Candidate]:
         """Return the best of the trials that may train on, and what may begin: from anywhere, and near the best."""
         most, anywhere, near = (60, 60, 4) if few else (100, 80, 8)
-        low = {n: np.nanmin(curve) for n, curve in curves.items()}
-        waiting = sorted((n for n in here if n in curves), key=lambda n: (low[n], n))[:most]
+        low = {n: min(v for v in curve if not math.isnan(v)) for n, curve in curves.items()}
+        ranked = sorted(low, key=lambda n: (low[n], n))
+        may = set(here)
+        waiting = [n for n in ranked if n in may][:most]
         found = [_Candidate(n, self._points[n], len(self._curves[n])) for n in waiting]
         if not fresh:
             return found
         points = self._candidates.draw(anywhere, rng)
-        for number in sorted(low, key=lambda n: (low[n], n))[:5]:
+        for number in ranked[:5]:
             points += self._candidates.near(self._points[number], near, rng)
         hashes = {hash_params(point): point for point in points}
         return found + [_Candidate(NEW, point, 0) for key, point in hashes.items() if key not in self._hashes]
