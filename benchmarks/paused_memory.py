@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,15 +59,13 @@ def paused(study: Study, trials: int, folder: Path) -> Figures:
     """Train trials for an epoch in lanes, pause each, and have some come back."""
     host = LaneHost(study, load_data(study), device="cpu", checkpoints=folder)
     lanes, store, sampler = host.describe()[0], CheckpointStore(folder), OptunaSampler(study)
-    for ended in range(0, ENDED_FIRST, lanes):
-        if ended == ENDED_FIRST // 2:
-            _reset_peak()
-        host.advance(Orders(retire=tuple(order.number for order in _begun(host, sampler, lanes))))
-    alone, before = _peak(), _resident()
+    # a driver's memory, not that of what is paused
+    asked = iter([order for _ in range(ENDED_FIRST + trials) if (order := sampler.ask()) is not None])
+    alone, before = _without_pauses(host, asked, lanes, store), _resident()
     _reset_peak()
     orders, pause_ms = list[TrialOrder](), list[float]()
     while len(orders) < trials:
-        begin = _begun(host, sampler, min(lanes, trials - len(orders)))
+        begin = _begun(host, asked, min(lanes, trials - len(orders)))
         began = time.perf_counter()
         host.advance(Orders(pause={order.number: False for order in begin}))
         pause_ms.append(1000 * (time.perf_counter() - began) / len(begin))
@@ -84,9 +83,23 @@ def paused(study: Study, trials: int, folder: Path) -> Figures:
     return Figures(state_mb, len(memory), most / 1e6, grown / 1e6, on_disk / 1e6, pause_ms, from_memory, from_disk)
 
 
-def _begun(host: LaneHost, sampler: OptunaSampler, count: int) -> list[TrialOrder]:
+def _without_pauses(host: LaneHost, asked: Iterator[TrialOrder], lanes: int, store: CheckpointStore) -> int:
+    """Train trials and end them, so that the process has the memory that its lanes need; return the peak in bytes."""
+    for ended in range(0, ENDED_FIRST, lanes):
+        if ended == ENDED_FIRST // 2:
+            _reset_peak()
+        begun = _begun(host, asked, lanes)
+        if not ended:  # what writes and reads a checkpoint is imported, whether or not any trial pauses
+            host.save([begun[0].number])
+            store.latest(begun[0].number)
+            store.trim(begun[0].number, keep_best=False)
+        host.advance(Orders(retire=tuple(order.number for order in begun)))
+    return _peak()
+
+
+def _begun(host: LaneHost, asked: Iterator[TrialOrder], count: int) -> list[TrialOrder]:
     """Return new trials that have trained an epoch."""
-    begun = [order for _ in range(count) if (order := sampler.ask()) is not None]
+    begun = list(itertools.islice(asked, count))
     host.advance(Orders(seat=tuple(begun)))
     return begun
 
