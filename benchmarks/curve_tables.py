@@ -42,7 +42,7 @@ class Table:
 
     def row(self, point: Point) -> int:
         """Return the row of a configuration: the nearest."""
-        return int(np.argmin(((self.encoded - encode(self.space, point)) ** 2).sum(1)))
+        return int(np.argmin(((self.encoded - encode(self.space, [point])) ** 2).sum(1)))
 
     def regret(self, value: Any) -> Any:
         """Return 0 for the best value of the table, 1 for what its median configuration comes to."""
@@ -70,7 +70,7 @@ def read(file: str, task: str) -> Table:
         params = [
             {p.name: int(v) if w else float(v) for p, w, v in zip(space, whole, row, strict=True)} for row in rows
         ]
-    return Table(space, params, curves, np.array([encode(space, point) for point in params]))
+    return Table(space, params, curves, encode(space, params))
 
 
 class Recorded:
@@ -139,7 +139,7 @@ class RowCandidates:
 
     def near(self, point: Point, count: int, rng: np.random.Generator) -> list[dict[str, Value]]:
         """Return the rows nearest to a good one."""
-        apart = ((self._table.encoded - encode(self._table.space, point)) ** 2).sum(1)
+        apart = ((self._table.encoded - encode(self._table.space, [point])) ** 2).sum(1)
         return [self._table.params[int(i)] for i in np.argsort(np.where(self.free, apart, np.inf))[:count]]
 
 

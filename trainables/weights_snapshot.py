@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -10,6 +11,9 @@ from trainables.protocols import HasFullWeights, Run
 
 WeightsSnapshot: TypeAlias = Callable[[], Any]
 """Makes a model's state as it was when this function was made; only making the state costs much."""
+
+OF_A_TENSOR = 512
+"""Bytes that torch and the C library need for a tensor beside its Python object and its numbers, about."""
 
 
 def snapshot_weights(run: Run) -> WeightsSnapshot:
@@ -43,9 +47,34 @@ def on_host(value: Any) -> Any:
 
 
 def size_bytes(value: Any) -> int:
-    """Return what the tensors in nested plain data take."""
+    """Return what nested plain data take in host memory: what tensors and arrays view, each once, and Python's objects.
+
+    Both matter: of a model of a few hundred weights most is objects.
+    """
+    return _size_bytes(value, set())
+
+
+def _size_bytes(value: Any, seen: set[int]) -> int:
+    if id(value) in seen:
+        return 0
+    seen.add(id(value))
+    size = sys.getsizeof(value)
     if isinstance(value, Mapping):
-        return sum(map(size_bytes, value.values()))
-    if isinstance(value, list | tuple):
-        return sum(map(size_bytes, value))
-    return int(value.nbytes) if hasattr(value, "nbytes") else 0
+        return size + sum(_size_bytes(part, seen) for item in value.items() for part in item)
+    if isinstance(value, list | tuple | set | frozenset):
+        return size + sum(_size_bytes(part, seen) for part in value)
+    if hasattr(value, "untyped_storage"):
+        return size + OF_A_TENSOR + _storage_bytes(value, seen)
+    return max(size, int(getattr(value, "nbytes", 0)))
+
+
+def _storage_bytes(tensor: Any, seen: set[int]) -> int:
+    """Return what a tensor's storage takes, once; a view keeps all of what it is a view of."""
+    try:
+        storage = tensor.untyped_storage()
+    except NotImplementedError:  # a sparse one, say
+        return int(tensor.numel() * tensor.element_size())
+    if not storage.nbytes() or -storage.data_ptr() in seen:
+        return 0
+    seen.add(-storage.data_ptr())  # no id of an object is negative
+    return int(storage.nbytes())

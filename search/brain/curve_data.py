@@ -38,11 +38,13 @@ class Scale:
     @classmethod
     def of(cls, curves: Mapping[int, Sequence[float]]) -> Scale:
         """Return the scale of some curves, of which each has a value that is no NaN, and one a finite one."""
-        lows = np.array([min(v for v in curve if not math.isnan(v)) for curve in curves.values()])
+        values = np.array([v for curve in curves.values() for v in curve], float)
+        ends = np.cumsum([len(curve) for curve in curves.values()])
+        lows = np.fmin.reduceat(values, [0, *ends[:-1]])  # passes over NaN
         low = float(lows.min())
         median = float(np.median(np.where(np.isfinite(lows), lows, lows[np.isfinite(lows)].max())))
         top = median + max(median - low, 1e-12)
-        clipped = np.minimum(np.concatenate([np.asarray(curve, float) for curve in curves.values()]), top)
+        clipped = np.minimum(values, top)
         mean, deviation = float(np.nanmean(clipped)), max(float(np.nanstd(clipped)), 1e-12)
         spread = max((median - low) / deviation, LEAST_SPREAD)
         return cls(top, mean, deviation, (low - mean) / deviation, spread)

@@ -24,18 +24,19 @@ def dimensions(space: Space) -> int:
     return sum(_width(p) for p in space)
 
 
-def encode(space: Space, point: Point) -> Array:
-    """Return a configuration as numbers between 0 and 1  # [D].
+def encode(space: Space, points: Sequence[Point]) -> Array:
+    """Return configurations as numbers between 0 and 1  # [M, D].
 
     A number lies where it is in its range, on the log scale where the range has one. A category has a number for each
     choice, ``1 / sqrt(2)`` for the one that it has, so that two choices are 1 apart; one of two choices has one number.
     """
-    return np.concatenate([_encoded(p, point) for p in space])
+    return np.concatenate([_encoded(p, points) for p in space], axis=1)
 
 
-def decode(space: Space, unit: Sequence[float]) -> dict[str, Value]:
-    """Return the configuration at a point of the unit cube, a coordinate for each parameter."""
-    return space.clamp({p.name: _decoded(p, float(u)) for p, u in zip(space, unit, strict=True)})
+def decode(space: Space, units: Array) -> list[dict[str, Value]]:
+    """Return the configurations at points of the unit cube, a coordinate for each parameter  # units [M, P]."""
+    columns = [_decoded(p, column) for p, column in zip(space, units.T, strict=True)]
+    return [space.active(dict(zip(space.names, row, strict=True))) for row in zip(*columns, strict=True)]
 
 
 class SpaceCandidates:
@@ -56,26 +57,38 @@ class SpaceCandidates:
     def spread(self, index: int) -> dict[str, Value]:
         """Return one of the points that fill the space evenly: Sobol's, scrambled."""
         sobol = qmc.Sobol(d=len(self._space), scramble=True, rng=np.random.default_rng(self._seed))
-        return decode(self._space, sobol.random_base2((index + 1).bit_length())[index])
+        return decode(self._space, sobol.random_base2((index + 1).bit_length())[index : index + 1])[0]
 
     def draw(self, count: int, rng: np.random.Generator) -> list[dict[str, Value]]:
         """Return points from anywhere in the space."""
-        return [decode(self._space, unit) for unit in rng.random((count, len(self._space)))]
+        return decode(self._space, rng.random((count, len(self._space))))
 
     def near(self, point: Point, count: int, rng: np.random.Generator) -> list[dict[str, Value]]:
         """Return points near a good one: about half of its parameters are moved."""
-        found = []
-        for _ in range(count):
-            unit = [self._moved(p, point, rng) if rng.random() < 0.5 else None for p in self._space]
-            moved = {p.name: _decoded(p, u) for p, u in zip(self._space, unit, strict=True) if u is not None}
-            whole = {p.name: p.baseline for p in self._space} | dict(point) | moved
-            found.append(self._space.clamp(whole))
-        return found
+        places = [self._place(p, point) for p in self._space]
+        units = [[self._moved(at, rng) if rng.random() < 0.5 else np.nan for at in places] for _ in range(count)]
+        moved = _decode_moved(self._space, np.array(units))
+        whole = {p.name: p.clamp(point.get(p.name, p.baseline)) for p in self._space}
+        return [self._space.active(whole | values) for values in moved]
 
-    def _moved(self, p: Parameter, point: Point, rng: np.random.Generator) -> float:
+    def _place(self, p: Parameter, point: Point) -> float | None:
+        """Return where in its range a number of a point lies; None where a step from there means nothing."""
         if isinstance(p.distribution, CategoricalDistribution) or p.name not in point:
-            return float(rng.random())
-        return float(np.clip(_placed(p, point[p.name]) + rng.normal(0, self.SPREAD), 0, 1))
+            return None
+        return float(_placed(p, [point[p.name]])[0])
+
+    def _moved(self, at: float | None, rng: np.random.Generator) -> float:
+        return float(rng.random()) if at is None else min(max(at + float(rng.normal(0, self.SPREAD)), 0.0), 1.0)
+
+
+def _decode_moved(space: Space, units: Array) -> list[dict[str, Value]]:
+    """Return the values of those parameters whose coordinates are numbers, point by point  # units [M, P]."""
+    found: list[dict[str, Value]] = [{} for _ in units]
+    for p, column in zip(space, units.T, strict=True):
+        rows = np.flatnonzero(~np.isnan(column))
+        for row, value in zip(rows, _decoded(p, column[rows]), strict=True):
+            found[row][p.name] = value
+    return found
 
 
 def _width(p: Parameter) -> int:
@@ -83,35 +96,41 @@ def _width(p: Parameter) -> int:
     return len(d.choices) if isinstance(d, CategoricalDistribution) and len(d.choices) > 2 else 1
 
 
-def _encoded(p: Parameter, point: Point) -> Array:
-    d = p.distribution
-    if p.name not in point:
-        return np.full(_width(p), INACTIVE)
+def _encoded(p: Parameter, points: Sequence[Point]) -> Array:
+    """Return the numbers of one parameter  # [M, width]."""
+    d, found = p.distribution, np.full((len(points), _width(p)), INACTIVE)
+    rows = [i for i, point in enumerate(points) if p.name in point]
+    values = [points[i][p.name] for i in rows]
+    if not values:
+        return found
     if isinstance(d, CategoricalDistribution):
-        hot = np.array([float(equal(point[p.name], choice)) for choice in d.choices])
-        return hot[1:] if len(hot) == 2 else hot[:1] if len(hot) == 1 else hot / 2**0.5
-    return np.array([_placed(p, point[p.name])])
+        hot = np.array([[float(equal(value, choice)) for choice in d.choices] for value in values])
+        found[rows] = hot[:, 1:] if len(d.choices) == 2 else hot if len(d.choices) == 1 else hot / 2**0.5
+    else:
+        found[rows, 0] = _placed(p, values)
+    return found
 
 
-def _placed(p: Parameter, value: Any) -> float:
-    """Return where in its range a number lies; one outside lies at the end."""
+def _placed(p: Parameter, values: Sequence[Any]) -> Array:
+    """Return where in its range each number lies; one outside lies at the end."""
     d = p.distribution
     assert isinstance(d, FloatDistribution | IntDistribution)
-    low, high, at = float(d.low), float(d.high), float(value)
+    low, high, at = float(d.low), float(d.high), np.array(values, float)
     if d.log:
-        low, high, at = np.log(low), np.log(high), np.log(max(at, low))
-    return float(np.clip((at - low) / (high - low), 0, 1)) if high > low else INACTIVE
+        low, high, at = np.log(low), np.log(high), np.log(np.maximum(at, low))
+    return np.clip((at - low) / (high - low), 0, 1) if high > low else np.full(len(at), INACTIVE)
 
 
-def _decoded(p: Parameter, unit: float) -> Value:
+def _decoded(p: Parameter, units: Array) -> list[Value]:
+    """Return the values of one parameter at places in its range."""
     d = p.distribution
     if isinstance(d, CategoricalDistribution):
-        choice: Value = d.choices[min(int(unit * len(d.choices)), len(d.choices) - 1)]  # type: ignore[assignment]
-        return choice
+        choices, last = d.choices, len(d.choices) - 1
+        return [choices[min(int(unit * len(choices)), last)] for unit in units.tolist()]  # type: ignore[misc]
     assert isinstance(d, FloatDistribution | IntDistribution)
     low, high = float(d.low), float(d.high)
-    at = float(np.exp(np.log(low) + unit * (np.log(high) - np.log(low)))) if d.log else low + unit * (high - low)
+    at = np.exp(np.log(low) + units * (np.log(high) - np.log(low))) if d.log else low + units * (high - low)
     if d.step is not None:
-        at = low + d.step * round((at - low) / d.step)
-    at = min(max(at, low), high)
-    return int(round(at)) if isinstance(d, IntDistribution) else at
+        at = low + d.step * np.round((at - low) / d.step)
+    within: list[float] = np.clip(at, low, high).tolist()
+    return [round(value) for value in within] if isinstance(d, IntDistribution) else list(within)

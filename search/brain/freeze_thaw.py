@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.stats import norm
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from search.brain.choice import Choice
 from search.brain.choice_cost import ChoiceCost
@@ -34,6 +35,12 @@ GROWTH = 1.15
 
 STEPS = 8
 """Of each fit, which begins where the last one ended."""
+
+AT_RANDOM = 1 / 3
+"""Share of the configurations that begin which is drawn from anywhere, whatever the surrogate expects of them.
+
+As in BOHB (Falkner et al. 2018, arXiv:1807.01774): under noise the surrogate may be wrong about where the best are.
+"""
 
 
 class Candidates(Protocol):
@@ -64,6 +71,7 @@ class FreezeThawScheduler(PausingScheduler):
     Each round a Gaussian process over the curves so far predicts, for every paused trial and for new configurations,
     what they come to. For each lane a horizon and a target below the best value are drawn; the candidate that is
     likeliest to reach that target by that horizon trains an epoch (MFPI-random, arXiv:2404.16795). All others wait.
+    Where that is a new configuration, one from anywhere begins in its place a third of the time.
 
     What is drawn depends on the study's seed and on how many epochs the ledger has, and the surrogate on these epochs
     alone, in their order: a search that is resumed chooses as one that was not interrupted.
@@ -97,6 +105,7 @@ class FreezeThawScheduler(PausingScheduler):
         self._committed: dict[int, int] = {}
         self._surrogate = CurveGP(dimensions(study.space))
         self._fitted = 0  # the number of epochs that the surrogate was fitted to last
+        self._threads = ThreadpoolController()  # of the libraries of NumPy and SciPy; to find them takes milliseconds
         self.took = ChoiceCost(study, weighed)
 
     def add(self, number: int, params: Point | None = None) -> None:
@@ -104,7 +113,7 @@ class FreezeThawScheduler(PausingScheduler):
         super().add(number, params)
         if params is not None and number not in self._points:
             self._points[number] = params
-            self._encoded[number] = encode(self._study.space, self._study.space.clamp(params))
+            (self._encoded[number],) = encode(self._study.space, [self._study.space.clamp(params)])
             self._hashes.add(hash_params(params))
 
     def complete(self, number: int, report: EpochReport) -> None:
@@ -129,7 +138,7 @@ class FreezeThawScheduler(PausingScheduler):
         if not curves:
             return {}
         scale, found = Scale.of(curves), dict[int, float]()
-        with threadpool_limits(1):
+        with self._one_thread():
             try:
                 self._fit()
                 self._surrogate.condition(observations(curves, self._encoded, scale, self._max_epochs))
@@ -161,7 +170,7 @@ class FreezeThawScheduler(PausingScheduler):
         reported = [n for n in seated if self._is_due(n)]
         free = lanes - (len(seated) - len(reported))
         paused = self.paused.difference(away, self._ended)
-        with threadpool_limits(1):  # the same choice on any number of cores, and no waiting for a core that is busy
+        with self._one_thread():
             picked = self._pick(free, max(lanes, FIRST), [*reported, *sorted(paused)], fresh)
         go_on = {c.number: replace(d, action="continue") for c, d in picked if c.number in reported and d is not None}
         resume = {c.number: d for c, d in picked if c.number in paused and d is not None}
@@ -173,6 +182,11 @@ class FreezeThawScheduler(PausingScheduler):
         pause = {n: self._decision(n, "pause", why) for n in reported if n not in go_on}
         self.took.chose(len(picked), time.perf_counter() - began)
         return Choice(pause, go_on, resume, begin)
+
+    def _one_thread(self) -> AbstractContextManager[object]:
+        """Compute on one core: the same choice on any number of them, and no waiting for one that is busy."""
+        found: AbstractContextManager[object] = self._threads.limit(limits=1, user_api="blas")
+        return found
 
     def _is_due(self, number: int) -> bool:
         """Say whether a trial in a lane has trained what it was chosen for, so that others may take its place."""
@@ -214,13 +228,15 @@ class FreezeThawScheduler(PausingScheduler):
     ) -> list[_Candidate]:
         """Return the best of the trials that may train on, and what may begin: from anywhere, and near the best."""
         most, anywhere, near = (60, 60, 4) if few else (100, 80, 8)
-        low = {n: np.nanmin(curve) for n, curve in curves.items()}
-        waiting = sorted((n for n in here if n in curves), key=lambda n: (low[n], n))[:most]
+        low = {n: min(v for v in curve if not math.isnan(v)) for n, curve in curves.items()}
+        ranked = sorted(low, key=lambda n: (low[n], n))
+        may = set(here)
+        waiting = [n for n in ranked if n in may][:most]
         found = [_Candidate(n, self._points[n], len(self._curves[n])) for n in waiting]
         if not fresh:
             return found
         points = self._candidates.draw(anywhere, rng)
-        for number in sorted(low, key=lambda n: (low[n], n))[:5]:
+        for number in ranked[:5]:
             points += self._candidates.near(self._points[number], near, rng)
         hashes = {hash_params(point): point for point in points}
         return found + [_Candidate(NEW, point, 0) for key, point in hashes.items() if key not in self._hashes]
@@ -241,7 +257,7 @@ class FreezeThawScheduler(PausingScheduler):
         self, candidates: Sequence[_Candidate], free: int, fresh: int, scale: Scale, rng: np.random.Generator
     ) -> list[tuple[_Candidate, Decision | None]]:
         """Return for each free lane who is likeliest to reach a target that was drawn by a horizon that was drawn."""
-        x = np.array([self._encoded[c.number] if c.number != NEW else self._encode(c.point) for c in candidates])
+        x = self._encode(candidates)
         ages, numbers = np.array([c.age for c in candidates]), np.array([c.number for c in candidates])
         count = min(free, len(candidates))
         until = np.minimum(ages + rng.integers(1, self._max_epochs + 1, count)[:, None], self._max_epochs)
@@ -253,14 +269,19 @@ class FreezeThawScheduler(PausingScheduler):
             j = int(np.argmax(score))
             if not left[j]:
                 break
+            if numbers[j] == NEW and rng.random() < AT_RANDOM:
+                j = int(np.argmax(left & (numbers == NEW)))  # the first one was drawn from anywhere
             left[j] = False
             fresh -= numbers[j] == NEW
             left &= (numbers != NEW) | (fresh > 0)
             picked.append((candidates[j], self._resumed(candidates[j], scale.back(target), until[k, j], score[j])))
         return picked
 
-    def _encode(self, point: Point) -> Array:
-        return encode(self._study.space, point)
+    def _encode(self, candidates: Sequence[_Candidate]) -> Array:
+        """Return the encoded configurations  # [M, D]."""
+        begun = [self._encoded[c.number] for c in candidates if c.number != NEW]
+        new = encode(self._study.space, [c.point for c in candidates if c.number == NEW])
+        return np.array([*begun, *new])  # as they are listed, see ``_candidates_of``
 
     def _resumed(self, candidate: _Candidate, target: float, until: int, score: float) -> Decision | None:
         if candidate.number == NEW:

@@ -245,26 +245,31 @@ class LaneHost:
             self._notices.append((number, self._seats.pop(number).retire()))
 
     def _pause(self, numbers: Mapping[int, bool], notes: list[CheckpointNote]) -> str:
-        """Take the states of trials out of their lanes; return why they cannot be written where there is no room."""
+        """Take trials out of their lanes; return why their states cannot be written where there is no room."""
         unsaved = ""
         for number, leads in numbers.items():
-            seat = self._seats[number]
-            try:
-                state = seat.state()
-            except BaseException as error:  # of its own code; it trains again from its last checkpoint
-                if is_of_a_signal(error):
-                    raise
-                self._best.forget(number)
-                lost = f"trial {number}: its state cannot be taken where it was paused: {first_line(error)}"
-                notes.append(CheckpointNote(trial=number, note=lost))
-            else:
-                try:
-                    notes += _as_notes(self._paused.put(number, state, leads=leads))
-                except CheckpointWriteError as error:
-                    unsaved = str(error)
+            unsaved = self._take_state(number, notes, leads=leads) or unsaved
             self._retire(number)
             del self._orders[number]
+        self._paused.give_back()
         return unsaved
+
+    def _take_state(self, number: int, notes: list[CheckpointNote], *, leads: bool) -> str:
+        """Take the state of a trial; nothing else holds it once this returns. Return as ``_pause``."""
+        try:
+            state = self._seats[number].state()
+        except BaseException as error:  # of its own code; it trains again from its last checkpoint
+            if is_of_a_signal(error):
+                raise
+            self._best.forget(number)
+            lost = f"trial {number}: its state cannot be taken where it was paused: {first_line(error)}"
+            notes.append(CheckpointNote(trial=number, note=lost))
+            return ""
+        try:
+            notes += _as_notes(self._paused.put(number, state, leads=leads))
+        except CheckpointWriteError as error:
+            return str(error)
+        return ""
 
     def _take_measured(self) -> tuple[LaneModeMeasured, ...]:
         taken = dict(self._worker.choices)

@@ -1,12 +1,14 @@
 """The surrogate: its gradient against differences, its predictions against the textbook's formula."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.linalg import LinAlgError
 from scipy.optimize import approx_fprime
 
 from search.brain.curve_data import MOST, Scale, observations, thinned
-from search.brain.curve_gp import NEW, CurveGP, Observations, _covariance
+from search.brain.curve_gp import NEW, CurveGP, Observations, _covariance, _Rows
 from search.brain.encoding import SpaceCandidates, decode, dimensions, encode
 from spaces import Space, category, float_, int_, when
 
@@ -30,22 +32,23 @@ def seen(n=30, dims=3, seed=0):
 def test_the_gradient_is_that_of_the_density():
     gp, data = CurveGP(3), seen()
     theta = gp.theta + np.random.default_rng(1).normal(0, 0.2, len(gp.theta))
-    _, gradient = gp._loss(theta, data)
-    expected = approx_fprime(theta, lambda t: gp._loss(t, data)[0], 1e-6)
+    _, gradient = gp._loss(theta, _Rows.of(data))
+    expected = approx_fprime(theta, lambda t: gp._loss(t, _Rows.of(data))[0], 1e-6)
     assert gradient == pytest.approx(expected, rel=1e-3, abs=1e-3)  # differences of 1e-6 in a loss of about 40
 
 
 def test_a_fit_comes_nearer_to_the_highest_density():
     gp, data = CurveGP(3), seen()
-    before = gp._loss(gp.theta, data)[0]
+    before = gp._loss(gp.theta, _Rows.of(data))[0]
     gp.fit(data, steps=10)
-    assert gp._loss(gp.theta, data)[0] < before - 0.1
+    assert gp._loss(gp.theta, _Rows.of(data))[0] < before - 0.1
 
 
 def test_predictions_are_those_of_the_textbook():
     gp, data = CurveGP(3), seen()
     gp.condition(data)
-    x, trials, times = np.random.default_rng(2).random((2, 3)), np.array([3, NEW]), np.array([[0.2, 0.9], [1.0, 0.0]])
+    x = np.array([data.x[data.trials == 3][0], np.random.default_rng(2).random(3)])
+    trials, times = np.array([3, NEW]), np.array([[0.2, 0.9], [1.0, 0.0]])
     mean, deviation = gp.predict(x, trials, times)
     noise = np.exp(gp.theta[3 + 5]) + 1e-6
     for k in range(2):
@@ -53,7 +56,7 @@ def test_predictions_are_those_of_the_textbook():
             both = Observations(
                 np.vstack([data.x, x[m]]), np.append(data.trials, trials[m]), np.append(data.times, times[k, m]), None
             )
-            whole = _covariance(gp.theta, Observations(both.x, both.trials, both.times, np.zeros(31)), 3)
+            whole = _covariance(gp.theta, _Rows.of(replace(both, values=np.zeros(31))), 3)
             inverse = np.linalg.inv(whole[:30, :30])
             across = whole[30, :30]
             assert mean[k, m] == pytest.approx(across @ inverse @ data.values, abs=1e-5)
@@ -69,9 +72,9 @@ def test_values_that_are_no_numbers_are_refused():
 
 
 def test_a_configuration_is_encoded_by_range_and_choice():
-    found = encode(SPACE, {"rate": 1e-2, "optimizer": "sgd", "momentum": 0.9, "layers": 3, "norm": True})
+    found = encode(SPACE, [{"rate": 1e-2, "optimizer": "sgd", "momentum": 0.9, "layers": 3, "norm": True}])[0]
     assert found == pytest.approx([2 / 3, 0, 0.5**0.5, 0, 1, 0.5, 1])
-    inactive = encode(SPACE, {"rate": 1e-4, "optimizer": "adam", "layers": 1, "norm": False})
+    inactive = encode(SPACE, [{"rate": 1e-4, "optimizer": "adam", "layers": 1, "norm": False}])[0]
     assert inactive == pytest.approx([0, 0.5**0.5, 0, 0, 0.5, 0, 0])
     assert dimensions(SPACE) == len(found) == 7
 
@@ -84,15 +87,15 @@ def test_what_may_begin_lies_in_the_space(seed):
     for point in points:
         assert SPACE.validate(point) == point
     assert [candidates.spread(i) for i in range(8)] == points[:8], "the same for a seed"
-    rates = sorted(encode(SPACE, point)[0] for point in points[:8])
+    rates = sorted(encode(SPACE, points[:8])[:, 0])
     assert all(i / 8 <= rate <= (i + 1) / 8 for i, rate in enumerate(rates)), "spread evenly"
 
 
 def test_near_a_point_numbers_move_a_little():
-    base = decode(SPACE, [0.5] * len(SPACE))
+    base = decode(SPACE, np.full((1, len(SPACE)), 0.5))[0]
     moved = SpaceCandidates(SPACE, 0).near(base, 200, np.random.default_rng(0))
-    steps = [encode(SPACE, point)[0] - 0.5 for point in moved]
-    assert 0.3 < np.mean(np.array(steps) == 0) < 0.7 and np.std(steps) < 0.12
+    steps = encode(SPACE, moved)[:, 0] - 0.5
+    assert 0.3 < np.mean(steps == 0) < 0.7 and np.std(steps) < 0.12
 
 
 @pytest.mark.parametrize(
