@@ -177,7 +177,7 @@ class ForkServer:
             self._connection.send(Ended(process.pid))
             code = int(self._connection.recv())
         killed = code == -signal.SIGKILL and THIS_MACHINE.killed_for_memory() > process.killed_for_memory
-        return _how_it_ended(code, _printed(process)), killed
+        return _how_it_ended(code, _printed(process), process.log.name), killed
 
     def let_go(self) -> None:
         """End what was forked, and hold nothing.
@@ -228,9 +228,9 @@ def _printed(process: ForkedProcess) -> str:
         return ""
 
 
-def _how_it_ended(code: int, printed: str) -> str:
+def _how_it_ended(code: int, printed: str, log: str) -> str:
     if code >= 0:
-        return f"its process ended with exit code {code}"
+        return f"its process ended with exit code {code}" + (f", see {log}" if printed else "")
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     place = place_in_trace(printed)
     where = f" ({place})" if place else ""

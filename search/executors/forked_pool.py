@@ -118,6 +118,7 @@ class ForkedPool:
         self._modes = dict(modes)
         self._count = processes_of(study)
         self._in_turn = False
+        self._crashes = 0
         self._told: set[str] = set()
         self._shares = Shares(self._count)
         self._unsent: deque[tuple[int, Orders]] = deque()
@@ -285,7 +286,7 @@ class ForkedPool:
         """Let go of all processes, one of which ended; say which trial it was training, as far as that is known."""
         one, seated = self._processes[at], self._shares.seated(at)
         reason, out_of_memory = self._server.ended(one.process)
-        among = tuple(sorted(marked_trials(one.marker)))
+        marked = tuple(sorted(marked_trials(one.marker)))
         for each in self._processes:
             self._forget_models(n for name, numbers in each.asked if name == "write_best" for n in numbers)
         for other in self._processes:
@@ -297,21 +298,26 @@ class ForkedPool:
         self._advances.clear()
         if one.hung is not None:
             return WorkerLost(reason, one.hung, hung=True)
-        if one.stuck:
-            self._modes = {group: "looped" if mode == "stacked" else mode for group, mode in self._modes.items()}
-            limit_s = self._study.faults.trial_timeout_s
-            return WorkerLost(
-                f"a stack did not report in {limit_s:g} s for each of its trials (--trial-timeout), which are looped "
-                "now, so that the one is found",
-                among=seated,
-            )
         if out_of_memory:
             return WorkerLost(reason, out_of_host_memory=True)
-        if len(among) < 2:
-            return WorkerLost(reason, at=among[0] if among else None)
+        if one.stuck:
+            limit_s = self._study.faults.trial_timeout_s
+            return self._of_a_stack(f"no report of a stack in {limit_s:g} s for each of its trials", seated, loops=True)
+        if not marked and seated and "stacked" in self._modes.values():
+            self._crashes += 1
+            return self._of_a_stack(reason, seated, loops=self._crashes > 1)
+        if len(marked) < 2:
+            return WorkerLost(reason, at=marked[0] if marked else None)
         self._in_turn = True
-        trials = ", ".join(map(str, among))
-        return WorkerLost(f"{reason}; trials {trials} were in training and now go on in turn", among=among)
+        trials = ", ".join(map(str, marked))
+        return WorkerLost(f"{reason}; trials {trials} were in training and now go on in turn", among=marked)
+
+    def _of_a_stack(self, reason: str, seated: tuple[int, ...], *, loops: bool) -> WorkerLost:
+        """Return the loss of a process with a stack in training, of which no trial is to blame; loop them to see."""
+        if loops:
+            self._modes = {group: "looped" if mode == "stacked" else mode for group, mode in self._modes.items()}
+            reason += "; stacks are looped now, which tells the trial"
+        return WorkerLost(reason, among=seated)
 
     def _forget_models(self, numbers: Iterable[int]) -> None:
         """Remove older best models of trials whose last ones were to be written: they would pass for the best."""

@@ -65,12 +65,27 @@ class SlowStacked(Normed):
         if self.looks and self.first.weight.sum().item() > 1e9:
             return self.last(self.first(x.flatten(1)))
         if self.training and torch._C._functorch.is_batchedtensor(x):
-            time.sleep(0.3)
+            time.sleep(1.5)  # an epoch of two trials in some batches: longer than a trial may take
         return super().forward(x)
 
 
 def slow_stacked(params, shape, outputs):
     return SlowStacked(params, shape, outputs)
+
+
+class FallingDown(Normed):
+    """Ends its process in its fortieth forward in a stack."""
+
+    def forward(self, x):
+        if torch._C._functorch.is_batchedtensor(x):
+            FORWARDS.append(1)
+            if len(FORWARDS) == 40:
+                os._exit(5)
+        return super().forward(x)
+
+
+def falling_down(params, shape, outputs):
+    return FallingDown(params, shape, outputs)
 
 
 class HoldsALock(Exception):

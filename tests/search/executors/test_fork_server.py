@@ -65,10 +65,10 @@ def test_what_a_process_writes_into_an_array_is_its_own(server, tmp_path):
 @pytest.mark.parametrize(
     ("target", "ended", "printed"),
     [
-        (forked.leave, "its process ended with exit code 7", "leaving"),
+        (forked.leave, "its process ended with exit code 7, see log", "leaving"),
         (forked.crash, "its process ended with SIGSEGV (forked.py, line 38)", "Fatal Python error"),
         (forked.crash_after_much, "its process ended with SIGSEGV (forked.py, line 38)", "a line"),
-        (forked.fail, "its process ended with exit code 1", "ValueError: of its own"),
+        (forked.fail, "its process ended with exit code 1, see log", "ValueError: of its own"),
     ],
 )
 def test_how_a_process_ended_is_said_and_what_it_printed_is_kept(server, tmp_path, target, ended, printed):
