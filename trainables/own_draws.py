@@ -65,9 +65,9 @@ def draw_kept(
     for part, generator in zip(uniforms if several else [uniforms], generators, strict=True):
         part.fill_(-1) if generator is None else part.uniform_(generator=generator)
     if not several:
-        return torch.lt(uniforms, shares[0], out=torch.empty_like(like))
+        return torch.empty_like(like).copy_(uniforms.lt_(shares[0]))
     column = torch.tensor(shares, dtype=torch.float64).view(-1, *(1 for _ in like.shape[1:]))
-    return torch.lt(uniforms, column, out=torch.empty_like(like))
+    return torch.empty_like(like).copy_(uniforms.lt_(column))
 
 
 @functools.cache

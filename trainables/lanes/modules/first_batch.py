@@ -33,6 +33,11 @@ class FirstBatches:
         """Forget a lane."""
         self._trials.pop(lane, None)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there are such trials."""
+        return bool(self._trials)
+
     def expected(self, x: torch.Tensor) -> dict[int, torch.Tensor]:
         """Return what the modules of these trials make of their batches alone, by lane  # [L, B, ...] -> [B, C] each.
 

@@ -6,16 +6,16 @@ the parts that it is made of: a level of batching, tensors with a hidden first a
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 
 try:
     from torch._C import _functorch as _private
-    from torch._functorch.predispatch import _add_batch_dim
+    from torch._C._functorch import _add_batch_dim, _vmap_decrement_nesting, _vmap_increment_nesting
     from torch._functorch.pyfunctorch import temporarily_pop_interpreter_stack
-    from torch._functorch.vmap import vmap_increment_nesting
 
     # of operations that it runs lane by lane: whether stacks are faster all the same is measured
     _private._set_vmap_fallback_warning_enabled(False)  # type: ignore[attr-defined]
@@ -25,10 +25,14 @@ except (ImportError, AttributeError) as error:
     UNAVAILABLE = f"torch {torch.__version__} lacks what stacks modules ({error})"
 
 
-def over_lanes(lanes: int) -> AbstractContextManager[int]:
+@contextmanager
+def over_lanes(lanes: int) -> Iterator[int]:
     """Yield the level at which operations run over so many lanes; a random draw that nobody handles raises there."""
-    found: AbstractContextManager[int] = vmap_increment_nesting(lanes, "error")
-    return found
+    level: int = _vmap_increment_nesting(lanes, "error")
+    try:
+        yield level
+    finally:
+        _vmap_decrement_nesting()
 
 
 def outside() -> AbstractContextManager[Any]:

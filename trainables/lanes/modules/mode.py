@@ -30,6 +30,8 @@ class LaneMode(TorchFunctionMode):
 
     Attributes:
         generators: what each lane's trial draws from; None for an empty lane, which draws nothing.
+        spare: what an empty lane draws from where it has to.
+        drawing: the generator of the lane for which alone a function is called at the moment; None where it is for all.
         level: of ``functorch.over_lanes``.
         lifts: whether some attribute differs from lane to lane.
     """
@@ -38,6 +40,8 @@ class LaneMode(TorchFunctionMode):
         super().__init__()
         self.lanes = lanes
         self.generators: list[torch.Generator | None] = [None] * lanes
+        self.spare = torch.Generator()
+        self.drawing: torch.Generator | None = None
         self.level = 0
         self.lifts = False
 
@@ -55,6 +59,11 @@ class LaneMode(TorchFunctionMode):
         if self.lifts and (has_lifted(args) or has_lifted(named)):
             return use_lifted(self, func, args, named)
         return func(*args, **named)
+
+    @property
+    def drawn_from(self) -> list[torch.Generator]:
+        """All generators that a forward may draw from."""
+        return [*(generator for generator in self.generators if generator is not None), self.spare]
 
     def stack(self, parts: Sequence[Any]) -> Any:
         """Return what all lanes' results are inside of the level."""
@@ -88,9 +97,10 @@ def each_lane(mode: LaneMode, func: Func, args: Args, named: Named) -> Any:
     found = []
     with outside():
         for lane, generator in enumerate(mode.generators):
-            own = OwnDraws(torch.Generator() if generator is None else generator)
-            with own:
+            mode.drawing = generator or mode.spare
+            with OwnDraws(mode.drawing):
                 found.append(func(*of_lane(args, lane), **of_lane(named, lane)))
+        mode.drawing = None
         return mode.stack(found)
 
 

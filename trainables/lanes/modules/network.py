@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -16,9 +19,28 @@ from trainables.lanes.modules.form import Place
 from trainables.lanes.modules.functorch import is_wrapped, over_lanes, unwrapped, wrapped
 from trainables.lanes.modules.lifted import Lifted, with_floats
 from trainables.lanes.modules.mode import LaneMode
+from trainables.lanes.modules.replay import Replays
 from trainables.lanes.modules.trial import ModuleTrial
 from trainables.lanes.network import LaneNetwork, StepVariant
 from trainables.lanes.trial import LaneTrial
+
+
+class _WithGradient(torch.autograd.Function):
+    """A number of which the gradient by some outputs is given.
+
+    ``torch.autograd.grad`` takes such a gradient too, but imports sympy to look at its shape.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, outputs: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """Return 0."""
+        ctx.save_for_backward(gradient)
+        return outputs.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *_: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """Return the gradient that was given."""
+        return ctx.saved_tensors[0], None
 
 
 class ModuleNetwork(LaneNetwork):
@@ -57,6 +79,8 @@ class ModuleNetwork(LaneNetwork):
             self._attributes |= {(number, name): value for name, value in vars(module).items()}
         self._buffers: dict[int, LossBuffers] = {}
         self._first = FirstBatches()
+        changed = [self.grads, self.loss_sum, *self.rest.values()]
+        self._replays = Replays(self._template, changed, lambda: self._mode.drawing)
 
     @property
     def tensors(self) -> list[torch.Tensor]:
@@ -79,12 +103,14 @@ class ModuleNetwork(LaneNetwork):
         self._floats[lane] = dict(trial.floats)
         self._lift()
         self._first.seat(lane, trial)
+        self._replays.forget(self._mode.drawn_from)
 
     def leave(self, lane: int) -> None:
         """Free a lane."""
         self._mode.generators[lane] = None
         self._floats[lane] = None
         self._first.leave(lane)
+        self._replays.forget(self._mode.drawn_from)
         for stacked in self.rest.values():
             stacked[lane].zero_()
 
@@ -98,17 +124,31 @@ class ModuleNetwork(LaneNetwork):
         size = batch.size
         if size not in self._buffers:
             self._buffers[size] = LossBuffers(self._lanes, size, self._outputs, self.params)
+        step, inputs = partial(self._step, size, variant), (batch.rows, batch.labels, *batch.weights)
+        if self._first.waiting:
+            step(*inputs)
+        else:
+            self._replays.do((size, variant), step, inputs, scratch=[*self._buffers[size].tensors, self._signs])
+
+    def _step(
+        self,
+        size: int,
+        variant: StepVariant,
+        rows: torch.Tensor,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None = None,
+    ) -> None:
         s = self._buffers[size]
-        x = self._x.index_select(0, batch.rows).view(self._lanes, size, *self._x.shape[1:])
+        x = self._x.index_select(0, rows).view(self._lanes, size, *self._x.shape[1:])
         alone = self._first.expected(x)
         with torch.enable_grad():
             outputs = self._forward(x, training=True)
         self._first.compare(outputs.detach(), alone)
         s.logits.copy_(outputs.detach().transpose(1, 2))
-        weights = batch.weights[0] if batch.weights else None
-        self.loss.gradients(s, batch.labels, self.loss_sum, self._smoothing(variant), weights)
-        leaves = list(self._weights.values())
-        found = torch.autograd.grad(outputs, leaves, s.grad.transpose(1, 2), allow_unused=True)
+        self.loss.gradients(s, labels, self.loss_sum, self._smoothing(variant), weights)
+        with torch.enable_grad():
+            known = _WithGradient.apply(outputs, s.grad.transpose(1, 2))
+        found = torch.autograd.grad(known, list(self._weights.values()), allow_unused=True)
         if any(gradient is None for gradient in found):
             name = next(n for n, g in zip(self._weights, found, strict=True) if g is None)
             raise CannotStackError(f"its parameter {name} has no part in the loss of a batch")
