@@ -22,7 +22,7 @@ from typing import Any
 from weakref import WeakSet
 
 from search.errors import RunError
-from search.executors.forked import Ended, Fork, Hold, kill_with_theirs, send_bytes
+from search.executors.forked import Ended, Fork, Hold, Import, kill_with_theirs, send_bytes
 from trainables.fresh_process import start_module
 from trainables.machine import THIS_MACHINE
 from trainables.user_code import place_in_trace
@@ -137,6 +137,15 @@ class ForkServer:
             for view in (memoryview(head), *views):
                 send_bytes(self._connection, view)
 
+    def import_ahead(self, module: str) -> None:
+        """Have a module imported, once for each process that is forked from now on.
+
+        Raises:
+            RunError: the server has ended.
+        """
+        with self._answering():
+            self._connection.send(Import(module))
+
     def fork(self, target: Callable[..., None], *values: Any, log: Path) -> ForkedProcess:
         """Fork a process that calls ``target(connection, *held, *values)``, with our folder, path and environment.
 
@@ -230,7 +239,7 @@ def _printed(process: ForkedProcess) -> str:
 
 def _how_it_ended(code: int, printed: str, log: str) -> str:
     if code >= 0:
-        return f"its process ended with exit code {code}" + (f", see {log}" if printed else "")
+        return f"its process ended with exit code {code}" + (f", see {log}" if code and printed else "")
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     place = place_in_trace(printed)
     where = f" ({place})" if place else ""

@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 
 AHEAD = (
-    "torch._dynamo",  # which torch imports with the first optimizer, and which takes as long as all the rest
     "search.brain.optuna_samplers",
     "search.executors.lane_host",
     "search.executors.lane_workers",
@@ -81,6 +80,17 @@ class Fork:
 
 
 @dataclass(frozen=True)
+class Import:
+    """Asks for a module to be imported.
+
+    Attributes:
+        module: its dotted name; none of the user's.
+    """
+
+    module: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """Asks how a process ended.
 
@@ -126,6 +136,8 @@ def serve(descriptor: int) -> None:
                 forked.add(pid)
                 os.close(own)
                 connection.send(pid)
+            elif isinstance(asked, Import):
+                importlib.import_module(asked.module)
             elif isinstance(asked, Ended):
                 forked.discard(asked.pid)
                 connection.send(_exit_code(asked.pid))

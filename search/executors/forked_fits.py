@@ -19,7 +19,7 @@ from search.executors.timing import USUAL, Timing
 from search.ledger.outcome import Outcome, StopReason
 from trainables.machine import THIS_MACHINE
 from trainables.model_function import carried_function
-from trainables.registry import function_path
+from trainables.registry import function_path, is_user_model
 
 
 @dataclass
@@ -53,6 +53,8 @@ class ForkedFits:
     ) -> None:
         self._study, self._server, self._control, self._log, self._timing = study, server, control, log, timing
         self._function = carried_function(function_path(study.trainable))
+        if not is_user_model(study.trainable):  # torch imports it with an optimizer, which takes a second
+            server.import_ahead("torch._dynamo")
         self._most = Capacity.of(THIS_MACHINE, with_gpus=False).slots(study.resources)
 
     def run(self, pair: NumberedPair, jobs: Sequence[Job]) -> Iterator[FitDone]:

@@ -13,7 +13,9 @@ import numpy as np
 
 def tell(connection, *values):
     """Send what the process was given, and how it stands."""
-    connection.send((values, os.getcwd(), os.environ.get("FORKED"), sys.path[0], "torch" in sys.modules))
+    connection.send(
+        (values, os.getcwd(), os.environ.get("FORKED"), sys.path[0], {"torch", "this"} & sys.modules.keys())
+    )
 
 
 def write(connection, array):

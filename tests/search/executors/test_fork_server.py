@@ -1,5 +1,6 @@
 """Processes are forked with what they need, and end with who forked them."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -15,6 +16,9 @@ from search.errors import RunError
 from search.executors import fork_server as server_module
 from search.executors.fork_server import ForkServer, fork_server, server_started_ahead
 from tests.support import forked
+
+CRASHES = inspect.getsourcelines(forked.crash)[1] + 2
+"""The line that does it."""
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 20.0
@@ -44,11 +48,12 @@ def test_a_process_has_the_values_the_folder_the_path_and_the_environment_of_who
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FORKED", "yes")
     monkeypatch.syspath_prepend("/somewhere")
+    server.import_ahead("this")
     server.hold("held", np.arange(3), np.zeros((0, 2)))
     process = server.fork(forked.tell, {"own": 1}, log=Path("log"))
-    (word, array, empty, own), folder, variable, first, has_torch = process.connection.recv()
+    (word, array, empty, own), folder, variable, first, imported = process.connection.recv()
     assert (word, array.tolist(), empty.shape, own) == ("held", [0, 1, 2], (0, 2), {"own": 1})
-    assert (folder, variable, first, has_torch) == (str(tmp_path), "yes", "/somewhere", True)
+    assert (folder, variable, first, imported) == (str(tmp_path), "yes", "/somewhere", {"torch", "this"})
     assert server.ended(process) == ("its process ended with exit code 0", False)
 
 
@@ -66,8 +71,8 @@ def test_what_a_process_writes_into_an_array_is_its_own(server, tmp_path):
     ("target", "ended", "printed"),
     [
         (forked.leave, "its process ended with exit code 7, see log", "leaving"),
-        (forked.crash, "its process ended with SIGSEGV (forked.py, line 38)", "Fatal Python error"),
-        (forked.crash_after_much, "its process ended with SIGSEGV (forked.py, line 38)", "a line"),
+        (forked.crash, f"its process ended with SIGSEGV (forked.py, line {CRASHES})", "Fatal Python error"),
+        (forked.crash_after_much, f"its process ended with SIGSEGV (forked.py, line {CRASHES})", "a line"),
         (forked.fail, "its process ended with exit code 1, see log", "ValueError: of its own"),
     ],
 )
