@@ -36,6 +36,12 @@ GROWTH = 1.15
 STEPS = 8
 """Of each fit, which begins where the last one ended."""
 
+AT_RANDOM = 1 / 3
+"""Share of the configurations that begin which is drawn from anywhere, whatever the surrogate expects of them.
+
+As in BOHB (Falkner et al. 2018, arXiv:1807.01774): under noise the surrogate may be wrong about where the best are.
+"""
+
 
 class Candidates(Protocol):
     """What may begin."""
@@ -65,6 +71,7 @@ class FreezeThawScheduler(PausingScheduler):
     Each round a Gaussian process over the curves so far predicts, for every paused trial and for new configurations,
     what they come to. For each lane a horizon and a target below the best value are drawn; the candidate that is
     likeliest to reach that target by that horizon trains an epoch (MFPI-random, arXiv:2404.16795). All others wait.
+    Where that is a new configuration, one from anywhere begins in its place a third of the time.
 
     What is drawn depends on the study's seed and on how many epochs the ledger has, and the surrogate on these epochs
     alone, in their order: a search that is resumed chooses as one that was not interrupted.
@@ -262,6 +269,8 @@ class FreezeThawScheduler(PausingScheduler):
             j = int(np.argmax(score))
             if not left[j]:
                 break
+            if numbers[j] == NEW and rng.random() < AT_RANDOM:
+                j = int(np.argmax(left & (numbers == NEW)))  # the first one was drawn from anywhere
             left[j] = False
             fresh -= numbers[j] == NEW
             left &= (numbers != NEW) | (fresh > 0)

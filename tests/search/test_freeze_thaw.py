@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from scipy.linalg import LinAlgError
 
+from search.brain.encoding import SpaceCandidates
 from search.brain.freeze_thaw import FIRST, FreezeThawScheduler
 from search.brain.promotion import PromotionScheduler
 from search.brain.replaced import replaced
@@ -64,6 +65,24 @@ def test_the_first_trials_are_the_baseline_and_points_that_fill_the_space():
     drive = played(study(scheduler={"total_epochs": FIRST})).run()
     firsts = [order.params for order in drive.orders[:FIRST]]
     assert firsts[0] == SPACE.baseline and len({p["kind"] for p in firsts}) == 3
+
+
+def test_a_third_of_what_begins_comes_from_anywhere_whatever_the_surrogate_expects():
+    firsts = []
+
+    class Told(SpaceCandidates):
+        def draw(self, count, rng):
+            points = super().draw(count, rng)
+            firsts.extend(points[:2])  # of 80 to 120 candidates for two lanes
+            return points
+
+    declared = study(scheduler={"total_epochs": 150}, budget={"trials": 100})
+    drive = played(declared)
+    drive.scheduler = FreezeThawScheduler(declared, candidates=Told(SPACE, 3))
+    drive.run()
+    begun = [order.params for order in {o.number: o for o in drive.orders}.values()][FIRST:]
+    assert len(begun) > 20
+    assert 0.15 < sum(params in firsts for params in begun) / len(begun) < 0.6
 
 
 @pytest.mark.parametrize("epochs", [3, 12, 30, 71])
