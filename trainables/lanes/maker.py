@@ -15,6 +15,7 @@ from trainables.lanes.measure import (
     IN_TURN,
     MEASURED_LANES,
     MEASURED_MODULES,
+    WORTH_STACKING,
     ModeChoice,
     faster_loops,
     faster_mode,
@@ -101,7 +102,7 @@ class LaneMaker:
         finally:
             stacked.close()
         alone = loops.in_turn_ms if loops.mode == IN_TURN else loops.looped_ms
-        return replace(loops, mode="stacked" if together <= alone else loops.mode, stacked_ms=together)
+        return replace(loops, mode="stacked" if together <= WORTH_STACKING * alone else loops.mode, stacked_ms=together)
 
     def _faster_loops(self, config: Any, part: DeviceData, share: float) -> ModeChoice:
         if self.threads is None or self.threads == 1:  # side by side is in turn

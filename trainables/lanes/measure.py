@@ -21,6 +21,9 @@ MEASURED_LANES = 16
 """Lanes that are stacked to decide between the modes; more would not change the answer."""
 MEASURED_MODULES = 8
 """The same of modules, whose larger steps cost more."""
+WORTH_STACKING = 0.85
+"""Modules are stacked where that takes at most this share of what loops take: lanes that are refilled cost a new
+recording, which the measurement does not see, and a loop's curve is the plain one bit for bit."""
 IN_TURN = "in turn"
 """How looped trials of modules train where they share a generator, or where that is faster: one after another."""
 REBUILT = "rebuilt"

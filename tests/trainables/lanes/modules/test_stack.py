@@ -157,8 +157,11 @@ def clock(*, stacked, beside, in_turn):
     )
 
 
-@pytest.mark.parametrize(("stacked", "beside", "in_turn", "mode"), [(3, 2, 4, "looped"), (3, 4, 2, "in turn")])
-def test_loops_are_measured_side_by_side_and_in_turn(stacked, beside, in_turn, mode):
+@pytest.mark.parametrize(
+    ("stacked", "beside", "in_turn", "mode"),
+    [(3, 2, 4, "looped"), (3, 4, 2, "in turn"), (1.6, 2, 4, "stacked"), (1.8, 2, 4, "looped")],
+)
+def test_loops_are_measured_side_by_side_and_in_turn_and_a_stack_must_be_clearly_faster(stacked, beside, in_turn, mode):
     model = ZOO["norm_mlp"]
     times = clock(stacked=stacked, beside=beside, in_turn=in_turn)
     lanes = worker(model, data(), mode="usual", threads=2, time_epoch=times)
