@@ -154,7 +154,8 @@ def main() -> int:
             f"Load average before and after: {before:.2f}, {os.getloadavg()[0]:.2f}.",
         ]
     )
-    write_section("module_search", shown_command("benchmarks.module_search"), body, arguments.results)
+    section = f"module_search: {', '.join(arguments.models)}"
+    write_section(section, shown_command("benchmarks.module_search"), body, arguments.results)
     return 0
 
 
