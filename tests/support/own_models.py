@@ -36,15 +36,25 @@ def telling_its_process(params, shape, outputs):
     return Normed(params, shape, outputs)
 
 
-class StandingStill(Normed):
-    """Hangs in its fortieth forward in a stack."""
+class AtForty(Normed):
+    """Does something in its fortieth forward in a stack."""
 
     def forward(self, x):
         if torch._C._functorch.is_batchedtensor(x):
             FORWARDS.append(1)
             if len(FORWARDS) == 40:
-                time.sleep(600)
+                self.act()
         return super().forward(x)
+
+
+class StandingStill(AtForty):
+    def act(self):
+        time.sleep(600)
+
+
+class FallingDown(AtForty):
+    def act(self):
+        os._exit(5)
 
 
 def standing_still(params, shape, outputs):
@@ -71,17 +81,6 @@ class SlowStacked(Normed):
 
 def slow_stacked(params, shape, outputs):
     return SlowStacked(params, shape, outputs)
-
-
-class FallingDown(Normed):
-    """Ends its process in its fortieth forward in a stack."""
-
-    def forward(self, x):
-        if torch._C._functorch.is_batchedtensor(x):
-            FORWARDS.append(1)
-            if len(FORWARDS) == 40:
-                os._exit(5)
-        return super().forward(x)
 
 
 def falling_down(params, shape, outputs):

@@ -94,36 +94,31 @@ def test_a_trial_that_hangs_is_ended_and_the_others_go_on(tmp_path):
     assert {t.state for t in recorded.trials if t not in hung} <= {TrialState.COMPLETE, TrialState.PRUNED}
 
 
+def lost_of_a_stack(model, folder, **faults):
+    """Search in stacks and return what was said of lost workers; every trial completes, though none may fail."""
+    study = study_of(
+        model,
+        trials=4,
+        budget={"trials": 4, "max_epochs": 20},
+        scheduler={"name": "none", "grace": 1, "reduction_factor": 2},
+        lanes={"lanes": 4, "mode": "stacked"},
+        faults={"max_failures": 0, **faults},
+    )
+    recorded = record(study, folder)
+    assert [t.state for t in recorded.trials] == [TrialState.COMPLETE] * 4
+    return recorded.events.query("kind == 'worker_lost'")["message"].tolist()
+
+
 @pytest.mark.slow
 def test_a_stack_that_hangs_is_looped_and_none_of_its_trials_is_blamed(tmp_path):
     """It stands still after its check, which the search would wait for without an end."""
-    study = study_of(
-        "standing_still",
-        trials=4,
-        budget={"trials": 4, "max_epochs": 20},
-        scheduler={"name": "none", "grace": 1, "reduction_factor": 2},
-        lanes={"lanes": 4, "mode": "stacked"},
-        faults={"trial_timeout_s": 3.0, "max_failures": 0},
-    )
-    recorded = record(study, tmp_path)
-    lost = recorded.events.query("kind == 'worker_lost'")["message"].tolist()
+    lost = lost_of_a_stack("standing_still", tmp_path, trial_timeout_s=3.0)
     assert "no report of a stack in 3 s for each of its trials; stacks are looped now, which tells the trial" in lost[0]
-    assert [t.state for t in recorded.trials] == [TrialState.COMPLETE] * 4
 
 
 def test_a_stack_that_crashes_again_is_looped_and_none_of_its_trials_is_blamed(tmp_path):
-    study = study_of(
-        "falling_down",
-        trials=4,
-        budget={"trials": 4, "max_epochs": 20},
-        scheduler={"name": "none", "grace": 1, "reduction_factor": 2},
-        lanes={"lanes": 4, "mode": "stacked"},
-        faults={"max_failures": 0},
-    )
-    recorded = record(study, tmp_path)
-    lost = recorded.events.query("kind == 'worker_lost'")["message"].tolist()
+    lost = lost_of_a_stack("falling_down", tmp_path)
     assert ["looped now" in message for message in lost] == [False, True]
-    assert [t.state for t in recorded.trials] == [TrialState.COMPLETE] * 4
 
 
 @pytest.mark.slow
