@@ -66,6 +66,8 @@ def build_lane_worker(
     side_by_side = isinstance(trainable, ThreadSafe) and (not marked or is_train_function(study.trainable))
     stands_in = trainable if isinstance(trainable, HasStackableForm) else None
     modules = _module_source(study, trainable, doing) if isinstance(trainable, BuildsModules) else None
+    if modules is not None:
+        modules = replace(modules, at_once=math.ceil(lanes / processes))
     return (make_worker or LaneWorker)(
         data,
         device=device,
@@ -76,7 +78,6 @@ def build_lane_worker(
         measured=measured,
         stands_in=stands_in,
         threads=1 if in_turn or processes > 1 else threads_of(study, device, lanes),
-        expected=math.ceil(lanes / processes),
         side_by_side=trainable.is_thread_safe if isinstance(trainable, ThreadSafe) and side_by_side else None,
         modules=modules,
     )

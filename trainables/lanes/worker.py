@@ -55,7 +55,6 @@ class LaneWorker:
             are such trials, those that can neither stack nor be stood in for are looped in the mode ``stacked`` too.
         side_by_side: says of which trials that cannot stack several may train at a time, in threads with a core
             each; None of none: they train in turn.
-        expected: how many trials are likely to be seated at once, where that is fewer than there are lanes.
         modules: builds the modules of trials that are no configurations of ours. Such trials train side by side on a
             CPU where ``why_in_turn`` finds nothing against it.
         machine: what ``device`` is a device of.
@@ -85,7 +84,6 @@ class LaneWorker:
         measured: Mapping[str, str] | None = None,
         stands_in: HasStackableForm | None = None,
         side_by_side: Callable[[Any], bool] | None = None,
-        expected: int | None = None,
         modules: ModuleSource | None = None,
         machine: Machine = THIS_MACHINE,
         make_stack: Callable[..., Stack] = Stack,
@@ -115,7 +113,7 @@ class LaneWorker:
                 device=device,
                 mode=mode if precision == "fp32" else "looped",
                 measured=self._measured,
-                lanes=lanes if expected is None else expected,
+                lanes=lanes if modules.at_once is None else modules.at_once,
                 measure=self._make.faster_of_modules,
             )
         self._stacked_modules: dict[int, tuple[Seat, Role, int]] = {}

@@ -45,12 +45,14 @@ class ModuleSource:
         corners: configurations at the ends of what is searched: a group is compared with the plain loop at those of
             them that belong to it, beside its first trial.
         drawn: configurations from anywhere in what is searched, which tell how many trials are of one group.
+        at_once: how many of them are likely to train at a time in a worker; None: as many as it has lanes.
         doing: (what) -> a context in which that is done, of which whoever waits may be told.
     """
 
     trainable: BuildsModules
     corners: Sequence[Any] = ()
     drawn: Sequence[Any] = ()
+    at_once: int | None = None
     doing: Callable[[str], AbstractContextManager[object]] = _silently
 
     def build(self, config: Any, data: Any, *, seed: int, device: torch.device) -> BuiltModule:
