@@ -15,7 +15,7 @@ from trainables.lanes.feed import Batch
 from trainables.lanes.losses import StackedLoss
 from trainables.lanes.modules.blueprint import ModuleBlueprint
 from trainables.lanes.modules.first_batch import FirstBatches
-from trainables.lanes.modules.form import Place
+from trainables.lanes.modules.form import Place, form_of
 from trainables.lanes.modules.functorch import is_wrapped, over_lanes, unwrapped, wrapped
 from trainables.lanes.modules.lifted import Lifted, with_floats
 from trainables.lanes.modules.mode import LaneMode
@@ -119,13 +119,19 @@ class ModuleNetwork(LaneNetwork):
 
         Raises:
             CannotStackError: a weight had no part in the losses: the plain loop would leave it as it is. Or a trial
-                that is new here gives other outputs than its module alone.
+                that is new here gives other outputs than its module alone. Or the module keeps something of batches
+                of this size beside its buffers.
         """
         size = batch.size
+        step, inputs = partial(self._step, size, variant), (batch.rows, batch.labels, *batch.weights)
         if size not in self._buffers:
             self._buffers[size] = LossBuffers(self._lanes, size, self._outputs, self.params)
-        step, inputs = partial(self._step, size, variant), (batch.rows, batch.labels, *batch.weights)
-        if self._first.waiting:
+            self._template.train()
+            before = form_of(self._template)
+            step(*inputs)
+            if form_of(self._template) != before:  # not seen on the small batches of the check
+                raise CannotStackError("its forward changes its attributes")
+        elif self._first.waiting:
             step(*inputs)
         else:
             self._replays.do((size, variant), step, inputs, scratch=[*self._buffers[size].tensors, self._signs])

@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.trainables.lanes.cases import CPU, as_double, double_precision, weighted
 from tests.trainables.lanes.modules.support import Given, data, trial, worker
-from tests.trainables.lanes.modules.zoo import ZOO
+from tests.trainables.lanes.modules.zoo import ZOO, Between
 from trainables.lanes.modules import replay
 from trainables.lanes.modules.recorder import MOST_BYTES, Recorder
 from trainables.lanes.modules.replay import PLAIN_BATCHES, Replays
@@ -125,6 +125,34 @@ def test_without_the_interpreter_steps_run_as_they_are_written(monkeypatch):
     found = curve(ZOO["norm_mlp"], lanes=2)
     monkeypatch.undo()
     assert found[2] == 0 and found[0] == curve(ZOO["norm_mlp"], lanes=2)[0]
+
+
+class CountsBatchesOf16(Between):
+    """Which the check of a group, on smaller ones, does not see."""
+
+    def prepare(self, p):
+        self.seen = []
+
+    def between(self, h):
+        if self.training and len(h) == 16:
+            self.seen.append(1)
+        return h * (0.5 if len(self.seen) > 9 else 1.0)
+
+
+def test_a_forward_that_keeps_something_of_batches_of_some_size_is_looped():
+    examples, stacks = as_double(weighted(data())), Stacks()
+    with double_precision():
+        lanes = worker(CountsBatchesOf16, examples, make_stack=stacks)
+        for n in range(2):
+            lanes.seat(n, trial(CountsBatchesOf16, n, **SMALL), seed=n)
+        runs = [loop(CountsBatchesOf16, n, examples) for n in range(2)]
+        for _ in range(3):
+            for number, metrics in epoch_of(lanes).items():
+                assert metrics == dict(runs[number].step().metrics)
+        (choice,) = lanes.choices.values()
+        assert choice.reason == "not stacked any longer, as its forward changes its attributes"
+        lanes.close()
+    assert stacks.made and stacks.replayed == 0
 
 
 def replays_of(total, generator=None):

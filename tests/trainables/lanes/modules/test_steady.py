@@ -1,9 +1,15 @@
 """Which forwards may be done again without their code, told by it."""
 
+import collections
 import functools
 import time
+from datetime import datetime
+from random import random
+from time import perf_counter
 
+import numpy as np
 import pytest
+import torch
 from torch.nn import functional as F
 
 from tests.trainables.lanes.cases import CPU
@@ -148,6 +154,180 @@ class ReadsModule(Between):
         return hostile.Square.apply(zoo.math.sin(1.0) * h) + zoo.torch.zeros(()) if zoo.math else h
 
 
+class KeepsInDefault(Between):
+    def between(self, h, seen=[]):  # noqa: B006
+        seen.append(len(h))
+        return h
+
+
+class KeepsInDeque(Between):
+    seen = collections.deque(maxlen=9)
+
+    def between(self, h):
+        self.seen.append(len(h))
+        return h
+
+
+class CountsWithoutGradients(Between):
+    """In a method that torch wraps."""
+
+    @torch.no_grad()
+    def tick(self):
+        global count
+        count += 1
+
+    def between(self, h):
+        self.tick()
+        return h
+
+
+class CountsEpochs(Between):
+    def train(self, mode=True):
+        global count
+        count += mode
+        return super().train(mode)
+
+
+class Reversed(torch.autograd.Function):
+    calls = 0
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        Reversed.calls += 1
+        return -gradient
+
+
+class CountsBackward(Between):
+    def between(self, h):
+        return Reversed.apply(h)
+
+
+class TimedByName(Between):
+    def between(self, h):
+        return h * (perf_counter() > 0)
+
+
+class Dated(Between):
+    def between(self, h):
+        return h * datetime.now().year
+
+
+class DrawsByName(Between):
+    def between(self, h):
+        return h * (random() < 0.1)
+
+
+class DrawsFromClass(Between):
+    rng = np.random.default_rng(1)
+
+    def between(self, h):
+        return h * self.rng.normal()
+
+
+class DrawsAnew(Between):
+    def between(self, h):
+        return h * np.random.default_rng().random()
+
+
+class NamesByText(Between):
+    def between(self, h):
+        return getattr(self, f"by_{len(h.shape)}")(h)
+
+    def by_2(self, h):
+        print(h.shape)
+        return h
+
+
+class Schedule:
+    def __init__(self):
+        self.state = {"calls": 0}
+
+    def __call__(self):
+        self.state["calls"] += 1
+        return self.state["calls"]
+
+
+class Slotted:
+    __slots__ = ("seen",)
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self):
+        return len(self.seen)
+
+
+SCHEDULE, SLOTTED, PARTIAL = Schedule(), Slotted(), functools.partial(len, [1])
+STACKED = torch.nn.Sequential(HelpsItself({"dropout": 0.1, "sigma": 0.1}, (1, 8, 8), 10))
+
+
+class CallsObject(Between):
+    def between(self, h):
+        return h * SCHEDULE()
+
+
+class CallsSlots(Between):
+    def between(self, h):
+        return h * SLOTTED()
+
+
+class CallsPartial(Between):
+    def between(self, h):
+        return h * PARTIAL()
+
+
+class CallsModule(Between):
+    def between(self, h):
+        return STACKED(h)
+
+
+class HoldsFunction(Between):
+    """In an object of its own."""
+
+    def prepare(self, p):
+        self.helper = Helper()
+        self.helper.count = counted
+
+    def between(self, h):
+        return h * self.helper.count(3)
+
+
+class Annealed:
+    def __get__(self, instance, owner):
+        return 1.0
+
+
+class Described(Between):
+    factor = Annealed()
+
+    def between(self, h):
+        return h * self.factor
+
+
+def remembers(h):
+    remembers.seen.append(len(h))
+    return h
+
+
+remembers.seen = []
+
+
+class CallsRemembering(Between):
+    def between(self, h):
+        return remembers(h)
+
+
+class KeepsInPartial(Between):
+    def scaled(self, h, seen):
+        return h * len(seen)
+
+    between = functools.partialmethod(scaled, seen=[1])
+
+
 def pure(h):
     return F.relu(h)
 
@@ -171,6 +351,25 @@ ANEW = {
     CachedCount: "counted sets count",
     Indexed: "Scales.__getitem__ sets calls",
     Hooked: "Hooked.prepare.<locals>.hook calls print",
+    KeepsInDefault: "KeepsInDefault.between has a default which may change",
+    KeepsInDeque: "KeepsInDeque.seen may change",
+    CountsWithoutGradients: "CountsWithoutGradients.tick sets count",
+    CountsEpochs: "CountsEpochs.train sets count",
+    CountsBackward: "Reversed.backward sets calls",
+    TimedByName: "TimedByName.between reads perf_counter, of which no two calls need be the same",
+    Dated: "Dated.between reads datetime, of which no two calls need be the same",
+    DrawsByName: "DrawsByName.between reads random, which may change",
+    DrawsFromClass: "DrawsFromClass.rng may change",
+    DrawsAnew: "DrawsAnew.between uses default_rng",
+    NamesByText: "NamesByText.by_2 calls print",
+    CallsObject: "CallsObject.between reads SCHEDULE, which may change",
+    CallsSlots: "CallsSlots.between reads SLOTTED, which may change",
+    CallsPartial: "CallsPartial.between reads PARTIAL, which may change",
+    CallsModule: "CallsModule.between reads STACKED, which may change",
+    HoldsFunction: "counted sets count",
+    Described: "Described.factor may change",
+    CallsRemembering: "remembers has an attribute which may change",
+    KeepsInPartial: "a partialmethod has an argument which may change",
     ReadsModule: "",
     CallsFunction: "",
 }
