@@ -24,8 +24,8 @@ STORES = ("STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL", "DELETE_GLOBAL")
 CALLS = ("print", "input", "open", "exec", "eval", "next", "setattr", "delattr", "globals", "vars", "__import__")
 """Functions of Python's that do, or may."""
 
-ATTRIBUTES = ("__dict__", "__setattr__", "__delattr__", "__next__", "default_rng", "RandomState")
-"""What does the same as an attribute of anything."""
+ATTRIBUTES = ("__dict__", "__setattr__", "__delattr__", "__next__", "default_rng", "RandomState", "load")
+"""What does the same as an attribute of anything, or may answer otherwise the next time."""
 
 ENTRIES = ("forward", "train", "backward", "setup_context", "vmap")
 """What torch, or a stack, calls for a batch or an epoch: of a module, and of an ``autograd.Function``."""
@@ -42,6 +42,9 @@ STEADY_MODULES = ("torch", "math", "operator", "functools", "itertools", "typing
 
 HARMLESS = (*STEADY_MODULES, "builtins", "abc", "types", "numbers", "contextlib", "dataclasses")
 """Modules of Python's of which a function may call what it took from them."""
+
+BOUND = (types.BuiltinFunctionType, types.MethodWrapperType)
+"""What a method of an object of Python's is, once taken from it."""
 
 OF_ANY_MODULE = frozenset(vars(nn.Module()))
 """Attributes that torch gives every module."""
@@ -169,7 +172,7 @@ class _Reached:
             return self._any_held([value.func, *value.args, *value.keywords.values()])
         if isinstance(value, types.MethodType):
             return self._any_held([value.__func__, value.__self__])
-        if isinstance(value, types.BuiltinFunctionType) and not isinstance(value.__self__, types.ModuleType | type):
+        if isinstance(value, BOUND) and not isinstance(value.__self__, types.ModuleType | type):
             return "which may change"  # what it is a method of
         steady = isinstance(value, (*SIMPLE, float, type(None), torch.Tensor, nn.Module, type)) or callable(value)
         if not steady and type(value).__module__.partition(".")[0] not in ("torch", "typing"):

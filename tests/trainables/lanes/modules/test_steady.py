@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import itertools
 import time
 from datetime import datetime
 from random import random
@@ -262,6 +263,7 @@ class Slotted:
 
 
 SCHEDULE, SLOTTED, PARTIAL = Schedule(), Slotted(), functools.partial(len, [1])
+TICK = itertools.count().__next__
 STACKED = torch.nn.Sequential(HelpsItself({"dropout": 0.1, "sigma": 0.1}, (1, 8, 8), 10))
 
 
@@ -294,6 +296,11 @@ class HoldsFunction(Between):
 
     def between(self, h):
         return h * self.helper.count(3)
+
+
+class CallsTaken(Between):
+    def between(self, h):
+        return h * TICK()
 
 
 class Annealed:
@@ -365,6 +372,7 @@ ANEW = {
     CallsObject: "CallsObject.between reads SCHEDULE, which may change",
     CallsSlots: "CallsSlots.between reads SLOTTED, which may change",
     CallsPartial: "CallsPartial.between reads PARTIAL, which may change",
+    CallsTaken: "CallsTaken.between reads TICK, which may change",
     CallsModule: "CallsModule.between reads STACKED, which may change",
     HoldsFunction: "counted sets count",
     Described: "Described.factor may change",
