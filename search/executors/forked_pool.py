@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -22,12 +22,11 @@ from search.executors.fork_server import ForkedProcess, ForkServer
 from search.executors.lane_host import Advance, Orders
 from search.executors.lane_process import FAILED, REFUSED, SEATED, UP, hold_lanes
 from search.executors.lane_workers import processes_of, threads_of_a_process
-from search.executors.marker import marked_trials, marked_work
-from search.executors.pool import WorkerLost
+from search.executors.marker import ToldWork, marked_trials, marked_work
+from search.executors.pool import WorkerLost, lost_models
 from search.executors.shares import Shares, joined
 from search.executors.timing import Timing
 from search.ledger.events import CheckpointNote
-from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointWriteError
 from trainables.model_function import carried_function
 from trainables.registry import function_path
@@ -35,10 +34,6 @@ from trainables.stage import stage
 
 if TYPE_CHECKING:
     from trainables.data import Splits
-
-
-TELL_AFTER_S = 2.0
-"""Seconds that something else than training may take before a line says what it is."""
 
 
 class _Lanes:
@@ -119,7 +114,7 @@ class ForkedPool:
         self._count = processes_of(study)
         self._in_turn = False
         self._crashes = 0
-        self._told: set[str] = set()
+        self._told = ToldWork(say)
         self._shares = Shares(self._count)
         self._unsent: deque[tuple[int, Orders]] = deque()
         self._advances: dict[int, Advance] = {}
@@ -160,7 +155,7 @@ class ForkedPool:
             self._listen(max(0.0, deadline - time.monotonic()))
             if self._gone is None and not self._is_answered and time.monotonic() >= deadline:
                 self._end_hung()
-                self._tell_of_work()
+                self._told.look(one.marker for one in self._processes)
                 return None
 
     def replace(self, index: int) -> None:
@@ -174,7 +169,7 @@ class ForkedPool:
     def take_best(self, index: int, numbers: Sequence[int]) -> None:
         """Have the processes write the best models of trials that have just ended, before their next orders."""
         if self._gone is not None:
-            self._forget_models(numbers)
+            self._notes += lost_models(self._checkpoints, numbers)
             return
         for at, mine in self._shares.by_process(numbers).items():
             self._processes[at].ask("write_best", mine, trials=mine)
@@ -288,7 +283,8 @@ class ForkedPool:
         reason, out_of_memory = self._server.ended(one.process)
         marked = tuple(sorted(marked_trials(one.marker)))
         for each in self._processes:
-            self._forget_models(n for name, numbers in each.asked if name == "write_best" for n in numbers)
+            unwritten = [n for name, numbers in each.asked if name == "write_best" for n in numbers]
+            self._notes += lost_models(self._checkpoints, unwritten)
         for other in self._processes:
             other.process.kill()
             if other is not one:
@@ -319,13 +315,6 @@ class ForkedPool:
             reason += "; stacks are looped now, which tells the trial"
         return WorkerLost(reason, among=seated)
 
-    def _forget_models(self, numbers: Iterable[int]) -> None:
-        """Remove older best models of trials whose last ones were to be written: they would pass for the best."""
-        for number in numbers:
-            CheckpointStore(self._checkpoints).remove_best(number)
-            line = f"trial {number}: its worker died before its best model was written"
-            self._notes.append(CheckpointNote(trial=number, note=line))
-
     def _end_hung(self) -> None:
         """Kill a process in which a trial has taken longer than a study allows, or a stack as long for each of its."""
         limit_s = self._study.faults.trial_timeout_s
@@ -341,14 +330,6 @@ class ForkedPool:
             one.stuck = not marked and marked_work(one.marker) is None and now - one.launched > stacked_s
             if one.hung is not None or one.stuck:
                 one.process.kill()
-
-    def _tell_of_work(self) -> None:
-        """Say, once, what else than training takes a process's time."""
-        for one in self._processes:
-            found = marked_work(one.marker)
-            if found is not None and found[0] not in self._told and time.time() - found[1] > TELL_AFTER_S:
-                self._told.add(found[0])
-                self._say(f"{found[0]} ...")
 
 
 def share_of(study: Study, count: int) -> Study:

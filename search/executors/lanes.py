@@ -97,7 +97,7 @@ def _with_lanes(search: Search) -> Study:
 
 
 class LanesExecutor:
-    """Runs a search in lanes: in this process, or in Ray actors where the study asks for workers.
+    """Runs a search in lanes: in this process, in forked ones, or in Ray actors.
 
     Args:
         say: prints one line for the user.

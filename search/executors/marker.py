@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,9 @@ from trainables.protocols import Closes, HasFullWeights, Run, TellsNotices, Trai
 if TYPE_CHECKING:
     from trainables.report import EpochReport
 
+
+TELL_AFTER_S = 2.0
+"""Seconds that something else than training may take a worker before a line says what it is."""
 
 OTHER = "# "
 """Begins a line of what else than training a worker does."""
@@ -137,3 +140,23 @@ def marked_work(marker: Path) -> tuple[str, float] | None:
         return what, float(began)
     except (OSError, ValueError, StopIteration):
         return None
+
+
+class ToldWork:
+    """Says, once, what else than training takes workers' time; several do the same at the same time.
+
+    Args:
+        say: prints one line for the user.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._told: set[str] = set()
+
+    def look(self, markers: Iterable[Path]) -> None:
+        """Tell what the workers of these marker files have done for a while and was not told yet."""
+        for marker in markers:
+            found = marked_work(marker)
+            if found is not None and found[0] not in self._told and time.time() - found[1] > TELL_AFTER_S:
+                self._told.add(found[0])
+                self._say(f"{found[0]} ...")

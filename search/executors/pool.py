@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from search.executors.lane_host import Advance, Orders
 from search.ledger.events import CheckpointNote
+from trainables.checkpoint_store import CheckpointStore
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class WorkerLost:
     """A worker died, with its lanes.
 
     Attributes:
-        reason: what Ray says of it, in one line.
+        reason: how it ended, in one line.
         at: the trial that it was training, where that is known; where it is not, it may have been any.
         among: the trials that it was training at a time, one of which it was: none is blamed, and they go on in
             turn, which tells.
@@ -28,6 +30,24 @@ class WorkerLost:
     among: tuple[int, ...] = ()
     hung: bool = False
     out_of_host_memory: bool = False
+
+
+def lost_models(checkpoints: Path, numbers: Iterable[int]) -> list[CheckpointNote]:
+    """Remove the older best models of trials whose last ones a dead worker did not write: they would pass for the best.
+
+    Args:
+        checkpoints: folder of the study's checkpoints.
+        numbers: of the trials.
+
+    Returns:
+        What the ledger should know of it.
+    """
+    notes = []
+    for number in numbers:
+        CheckpointStore(checkpoints).remove_best(number)
+        line = f"trial {number}: its worker died before its best model was written"
+        notes.append(CheckpointNote(trial=number, note=line))
+    return notes
 
 
 class WorkerPool(Protocol):

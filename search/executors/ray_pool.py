@@ -16,11 +16,10 @@ from search.executors.capacity import Capacity
 from search.executors.faults import reason_of
 from search.executors.fleet import Fleet
 from search.executors.lane_host import Advance, LaneHost, Orders
-from search.executors.marker import marked_trials, marked_work
-from search.executors.pool import WorkerLost
+from search.executors.marker import ToldWork, marked_trials
+from search.executors.pool import WorkerLost, lost_models
 from search.executors.timing import Timing
 from search.ledger.events import CheckpointNote
-from trainables.checkpoint_store import CheckpointStore
 from trainables.data.parts import counted
 from trainables.errors import CheckpointWriteError
 from trainables.model_function import carried_function
@@ -29,10 +28,6 @@ from trainables.stage import stage
 
 if TYPE_CHECKING:
     from trainables.data import Splits
-
-
-TELL_AFTER_S = 2.0
-"""Seconds that something else than training may take before a line says what it is."""
 
 
 class RayPool:
@@ -91,7 +86,7 @@ class RayPool:
         self._up: set[int] = set()
         self._none_up_since = timing.now()
         self._told_of_none = False
-        self._told: set[str] = set()
+        self._told = ToldWork(say)
         self.lanes: list[int] = []
         self.reasons: list[str] = []
         self._begin()
@@ -122,7 +117,7 @@ class RayPool:
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
         if not done:
             self._end_hung()
-            self._tell_of_work()
+            self._told.look(self._marker(index) for index in self._running.values())
             return None
         index = self._running.pop(done[0])
         try:
@@ -154,10 +149,7 @@ class RayPool:
             try:
                 notes += ray.get(reference)
             except RayError:  # its orders find that out too
-                for number in numbers:
-                    CheckpointStore(self._checkpoints).remove_best(number)  # an older one would pass for the best
-                    line = f"trial {number}: its worker died before its best model was written"
-                    notes.append(CheckpointNote(trial=number, note=line))
+                notes += lost_models(self._checkpoints, numbers)
         return notes
 
     def save(self, numbers: Mapping[int, list[int]]) -> list[CheckpointNote]:
@@ -277,14 +269,6 @@ class RayPool:
                     self._hung[index] = number
                     ray.kill(self._actors[index])
                     break
-
-    def _tell_of_work(self) -> None:
-        """Say, once, what else than training takes a worker's time; several do the same at the same time."""
-        for index in self._running.values():
-            found = marked_work(self._marker(index))
-            if found is not None and found[0] not in self._told and time.time() - found[1] > TELL_AFTER_S:
-                self._told.add(found[0])
-                self._say(f"{found[0]} ...")
 
     def _described(self, reference: Any) -> tuple[int, str]:
         """Return the lanes of a worker that is up, and how that number came about."""
